@@ -1,0 +1,34 @@
+/* base/encode.h - base64, base64url, hex and percent-encoding, both ways. RFC 4648, RFC 3986 2.1.
+ *
+ * Not for secrets where timing matters: see crypto/secret.h for those.
+ */
+#ifndef BASE_ENCODE_H
+#define BASE_ENCODE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/str.h"
+
+enum base64_kind { BASE64_STANDARD, BASE64_URL }; /* URL: '-' and '_', no padding */
+
+static inline size_t base64_size(size_t n) { return (n + 2) / 3 * 4; } /* most bytes that encode writes */
+/* Writes without a NUL; answers the count. */
+size_t base64_write(char *out, struct str in, enum base64_kind kind);
+struct str base64_encode(struct arena *a, struct str in, enum base64_kind kind);
+/* Strict: right alphabet, right padding (none for URL), no spare bits. False when malformed. */
+bool base64_decode(struct arena *a, struct str in, enum base64_kind kind, struct str *out);
+
+size_t hex_write(char *out, struct str in); /* lower case; 2 * in.n bytes */
+bool hex_decode(struct arena *a, struct str in, struct str *out);
+
+/* Everything but RFC 3986 unreserved characters becomes %XX (upper-case hex). */
+void percent_encode(struct buf *out, struct str in);
+/* %XX becomes its byte; false on a broken escape. '+' stays '+'. */
+bool percent_decode(struct arena *a, struct str in, struct str *out);
+
+/* True for well-formed UTF-8: no overlong forms, no surrogates, nothing over U+10FFFF. RFC 3629. */
+bool utf8_valid(struct str s);
+/* Writes 1..4 bytes for a code point; answers the count. */
+size_t utf8_write(char out[4], uint32_t code_point);
+
+#endif

@@ -1,0 +1,99 @@
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct err_row rows[ERR_COUNT] = {
+    [ERR_NONE] = { "none", 200, BLAME_HUB, false, 0, { "", "" }, { "", "" } },
+#define E(name, code, status, blame, retryable, exit, title, titre, detail, detail_fr) \
+    [ERR_##name] = { code, status, BLAME_##blame, retryable, exit, { title, titre }, { detail, detail_fr } },
+#include "base/err.def"
+#undef E
+};
+
+const struct err_row *err_row(enum err e)
+{
+    if ((unsigned)e >= ERR_COUNT)
+        bug("no such error: %d", (int)e);
+    return &rows[e];
+}
+
+const char *blame_name(enum blame b)
+{
+    static const char *const names[] = {
+        [BLAME_CALLER] = "caller", [BLAME_CONFIGURATION] = "configuration", [BLAME_PROVIDER] = "provider",
+        [BLAME_HUB] = "hub",       [BLAME_POLICY] = "policy",
+    };
+    return names[b];
+}
+
+enum err err_find(struct str code)
+{
+    for (int e = 1; e < ERR_COUNT; e++)
+        if (str_is(code, rows[e].code))
+            return (enum err)e;
+    return ERR_NONE;
+}
+
+static void copy_shown(char *to, size_t size, struct str from)
+{
+    str_copy(to, size, from);
+    for (char *c = to; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+    /* Do not end in the middle of a UTF-8 sequence. */
+    size_t n = strlen(to);
+    if (n == size - 1) {
+        while (n && ((unsigned char)to[n - 1] & 0xc0) == 0x80)
+            n--;
+        if (n && (unsigned char)to[n - 1] >= 0xc0)
+            n--;
+        to[n] = 0;
+    }
+}
+
+enum err fault(struct fault *why, enum err e, struct str subject, const char *note, ...)
+{
+    if (!why)
+        return e;
+    why->err = e;
+    why->pointer[0] = 0;
+    copy_shown(why->subject, sizeof why->subject, subject);
+    va_list args;
+    va_start(args, note);
+    vsnprintf(why->note, sizeof why->note, note, args);
+    va_end(args);
+    return e;
+}
+
+enum err fault_at(struct fault *why, const char *pointer, ...)
+{
+    va_list args;
+    va_start(args, pointer);
+    vsnprintf(why->pointer, sizeof why->pointer, pointer, args);
+    va_end(args);
+    return why->err;
+}
+
+char *fault_say(const struct fault *why, enum language lang, char *out, size_t size)
+{
+    const char *text = err_row(why->err)->detail[lang];
+    const char *hole = strstr(text, "{}");
+    if (!hole)
+        snprintf(out, size, "%s", text);
+    else
+        snprintf(out, size, "%.*s%s%s", (int)(hole - text), text, why->subject, hole + 2);
+    return out;
+}
+
+_Noreturn void bug(const char *what, ...)
+{
+    va_list args;
+    va_start(args, what);
+    fputs("bug: ", stderr);
+    vfprintf(stderr, what, args);
+    fputc('\n', stderr);
+    va_end(args);
+    abort();
+}

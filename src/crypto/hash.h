@@ -1,0 +1,34 @@
+/* crypto/hash.h - digests, message authentication, random, passwords. */
+#ifndef CRYPTO_HASH_H
+#define CRYPTO_HASH_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "crypto/secret.h"
+
+#define SHA256_SIZE 32
+
+void sha256(struct str in, unsigned char out[SHA256_SIZE]);
+void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE]);
+bool equal_constant_time(const void *a, const void *b, size_t n);
+
+/* Bytes from the system's random source (getrandom); failure aborts. */
+void random_bytes(void *p, size_t n);
+/* `n` characters of lower-case base32 (a-z, 2-7 without look-alikes is not needed): 5 bits each. */
+void random_text(char *out, size_t n);
+
+/* An id: "con_" + 26 characters, the first 10 of them the time (so that ids sort by age), 80 random bits.
+ * Crockford base32, lower case. ID_SIZE fits prefix, id and NUL. Cheap: draws from a per-thread pool. */
+#define ID_SIZE 32
+char *id_new(char out[ID_SIZE], const char *prefix);
+
+/* Argon2id, m = 64 MiB, t = 3, p = 1 (libsodium's string form, parameters inside). At most two run at
+ * once in the process; further callers wait. ~100-300 ms each. */
+enum err password_hash(struct arena *a, struct str password, struct str *out, struct fault *why) MUST_CHECK;
+bool password_check(struct str hash, struct str password);
+/* The same time as a check, for unknown users. */
+void password_check_nobody(struct str password);
+/* At least 12 characters, not on a short list of common ones. ERR_FIELD_INVALID. */
+enum err password_acceptable(struct str password, struct fault *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,52 @@
+/* store/db.h - SQL on SQLite: one writer, many readers.
+ *
+ * Write-ahead log, synchronous=FULL: what was acknowledged survives kill -9 and power loss. Statements are
+ * texts that PostgreSQL would take too ($1 parameters, RETURNING, ON CONFLICT).
+ *
+ * A db is one connection, used by one thread at a time. Statements are prepared once per connection and
+ * kept. Errors of a query stick to it and come out of query_end(); values read after an error are empty.
+ */
+#ifndef STORE_DB_H
+#define STORE_DB_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+struct store; /* the database of this process; safe from any thread */
+struct db;    /* one connection of it */
+struct query; /* one running statement */
+
+/* Opens or creates DIR/raccord.db (directory 0700, file 0600), fsyncs the directory, runs migrations.
+ * Errors: ERR_STORE, ERR_STORE_NEWER, ERR_FILE. */
+enum err store_open(struct str directory, struct store **out, struct fault *why) MUST_CHECK;
+void store_close(struct store *s); /* NULL is fine */
+
+/* This thread's reading connection; made on first use, closed with the store. NULL and *why on failure. */
+struct db *store_reader(struct store *s, struct fault *why);
+
+/* Run `work` in one transaction on the single writer (callers queue). Commits when it answers ERR_NONE,
+ * else rolls back and passes its error on. When this returns ERR_NONE the change is durable.
+ * `work` may run again from the start if the database was busy, so it must not keep state from a failed try. */
+typedef enum err store_work(struct db *db, void *context, struct fault *why);
+enum err store_write(struct store *s, store_work *work, void *context, struct fault *why) MUST_CHECK;
+
+struct query *query_begin(struct db *db, const char *sql);
+/* Parameters in order $1, $2, ... Text and blobs are borrowed until query_end(). */
+void query_text(struct query *q, struct str s);    /* s.p == NULL binds NULL */
+void query_blob(struct query *q, struct str s);
+void query_i64(struct query *q, int64_t n);
+void query_null(struct query *q);
+bool query_next(struct query *q);                  /* true: a row is there */
+struct str query_get_text(struct query *q, int column, struct arena *a); /* copied into a; NULL -> STR_NONE */
+struct str query_get_blob(struct query *q, int column, struct arena *a);
+int64_t query_get_i64(struct query *q, int column);
+bool query_is_null(struct query *q, int column);
+/* Steps to the end if needed, resets. Errors: ERR_STORE; ERR_CONFLICT for a unique constraint. */
+enum err query_end(struct query *q, struct fault *why) MUST_CHECK;
+int64_t db_changes(struct db *db);                 /* rows changed by the last statement */
+
+/* True when the database can be written now (for /readyz). */
+enum err store_ready(struct store *s, struct fault *why) MUST_CHECK;
+
+#endif

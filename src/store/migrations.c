@@ -1,0 +1,163 @@
+/* store/migrations.c - the schema's history. Rows are appended, never edited: the runner stores each row's
+ * SHA-256 and stops at boot if an applied row has changed. One transaction per row. Where engines differ, both texts sit
+ * in the same row. Statements are separated by semicolons. Times are milliseconds since 1970 (UTC). */
+#include "store/migrations.h"
+
+static const struct migration migrations[] = {
+    { 1, "people, service accounts, folders",
+      .both =
+          "CREATE TABLE principal ("
+          " id TEXT PRIMARY KEY,"
+          " kind TEXT NOT NULL,"                     /* user | service_account | group */
+          " name TEXT NOT NULL,"                     /* e-mail, lower-case; or the account's name */
+          " role TEXT NOT NULL,"                     /* owner | admin | editor | user | viewer | auditor */
+          " password TEXT,"                          /* Argon2id string; NULL: cannot sign in */
+          " language TEXT NOT NULL DEFAULT 'en',"
+          " disabled BIGINT NOT NULL DEFAULT 0,"
+          " revision BIGINT NOT NULL DEFAULT 1,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX principal_name ON principal (kind, name);"
+          "CREATE TABLE group_member ("
+          " group_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " member_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " PRIMARY KEY (group_id, member_id));"
+          "CREATE INDEX group_member_of ON group_member (member_id);"
+          "CREATE TABLE folder ("
+          " id TEXT PRIMARY KEY,"
+          " parent_id TEXT REFERENCES folder (id),"
+          " slug TEXT NOT NULL,"
+          " path TEXT NOT NULL,"                     /* shared, shared/sales, personal/usr_... */
+          " kind TEXT NOT NULL,"                     /* shared | personal */
+          " owner_id TEXT REFERENCES principal (id),"
+          " preset TEXT NOT NULL DEFAULT 'editors_edit',"
+          " inherits BIGINT NOT NULL DEFAULT 1,"
+          " revision BIGINT NOT NULL DEFAULT 1,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX folder_path ON folder (path);"
+          "CREATE INDEX folder_parent ON folder (parent_id);"
+          "CREATE TABLE folder_member ("
+          " folder_id TEXT NOT NULL REFERENCES folder (id) ON DELETE CASCADE,"
+          " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " role TEXT NOT NULL,"
+          " expires_ms BIGINT NOT NULL DEFAULT 0,"
+          " PRIMARY KEY (folder_id, principal_id));"
+          "CREATE INDEX folder_member_of ON folder_member (principal_id);"
+          "CREATE TABLE sign_in_failure ("
+          " name TEXT NOT NULL,"
+          " at_ms BIGINT NOT NULL);"
+          "CREATE INDEX sign_in_failure_of ON sign_in_failure (name, at_ms);"
+          "CREATE TABLE session ("
+          " hash TEXT PRIMARY KEY,"                  /* hex SHA-256 of the cookie's value */
+          " user_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " csrf TEXT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " seen_ms BIGINT NOT NULL);"
+          "CREATE INDEX session_of ON session (user_id);"
+          "CREATE TABLE setting ("
+          " name TEXT PRIMARY KEY,"
+          " value TEXT NOT NULL)" },
+    { 2, "tokens",
+      .both =
+          "CREATE TABLE token ("
+          " id TEXT PRIMARY KEY,"
+          " hash TEXT NOT NULL,"                     /* hex SHA-256 of the whole text */
+          " last4 TEXT NOT NULL,"
+          " name TEXT NOT NULL,"
+          " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " role TEXT NOT NULL,"
+          " limited BIGINT NOT NULL DEFAULT 0,"
+          " created_ms BIGINT NOT NULL,"
+          " expires_ms BIGINT NOT NULL DEFAULT 0,"
+          " last_used_ms BIGINT NOT NULL DEFAULT 0,"
+          " revoked_ms BIGINT NOT NULL DEFAULT 0);"
+          "CREATE UNIQUE INDEX token_hash ON token (hash);"
+          "CREATE INDEX token_of ON token (principal_id);"
+          "CREATE TABLE token_grant ("
+          " token_id TEXT NOT NULL REFERENCES token (id) ON DELETE CASCADE,"
+          " kind TEXT NOT NULL,"                     /* connection; later: folder, action, method, ... */
+          " value TEXT NOT NULL,"
+          " PRIMARY KEY (token_id, kind, value))" },
+    { 3, "wrapping keys, connections and their sealed secrets",
+      .both =
+          "CREATE TABLE wrapping_key ("
+          " id BIGINT PRIMARY KEY,"
+          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form, by the master key */
+          " active BIGINT NOT NULL,"
+          " created_ms BIGINT NOT NULL);"
+          "CREATE TABLE connection ("
+          " id TEXT PRIMARY KEY,"
+          " key TEXT NOT NULL,"
+          " name TEXT NOT NULL,"
+          " search TEXT NOT NULL,"                   /* key and name, folded to lower case */
+          " folder_id TEXT NOT NULL REFERENCES folder (id),"
+          " connector TEXT NOT NULL,"
+          " connector_version TEXT NOT NULL,"
+          " auth_type TEXT NOT NULL,"
+          " allowed_domain TEXT NOT NULL,"
+          " fields TEXT NOT NULL,"
+          " notes TEXT NOT NULL DEFAULT '',"
+          " account TEXT,"
+          " owner_id TEXT NOT NULL,"
+          " state TEXT NOT NULL,"
+          " health TEXT NOT NULL DEFAULT 'unknown',"
+          " is_default BIGINT NOT NULL DEFAULT 0,"
+          " data_key TEXT NOT NULL,"                 /* base64 of the sealed form, by a wrapping key */
+          " revision BIGINT NOT NULL DEFAULT 1,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL,"
+          " verified_ms BIGINT NOT NULL DEFAULT 0);"
+          "CREATE UNIQUE INDEX connection_key ON connection (folder_id, key);"
+          "CREATE INDEX connection_by_key ON connection (key);"
+          "CREATE INDEX connection_in_folder ON connection (folder_id, id);"
+          "CREATE INDEX connection_by_connector ON connection (connector, id);"
+          "CREATE INDEX connection_by_state ON connection (state, id);"
+          "CREATE INDEX connection_by_health ON connection (health, id);"
+          "CREATE TABLE connection_secret ("
+          " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
+          " name TEXT NOT NULL,"
+          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form, by the data key */
+          " updated_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (connection_id, name))" },
+    { 4, "run records",
+      .both =
+          "CREATE TABLE run ("
+          " id TEXT PRIMARY KEY,"                    /* sorts by time */
+          " started_ms BIGINT NOT NULL,"
+          " connection_id TEXT,"                     /* no reference: a record outlives its connection */
+          " connection_key TEXT,"
+          " caller_id TEXT,"                         /* principal */
+          " token_id TEXT,"
+          " via TEXT NOT NULL,"                      /* proxy | call | verify */
+          " method TEXT NOT NULL,"
+          " host TEXT NOT NULL,"
+          " path TEXT NOT NULL,"                     /* masked, without query */
+          " status BIGINT NOT NULL,"                 /* the provider's; 0 when none came */
+          " outcome TEXT NOT NULL,"                  /* success | provider_error | failed | refused | cancelled */
+          " error TEXT,"                             /* the hub's code */
+          " request_bytes BIGINT NOT NULL,"
+          " response_bytes BIGINT NOT NULL,"
+          " timing TEXT NOT NULL);"                  /* JSON object of milliseconds */
+          "CREATE INDEX run_of_connection ON run (connection_id, id);"
+          "CREATE INDEX run_of_caller ON run (caller_id, id);"
+          "CREATE INDEX run_by_outcome ON run (outcome, id)" },
+};
+
+const struct migration *migrations_all(size_t *count)
+{
+    *count = COUNT(migrations);
+    return migrations;
+}
+
+bool migrations_sound(void)
+{
+    for (size_t i = 0; i < COUNT(migrations); i++) {
+        const struct migration *m = &migrations[i];
+        bool one = m->both && !m->sqlite && !m->postgres;
+        bool pair = !m->both && m->sqlite && m->postgres;
+        if (m->number != (int)i + 1 || !m->what || !(one || pair))
+            return false;
+    }
+    return true;
+}

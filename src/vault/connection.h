@@ -1,0 +1,82 @@
+/* vault/connection.h - a stored connection and its sealed credentials.
+ *
+ * auth_type and allowed_domain never change once saved: no function here can. Each secret is sealed with the connection's data key,
+ * bound to "connection_secret|<connection id>|<name>|<allowed domain>|<auth type>|1", so a value moved to another row, name or domain
+ * does not open (requirement 12.1). Deleting a connection deletes its data key with it.
+ *
+ * Rights are not checked here; the caller has done that.
+ */
+#ifndef VAULT_CONNECTION_H
+#define VAULT_CONNECTION_H
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "crypto/secret.h"
+#include "store/db.h"
+#include "vault/keyring.h"
+
+enum connection_state { CONNECTION_DRAFT, CONNECTION_NEEDS_AUTH, CONNECTION_ACTIVE, CONNECTION_DISABLED };
+enum connection_health { HEALTH_UNKNOWN, HEALTH_OK, HEALTH_FAILING, HEALTH_EXPIRING, HEALTH_EXPIRED, HEALTH_RECONNECT_REQUIRED };
+const char *connection_state_name(enum connection_state s);   /* "needs_auth" ... */
+bool connection_state_parse(struct str s, enum connection_state *out);
+const char *connection_health_name(enum connection_health h);
+bool connection_health_parse(struct str s, enum connection_health *out);
+
+struct connection_row {
+    struct str id, key, name, folder, connector, connector_version, auth_type, allowed_domain;
+    struct str fields;         /* JSON object, not secret */
+    struct str notes, account; /* account: STR_NONE when unknown */
+    struct str owner;          /* principal id */
+    enum connection_state state;
+    enum connection_health health;
+    bool is_default;
+    int64_t revision;          /* counts changes; the ETag */
+    wall_ms created, updated, verified; /* verified 0: never */
+};
+
+struct connection_secret_info { struct str name; wall_ms updated; };
+struct connection_secret { struct str name; struct secret value; };
+#define CONNECTION_SECRETS 32
+
+/* Insert row (id, key, revision and times are filled in: key falls back to a slug of the name, made unique in the folder) with its secrets.
+ * ERR_CONFLICT when the key is taken in that folder. The first connection of a connector in a folder becomes its default.
+ * Runs inside the caller's transaction. */
+enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
+                           const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
+/* Name, notes, fields, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not the stored
+ * one; on success row->revision and updated are the new ones. */
+enum err connection_update(struct db *db, struct connection_row *row, struct fault *why) MUST_CHECK;
+/* Replace all secrets, in the caller's transaction; bumps the revision. */
+enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
+                                    const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
+enum err connection_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
+/* Health and verified time only; no revision check, does not bump the revision. */
+enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,
+                               struct fault *why) MUST_CHECK;
+
+/* By id. ERR_CONNECTION_NOT_FOUND. */
+enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why) MUST_CHECK;
+/* By key, within the given folders (n of them; ids). ERR_CONNECTION_NOT_FOUND, ERR_AMBIGUOUS. */
+enum err connection_find(struct db *db, struct arena *a, struct str key, const struct str *folders, size_t n,
+                         struct connection_row *out, struct fault *why) MUST_CHECK;
+
+struct connection_filter {
+    const struct str *folders; size_t folder_count; /* only these */
+    struct str connector, search;                   /* p == NULL: any; search: in key and name, letter case ignored */
+    bool by_state; enum connection_state state;
+    bool by_health; enum connection_health health;
+    struct str after;                               /* cursor: the last id seen, or NULL */
+    int limit;
+};
+/* Ordered by id (age), keyset cursor. *out is an array of *n rows in `a`. */
+enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out,
+                         size_t *n, struct fault *why) MUST_CHECK;
+
+enum err connection_secret_infos(struct db *db, struct arena *a, struct str id, struct connection_secret_info **out, size_t *n,
+                                 struct fault *why) MUST_CHECK;
+/* Open every secret of a connection. ERR_RECONNECT_REQUIRED when one does not open. The caller ends each value. */
+enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
+                                 struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why) MUST_CHECK;
+
+#endif
