@@ -37,13 +37,14 @@ static uint32_t next_code_point(struct str s, size_t *at)
     return cp;
 }
 
-/* Code points that UTS #46 maps to a character on which labels are parted or hyphens are judged: done first, so that what
- * follows sees the label as it will be. */
-static uint32_t map_punctuation(uint32_t cp)
+/* Code points that UTS #46 maps to a character on which labels are parted or hyphens are judged, done first so that what
+ * follows sees the label as it will be; and U+1E9E, which libidn2's tables still take for "ss". */
+static uint32_t map_first(uint32_t cp)
 {
     switch (cp) {
     case 0x3002: case 0xff0e: case 0xff61: case 0x2024: return '.';
     case 0xff0d: case 0xfe63: return '-';
+    case 0x1e9e: return 0xdf;
     default: return cp;
     }
 }
@@ -103,9 +104,10 @@ static bool label_to_ascii(struct arena *a, struct str label, struct buf *out)
     char *copy = arena_cstr(a, label), *made = NULL;
     if (strlen(copy) != label.n || (!lookup(copy, &made) && !lookup_around_hyphens(copy, &made)))
         return false;
+    bool sound = !str_starts(str_of(made), STR("xn--xn--")); /* a broken A-label encoded once more */
     buf_add(out, str_of(made));
     idn2_free(made);
-    return true;
+    return sound;
 }
 
 static bool labels_to_ascii(struct arena *a, struct str text, bool bidi, struct buf *out)
@@ -150,7 +152,7 @@ bool idna_to_ascii(struct arena *a, struct str text, struct str *out)
     bool bidi = false;
     for (size_t i = 0; i < text.n;) {
         char utf8[4];
-        uint32_t cp = map_punctuation(next_code_point(text, &i));
+        uint32_t cp = map_first(next_code_point(text, &i));
         bidi = bidi || right_to_left(cp);
         buf_add(&mapped, (struct str){ utf8, utf8_write(utf8, cp) });
     }
