@@ -7,7 +7,7 @@
 #include <uv.h>
 
 #include "base/arena.h"
-#include "loop/uv.h"
+#include "loop/inside.h"
 
 #define EVENTS 128     /* fetched at once */
 #define ROUNDS 32      /* of socket events before libuv's own handles get their turn */

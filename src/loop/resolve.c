@@ -5,7 +5,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
-#include "loop/uv.h"
+#include "loop/inside.h"
 
 #define CACHE_MAX 4096 /* names; beyond that nothing is kept */
 
