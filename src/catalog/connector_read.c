@@ -243,6 +243,7 @@ static enum err take_field(struct reader *r, const struct json *v, const char *a
         (e = take_text(r, v, at, "host_suffix", false, &f->host_suffix)) || (e = take_preset(r, v, at, f)) ||
         (e = take_options(r, v, at, f)) || (e = take_list(r, v, at, "aliases", f->aliases, COUNT(f->aliases), &aliases)))
         return e;
+    f->key = arena_str(r->a, f->key);
     if (!each_char(f->key, "_", 64))
         return invalid(r, at, "key", "is 1 to 64 small letters, digits and “_”");
     if (f->host_suffix.n && (f->type != FIELD_TEXT || f->host_suffix.p[0] != '.'))
