@@ -370,7 +370,6 @@ static struct str joined(struct arena *a, const char *base, struct str tail)
     return STR("-");
 }
 
-/* docs/proxy-paths.md lists the same examples; keep both alike. */
 static void a_callers_path_stays_below_the_base_url(void **state)
 {
     static const struct {
@@ -459,6 +458,40 @@ static void a_callers_path_stays_below_the_base_url(void **state)
         if (!str_is(out, rows[i].out))
             fail_msg("%s + %.*s -> %.*s, not %s", rows[i].base, STR_ARG(rows[i].tail), STR_ARG(out), rows[i].out);
     }
+}
+
+/* The text between the nth pair of backquotes of a line; p == NULL without one. */
+static struct str quoted(struct str line, int nth)
+{
+    struct str piece = STR_NONE;
+    for (int i = 0; i <= 2 * nth + 1; i++)
+        if (!str_piece(&line, '`', &piece))
+            return STR_NONE;
+    return line.p ? piece : STR_NONE;
+}
+
+static void every_example_of_the_documentation_holds(void **state)
+{
+    FILE *f = fopen(SOURCE "/docs/proxy-paths.md", "re");
+    char text[512];
+    int good = 0, refused = 0;
+    bool refusals = false;
+    assert_non_null(f);
+    while (fgets(text, sizeof text, f)) {
+        struct str line = str_of(text), base = quoted(line, 0), tail = quoted(line, 1), expected = quoted(line, 2);
+        refusals |= str_starts(line, STR("Refused:"));
+        if (!str_starts(line, STR("| `https")))
+            continue;
+        char root[128];
+        struct str path = joined(*state, str_copy(root, sizeof root, base), tail);
+        if (!str_eq(path, refusals ? STR("-") : expected))
+            fail_msg("%s gives %.*s", text, STR_ARG(path));
+        good += !refusals;
+        refused += refusals;
+    }
+    fclose(f);
+    assert_int_equal(good, 11);
+    assert_int_equal(refused, 13);
 }
 
 static void only_plain_ascii_passes_into_a_path(void **state)
@@ -594,6 +627,7 @@ int main(void)
         T(the_host_header_says_a_port_only_when_it_must),
         T(a_location_is_resolved_against_the_url_that_answered),
         T(a_callers_path_stays_below_the_base_url),
+        T(every_example_of_the_documentation_holds),
         T(only_plain_ascii_passes_into_a_path),
         T(web_platform_urls_are_read_alike_or_refused),
         T(international_names_become_what_browsers_dial_or_are_refused),
