@@ -1,6 +1,8 @@
 /* Reading and checking one connector file. docs/connector-format.md is the reference of what is checked here. */
 #include "catalog/connector.h"
 
+#include <stdio.h>
+
 #include "base/encode.h"
 #include "base/template.h"
 #include "catalog/fold.h"
