@@ -143,7 +143,7 @@ static enum err verify(struct web_request *q, struct reply *r, const struct conn
         return fault(why, ERR_VERIFY_NOT_OFFERED, STR(""), "connector %.*s", STR_ARG(row->connector));
     struct call_request request = {
         .to = p, .caller = q->caller->principal, .token = q->caller->token, .via = RUN_VERIFY,
-        .method = p->verify_method.n ? p->verify_method : STR("GET"), .path = p->verify_path, .query = STR_NONE, .body = STR_NONE,
+        .method = p->verify_method.n ? p->verify_method : STR("GET"), .path = p->verify_path, .query = p->verify_query,
     };
     struct call_answer answer = { 0 };
     enum err e = call_wait(q->hub->switchboard, q->arena, &request, &answer, why);

@@ -54,7 +54,7 @@ enum err connection_may_edit(struct web_request *q, struct db *db, struct str fo
     enum err e = folder_resolve(db, q->arena, q->caller, folder, &row, why);
     if (e)
         return e;
-    if (q->caller->role >= ROLE_ADMIN || (str_is(row.kind, "personal") && str_eq(row.owner, q->caller->principal)))
+    if (caller_may(q->caller, RIGHT_CONNECTION_EDIT) || (str_is(row.kind, "personal") && str_eq(row.owner, q->caller->principal)))
         return ERR_NONE;
     return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "role %s in a shared folder", role_name(q->caller->role));
 }

@@ -9,14 +9,14 @@
 #include "web/handlers.h"
 #include "web/page.h"
 
-#define NAME_MAX_BYTES 200
-#define KEY_MAX_BYTES 64
-#define NOTES_MAX_BYTES 10000
+/* Bytes read at all; what a name, a key or notes may be is the vault's rule. */
+#define NAME_MAX_BYTES 1024
+#define NOTES_MAX_BYTES (64 * 1024)
 
 /* ---- what creating and changing share ---- */
 
 /* The method's own look at what will be stored: values in range, names legal. */
-static enum err check_auth(struct web_request *q, const struct connector *c, struct str auth_type, struct str fields,
+static enum err check_auth(struct web_request *q, const struct connector *c, struct str auth_type, const struct json *fields,
                            const struct connection_secret *secrets, size_t n, struct fault *why)
 {
     const struct auth_method *method = auth_find(auth_type);
@@ -28,12 +28,8 @@ static enum err check_auth(struct web_request *q, const struct connector *c, str
     struct auth_secret lent[CONNECTION_SECRETS];
     for (size_t i = 0; i < n; i++)
         lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
-    struct json *parsed;
-    enum err e = json_read(q->arena, fields, &parsed, why);
-    if (e)
-        return e;
     struct auth_input in = {
-        .options = auth->options, .fields = parsed, .secrets = lent, .secret_count = n, .digits_ok = q->hub->header_digits_ok,
+        .options = auth->options, .fields = fields, .secrets = lent, .secret_count = n, .digits_ok = q->hub->header_digits_ok,
     };
     return method->check ? method->check(&in, why) : ERR_NONE;
 }
@@ -63,16 +59,10 @@ struct creation {
     bool make_default, new_folder, same_name;
 };
 
-/* A key is an address: readable, and never taken for an id. */
+/* Where a path has {id}, a key works too: one that looks like an id would never be found. */
 static enum err check_key(struct str key, struct fault *why)
 {
-    bool good = key.n && key.n <= KEY_MAX_BYTES && !str_starts(key, STR("con_")) && (ascii_alpha(key.p[0]) || ascii_digit(key.p[0]));
-    for (size_t i = 0; good && i < key.n; i++) {
-        char c = key.p[i];
-        good = (c >= 'a' && c <= 'z') || ascii_digit(c) || c == '-' || c == '_';
-    }
-    return good ? ERR_NONE
-                : body_fault(why, ERR_FIELD_INVALID, "key", "1 to 64 characters of a-z, 0-9, - and _, a letter or digit first");
+    return str_starts(key, STR("con_")) ? body_fault(why, ERR_FIELD_INVALID, "key", "a key does not begin with con_, as ids do") : ERR_NONE;
 }
 
 /* The caller was resolved before its workspace was made: let this request see it. */
@@ -176,7 +166,7 @@ static enum err read_creation(struct web_request *q, struct creation *c, struct 
 
 static enum err store_creation(struct web_request *q, struct creation *c, const struct setup *s, struct fault *why)
 {
-    enum err e = s->has_credentials ? check_auth(q, s->connector, s->auth->type, s->fields, s->secrets, s->secret_count, why) : ERR_NONE;
+    enum err e = s->has_credentials ? check_auth(q, s->connector, s->auth->type, s->fields_json, s->secrets, s->secret_count, why) : ERR_NONE;
     if (e)
         return e;
     c->setup = s;
@@ -366,11 +356,37 @@ static enum err check_immutable(struct change *c, struct db *db, struct fault *w
     return ERR_NONE;
 }
 
+static bool is_named(const struct connector_field *f, struct str name)
+{
+    bool yes = str_eq(f->key, name);
+    for (size_t i = 0; i < COUNT(f->aliases) && f->aliases[i].n; i++)
+        yes |= str_eq(f->aliases[i], name);
+    return yes;
+}
+
+/* Does the patch speak of the stored field, under its name or an alias? */
+static bool is_patched(const struct connector *c, struct str auth_type, struct str stored, const struct json *patch)
+{
+    const struct connector_auth *auth = connector_auth_find(c, auth_type);
+    size_t more = auth ? auth->field_count : 0;
+    json_each (v, patch) {
+        if (str_eq(v->key, stored))
+            return true;
+        for (size_t i = 0; i < c->field_count + more; i++) {
+            const struct connector_field *f = i < c->field_count ? &c->fields[i] : &auth->fields[i - c->field_count];
+            if (is_named(f, stored) && is_named(f, v->key))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Stored fields with the patch laid over them; null takes a field away (RFC 7396). */
-static enum err merge_fields(struct arena *a, struct str stored, const struct json *patch, struct json **out, struct fault *why)
+static enum err merge_fields(struct arena *a, const struct connector *c, const struct connection_row *row, const struct json *patch,
+                             struct json **out, struct fault *why)
 {
     struct json *before;
-    enum err e = json_read(a, stored, &before, why);
+    enum err e = json_read(a, row->fields, &before, why);
     if (e)
         return e;
     AUTO_BUF text;
@@ -378,7 +394,7 @@ static enum err merge_fields(struct arena *a, struct str stored, const struct js
     struct json_out o = json_out(&text);
     json_open(&o, '{');
     json_each (v, before) {
-        if (json_get_str(patch, v->key))
+        if (is_patched(c, row->auth_type, v->key, patch))
             continue;
         json_key(&o, arena_cstr(a, v->key));
         json_put(&o, v);
@@ -403,14 +419,14 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
     struct setup s = { 0 };
     size_t n = 0;
     enum err e;
-    if ((e = find_connector(q, c->row.connector, &connector, why)) || (e = merge_fields(q->arena, c->row.fields, patch, &merged, why)))
+    if ((e = find_connector(q, c->row.connector, &connector, why)) || (e = merge_fields(q->arena, connector, &c->row, patch, &merged, why)))
         return e;
     e = setup_check_fields(q->arena, connector, c->row.auth_type, merged, c->row.allowed_domain, q->hub->egress,
                            q->hub->header_digits_ok, &s, why);
     if (!e && c->row.state != CONNECTION_NEEDS_AUTH && c->row.state != CONNECTION_DRAFT) {
         e = connection_open_secrets(db, q->hub->keyring, q->arena, &c->row, secrets, &n, why);
         if (!e && n)
-            e = check_auth(q, connector, c->row.auth_type, s.fields, secrets, n, why);
+            e = check_auth(q, connector, c->row.auth_type, s.fields_json, secrets, n, why);
         end_secrets(secrets, n);
     }
     if (!e) {
@@ -515,9 +531,10 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     struct change *c = context;
     struct web_request *q = c->q;
     const struct setup *s = c->setup;
+    struct json *fields;
     enum err e;
-    if ((e = change_begin(c, db, why)) ||
-        (e = check_auth(q, s->connector, c->row.auth_type, c->row.fields, s->secrets, s->secret_count, why)) ||
+    if ((e = change_begin(c, db, why)) || (e = json_read(q->arena, c->row.fields, &fields, why)) ||
+        (e = check_auth(q, s->connector, c->row.auth_type, fields, s->secrets, s->secret_count, why)) ||
         (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why)))
         return e;
     /* Someone who disabled it meant it: new credentials do not enable it again. */
@@ -544,8 +561,9 @@ static enum err credentials_checked(struct web_request *q, struct fault *why, st
         (e = find_connector(q, c.row.connector, &connector, why)))
         return e;
     e = setup_check_credentials(q->arena, connector, c.row.auth_type, sent_credentials(q), &s, why);
-    s.connector = connector;
     c.setup = &s;
+    if (!e && !s.has_credentials)
+        e = body_fault(why, ERR_FIELD_REQUIRED, "credentials", "");
     if (!e)
         e = store_write(q->hub->store, apply_credentials, &c, why);
     setup_end(&s);
