@@ -2,6 +2,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+INTO = $(DESTDIR)$(PREFIX)
 DEMO = .demo
 MESON_RELEASE = -Dbuildtype=release -Dtests=false
 MESON_DEBUG = -Dbuildtype=debugoptimized -Dtests=true
@@ -54,14 +55,18 @@ lint: ## show what clang-format would change (advice, not a gate)
 deps: ## install what building needs
 	@tools/deps build
 
-install: build ## install binary and systemd unit below PREFIX (and DESTDIR)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 755 build/raccord $(DESTDIR)$(PREFIX)/bin/raccord
-	sed 's|@PREFIX@|$(PREFIX)|g' contrib/raccord.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/raccord.service
-	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/raccord.service
+install: build ## install binary, manual page, shell completion and systemd unit below PREFIX (and DESTDIR)
+	install -d $(INTO)/bin $(INTO)/lib/systemd/system $(INTO)/share/man/man1 $(INTO)/share/bash-completion/completions
+	install -m 755 build/raccord $(INTO)/bin/raccord
+	build/raccord help --man > $(INTO)/share/man/man1/raccord.1
+	build/raccord completion bash > $(INTO)/share/bash-completion/completions/raccord
+	sed 's|@PREFIX@|$(PREFIX)|g' contrib/raccord.service > $(INTO)/lib/systemd/system/raccord.service
+	chmod 644 $(INTO)/share/man/man1/raccord.1 $(INTO)/share/bash-completion/completions/raccord \
+	    $(INTO)/lib/systemd/system/raccord.service
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/raccord $(DESTDIR)$(PREFIX)/lib/systemd/system/raccord.service
+	rm -f $(INTO)/bin/raccord $(INTO)/share/man/man1/raccord.1 $(INTO)/share/bash-completion/completions/raccord \
+	    $(INTO)/lib/systemd/system/raccord.service
 
 clean: ## remove everything that was built
 	rm -rf build
