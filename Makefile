@@ -11,7 +11,7 @@ all: build ## (the default) build build/raccord, optimised
 
 run: ## install what is missing, build, and start a hub with a demonstration provider
 	@tools/deps run
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) -s build
 	build/raccord serve --demo --data $(DEMO)
 
 clean-demo: ## remove the demonstration's data
@@ -23,8 +23,7 @@ build: build/build.ninja
 
 test: ## install what is missing, build with sanitizers, and run every test
 	@tools/deps test
-	@$(MAKE) --no-print-directory build/test/build.ninja
-	@ninja -C build/test --quiet
+	@$(MAKE) -s build/test/build.ninja && ninja -C build/test --quiet || { echo "0 passed, 1 failed"; exit 1; }
 	@tools/run-tests build/test
 
 asan: build/test/build.ninja ## unit and end-to-end tests with the address and undefined-behaviour sanitizers
@@ -42,7 +41,7 @@ fuzz: ## fuzz one parser: make fuzz F=http_head [T=60]  (seconds; without F, lis
 
 bench: ## measure Raccord beside nginx and HAProxy: make bench [ARGS="--seconds 5 --threads 2 --record"]
 	@tools/deps bench
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) -s build
 	@bench/run $(ARGS)
 
 docs: ## write the pages that follow from the source
