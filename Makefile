@@ -51,6 +51,10 @@ lint: ## show what clang-format would change (advice, not a gate)
 	@tools/deps lint
 	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'fuzz/*.[ch]' | xargs clang-format --dry-run
 
+format: ## mend the lines that tools/check-style refuses, and only these
+	@tools/deps lint
+	@tools/format
+
 deps: ## install what building needs
 	@tools/deps build
 
@@ -87,4 +91,4 @@ build/tsan/build.ninja:
 	@mkdir -p build/tsan
 	@meson setup build/tsan -Db_sanitize=thread $(MESON_DEBUG) >build/tsan/setup.log || { cat build/tsan/setup.log >&2; exit 1; }
 
-.PHONY: all run clean-demo build test asan tsan fuzz bench docs lint deps install uninstall clean help
+.PHONY: all run clean-demo build test asan tsan fuzz bench docs lint format deps install uninstall clean help
