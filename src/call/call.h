@@ -7,7 +7,7 @@
 #ifndef CALL_CALL_H
 #define CALL_CALL_H
 
-#include "access/access.h"
+#include "access/caller.h"
 #include "base/arena.h"
 #include "call/prepared.h"
 #include "call/run.h"

@@ -20,7 +20,11 @@ struct query; /* one running statement */
 /* Opens or creates DIR/raccord.db (directory 0700, file 0600), fsyncs the directory, runs migrations.
  * Errors: ERR_STORE, ERR_STORE_NEWER, ERR_FILE. */
 enum err store_open(struct str directory, struct store **out, struct fault *why) MUST_CHECK;
-void store_close(struct store *s); /* NULL is fine */
+void store_close(struct store *s); /* NULL is fine; no other thread uses it any more */
+
+/* For `serve`: one per data directory. Held until store_close() or the end of the process, however it ends.
+ * The CLI's verbs do not claim: they write to the same database while a server runs. ERR_CONFLICT, ERR_FILE. */
+enum err store_claim(struct store *s, struct fault *why) MUST_CHECK;
 
 /* This thread's reading connection; made on first use, closed with the store. NULL and *why on failure. */
 struct db *store_reader(struct store *s, struct fault *why);
@@ -46,7 +50,10 @@ bool query_is_null(struct query *q, int column);
 enum err query_end(struct query *q, struct fault *why) MUST_CHECK;
 int64_t db_changes(struct db *db);                 /* rows changed by the last statement */
 
-/* True when the database can be written now (for /readyz). */
+/* Several statements, separated by semicolons, without parameters or rows. Inside store_write(). */
+enum err db_script(struct db *db, const char *statements, struct fault *why) MUST_CHECK;
+
+/* ERR_NONE when the database can be written now (for /readyz). Writes and syncs a page, at most every five seconds. */
 enum err store_ready(struct store *s, struct fault *why) MUST_CHECK;
 
 #endif

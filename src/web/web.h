@@ -7,7 +7,7 @@
 #ifndef WEB_WEB_H
 #define WEB_WEB_H
 
-#include "access/access.h"
+#include "access/caller.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/json.h"

@@ -1,0 +1,47 @@
+/* access/token.h - what a caller presents; its grants narrow its principal's rights.
+ *
+ * "rcd_" + 40 characters (200 random bits, base32) + 6 characters of checksum (CRC-32 over what stands before, base32), so that scanners
+ * recognise one and a typing error is told from a revoked one. Stored as SHA-256; the text is shown once and never again.
+ */
+#ifndef ACCESS_TOKEN_H
+#define ACCESS_TOKEN_H
+
+#include "access/caller.h"
+#include "access/role.h"
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "store/db.h"
+
+#define TOKEN_TEXT 51 /* with NUL */
+bool token_well_formed(struct str text); /* prefix, alphabet and checksum; asks no database */
+
+struct token_row {
+    struct str id, name, principal, principal_name, last4;
+    enum role role;
+    struct str *connections; size_t connection_count; bool limited;
+    wall_ms created, expires, last_used, revoked; /* 0: never */
+};
+struct token_new {
+    struct str name, principal;   /* principal: usr_ or svc_ id */
+    enum role role;               /* at most the principal's own: checked by the caller */
+    bool limited; const struct str *connections; size_t connection_count;
+    wall_ms expires;              /* 0: never */
+};
+
+/* `text` is the caller's to wipe. ERR_FIELD_REQUIRED, ERR_FIELD_INVALID (name, role, expires); ERR_NOT_FOUND "principal". */
+enum err token_create(struct db *db, struct arena *a, const struct token_new *t, char text[TOKEN_TEXT], struct str *id,
+                      struct fault *why) MUST_CHECK;
+/* Resolve what a caller presented. The role is the lesser of the token's and its principal's of today.
+ * ERR_TOKEN_INVALID (a disabled principal's too), ERR_TOKEN_EXPIRED. Writes nothing. */
+enum err token_resolve(struct db *db, struct arena *a, struct str text, struct caller *out, struct fault *why) MUST_CHECK;
+enum err token_get(struct db *db, struct arena *a, struct str id, struct token_row *out, struct fault *why) MUST_CHECK;
+/* By id, which is by age; `after` is the last id of the page before, or empty. Revoked ones are listed too. */
+enum err token_list(struct db *db, struct arena *a, struct str principal /* p NULL: all */, struct str after, int limit,
+                    struct token_row **out, size_t *n, struct fault *why) MUST_CHECK;
+enum err token_update(struct db *db, struct str id, struct str name, wall_ms expires, struct fault *why) MUST_CHECK;
+enum err token_revoke(struct db *db, struct str id, struct fault *why) MUST_CHECK; /* the row stays, revoked */
+/* Last-used times arrive in batches. A token that is gone is no error; time does not go back. */
+enum err token_touch(struct db *db, struct str id, wall_ms when, struct fault *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,344 @@
+#include "store/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "store/connection.h"
+#include "store/migrations.h"
+#include "store/store_limits.h"
+
+#define FILE_NAME "raccord.db"
+#define CLAIM_NAME "serve.lock"
+
+struct store {
+    char *path;                  /* of the database; absolute, so that a later chdir() does no harm */
+    int directory;               /* open directory */
+    int claim;                   /* flock on serve.lock, or -1 */
+
+    pthread_mutex_t write_lock;  /* guards the three below */
+    struct db *writer;           /* NULL: to be opened by the next write */
+    int64_t ready_until_ms;      /* monotonic: until then the last probe speaks for the database */
+
+    pthread_key_t reader_key;    /* this thread's reader */
+    pthread_mutex_t readers_lock;
+    struct list readers;         /* all threads' */
+};
+
+static inline void fd_end(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+#define AUTO_FD __attribute__((cleanup(fd_end))) int
+
+/* -- the directory ------------------------------------------------------------------------------------------ */
+
+#define FILE_FAULT(why, path, what) \
+    fault((why), ERR_FILE, str_of(what), "%s: %s: %s", (path), (what), errno ? strerrordesc_np(errno) : "refused")
+
+static enum err sync_directory_of(const char *path, struct fault *why)
+{
+    char *copy = mem_cstr(str_of(path));
+    char *slash = strrchr(copy, '/');
+    const char *parent = slash == copy ? "/" : slash ? copy : ".";
+    if (slash)
+        *slash = 0;
+    AUTO_FD fd = open(*parent ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && fsync(fd) == 0;
+    free(copy);
+    return ok ? ERR_NONE : FILE_FAULT(why, path, "the directory above the data directory cannot be synced");
+}
+
+static enum err check_directory(int fd, const char *path, struct fault *why)
+{
+    struct stat st;
+    char said[160];
+    if (fstat(fd, &st))
+        return FILE_FAULT(why, path, "the data directory cannot be read");
+    errno = 0;
+    if (st.st_mode & (S_IWGRP | S_IWOTH)) {
+        snprintf(said, sizeof said, "the data directory is writable by others; run: chmod 700 %.100s", path);
+        return FILE_FAULT(why, path, said);
+    }
+    /* Whoever owns the directory can put another database in its place. */
+    if (st.st_uid != geteuid() && st.st_uid != 0 && geteuid() != 0)
+        return FILE_FAULT(why, path, "the data directory belongs to another user");
+    return ERR_NONE;
+}
+
+static enum err open_directory(const char *path, int *out, struct fault *why)
+{
+    enum err e;
+    if (mkdir(path, 0700) == 0) {
+        if ((e = sync_directory_of(path, why)))
+            return e;
+    } else if (errno != EEXIST) {
+        return FILE_FAULT(why, path, "the data directory cannot be created");
+    }
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return FILE_FAULT(why, path, "the data directory cannot be opened");
+    if ((e = check_directory(fd, path, why))) {
+        close(fd);
+        return e;
+    }
+    *out = fd;
+    return ERR_NONE;
+}
+
+/* Makes the database file before SQLite does, for its mode; -wal and -shm take theirs from it. An existing file is looked at
+ * but not opened: closing it would drop the POSIX locks that another connection of this process holds. */
+static enum err ensure_file(int directory, const char *path, struct fault *why)
+{
+    AUTO_FD fd = openat(directory, FILE_NAME, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat st, above;
+    if (fd >= 0) {
+        /* root's `raccord user create` must not lock the server's own user out. */
+        bool ok = fstat(directory, &above) == 0 && (geteuid() != 0 || fchown(fd, above.st_uid, above.st_gid) == 0);
+        return ok && fsync(fd) == 0 && fsync(directory) == 0 ? ERR_NONE : FILE_FAULT(why, path, "the database cannot be created");
+    }
+    if (errno != EEXIST)
+        return FILE_FAULT(why, path, "the database cannot be created");
+    if (fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW))
+        return FILE_FAULT(why, path, "the database cannot be read");
+    errno = 0;
+    if (!S_ISREG(st.st_mode))
+        return FILE_FAULT(why, path, "the database is not a regular file");
+    if ((st.st_mode & 077) && fchmodat(directory, FILE_NAME, 0600, 0))
+        return FILE_FAULT(why, path, "the database is open to others and its mode cannot be changed");
+    return ERR_NONE;
+}
+
+enum err store_claim(struct store *s, struct fault *why)
+{
+    if (s->claim >= 0)
+        return ERR_NONE;
+    int fd = openat(s->directory, CLAIM_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return FILE_FAULT(why, s->path, "serve.lock cannot be opened in the data directory");
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        s->claim = fd;
+        return ERR_NONE;
+    }
+    bool taken = errno == EWOULDBLOCK;
+    enum err e = taken ? fault(why, ERR_CONFLICT, STR("another raccord serve runs on this data directory"), "%s is locked",
+                               CLAIM_NAME)
+                       : FILE_FAULT(why, s->path, "serve.lock cannot be locked in the data directory");
+    close(fd);
+    return e;
+}
+
+/* -- readers ------------------------------------------------------------------------------------------------ */
+
+static void reader_end(void *what)
+{
+    struct db *db = what;
+    struct store *s = db->store;
+    pthread_mutex_lock(&s->readers_lock);
+    list_remove(&db->in_store);
+    pthread_mutex_unlock(&s->readers_lock);
+    connection_close(db);
+}
+
+struct db *store_reader(struct store *s, struct fault *why)
+{
+    struct db *db = pthread_getspecific(s->reader_key);
+    /* A connection that met an I/O error is not asked again. */
+    if (db && db->failed && list_empty(&db->running)) {
+        pthread_setspecific(s->reader_key, NULL);
+        reader_end(db);
+        db = NULL;
+    }
+    if (db)
+        return db;
+    if (connection_open(s->path, CONNECTION_READS, &db, why))
+        return NULL;
+    db->store = s;
+    pthread_mutex_lock(&s->readers_lock);
+    list_push_back(&s->readers, &db->in_store);
+    pthread_mutex_unlock(&s->readers_lock);
+    if (pthread_setspecific(s->reader_key, db))
+        bug("no memory for a thread's reader");
+    return db;
+}
+
+/* -- the writer --------------------------------------------------------------------------------------------- */
+
+static _Thread_local const struct store *writing; /* to tell a write inside a write from a busy database */
+
+/* After a failed fsync the kernel may call the lost pages clean: what this connection believes of the file is not to be
+ * trusted, nor is it to fold the log into the database on its way out. */
+static void drop_writer(struct store *s)
+{
+    sqlite3_db_config(s->writer->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    connection_close(s->writer);
+    s->writer = NULL;
+}
+
+/* Carries an open transaction to its end. `e` is what the work answered. */
+static enum err finish(struct db *db, enum err e, struct fault *why)
+{
+    int open_queries = connection_end_queries(db);
+    if (!e && open_queries)
+        bug("%d queries still running at commit", open_queries);
+    if (!e && db->failed)
+        e = connection_fault(db, why); /* `work` passed over a failure */
+    if (!e) {
+        int rc = connection_exec(db, "COMMIT");
+        if (!rc)
+            return ERR_NONE;
+        connection_failed(db, rc, "committing");
+        e = connection_fault(db, why);
+    }
+    if (!sqlite3_get_autocommit(db->sqlite)) {
+        int rc = connection_exec(db, "ROLLBACK");
+        if (rc)
+            connection_failed(db, rc, "rolling back");
+    }
+    return e;
+}
+
+static enum err write_once(struct store *s, int64_t left_ms, store_work *work, void *context, bool *busy, struct fault *why)
+{
+    enum err e;
+    if (!s->writer && (e = connection_open(s->path, CONNECTION_WRITES, &s->writer, why)))
+        return e;
+    struct db *db = s->writer;
+    sqlite3_busy_timeout(db->sqlite, left_ms > 1 ? (int)left_ms : 1);
+    int rc = connection_exec(db, "BEGIN IMMEDIATE");
+    if (rc) {
+        connection_failed(db, rc, "beginning");
+        e = connection_fault(db, why);
+    } else {
+        db->in_transaction = true;
+        e = finish(db, work(db, context, why), why);
+        db->in_transaction = false;
+    }
+    *busy = e && connection_busy(db->failed);
+    if (*busy)
+        db->failed = 0;
+    if (db->failed)
+        drop_writer(s);
+    return e;
+}
+
+static enum err write_within(struct store *s, int64_t wait_ms, store_work *work, void *context, struct fault *why)
+{
+    if (writing == s)
+        bug("store_write inside store_write");
+    int64_t until_us = clock_mono_us() + wait_ms * 1000;
+    struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
+    if (pthread_mutex_clocklock(&s->write_lock, CLOCK_MONOTONIC, &until))
+        return fault(why, ERR_STORE, STR(""), "other writers of this process kept the database for %lld ms", (long long)wait_ms);
+    writing = s;
+    enum err e;
+    for (;;) {
+        bool busy = false;
+        e = write_once(s, (until_us - clock_mono_us()) / 1000, work, context, &busy, why);
+        if (!busy || clock_mono_us() >= until_us)
+            break;
+        sqlite3_sleep(2);
+    }
+    if (e == ERR_STORE)
+        s->ready_until_ms = 0;
+    writing = NULL;
+    pthread_mutex_unlock(&s->write_lock);
+    return e;
+}
+
+enum err store_write(struct store *s, store_work *work, void *context, struct fault *why)
+{
+    return write_within(s, STORE_WAIT_MS, work, context, why);
+}
+
+/* Changes nothing, but a page goes to the log and is synced: a full or read-only disk shows. */
+static enum err probe(struct db *db, void *context, struct fault *why)
+{
+    (void)context;
+    return query_end(query_begin(db, "UPDATE schema_migration SET applied_ms = applied_ms WHERE number = 1"), why);
+}
+
+enum err store_ready(struct store *s, struct fault *why)
+{
+    pthread_mutex_lock(&s->write_lock);
+    bool known = clock_mono().ms < s->ready_until_ms;
+    pthread_mutex_unlock(&s->write_lock);
+    if (known)
+        return ERR_NONE;
+    enum err e = write_within(s, STORE_PROBE_WAIT_MS, probe, NULL, why);
+    if (e)
+        return e;
+    pthread_mutex_lock(&s->write_lock);
+    s->ready_until_ms = clock_mono().ms + STORE_PROBE_GOOD_MS;
+    pthread_mutex_unlock(&s->write_lock);
+    return ERR_NONE;
+}
+
+/* -- open and close ----------------------------------------------------------------------------------------- */
+
+static enum err open_in(const char *path, struct store *s, struct fault *why)
+{
+    char real[PATH_MAX];
+    size_t count;
+    enum err e = open_directory(path, &s->directory, why);
+    if (e)
+        return e;
+    if (!realpath(path, real))
+        return FILE_FAULT(why, path, "the data directory cannot be opened");
+    if ((e = ensure_file(s->directory, path, why)))
+        return e;
+    size_t size = strlen(real) + sizeof "/" FILE_NAME;
+    s->path = mem_zero(size);
+    snprintf(s->path, size, "%s/%s", real, FILE_NAME);
+    const struct migration *rows = migrations_all(&count);
+    return migrations_run(s, rows, count, why);
+}
+
+enum err store_open(struct str directory, struct store **out, struct fault *why)
+{
+    if (!migrations_sound())
+        bug("the migrations table is not sound");
+    if (!directory.n || memchr(directory.p, 0, directory.n))
+        return fault(why, ERR_FILE, STR("the data directory has no usable name"), "empty name, or a NUL in it");
+    struct store *s = mem_zero(sizeof *s);
+    s->directory = s->claim = -1;
+    pthread_mutex_init(&s->write_lock, NULL);
+    pthread_mutex_init(&s->readers_lock, NULL);
+    list_init(&s->readers);
+    if (pthread_key_create(&s->reader_key, reader_end))
+        bug("too many stores in one process");
+    char *path = mem_cstr(directory);
+    enum err e = open_in(path, s, why);
+    free(path);
+    if (e) {
+        store_close(s);
+        return e;
+    }
+    *out = s;
+    return ERR_NONE;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    /* First the key: from now on no ending thread closes a reader, so we may. */
+    pthread_key_delete(s->reader_key);
+    list_each_safe(node, &s->readers)
+        connection_close(list_entry(node, struct db, in_store));
+    connection_close(s->writer);
+    fd_end(&s->claim);
+    fd_end(&s->directory);
+    pthread_mutex_destroy(&s->readers_lock);
+    pthread_mutex_destroy(&s->write_lock);
+    free(s->path);
+    free(s);
+}
