@@ -151,32 +151,34 @@ bool percent_decode(struct arena *a, struct str in, struct str *out)
     return true;
 }
 
+size_t utf8_first(struct str s)
+{
+    if (!s.n)
+        return 0;
+    const unsigned char *p = (const unsigned char *)s.p;
+    if (*p < 0x80)
+        return 1;
+    if (*p < 0xc2 || *p > 0xf4)
+        return 0;
+    size_t n = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : 2;
+    /* The second byte keeps out overlong forms, surrogates and what lies over U+10FFFF. RFC 3629 4. */
+    unsigned char low = *p == 0xe0 ? 0xa0 : *p == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = *p == 0xed ? 0x9f : *p == 0xf4 ? 0x8f : 0xbf;
+    if (s.n < n || p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
 bool utf8_valid(struct str s)
 {
-    const unsigned char *p = (const unsigned char *)s.p, *end = p + s.n;
-    while (p < end) {
-        if (*p < 0x80) {
-            p++;
-            continue;
-        }
-        int more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : 1;
-        if (*p < 0xc2 || *p > 0xf4 || end - p <= more)
+    while (s.n) {
+        size_t n = utf8_first(s);
+        if (!n)
             return false;
-        unsigned char low = 0x80, high = 0xbf;
-        if (*p == 0xe0)
-            low = 0xa0;
-        if (*p == 0xed)
-            high = 0x9f;
-        if (*p == 0xf0)
-            low = 0x90;
-        if (*p == 0xf4)
-            high = 0x8f;
-        if (p[1] < low || p[1] > high)
-            return false;
-        for (int i = 2; i <= more; i++)
-            if ((p[i] & 0xc0) != 0x80)
-                return false;
-        p += more + 1;
+        s = str_sub(s, n, s.n);
     }
     return true;
 }

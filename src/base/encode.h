@@ -28,6 +28,8 @@ bool percent_decode(struct arena *a, struct str in, struct str *out);
 
 /* True for well-formed UTF-8: no overlong forms, no surrogates, nothing over U+10FFFF. RFC 3629. */
 bool utf8_valid(struct str s);
+/* Bytes (1..4) of the well-formed character that s begins with; 0 when it begins with none. */
+size_t utf8_first(struct str s);
 /* Writes 1..4 bytes for a code point; answers the count. */
 size_t utf8_write(char out[4], uint32_t code_point);
 

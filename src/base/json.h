@@ -2,7 +2,7 @@
  *
  * Reading gives a tree in an arena. A number is its text, untouched: 19.99, 9007199254740993 and a
  * 30-digit integer leave as they came (invariant 10). Refused: invalid UTF-8, duplicate keys, nesting
- * deeper than the limit, text after the value, lone surrogates, a byte order mark, anything RFC 8259
+ * deeper than JSON_DEPTH, text after the value, lone surrogates, a byte order mark, anything RFC 8259
  * does not allow.
  */
 #ifndef BASE_JSON_H
@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-#define JSON_DEPTH 64
+#define JSON_DEPTH 64 /* arrays and objects within each other; one more is refused */
 
 enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
@@ -30,6 +30,14 @@ struct json {
  * (copy it into `a` first when in doubt); all else is owned by `a`.
  * Errors: ERR_JSON_INVALID with line and column as subject (never content). */
 enum err json_read(struct arena *a, struct str text, struct json **out, struct fault *why) MUST_CHECK;
+/* The same, but a key may come twice: all members are kept, look-ups find the last. For what others wrote
+ * and we only pass on; never for requests to the hub, where two readers may differ on which one counts. */
+enum err json_read_lenient_keys(struct arena *a, struct str text, struct json **out, struct fault *why) MUST_CHECK;
+
+/* Building a tree by hand: `v` (its key set, when the parent is an object) becomes the last child.
+ * *last is the builder's note of where the parent ends; NULL at first. The key is not compared with others. */
+struct json *json_new(struct arena *a, enum json_type type);
+void json_link(struct arena *a, struct json *parent, struct json **last, struct json *v);
 
 /* The member, or NULL. NULL and non-objects are fine to ask. Constant time on large objects. */
 struct json *json_get(const struct json *object, const char *key);

@@ -21,5 +21,7 @@ bool map_next(const struct map *m, size_t *at, struct str *key, void **value);
 
 /* Keyed 64-bit hash (SipHash-1-3), the same for the life of the process. */
 uint64_t hash_keyed(struct str s);
+/* The same with a key of the caller's. */
+uint64_t hash_sip13(uint64_t k0, uint64_t k1, struct str s);
 
 #endif
