@@ -1,0 +1,311 @@
+/* Digests, ids, passwords. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdatomic.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+#include "crypto/hash.h"
+
+/* ---- Argon2id passes through here (see meson.build) ---- */
+
+int __real_crypto_pwhash_str_alg(char *, const char *, unsigned long long, unsigned long long, size_t, int);
+int __wrap_crypto_pwhash_str_alg(char *, const char *, unsigned long long, unsigned long long, size_t, int);
+int __real_crypto_pwhash_str_verify(const char *, const char *, unsigned long long);
+int __wrap_crypto_pwhash_str_verify(const char *, const char *, unsigned long long);
+
+static atomic_int inside, most_inside, verified;
+static char verified_against[crypto_pwhash_STRBYTES];
+
+static void come_in(void)
+{
+    int now = ++inside, most = most_inside;
+    while (now > most && !atomic_compare_exchange_weak(&most_inside, &most, now))
+        ;
+}
+
+int __wrap_crypto_pwhash_str_alg(char *out, const char *password, unsigned long long n, unsigned long long passes, size_t memory, int alg)
+{
+    come_in();
+    int answer = __real_crypto_pwhash_str_alg(out, password, n, passes, memory, alg);
+    inside--;
+    return answer;
+}
+
+int __wrap_crypto_pwhash_str_verify(const char *hash, const char *password, unsigned long long n)
+{
+    come_in();
+    verified++;
+    if (inside == 1)
+        str_copy(verified_against, sizeof verified_against, str_of(hash));
+    int answer = __real_crypto_pwhash_str_verify(hash, password, n);
+    inside--;
+    return answer;
+}
+
+static void digest_is(const unsigned char got[SHA256_SIZE], const char *expected)
+{
+    char text[2 * SHA256_SIZE + 1] = { 0 };
+    hex_write(text, (struct str){ (const char *)got, SHA256_SIZE });
+    assert_string_equal(text, expected);
+}
+
+/* FIPS 180-4 examples; RFC 4231 cases 1, 2, 6 */
+static void digests_are_the_published_ones(void **state)
+{
+    (void)state;
+    unsigned char out[SHA256_SIZE];
+    sha256(STR_NONE, out);
+    digest_is(out, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    sha256(STR("abc"), out);
+    digest_is(out, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    hmac_sha256(STR("\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b"), STR("Hi There"), out);
+    digest_is(out, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    hmac_sha256(STR("Jefe"), STR("what do ya want for nothing?"), out);
+    digest_is(out, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    char key[131];
+    memset(key, 0xaa, sizeof key);
+    hmac_sha256((struct str){ key, sizeof key }, STR("Test Using Larger Than Block-Size Key - Hash Key First"), out);
+    digest_is(out, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    hmac_sha256(STR_NONE, STR_NONE, out);
+    digest_is(out, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
+}
+
+static void every_byte_counts_in_a_comparison(void **state)
+{
+    (void)state;
+    char a[40], b[40];
+    memset(a, 7, sizeof a);
+    memset(b, 7, sizeof b);
+    assert_true(equal_constant_time(a, b, sizeof a));
+    assert_true(equal_constant_time(a, b, 0));
+    for (size_t i = 0; i < sizeof b; i++) {
+        b[i] ^= 0x10;
+        assert_false(equal_constant_time(a, b, sizeof a));
+        b[i] ^= 0x10;
+    }
+}
+
+static void random_bytes_fill_all_that_was_asked(void **state)
+{
+    (void)state;
+    static unsigned char p[100000];
+    random_bytes(p, sizeof p);
+    size_t zeros = 0;
+    for (size_t i = 0; i < sizeof p; i++)
+        zeros += p[i] == 0;
+    assert_in_range(zeros, 200, 700); /* 390 expected */
+    random_bytes(p, 0);
+}
+
+static void random_text_uses_all_of_base32_and_nothing_else(void **state)
+{
+    (void)state;
+    static char text[32000];
+    int seen[256] = { 0 };
+    random_text(text, sizeof text);
+    for (size_t i = 0; i < sizeof text; i++)
+        seen[(unsigned char)text[i]]++;
+    int kinds = 0;
+    for (int c = 0; c < 256; c++) {
+        kinds += seen[c] != 0;
+        if (seen[c])
+            assert_non_null(strchr("abcdefghijklmnopqrstuvwxyz234567", c));
+    }
+    assert_int_equal(kinds, 32);
+}
+
+static void ids_of_one_thread_only_grow(void **state)
+{
+    (void)state;
+    char last[ID_SIZE] = "", now[ID_SIZE];
+    for (int i = 0; i < 100000; i++) {
+        assert_ptr_equal(id_new(now, "con_"), now);
+        assert_int_equal(strlen(now), 30);
+        if (strcmp(last, now) >= 0)
+            fail_msg("%s after %s", now, last);
+        memcpy(last, now, sizeof last);
+    }
+}
+
+/* The first ten characters, read back, are the time. */
+static void an_id_tells_its_age(void **state)
+{
+    (void)state;
+    char id[ID_SIZE];
+    wall_ms before = clock_wall();
+    id_new(id, "run_");
+    int64_t ms = 0;
+    for (int i = 0; i < 10; i++)
+        ms = ms << 5 | (strchr("0123456789abcdefghjkmnpqrstvwxyz", id[4 + i]) - "0123456789abcdefghjkmnpqrstvwxyz");
+    assert_true(str_starts(str_of(id), STR("run_")));
+    assert_in_range(ms, before, clock_wall());
+    assert_int_equal(strspn(id + 4, "0123456789abcdefghjkmnpqrstvwxyz"), 26);
+}
+
+enum { IDS = 20000 };
+static char many[4][IDS][ID_SIZE];
+
+static void *make_ids(void *row)
+{
+    for (int i = 0; i < IDS; i++)
+        id_new(((char (*)[ID_SIZE])row)[i], "con_");
+    return NULL;
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(a, b); }
+
+static void threads_make_no_id_twice(void **state)
+{
+    (void)state;
+    pthread_t t[4];
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, make_ids, many[i]), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+    qsort(many, sizeof many / ID_SIZE, ID_SIZE, by_text);
+    for (size_t i = 1; i < sizeof many / ID_SIZE; i++)
+        assert_string_not_equal(many[0][i - 1], many[0][i]);
+}
+
+static void a_password_is_known_by_its_hash_only(void **state)
+{
+    struct arena *a = *state;
+    struct str hash, again;
+    assert_int_equal(password_hash(a, STR("canary battery staple"), &hash, NULL), ERR_NONE);
+    assert_int_equal(password_hash(a, STR("canary battery staple"), &again, NULL), ERR_NONE);
+
+    assert_true(str_starts(hash, STR("$argon2id$v=19$m=65536,t=3,p=1$")));
+    assert_false(str_eq(hash, again));
+    assert_true(str_find_str(hash, STR("canary")) == SIZE_MAX);
+    assert_true(password_check(hash, STR("canary battery staple")));
+    assert_false(password_check(hash, STR("canary battery stapl")));
+    assert_false(password_check(hash, STR("canary battery staple ")));
+    assert_false(password_check(hash, STR("canary battery staple\0x")));
+    assert_false(password_check(hash, STR_NONE));
+}
+
+static void a_broken_hash_lets_nobody_in(void **state)
+{
+    (void)state;
+    assert_false(password_check(STR_NONE, STR_NONE));
+    assert_false(password_check(STR(""), STR("")));
+    assert_false(password_check(STR("plain text password"), STR("plain text password")));
+    assert_false(password_check(STR("$argon2id$v=19$m=65536,t=3,p=1$"), STR("x")));
+    char longer[200];
+    memset(longer, '$', sizeof longer);
+    assert_false(password_check((struct str){ longer, sizeof longer }, STR("x")));
+}
+
+/* Not a stop-watch: the work asked of Argon2id is the same, as its parameters say. */
+static void an_unknown_user_costs_what_a_known_one_does(void **state)
+{
+    struct arena *a = *state;
+    struct str hash;
+    assert_int_equal(password_hash(a, STR("right horse battery"), &hash, NULL), ERR_NONE);
+    char known[crypto_pwhash_STRBYTES];
+
+    verified = 0;
+    assert_false(password_check(hash, STR("wrong horse battery")));
+    str_copy(known, sizeof known, str_of(verified_against));
+    password_check_nobody(STR("wrong horse battery"));
+
+    assert_int_equal(verified, 2);
+    assert_string_not_equal(known, verified_against);
+    assert_memory_equal(known, verified_against, strlen("$argon2id$v=19$m=65536,t=3,p=1$"));
+    assert_int_equal(strlen(known), strlen(verified_against));
+    /* 0: read without complaint, and these are its parameters */
+    assert_int_equal(crypto_pwhash_str_needs_rehash(verified_against, 3, 64 * 1024 * 1024), 0);
+
+    assert_false(password_check(STR("no hash at all"), STR("wrong horse battery")));
+    assert_int_equal(verified, 3);
+}
+
+static void *hash_one(void *unused)
+{
+    (void)unused;
+    AUTO_ARENA a = arena_new(4096);
+    struct str hash;
+    return password_hash(a, STR("correct horse battery"), &hash, NULL) ? (void *)"failed" : NULL;
+}
+
+static void no_more_than_two_passwords_are_hashed_at_once(void **state)
+{
+    (void)state;
+    pthread_t t[6];
+    most_inside = 0;
+    for (size_t i = 0; i < COUNT(t); i++)
+        assert_int_equal(pthread_create(&t[i], NULL, hash_one, NULL), 0);
+    for (size_t i = 0; i < COUNT(t); i++) {
+        void *complaint;
+        pthread_join(t[i], &complaint);
+        assert_null(complaint);
+    }
+    assert_in_range(most_inside, 1, 2);
+}
+
+static void weak_passwords_are_refused_with_a_reason(void **state)
+{
+    (void)state;
+    static const char *const refused[] = { "", "short", "elevenchars", "éléphantbleu1" /* 13 characters, fine: see below */, };
+    struct fault why = { 0 };
+    for (size_t i = 0; i < COUNT(refused) - 1; i++)
+        assert_int_equal(password_acceptable(str_of(refused[i]), &why), ERR_FIELD_INVALID);
+    assert_non_null(strstr(why.subject, "12"));
+    assert_int_equal(password_acceptable(str_of(refused[3]), NULL), ERR_NONE);
+    assert_int_equal(password_acceptable(STR("éééééééé1234"), NULL), ERR_NONE);
+    assert_int_equal(password_acceptable(STR("ééééé123456"), NULL), ERR_FIELD_INVALID); /* 11 characters in 16 bytes */
+
+    assert_int_equal(password_acceptable(STR("Password1234"), &why), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("motdepasse123"), NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("aaaaaaaaaaaaaa"), NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("abABabABabABab"), NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("bad utf8 \xff here"), NULL), ERR_FIELD_INVALID);
+    char longest[1025];
+    for (size_t i = 0; i < sizeof longest; i++)
+        longest[i] = (char)('a' + i % 26);
+    assert_int_equal(password_acceptable((struct str){ longest, 1024 }, NULL), ERR_NONE);
+    assert_int_equal(password_acceptable((struct str){ longest, 1025 }, NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("pelican under gravel"), NULL), ERR_NONE);
+    assert_null(strstr(why.subject, "assword1234"));
+}
+
+static int with_arena(void **state)
+{
+    *state = arena_new(64 * 1024);
+    return 0;
+}
+
+static int drop_arena(void **state)
+{
+    arena_free(*state);
+    return 0;
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, with_arena, drop_arena)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(digests_are_the_published_ones),
+        TEST(every_byte_counts_in_a_comparison),
+        TEST(random_bytes_fill_all_that_was_asked),
+        TEST(random_text_uses_all_of_base32_and_nothing_else),
+        TEST(ids_of_one_thread_only_grow),
+        TEST(an_id_tells_its_age),
+        TEST(threads_make_no_id_twice),
+        TEST(a_password_is_known_by_its_hash_only),
+        TEST(a_broken_hash_lets_nobody_in),
+        TEST(an_unknown_user_costs_what_a_known_one_does),
+        TEST(no_more_than_two_passwords_are_hashed_at_once),
+        TEST(weak_passwords_are_refused_with_a_reason),
+    };
+    return cmocka_run_group_tests_name("crypto/hash", tests, NULL, NULL);
+}
