@@ -37,6 +37,7 @@ struct run_filter {
     struct str before;          /* cursor: newest first, ids before this one; p == NULL: from the newest */
     const struct str *folders; size_t folder_count; /* only runs whose connection is (or was) there; NULL: all */
     struct str own;             /* or whose caller is this principal; p == NULL: no such exception */
+    const struct str *connections; size_t connection_count; bool limited; /* limited: of these connections only */
     int limit;
 };
 enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, struct run **out, size_t *n, struct fault *why) MUST_CHECK;
@@ -44,5 +45,9 @@ enum err run_get(struct db *db, struct str id, struct run *out, struct fault *wh
 /* Deletes at most `most` records older than `before`; *deleted says how many. */
 enum err runs_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why) MUST_CHECK;
 void run_write(struct json_out *o, const struct run *r);
+/* Its object "timing_ms" alone: milliseconds with fractions; what did not happen is null. */
+void run_write_timing(struct json_out *o, const struct run *r);
+/* How many records a connection has since then; counting stops at `most`. */
+enum err run_count(struct db *db, struct str connection, wall_ms since, int64_t most, int64_t *out, struct fault *why) MUST_CHECK;
 
 #endif
