@@ -40,7 +40,7 @@ struct verb {
     int least, most;                    /* arguments taken */
     unsigned long long options;         /* set of OPTION(...) */
     int (*run)(struct command *c);
-    int (*raw)(int argc, char **argv);  /* instead of run: reads the rest itself; argv[0] is the verb's last word */
+    bool raw;                           /* the rest is left unread: arguments[0] is the verb's last word, what follows it is run's */
     const char *help;                   /* one line */
     const char *more;                   /* further lines for `raccord help VERB`, or NULL */
 };

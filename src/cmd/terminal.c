@@ -210,21 +210,34 @@ enum err ask_line(struct arena *a, const char *prompt, struct str *out, struct f
     return ERR_NONE;
 }
 
-static bool read_all(int fd, struct secret *into, size_t *n)
+#define READ_FIRST (64 * 1024)
+
+/* Grows by moving into a larger secret; what was there is wiped. */
+static void grow(struct secret *s, size_t n, size_t size)
+{
+    struct secret larger = secret_new(size);
+    memcpy(larger.p, s->p, n);
+    secret_end(s);
+    *s = larger;
+}
+
+static bool read_all(int fd, size_t max, struct secret *into, size_t *n)
 {
     *n = 0;
-    while (*n < into->n) {
+    for (;;) {
+        if (*n > max) {
+            errno = EFBIG;
+            return false;
+        }
+        if (*n == into->n)
+            grow(into, *n, into->n * 2);
         ssize_t got = read(fd, into->p + *n, into->n - *n);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got < 0)
-            return false;
-        if (got == 0)
-            return true;
+        if (got <= 0)
+            return got == 0;
         *n += (size_t)got;
     }
-    errno = EFBIG;
-    return false;
 }
 
 static size_t without_line_end(const struct secret *s, size_t n)
@@ -241,10 +254,10 @@ enum err secret_read_file(const char *path, size_t max, bool trim, struct secret
     bool standard = strcmp(path, "-") == 0;
     char subject[160];
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    AUTO_SECRET all = secret_new(max + 1);
+    AUTO_SECRET all = secret_new(READ_FIRST);
     size_t n = 0;
 
-    bool ok = fd >= 0 && read_all(fd, &all, &n);
+    bool ok = fd >= 0 && read_all(fd, max, &all, &n);
     int error = errno;
     if (fd >= 0 && !standard)
         close(fd);

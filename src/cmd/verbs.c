@@ -3,39 +3,40 @@
 #include <stdio.h>
 
 static int version_run(struct command *c);
+static int serve_run(struct command *c);
 
 #define CLIENT (OPTION(SERVER) | OPTION(TOKEN) | OPTION(TOKEN_FILE) | OPTION(CA_FILE) | OPTION(JSON))
 #define SETTINGS (OPTION(CONFIG) | OPTION(DATA) | OPTION(LISTEN) | OPTION(PUBLIC_URL))
 
 static const struct verb verbs[] = {
-    { "serve", "", 0, 0, SETTINGS | OPTION(DEMO), NULL, serve_main, "run the hub",
+    { "serve", "", 0, 0, SETTINGS | OPTION(DEMO), serve_run, true, "run the hub",
       "Settings come from the file, each overridden by RACCORD_<NAME> (dots become underscores), each\n"
-      "overridden by its flag. The first start prints a one-time link that makes the owner's account.\n" },
-    { "config check", "", 0, 0, SETTINGS, config_check_run, NULL, "say whether the settings are usable", NULL },
-    { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, NULL, "every setting, its value and where it comes from", NULL },
+      "overridden by its flag; raccord config list shows them all. The first start prints a one-time link that makes the owner's account.\n" },
+    { "config check", "", 0, 0, SETTINGS, config_check_run, true, "say whether the settings are usable", NULL },
+    { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true, "every setting, its value and where it comes from", NULL },
     { "token create", "", 0, 0, OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(EXPIRES),
-      token_create_run, NULL, "make a token on the hub's own machine and print it",
+      token_create_run, false, "make a token on the hub's own machine and print it",
       "Works on the database directly, beside a running hub too. The token belongs to the service account\n"
       "NAME, which is made when needed, and is printed once: keep it. With --connection, the token may use\n"
       "these connections only.\n\n"
       "  raccord token create --data /var/lib/raccord --name ci --role user --connection crm --expires 30d\n" },
     { "user create", "", 0, 0, OPTION(DATA) | OPTION(EMAIL) | OPTION(ROLE) | OPTION(PASSWORD_FILE) | OPTION(LANGUAGE),
-      user_create_run, NULL, "make a user on the hub's own machine",
+      user_create_run, false, "make a user on the hub's own machine",
       "Works on the database directly, beside a running hub too.\n\n"
       "  raccord user create --data /var/lib/raccord --email ana@example.com --role admin\n" },
 
     { "connectors list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(DOMAIN) | OPTION(AUTH_TYPE) | OPTION(STAGE),
-      connectors_list_run, NULL, "what can be connected", NULL },
-    { "connectors get", "ID", 1, 1, CLIENT, connectors_get_run, NULL, "one connector: its auth types and their fields", NULL },
+      connectors_list_run, false, "what can be connected", NULL },
+    { "connectors get", "ID", 1, 1, CLIENT, connectors_get_run, false, "one connector: its auth types and their fields", NULL },
 
     { "connections list", "", 0, 0,
       CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(FOLDER) | OPTION(CONNECTOR) | OPTION(STATE) | OPTION(HEALTH),
-      connections_list_run, NULL, "the connections that you may see", NULL },
-    { "connections get", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_get_run, NULL, "one connection, by key or id", NULL },
+      connections_list_run, false, "the connections that you may see", NULL },
+    { "connections get", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_get_run, false, "one connection, by key or id", NULL },
     { "connections create", "", 0, 0,
       CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |
           OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(CREDENTIAL) | OPTION(DEFAULT) | OPTION(BODY),
-      connections_create_run, NULL, "connect an account",
+      connections_create_run, false, "connect an account",
       "A credential never stands on the command line, where other users could read it:\n"
       "  --credential token            asks for it without showing it\n"
       "  --credential token=@FILE      reads it from a file\n"
@@ -44,42 +45,42 @@ static const struct verb verbs[] = {
       "    --field base_url=https://api.example.com/v2 --credential token\n" },
     { "connections update", "ID", 1, 1,
       CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(BODY),
-      connections_update_run, NULL, "change name, notes or fields", NULL },
+      connections_update_run, false, "change name, notes or fields", NULL },
     { "connections credentials", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY),
-      connections_credentials_run, NULL, "replace the credentials",
+      connections_credentials_run, false, "replace the credentials",
       "All credentials are replaced by those given; see: raccord help connections create\n" },
-    { "connections verify", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_verify_run, NULL,
+    { "connections verify", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_verify_run, false,
       "ask the provider whether the credentials work", NULL },
-    { "connections enable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_enable_run, NULL, "let it be used again", NULL },
-    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_disable_run, NULL, "refuse every call through it", NULL },
-    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES), connections_delete_run, NULL,
+    { "connections enable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_enable_run, false, "let it be used again", NULL },
+    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_disable_run, false, "refuse every call through it", NULL },
+    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES), connections_delete_run, false,
       "delete it, its credentials and their key, for ever", NULL },
 
     { "call", "CONNECTION METHOD PATH", 3, 3,
-      CLIENT | OPTION(FOLDER) | OPTION(QUERY) | OPTION(HEADER) | OPTION(DATA_BODY) | OPTION(INCLUDE),
-      call_run, NULL, "make one call through a connection and print the provider's answer",
+      CLIENT | OPTION(FOLDER) | OPTION(QUERY) | OPTION(HEADER) | OPTION(BODY) | OPTION(INCLUDE),
+      call_run, false, "make one call through a connection and print the provider's answer",
       "PATH is relative to the connection's base URL. The body is printed as it came; a status of 400 or\n"
       "more makes the exit code 5.\n\n"
       "  raccord call crm GET /v1/contacts -q limit=5\n"
       "  raccord call crm POST /v1/contacts -d '{\"name\": \"Zoé Martin\"}'\n" },
 
     { "runs list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTION) | OPTION(CALLER) | OPTION(OUTCOME) | OPTION(SINCE),
-      runs_list_run, NULL, "what was called, newest first", NULL },
-    { "runs get", "ID", 1, 1, CLIENT, runs_get_run, NULL, "one run and its times", NULL },
+      runs_list_run, false, "what was called, newest first", NULL },
+    { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
 
-    { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, NULL, "the tokens that you may see", NULL },
-    { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, NULL, "one token, without its secret", NULL },
-    { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, NULL, "refuse it from now on", NULL },
+    { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, false, "the tokens that you may see", NULL },
+    { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
+    { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
 
-    { "users list", "", 0, 0, CLIENT | OPTION(LIMIT), users_list_run, NULL, "everybody who may sign in", NULL },
-    { "users get", "ID", 1, 1, CLIENT, users_get_run, NULL, "one user", NULL },
+    { "users list", "", 0, 0, CLIENT | OPTION(LIMIT), users_list_run, false, "everybody who may sign in", NULL },
+    { "users get", "ID", 1, 1, CLIENT, users_get_run, false, "one user", NULL },
     { "users create", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PASSWORD_FILE),
-      users_create_run, NULL, "make a user", NULL },
+      users_create_run, false, "make a user", NULL },
 
-    { "completion", "bash", 1, 1, 0, completion_run, NULL, "print a completion script for the shell",
+    { "completion", "bash", 1, 1, 0, completion_run, false, "print a completion script for the shell",
       "  source <(raccord completion bash)\n" },
-    { "help", "[VERB...]", 0, 4, OPTION(MAN), help_verb_run, NULL, "show this, or the help of one verb", NULL },
-    { "version", "", 0, 0, 0, version_run, NULL, "print the version", NULL },
+    { "help", "[VERB...]", 0, 4, OPTION(MAN), help_verb_run, false, "show this, or the help of one verb", NULL },
+    { "version", "", 0, 0, 0, version_run, false, "print the version", NULL },
 };
 
 const struct verb *verbs_all(size_t *count)
@@ -94,6 +95,8 @@ static int version_run(struct command *c)
     puts("raccord " RACCORD_VERSION);
     return EXIT_DONE;
 }
+
+static int serve_run(struct command *c) { return serve_main(c->argument_count, c->arguments); }
 
 /* How many words of the row's name the given words match, all of them or 0. */
 static int words_matched(const char *name, int count, char **words)
@@ -199,7 +202,7 @@ static int run(struct command *c, bool help)
         help_verb(stdout, c->verb);
         return EXIT_DONE;
     }
-    return c->verb->raw ? c->verb->raw(c->argument_count, c->arguments) : c->verb->run(c);
+    return c->verb->run(c);
 }
 
 int verbs_main(int argc, char **argv)
