@@ -11,12 +11,23 @@
 #include "http/url.h"
 #include "vault/connection.h"
 
+/* Where the calls of a connection go, and what they always carry. */
+struct setup_target {
+    struct url base;
+    struct str verify_path;         /* to be joined to the base URL; empty: there is no verify call */
+    struct str verify_query;        /* without '?'; p == NULL: none */
+    struct str headers[8][2]; size_t header_count;  /* expanded; those that came out empty are left out */
+    bool follow_redirects;
+};
+
 struct setup {
     const struct connector *connector;
     const struct connector_auth *auth;
     struct str allowed_domain;      /* normalised */
     struct str fields;              /* JSON object, presets filled in, aliases resolved */
+    const struct json *fields_json; /* the same as a tree, e.g. for auth_input.fields */
     struct str base_url;            /* expanded */
+    struct setup_target target;
     struct connection_secret secrets[CONNECTION_SECRETS]; /* ended by setup_end */
     size_t secret_count;
     bool has_credentials;           /* false: the connection starts as needs_auth */
@@ -35,6 +46,10 @@ enum err setup_check_fields(struct arena *a, const struct connector *c, struct s
 /* New credentials for a stored connection. */
 enum err setup_check_credentials(struct arena *a, const struct connector *c, struct str auth_type, const struct json *credentials,
                                  struct setup *out, struct fault *why) MUST_CHECK;
+/* Of a stored connection, from its stored fields. Checks nothing that set-up has checked against the policy: the sender does that,
+ * on the final URL. Errors: those of a set-up, should the connector have changed since. */
+enum err setup_target(struct arena *a, const struct connector *c, const struct json *fields, struct setup_target *out,
+                      struct fault *why) MUST_CHECK;
 void setup_end(struct setup *s); /* wipes the secrets */
 
 #endif
