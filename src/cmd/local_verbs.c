@@ -8,8 +8,8 @@
 #include "cmd/password.h"
 #include "cmd/verbs.h"
 #include "crypto/hash.h"
-#include "store/connection.h"
 #include "store/db.h"
+#include "vault/connection.h"
 
 static void store_end(struct store **s) { store_close(*s); }
 #define AUTO_STORE __attribute__((cleanup(store_end))) struct store *
