@@ -1,5 +1,7 @@
 #include "room.h"
 
+#include <stdlib.h>
+
 #define BOTH(x) "{\"en\":\"" x "\",\"fr\":\"" x "\"}"
 
 /* A small connector that holds one of everything. */
@@ -138,6 +140,40 @@ static void what_is_no_json_or_no_object_is_refused(void **state)
     assert_int_equal(connector_read(*state, STR("{}"), &c, NULL), ERR_FIELD_REQUIRED);
 }
 
+/* The reference's own example, so that it cannot rot. */
+static void the_example_in_the_reference_is_a_good_file(void **state)
+{
+    FILE *f = fopen(SOURCE "/docs/connector-format.md", "re");
+    assert_non_null(f);
+    char *text = arena_zero(*state, 65536);
+    size_t n = fread(text, 1, 65535, f);
+    fclose(f);
+    struct str doc = { text, n };
+    size_t from = str_find_str(doc, STR("```json\n"));
+    assert_true(from != SIZE_MAX);
+    doc = str_sub(doc, from + 8, doc.n);
+    doc.n = str_find_str(doc, STR("```"));
+
+    struct connector c;
+    struct fault why = { 0 };
+    if (connector_read(*state, doc, &c, &why))
+        fail_msg("%s: %s", why.pointer, why.subject);
+    expect_str(c.id, "acme");
+}
+
+static void a_file_cut_short_anywhere_is_refused(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < sizeof whole - 1; n++) {
+        AUTO_ARENA a = arena_new(4096);
+        char *copy = mem_cstr((struct str){ whole, n }); /* its own block: reading past it is found out */
+        struct connector c;
+        struct fault why = { 0 };
+        assert_int_equal(connector_read(a, (struct str){ copy, n }, &c, &why), ERR_JSON_INVALID);
+        free(copy);
+    }
+}
+
 static void a_search_ignores_case_and_accents_and_wants_every_word(void **state)
 {
     struct connector c;
@@ -192,6 +228,8 @@ int main(void)
         in_arena(a_whole_file_is_read_into_its_parts),
         in_arena(mistakes_are_refused_where_they_stand),
         in_arena(what_is_no_json_or_no_object_is_refused),
+        in_arena(the_example_in_the_reference_is_a_good_file),
+        in_arena(a_file_cut_short_anywhere_is_refused),
         in_arena(a_search_ignores_case_and_accents_and_wants_every_word),
         in_arena(the_api_shows_a_connector_in_the_callers_language),
     };
