@@ -1,5 +1,6 @@
 /* Heads, framing and chunks: whatever comes in, one reading goes out, and it does not depend on how the bytes arrive.
- * clang -g -O1 -std=gnu17 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Isrc fuzz/http_head_fuzz.c src/http/{head,framing,chunked}.c src/base/{str,err}.c */
+ * clang -g -O1 -std=gnu17 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Isrc fuzz/http_head_fuzz.c
+ *     src/http/{head,framing,chunked}.c src/base/{str,err}.c */
 #include <stdlib.h>
 
 #include "base/err.h"

@@ -1,5 +1,6 @@
 /* URLs: what is accepted reads the same when it is read again, and a joined path never leaves its base.
- * clang -g -O1 -std=gnu17 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Isrc fuzz/url_fuzz.c src/http/{url,address}.c src/base/{arena,buf,encode,err,idna,str}.c -lidn2 */
+ * clang -g -O1 -std=gnu17 -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -Isrc fuzz/url_fuzz.c
+ *     src/http/{url,address}.c src/base/{arena,buf,encode,err,idna,str}.c -lidn2 */
 #include <stdlib.h>
 
 #include "http/address.h"

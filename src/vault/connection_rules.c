@@ -1,6 +1,7 @@
 #include "vault/connection_rules.h"
 
 #include "base/encode.h"
+#include "base/json.h"
 
 static enum err wrong(struct fault *why, const char *pointer, const char *say)
 {
@@ -26,6 +27,13 @@ static bool spelt_with(struct str s, const char *more, bool capitals)
             return false;
     }
     return true;
+}
+
+static bool is_object(struct str text)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct json *v;
+    return !json_read(a, text, &v, NULL) && json_is(v, JSON_OBJECT);
 }
 
 enum err connection_rules_key(struct str key, struct fault *why)
@@ -59,7 +67,7 @@ enum err connection_rules_row(const struct connection_row *row, bool fresh, stru
         return wrong(why, "/name", "a name has 1 to 128 characters and no control characters");
     if (!utf8_valid(row->notes) || row->notes.n > 16 * 1024 || (row->notes.n && memchr(row->notes.p, 0, row->notes.n)))
         return wrong(why, "/notes", "notes have at most 16 KiB of text");
-    if (!utf8_valid(row->fields) || row->fields.n < 2 || row->fields.n > 32 * 1024 || row->fields.p[0] != '{' || row->fields.p[row->fields.n - 1] != '}')
+    if (row->fields.n > 32 * 1024 || !is_object(row->fields))
         return wrong(why, "/fields", "fields are a JSON object of at most 32 KiB");
     if (!utf8_valid(row->account) || str_has_control(row->account) || characters(row->account) > 255)
         return wrong(why, "/account", "an account has at most 255 characters");
