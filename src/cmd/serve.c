@@ -88,7 +88,7 @@ static bool take_flag(int *argc, char **argv, const char *flag)
     return false;
 }
 
-/* argv: what follows "serve"; the flags of the settings and --demo. */
+/* argv: "serve", then the flags of the settings and --demo. */
 int serve_main(int argc, char **argv)
 {
     struct serving s = { .boot = arena_new(64 * 1024) };
@@ -97,8 +97,8 @@ int serve_main(int argc, char **argv)
     bool demo = take_flag(&argc, argv, "--demo");
     int code = 0;
     enum err e = config_load(s.boot, NULL, environ, &argc, argv, &s.config, &why);
-    if (!e && argc > 0)
-        e = fault(&why, ERR_USAGE, str_fmt(s.boot, "serve does not know “%s”; see raccord help serve.", argv[0]), "arguments");
+    if (!e && argc > 1)
+        e = fault(&why, ERR_USAGE, str_fmt(s.boot, "serve does not know “%s”; see raccord help serve.", argv[1]), "arguments");
     if (e) {
         code = complain(&why);
         arena_free(s.boot);
