@@ -25,7 +25,7 @@ struct prepared {
     struct mask *mask;
     uint64_t pool;                  /* names its upstream sockets; never used twice */
     bool follow_redirects;
-    struct str verify_method, verify_path, verify_account, verify_ok; /* path empty: none */
+    struct str verify_method, verify_path, verify_query, verify_account, verify_ok; /* path empty: none */
     struct str headers[8][2];       /* the connector's own, expanded */
     size_t header_count;
 };
