@@ -13,6 +13,18 @@ struct chunk {
     _Alignas(max_align_t) char data[];
 };
 
+/* With the address sanitizer, memory that is not handed out is out of bounds: a use after rewind or reset, or past
+ * the end of an allocation, is reported as if it were malloc's. */
+#ifdef __SANITIZE_ADDRESS__
+void __asan_poison_memory_region(volatile void *p, size_t n);
+void __asan_unpoison_memory_region(volatile void *p, size_t n);
+#define SHUT(p, n) __asan_poison_memory_region(p, n)
+#define OPEN(p, n) __asan_unpoison_memory_region(p, n)
+#else
+#define SHUT(p, n) ((void)0)
+#define OPEN(p, n) ((void)0)
+#endif
+
 struct defer {
     struct defer *older;
     void (*end)(void *);
@@ -65,6 +77,7 @@ static struct chunk *chunk_new(size_t size, struct chunk *older)
     c->older = older;
     c->size = size;
     c->used = 0;
+    SHUT(c->data, size);
     return c;
 }
 
@@ -111,6 +124,7 @@ void arena_reset(struct arena *a)
         first = first->older;
     drop_chunks(a, first);
     first->used = 0;
+    SHUT(first->data, first->size);
     a->handed_out = 0;
 }
 
@@ -118,6 +132,7 @@ void *arena_alloc(struct arena *a, size_t n)
 {
     if (n > SIZE_MAX / 4)
         out_of_memory();
+    size_t asked = n;
     n = (n + ALIGN - 1) & ~(ALIGN - 1);
     struct chunk *c = a->top;
     if (c->size - c->used < n) {
@@ -127,6 +142,8 @@ void *arena_alloc(struct arena *a, size_t n)
     void *p = c->data + c->used;
     c->used += n;
     a->handed_out += n;
+    OPEN(p, asked);
+    (void)asked;
     return p;
 }
 
@@ -198,6 +215,7 @@ void arena_rewind(struct arena *a, struct arena_mark mark)
 {
     drop_chunks(a, mark.chunk);
     a->top->used = mark.used;
+    SHUT(a->top->data + mark.used, a->top->size - mark.used);
 }
 
 size_t arena_used(const struct arena *a) { return a->handed_out; }

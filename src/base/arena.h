@@ -41,7 +41,7 @@ struct str arena_str(struct arena *a, struct str s);
 char *arena_cstr(struct arena *a, struct str s);
 struct str arena_join(struct arena *a, struct str x, struct str y);
 struct str str_fmt(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
-struct str str_vfmt(struct arena *a, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+struct str str_vfmt(struct arena *a, const char *format, va_list args) __attribute__((format(printf, 2, 0), nonnull(2)));
 
 /* Call end(what) when the arena ends. Not undone by rewind. */
 void arena_defer(struct arena *a, void (*end)(void *what), void *what);

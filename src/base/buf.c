@@ -19,18 +19,20 @@ void buf_clear(struct buf *b)
     b->failed = false;
 }
 
+/* Always with one byte to spare: the NUL that vsnprintf insists on is not counted, not even at the maximum. */
 char *buf_room(struct buf *b, size_t n)
 {
     if (b->failed || n > b->max - b->n) {
         b->failed = true;
         return NULL;
     }
-    if (b->size - b->n < n) {
+    size_t need = b->n + n + 1;
+    if (b->size < need) {
         size_t size = b->size ? b->size : 256;
-        while (size - b->n < n)
+        while (size < need)
             size *= 2;
-        if (size > b->max)
-            size = b->max;
+        if (size > b->max + 1)
+            size = b->max + 1;
         b->p = mem_grow(b->p, size);
         b->size = size;
     }
@@ -55,8 +57,7 @@ void buf_fmt(struct buf *b, const char *format, ...)
     va_copy(again, args);
     int n = vsnprintf(NULL, 0, format, again);
     va_end(again);
-    /* One more for the NUL that vsnprintf insists on; it is not counted. */
-    char *to = n < 0 ? NULL : buf_room(b, (size_t)n + 1);
+    char *to = n < 0 ? NULL : buf_room(b, (size_t)n);
     if (to) {
         vsnprintf(to, (size_t)n + 1, format, args);
         b->n += (size_t)n;

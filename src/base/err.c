@@ -38,32 +38,27 @@ enum err err_find(struct str code)
 
 static void copy_shown(char *to, size_t size, struct str from)
 {
-    str_copy(to, size, from);
-    for (char *c = to; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-    /* Do not end in the middle of a UTF-8 sequence. */
-    size_t n = strlen(to);
-    if (n == size - 1) {
-        while (n && ((unsigned char)to[n - 1] & 0xc0) == 0x80)
-            n--;
-        if (n && (unsigned char)to[n - 1] >= 0xc0)
-            n--;
-        to[n] = 0;
-    }
+    size_t n = from.n;
+    /* A cut does not leave half a UTF-8 sequence: the first byte left out begins one. */
+    for (n = n < size ? n : size - 1; n < from.n && n && ((unsigned char)from.p[n] & 0xc0) == 0x80;)
+        n--;
+    for (size_t i = 0; i < n; i++)
+        to[i] = (unsigned char)from.p[i] < 0x20 || from.p[i] == 0x7f ? '?' : from.p[i];
+    to[n] = 0;
 }
 
 enum err fault(struct fault *why, enum err e, struct str subject, const char *note, ...)
 {
     if (!why)
         return e;
-    why->err = e;
-    why->pointer[0] = 0;
-    copy_shown(why->subject, sizeof why->subject, subject);
+    /* Made beside and then copied: subject and note may come from *why itself. */
+    struct fault made = { .err = e };
+    copy_shown(made.subject, sizeof made.subject, subject);
     va_list args;
     va_start(args, note);
-    vsnprintf(why->note, sizeof why->note, note, args);
+    vsnprintf(made.note, sizeof made.note, note, args);
     va_end(args);
+    *why = made;
     return e;
 }
 

@@ -83,7 +83,7 @@ void json_link(struct arena *a, struct json *parent, struct json **last, struct 
         return;
     }
     parent->index = index_new(a, INDEX_SIZE);
-    json_each(m, parent)
+    json_each (m, parent)
         index_add(a, parent, m);
 }
 
@@ -94,7 +94,7 @@ struct json *json_get_str(const struct json *object, struct str key)
     if (object->index)
         return index_slot(object->index, hash_keyed(key), key)->member;
     struct json *found = NULL;
-    json_each(m, object)
+    json_each (m, object)
         if (str_eq(m->key, key))
             found = m;
     return found;
@@ -488,7 +488,7 @@ static void pointer_name(char *to, size_t size, struct str name)
 
 enum err json_only(const struct json *object, const char *const *allowed, const char *prefix, struct fault *why)
 {
-    json_each(m, object) {
+    json_each (m, object) {
         const char *const *name = allowed;
         while (*name && !str_is(m->key, *name))
             name++;
@@ -600,7 +600,7 @@ static void put_children(struct json_out *o, const struct json *v)
 {
     bool object = v->type == JSON_OBJECT;
     json_open(o, object ? '{' : '[');
-    json_each(c, v) {
+    json_each (c, v) {
         if (object)
             put_key(o, c->key);
         json_put(o, c);

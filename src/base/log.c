@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/encode.h"
 
 #define LINE_MAX_BYTES 2048
+#define LINE_TAIL      16 /* kept free for what ends a line */
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 static _Atomic int most_level = LOG_INFO;
@@ -32,19 +34,34 @@ static void add(struct line *l, const char *s)
         l->p[l->n++] = *s++;
 }
 
-/* Escapes as JSON does; the text form quotes with the same rules. */
+static bool fits(const struct line *l, size_t n) { return l->n + n <= sizeof l->p - LINE_TAIL; }
+
+/* The escaped form of the first character, and how many bytes of s it stands for. What is not UTF-8 shows as
+ * U+FFFD; C1 control characters are escaped too, terminals obey them. */
+static size_t escape(struct str s, char out[8])
+{
+    unsigned char c = (unsigned char)s.p[0];
+    size_t n = utf8_first(s);
+    bool c1 = n == 2 && c == 0xc2 && (unsigned char)s.p[1] < 0xa0;
+    if (!n || c1 || c < 0x20 || c == 0x7f)
+        snprintf(out, 8, "\\u%04x", !n ? 0xfffd : c1 ? (unsigned char)s.p[1] : c);
+    else if (c == '"' || c == '\\')
+        snprintf(out, 8, "\\%c", c);
+    else
+        str_copy(out, 8, str_sub(s, 0, n));
+    return n ? n : 1;
+}
+
+/* Escapes as JSON does; the text form quotes with the same rules. Cut where the line is full. */
 static void add_escaped(struct line *l, struct str s)
 {
-    for (size_t i = 0; i < s.n && l->n < sizeof l->p - 10; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c == '"' || c == '\\') {
-            l->p[l->n++] = '\\';
-            l->p[l->n++] = (char)c;
-        } else if (c < 0x20 || c == 0x7f) {
-            l->n += (size_t)snprintf(l->p + l->n, 7, "\\u%04x", c);
-        } else {
-            l->p[l->n++] = (char)c;
-        }
+    while (s.n) {
+        char piece[8];
+        size_t n = escape(s, piece);
+        if (!fits(l, strlen(piece)))
+            return;
+        add(l, piece);
+        s = str_sub(s, n, s.n);
     }
 }
 
@@ -53,11 +70,13 @@ static bool plain(struct str s)
     for (size_t i = 0; i < s.n; i++)
         if ((unsigned char)s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == '\\' || s.p[i] == '=' || s.p[i] == 0x7f)
             return false;
-    return s.n > 0;
+    return s.n > 0 && utf8_valid(s);
 }
 
 static void add_pair(struct line *l, const char *key, struct str value, bool json)
 {
+    if (!fits(l, strlen(key) + sizeof ",\"\":\"")) /* a pair that has no room is left out whole */
+        return;
     if (json) {
         add(l, ",\"");
         add(l, key);
@@ -111,7 +130,7 @@ void log_text(enum log_level level, const char *format, ...)
 void log_fault(enum log_level level, const char *event, const struct fault *why)
 {
     log_line(level, event, LOG("code", str_of(err_row(why->err)->code)), LOG("subject", str_of(why->subject)),
-             LOG("note", str_of(why->note)), );
+             LOG("note", str_of(why->note)));
 }
 
 bool log_level_parse(struct str s, enum log_level *out)

@@ -22,9 +22,9 @@ struct log_field {
 /* log_line(LOG_INFO, "listening", LOG("address", STR("127.0.0.1:8080"))); */
 void log_fields(enum log_level level, const char *event, const struct log_field *fields, size_t n);
 #define LOG(k, v) ((struct log_field){ (k), (v) })
-#define log_line(level, event, ...)                                                   \
-    log_fields(level, event, (const struct log_field[]){ __VA_ARGS__ { NULL, { 0 } } }, \
-               COUNT(((const struct log_field[]){ __VA_ARGS__ { NULL, { 0 } } })) - 1)
+#define log_line(level, event, ...)                                   \
+    log_fields(level, event, (const struct log_field[]){ __VA_ARGS__ }, \
+               COUNT(((const struct log_field[]){ __VA_ARGS__ })))
 
 /* One free sentence, for start and stop. */
 void log_text(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

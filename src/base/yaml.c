@@ -198,8 +198,9 @@ static bool tag_known(struct fy_event *event)
         enum fy_event_type type;
         const char *tag;
     } known[] = {
-        { FYET_SCALAR, CORE "null" }, { FYET_SCALAR, CORE "bool" }, { FYET_SCALAR, CORE "int" }, { FYET_SCALAR, CORE "float" },
-        { FYET_SCALAR, CORE "str" },  { FYET_MAPPING_START, CORE "map" }, { FYET_SEQUENCE_START, CORE "seq" },
+        { FYET_SCALAR, CORE "null" },        { FYET_SCALAR, CORE "bool" }, { FYET_SCALAR, CORE "int" },
+        { FYET_SCALAR, CORE "float" },       { FYET_SCALAR, CORE "str" },  { FYET_MAPPING_START, CORE "map" },
+        { FYET_SEQUENCE_START, CORE "seq" },
     };
     struct fy_token *token = fy_event_get_tag_token(event);
     struct str tag = token_text(token);

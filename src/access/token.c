@@ -1,0 +1,324 @@
+#include "access/token.h"
+
+#include "access/folder.h"
+#include "access/text.h"
+#include "crypto/hash.h"
+
+#define PREFIX "rcd_"
+#define RANDOM_AT (sizeof PREFIX - 1)
+#define RANDOM_CHARACTERS 40
+#define CHECK_AT (RANDOM_AT + RANDOM_CHARACTERS)
+#define CHECK_CHARACTERS 6
+#define TOKEN_SIZE (CHECK_AT + CHECK_CHARACTERS)
+_Static_assert(TOKEN_SIZE + 1 == TOKEN_TEXT, "the header's size");
+
+#define GRANTS_MOST 1000 /* connections that one token may name */
+#define PAGE_MOST 1000
+
+static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 6, lower case */
+
+/* -- the text ------------------------------------------------------------------------------------------------- */
+
+/* CRC-32 of ISO 3309 (reflected, 0xedb88320), four bits at a time. */
+static uint32_t crc32_of(struct str s)
+{
+    static const uint32_t table[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+    };
+    uint32_t crc = 0xffffffff;
+    for (size_t i = 0; i < s.n; i++) {
+        crc ^= (unsigned char)s.p[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* The low 30 bits, most significant first. */
+static void write_check(const char *text, char out[CHECK_CHARACTERS])
+{
+    uint32_t crc = crc32_of((struct str){ text, CHECK_AT });
+    for (int i = CHECK_CHARACTERS; i--; crc >>= 5)
+        out[i] = base32[crc & 31];
+}
+
+bool token_well_formed(struct str text)
+{
+    char check[CHECK_CHARACTERS];
+    if (text.n != TOKEN_SIZE || !str_starts(text, STR(PREFIX)))
+        return false;
+    for (size_t i = RANDOM_AT; i < TOKEN_SIZE; i++)
+        if (!text.p[i] || !strchr(base32, text.p[i]))
+            return false;
+    write_check(text.p, check);
+    return memcmp(text.p + CHECK_AT, check, sizeof check) == 0;
+}
+
+static void make_text(char text[TOKEN_TEXT])
+{
+    memcpy(text, PREFIX, RANDOM_AT);
+    random_text(text + RANDOM_AT, RANDOM_CHARACTERS);
+    write_check(text, text + CHECK_AT);
+    text[TOKEN_SIZE] = 0;
+}
+
+/* -- making --------------------------------------------------------------------------------------------------- */
+
+static enum err check_expires(wall_ms expires, struct fault *why)
+{
+    if (expires == 0 || expires > clock_wall())
+        return ERR_NONE;
+    return fault(why, ERR_FIELD_INVALID, STR("expires_at (a time to come)"), "expiry in the past");
+}
+
+static enum err check_new(struct db *db, const struct token_new *t, struct fault *why)
+{
+    enum err e = text_check_name(t->name, "name", why);
+    if (e || (e = check_expires(t->expires, why)))
+        return e;
+    if (t->role < ROLE_USER || t->role > ROLE_OWNER)
+        return fault(why, ERR_FIELD_INVALID, STR("role (owner, admin, user)"), "role %d", (int)t->role);
+    if (t->connection_count > GRANTS_MOST)
+        return fault(why, ERR_FIELD_INVALID, STR("connections (at most 1000)"), "%zu connections", t->connection_count);
+    struct query *q = query_begin(db, "SELECT id FROM principal WHERE id = $1 AND kind IN ('user', 'service_account')");
+    query_text(q, t->principal);
+    bool found = query_next(q);
+    e = query_end(q, why);
+    return e ? e : found ? ERR_NONE : fault(why, ERR_NOT_FOUND, STR("principal"), "a token needs a user or a service account");
+}
+
+static enum err insert_token(struct db *db, const struct token_new *t, struct str id, struct str text, struct fault *why)
+{
+    char hash[TEXT_HASH];
+    struct query *q = query_begin(db, "INSERT INTO token (id, hash, last4, name, principal_id, role, limited, created_ms, expires_ms)"
+                                      " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    query_text(q, id);
+    query_text(q, text_hash(text, hash));
+    query_text(q, str_sub(text, text.n - 4, text.n));
+    query_text(q, t->name);
+    query_text(q, t->principal);
+    query_text(q, str_of(role_name(t->role)));
+    /* Whoever names connections means a limit, whatever the flag says. */
+    query_i64(q, t->limited || t->connection_count);
+    query_i64(q, clock_wall());
+    query_i64(q, t->expires);
+    return query_end(q, why);
+}
+
+enum err token_create(struct db *db, struct arena *a, const struct token_new *t, char text[TOKEN_TEXT], struct str *id,
+                      struct fault *why)
+{
+    char own_id[ID_SIZE];
+    enum err e = check_new(db, t, why);
+    if (e)
+        return e;
+    make_text(text);
+    *id = arena_str(a, str_of(id_new(own_id, "tok_")));
+    e = insert_token(db, t, *id, (struct str){ text, TOKEN_SIZE }, why);
+    for (size_t i = 0; !e && i < t->connection_count; i++) {
+        struct query *q = query_begin(db, "INSERT INTO token_grant (token_id, kind, value) VALUES ($1, 'connection', $2)"
+                                          " ON CONFLICT (token_id, kind, value) DO NOTHING");
+        query_text(q, *id);
+        query_text(q, t->connections[i]);
+        e = query_end(q, why);
+    }
+    return e;
+}
+
+/* -- reading -------------------------------------------------------------------------------------------------- */
+
+static enum err read_grants(struct db *db, struct arena *a, struct str token, struct str **out, size_t *n, struct fault *why)
+{
+    size_t size = 0, count = 0;
+    struct str *ids = NULL;
+    struct query *q = query_begin(db, "SELECT value FROM token_grant WHERE token_id = $1 AND kind = 'connection' ORDER BY value");
+    query_text(q, token);
+    while (query_next(q)) {
+        if (count == size) {
+            struct str *more = arena_array(a, size = size ? 2 * size : 8, sizeof *more);
+            if (count)
+                memcpy(more, ids, count * sizeof *more);
+            ids = more;
+        }
+        ids[count++] = query_get_text(q, 0, a);
+    }
+    *out = ids;
+    *n = count;
+    return query_end(q, why);
+}
+
+struct found {
+    bool row, revoked, disabled;
+};
+
+/* The lesser of the token's role and its principal's of today; a role we do not know is none. */
+static enum role narrowed(struct str token_role, struct str principal_role)
+{
+    enum role t = ROLE_NONE, p = ROLE_NONE;
+    role_parse(token_role, &t);
+    role_parse(principal_role, &p);
+    return t < p ? t : p;
+}
+
+static enum err find_token(struct db *db, struct arena *a, struct str text, struct found *f, struct caller *c, struct fault *why)
+{
+    char hash[TEXT_HASH];
+    struct query *q = query_begin(db, "SELECT t.id, t.role, t.limited, t.expires_ms, t.revoked_ms,"
+                                      " p.id, p.name, p.role, p.language, p.disabled"
+                                      " FROM token t JOIN principal p ON p.id = t.principal_id WHERE t.hash = $1");
+    query_text(q, text_hash(text, hash));
+    f->row = query_next(q);
+    f->revoked = query_get_i64(q, 4) != 0;
+    f->disabled = query_get_i64(q, 9) != 0;
+    *c = (struct caller){
+        .token = query_get_text(q, 0, a),
+        .role = narrowed(query_get_text(q, 1, a), query_get_text(q, 7, a)),
+        .limited = query_get_i64(q, 2) != 0,
+        .expires = query_get_i64(q, 3),
+        .principal = query_get_text(q, 5, a),
+        .name = query_get_text(q, 6, a),
+        .language = str_is(query_get_text(q, 8, a), "fr") ? LANG_FR : LANG_EN,
+    };
+    return query_end(q, why);
+}
+
+enum err token_resolve(struct db *db, struct arena *a, struct str text, struct caller *out, struct fault *why)
+{
+    struct found f;
+    struct caller c;
+    if (!token_well_formed(text))
+        return fault(why, ERR_TOKEN_INVALID, STR(""), "mistyped, cut, or not a token of ours");
+    enum err e = find_token(db, a, text, &f, &c, why);
+    if (e)
+        return e;
+    if (!f.row)
+        return fault(why, ERR_TOKEN_INVALID, STR(""), "unknown token");
+    if (f.revoked || f.disabled || c.role == ROLE_NONE)
+        return fault(why, ERR_TOKEN_INVALID, STR(""), "%.*s: %s", STR_ARG(c.token),
+                     f.revoked ? "revoked" : f.disabled ? "its principal is disabled" : "no role");
+    if (c.expires && c.expires <= clock_wall())
+        return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c.token));
+    if (c.limited && (e = read_grants(db, a, c.token, &c.connections, &c.connection_count, why)))
+        return e;
+    if ((e = folder_visible(db, a, c.principal, &c.folders, &c.folder_count, why)))
+        return e;
+    *out = c;
+    return ERR_NONE;
+}
+
+#define SELECT_ROWS \
+    "SELECT t.id, t.name, t.principal_id, p.name, t.last4, t.role, t.limited, t.created_ms, t.expires_ms, t.last_used_ms," \
+    " t.revoked_ms FROM token t JOIN principal p ON p.id = t.principal_id "
+
+static struct token_row read_row(struct query *q, struct arena *a)
+{
+    struct token_row row = {
+        .id = query_get_text(q, 0, a),
+        .name = query_get_text(q, 1, a),
+        .principal = query_get_text(q, 2, a),
+        .principal_name = query_get_text(q, 3, a),
+        .last4 = query_get_text(q, 4, a),
+        .limited = query_get_i64(q, 6) != 0,
+        .created = query_get_i64(q, 7),
+        .expires = query_get_i64(q, 8),
+        .last_used = query_get_i64(q, 9),
+        .revoked = query_get_i64(q, 10),
+    };
+    role_parse(query_get_text(q, 5, a), &row.role);
+    return row;
+}
+
+enum err token_get(struct db *db, struct arena *a, struct str id, struct token_row *out, struct fault *why)
+{
+    struct query *q = query_begin(db, SELECT_ROWS "WHERE t.id = $1");
+    query_text(q, id);
+    bool found = query_next(q);
+    struct token_row row = read_row(q, a);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    if (!found)
+        return fault(why, ERR_NOT_FOUND, STR("token"), "no such token");
+    if (row.limited && (e = read_grants(db, a, id, &row.connections, &row.connection_count, why)))
+        return e;
+    *out = row;
+    return ERR_NONE;
+}
+
+static struct query *begin_list(struct db *db, struct str principal, struct str after, int limit)
+{
+    struct query *q = principal.p ? query_begin(db, SELECT_ROWS "WHERE t.id > $1 AND t.principal_id = $3 ORDER BY t.id LIMIT $2")
+                                  : query_begin(db, SELECT_ROWS "WHERE t.id > $1 ORDER BY t.id LIMIT $2");
+    query_text(q, after.p ? after : STR(""));
+    query_i64(q, limit);
+    if (principal.p)
+        query_text(q, principal);
+    return q;
+}
+
+enum err token_list(struct db *db, struct arena *a, struct str principal, struct str after, int limit, struct token_row **out,
+                    size_t *n, struct fault *why)
+{
+    limit = limit < 0 ? 0 : limit > PAGE_MOST ? PAGE_MOST : limit;
+    struct token_row *rows = arena_array(a, (size_t)limit, sizeof *rows);
+    size_t count = 0;
+    struct query *q = begin_list(db, principal, after, limit);
+    while (count < (size_t)limit && query_next(q))
+        rows[count++] = read_row(q, a);
+    enum err e = query_end(q, why);
+    for (size_t i = 0; !e && i < count; i++)
+        if (rows[i].limited)
+            e = read_grants(db, a, rows[i].id, &rows[i].connections, &rows[i].connection_count, why);
+    *out = rows;
+    *n = count;
+    return e;
+}
+
+/* -- changing ------------------------------------------------------------------------------------------------- */
+
+static enum err find_expires(struct db *db, struct str id, wall_ms *expires, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT expires_ms FROM token WHERE id = $1");
+    query_text(q, id);
+    bool found = query_next(q);
+    *expires = query_get_i64(q, 0);
+    enum err e = query_end(q, why);
+    return e ? e : found ? ERR_NONE : fault(why, ERR_NOT_FOUND, STR("token"), "no such token");
+}
+
+enum err token_update(struct db *db, struct str id, struct str name, wall_ms expires, struct fault *why)
+{
+    wall_ms before;
+    enum err e = find_expires(db, id, &before, why);
+    if (e || (e = text_check_name(name, "name", why)))
+        return e;
+    /* An expired token may be renamed: then its time comes back as it was. */
+    if (expires != before && (e = check_expires(expires, why)))
+        return e;
+    struct query *q = query_begin(db, "UPDATE token SET name = $2, expires_ms = $3 WHERE id = $1");
+    query_text(q, id);
+    query_text(q, name);
+    query_i64(q, expires);
+    return query_end(q, why);
+}
+
+enum err token_revoke(struct db *db, struct str id, struct fault *why)
+{
+    wall_ms expires;
+    enum err e = find_expires(db, id, &expires, why);
+    if (e)
+        return e;
+    struct query *q = query_begin(db, "UPDATE token SET revoked_ms = $2 WHERE id = $1 AND revoked_ms = 0");
+    query_text(q, id);
+    query_i64(q, clock_wall());
+    return query_end(q, why);
+}
+
+enum err token_touch(struct db *db, struct str id, wall_ms when, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE token SET last_used_ms = $2 WHERE id = $1 AND last_used_ms < $2");
+    query_text(q, id);
+    query_i64(q, when);
+    return query_end(q, why);
+}

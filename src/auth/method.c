@@ -1,0 +1,36 @@
+#include "auth/method.h"
+
+#include "auth/methods.h"
+
+/* A new method is one file, one line in methods.h and one here. */
+static const struct auth_method *const methods[] = {
+    &auth_none, &auth_api_key, &auth_basic, &auth_bearer, &auth_pat, &auth_custom_fields,
+};
+
+const struct auth_method *auth_find(struct str name)
+{
+    for (size_t i = 0; i < COUNT(methods); i++)
+        if (str_is(name, methods[i]->name))
+            return methods[i];
+    return NULL;
+}
+
+const struct auth_method *auth_at(size_t i)
+{
+    return i < COUNT(methods) ? methods[i] : NULL;
+}
+
+const struct secret *auth_secret(const struct auth_input *in, const char *name)
+{
+    for (size_t i = 0; i < in->secret_count; i++)
+        if (str_is(in->secrets[i].name, name))
+            return &in->secrets[i].value;
+    return NULL;
+}
+
+void injections_end(struct injections *i)
+{
+    for (size_t at = 0; at < i->count; at++)
+        secret_end(&i->at[at].value);
+    i->count = 0;
+}

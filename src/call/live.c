@@ -1,0 +1,414 @@
+#include "call/live.h"
+
+#include "base/log.h"
+#include "call/headers.h"
+#include "call/rewrite.h"
+#include "vault/domain.h"
+
+#define REDIRECTS_MAX 5
+#define RETRY_FIRST_MS 100
+#define RETRY_MOST_MS 2000
+
+static struct live *of(struct upstream *u) { return list_entry(u, struct live, up); }
+
+static bool idempotent(struct str method) /* RFC 9110 9.2.2 */
+{
+    static const char *const names[] = { "GET", "HEAD", "PUT", "DELETE", "OPTIONS" };
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (str_is(method, names[i]))
+            return true;
+    return false;
+}
+
+static bool method_known(struct str method) /* PRX-05 */
+{
+    return idempotent(method) || str_is(method, "POST") || str_is(method, "PATCH");
+}
+
+/* ---- the record ---- */
+
+static void record(struct live *c, enum run_outcome outcome, enum err e)
+{
+    struct run *r = &c->run;
+    r->outcome = outcome;
+    r->error = e;
+    r->resolve_us = c->up.timing.resolve_us;
+    r->connect_us = c->up.timing.connect_us;
+    r->tls_us = c->up.timing.tls_us;
+    r->first_byte_us = c->up.timing.first_byte_us;
+    r->reused = c->up.timing.reused;
+    r->response_bytes = (int64_t)c->up.body_bytes;
+    r->total_us = (int32_t)(clock_mono_us() - c->started_us);
+    board_record(c->board, r);
+    atomic_fetch_add_explicit(&c->board->calls, 1, memory_order_relaxed);
+    if (outcome == RUN_FAILED)
+        atomic_fetch_add_explicit(&c->board->failures, 1, memory_order_relaxed);
+    if (outcome == RUN_REFUSED)
+        atomic_fetch_add_explicit(&c->board->refusals, 1, memory_order_relaxed);
+}
+
+static void over(struct live *c, enum run_outcome outcome, enum err e)
+{
+    c->over = true;
+    timer_stop(&c->retry);
+    secret_end(&c->rewritten);
+    record(c, outcome, e);
+}
+
+static void name_run(struct live *c)
+{
+    struct run *r = &c->run;
+    id_new(r->id, "run_");
+    str_copy(r->connection, sizeof r->connection, c->to->row.id);
+    str_copy(r->connection_key, sizeof r->connection_key, c->to->row.key);
+    str_copy(r->caller, sizeof r->caller, c->caller);
+    str_copy(r->token, sizeof r->token, c->token);
+    str_copy(r->method, sizeof r->method, c->method);
+    r->via = c->via;
+    r->started = clock_wall();
+    r->host[0] = r->path[0] = 0;
+    c->started_us = clock_mono_us();
+}
+
+static void describe_target(struct live *c, struct str host, struct str path)
+{
+    str_copy(c->run.host, sizeof c->run.host, mask_apply(c->to->mask, c->arena, host));
+    str_copy(c->run.path, sizeof c->run.path, mask_apply(c->to->mask, c->arena, path));
+}
+
+/* ---- where it goes ---- */
+
+static enum err check_domain(struct live *c, const struct url *u, struct fault *why)
+{
+    if (!domain_matches(c->to->row.allowed_domain, u->host))
+        return fault(why, ERR_DOMAIN_NOT_ALLOWED, u->host, "allowed domain %.*s", STR_ARG(c->to->row.allowed_domain));
+    return ERR_NONE;
+}
+
+static enum err check_query(struct str query, struct fault *why)
+{
+    for (size_t i = 0; i < query.n; i++)
+        if ((unsigned char)query.p[i] <= 0x20 || (unsigned char)query.p[i] >= 0x7f || query.p[i] == '#')
+            return fault(why, ERR_URL_INVALID, STR("the query holds a blank, a control character, '#' or a non-ASCII byte; percent-encode it"), "query");
+    return ERR_NONE;
+}
+
+static enum err resolve_target(struct live *c, struct str path, struct str query, struct fault *why)
+{
+    enum err e;
+    if (str_istarts(path, STR("https://")) || str_istarts(path, STR("http://"))) {
+        /* PRX-03: an absolute URL is fine within the allowed domain. */
+        if ((e = url_parse(c->arena, path, &c->target, why)))
+            return e;
+        if (c->target.query.p && query.p)
+            return fault(why, ERR_URL_INVALID, STR("the query stands both in the URL and beside it"), "query");
+        query = c->target.query.p ? c->target.query : query;
+    } else {
+        struct str joined;
+        c->target = c->to->base;
+        if ((e = url_join_path(c->arena, &c->to->base, path, &joined, why)))
+            return e;
+        c->target.path = joined;
+    }
+    c->target.query = STR_NONE;
+    if ((e = check_query(query, why)))
+        return e;
+    c->query = rewrite_query(c->arena, query, &c->to->injections);
+    return check_domain(c, &c->target, why);
+}
+
+static enum err check_headers(const struct live *c, struct fault *why)
+{
+    if (!c->refuse_override)
+        return ERR_NONE;
+    for (int i = 0; i < c->from->count; i++)
+        if (headers_request(c->from, &c->from->headers[i], &c->to->injections) == HEADER_OVERRIDES)
+            return fault(why, ERR_HEADER_REFUSED, c->from->headers[i].name, "caller's header");
+    return ERR_NONE;
+}
+
+bool live_needs_whole_body(const struct prepared *p)
+{
+    for (size_t i = 0; i < p->injections.count; i++)
+        if (p->injections.at[i].where == INJECT_BODY)
+            return true;
+    return false;
+}
+
+static bool takes_body(struct str method)
+{
+    return str_is(method, "POST") || str_is(method, "PUT") || str_is(method, "PATCH");
+}
+
+static enum err rewrite(struct live *c, struct fault *why)
+{
+    if (!live_needs_whole_body(c->to) || !takes_body(c->method))
+        return ERR_NONE;
+    if (!c->body_buffered)
+        bug("a body that must be rewritten is streamed");
+    enum err e = rewrite_body(c->arena, head_value(c->from, STR("content-type")), c->body, &c->to->injections, &c->rewritten, why);
+    if (e)
+        return e;
+    c->body = secret_str(c->rewritten);
+    c->body_kind = FRAMING_LENGTH;
+    c->body_length = c->body.n;
+    return ERR_NONE;
+}
+
+enum err live_begin(struct live *c, struct str path, struct str query, struct fault *why)
+{
+    enum err e;
+    name_run(c);
+    if (!method_known(c->method))
+        e = fault(why, ERR_METHOD_NOT_ALLOWED, c->method, "method");
+    else if (!(e = check_headers(c, why)) && !(e = resolve_target(c, path, query, why)))
+        e = rewrite(c, why);
+    /* Of a target that was refused, only the host is kept. */
+    describe_target(c, c->target.host, e ? STR("") : c->target.path);
+    if (e)
+        over(c, RUN_REFUSED, e);
+    return e;
+}
+
+/* ---- the request ---- */
+
+static void put_header(struct stream *to, struct str name, struct str value)
+{
+    char *p = stream_room(to, name.n + value.n + 4);
+    memcpy(p, name.p, name.n);
+    p += name.n;
+    *p++ = ':';
+    *p++ = ' ';
+    if (value.n)
+        memcpy(p, value.p, value.n);
+    p += value.n;
+    *p++ = '\r';
+    *p++ = '\n';
+    to->out.end += name.n + value.n + 4;
+}
+
+static void put_target(struct live *c, struct stream *to)
+{
+    stream_put(to, c->method);
+    stream_put(to, STR(" "));
+    stream_put(to, c->target.path);
+    char mark = '?';
+    if (c->query.n) {
+        stream_put(to, STR("?"));
+        stream_put(to, c->query);
+        mark = '&';
+    }
+    for (size_t i = 0; i < c->to->injections.count; i++) {
+        const struct injection *in = &c->to->injections.at[i];
+        if (in->where != INJECT_QUERY)
+            continue;
+        stream_put(to, (struct str){ &mark, 1 });
+        stream_put(to, in->name);
+        stream_put(to, STR("="));
+        stream_put(to, secret_str(in->value));
+        mark = '&';
+    }
+    stream_put(to, STR(" HTTP/1.1\r\n"));
+}
+
+static void put_callers_headers(struct live *c, struct stream *to)
+{
+    for (int i = 0; i < c->from->count; i++) {
+        const struct header *h = &c->from->headers[i];
+        if (headers_request(c->from, h, &c->to->injections) == HEADER_PASSES)
+            put_header(to, h->name, h->value);
+    }
+    for (size_t i = 0; i < c->to->header_count; i++)
+        if (!head_find(c->from, c->to->headers[i][0]))
+            put_header(to, c->to->headers[i][0], c->to->headers[i][1]);
+    if (!head_find(c->from, STR("user-agent")))
+        put_header(to, STR("User-Agent"), STR("Raccord/" RACCORD_VERSION));
+}
+
+static void render(struct upstream *u, struct stream *to)
+{
+    struct live *c = of(u);
+    /* The last moment: the next bytes carry the credential. The target was checked when it was made; a target that changed since would
+     * be our own mistake. */
+    if (!domain_matches(c->to->row.allowed_domain, c->target.host) || !c->up.url || c->up.url != &c->target)
+        bug("a credential was about to leave its allowed domain");
+    put_target(c, to);
+    put_header(to, STR("Host"), c->host);
+    put_callers_headers(c, to);
+    for (size_t i = 0; i < c->to->injections.count; i++)
+        if (c->to->injections.at[i].where == INJECT_HEADER)
+            put_header(to, c->to->injections.at[i].name, secret_str(c->to->injections.at[i].value));
+    if (c->body_kind == FRAMING_CHUNKED) {
+        stream_put(to, STR("Transfer-Encoding: chunked\r\n"));
+    } else if (c->body_kind == FRAMING_LENGTH || takes_body(c->method)) {
+        char digits[24];
+        int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)(c->body_kind == FRAMING_LENGTH ? c->body_length : 0));
+        put_header(to, STR("Content-Length"), (struct str){ digits, (size_t)n });
+    }
+    stream_put(to, STR("\r\n"));
+    c->run.request_bytes = 0;
+}
+
+static void on_writable(struct upstream *u)
+{
+    struct live *c = of(u);
+    if (!c->body_buffered) {
+        c->wrote_streamed = true;
+        c->writable(c);
+        return;
+    }
+    size_t sent = (size_t)c->run.request_bytes;
+    size_t taken = upstream_write(u, str_sub(c->body, sent, c->body.n));
+    c->run.request_bytes += (int64_t)taken;
+    if ((size_t)c->run.request_bytes == c->body.n)
+        upstream_write_end(u);
+}
+
+size_t live_write(struct live *c, struct str span)
+{
+    size_t taken = upstream_write(&c->up, span);
+    c->run.request_bytes += (int64_t)taken;
+    return taken;
+}
+
+void live_write_end(struct live *c) { upstream_write_end(&c->up); }
+void live_resume(struct live *c) { upstream_resume(&c->up); }
+
+/* ---- again: redirects and retries ---- */
+
+static bool replayable(const struct live *c) { return c->body_kind == FRAMING_NONE || c->body_buffered; }
+
+static void dial_again(struct live *c);
+
+static void retry_due(struct timer *t) { dial_again(list_entry(t, struct live, retry)); }
+
+static bool may_retry(const struct live *c) { return c->retries > 0 && idempotent(c->method) && replayable(c); }
+
+static void retry_later(struct live *c)
+{
+    int64_t most = RETRY_FIRST_MS << (c->board->switchboard ? switchboard_config(c->board->switchboard)->limits.retries - c->retries : 0);
+    uint16_t dice;
+    c->retries--;
+    random_bytes(&dice, sizeof dice);
+    most = most < RETRY_MOST_MS ? most : RETRY_MOST_MS;
+    timer_set(c->board->loop, &c->retry, most * dice / 65536, retry_due); /* full jitter */
+}
+
+/* RFC 9110 15.4: what the next request is. False: hand the answer back. */
+static bool redirect(struct live *c, const struct head *h)
+{
+    struct str location = head_value(h, STR("location"));
+    struct url next;
+    struct fault unused;
+    int s = h->status;
+    if (!c->to->follow_redirects || !location.n || (s != 301 && s != 302 && s != 303 && s != 307 && s != 308))
+        return false;
+    if (c->redirects >= REDIRECTS_MAX || url_resolve(c->arena, &c->target, location, &next, &unused))
+        return false;
+    /* Outside the allowed domain, or from https to http: the caller gets the answer and decides; nothing of ours goes there. */
+    if ((c->target.https && !next.https) || !domain_matches(c->to->row.allowed_domain, next.host))
+        return false;
+    bool to_get = s == 303 ? !str_is(c->method, "HEAD") : (s == 301 || s == 302) && str_is(c->method, "POST");
+    if (!to_get && !replayable(c))
+        return false;
+    if (to_get) {
+        c->method = STR("GET");
+        c->body_kind = FRAMING_NONE;
+        c->body = STR_NONE;
+        c->body_buffered = false;
+    }
+    c->redirects++;
+    c->query = next.query.p ? rewrite_query(c->arena, next.query, &c->to->injections) : STR_NONE;
+    c->target = next;
+    c->target.query = STR_NONE;
+    return true;
+}
+
+/* ---- the answer ---- */
+
+static void on_head(struct upstream *u, const struct head *h, const struct framing *f)
+{
+    struct live *c = of(u);
+    static const int worth[] = { 429, 502, 503, 504 };
+    for (size_t i = 0; i < COUNT(worth) && may_retry(c); i++)
+        if (h->status == worth[i]) {
+            upstream_cancel(u);
+            retry_later(c);
+            return;
+        }
+    if (redirect(c, h)) {
+        upstream_cancel(u);
+        dial_again(c);
+        return;
+    }
+    c->run.status = h->status;
+    c->head(c, h, f);
+}
+
+static size_t on_body(struct upstream *u, struct str span) { return of(u)->got(of(u), span); }
+
+static void on_end(struct upstream *u)
+{
+    struct live *c = of(u);
+    over(c, c->run.status >= 400 ? RUN_PROVIDER_ERROR : RUN_SUCCESS, ERR_NONE);
+    c->end(c);
+}
+
+static void on_failed(struct upstream *u, const struct fault *why)
+{
+    struct live *c = of(u);
+    bool before_sending = why->err == ERR_UPSTREAM_CONNECT || why->err == ERR_UPSTREAM_DNS;
+    if (!c->run.status && err_row(why->err)->retryable && may_retry(c) && (before_sending || !c->wrote_streamed)) {
+        retry_later(c);
+        return;
+    }
+    over(c, err_row(why->err)->blame == BLAME_POLICY ? RUN_REFUSED : RUN_FAILED, why->err);
+    c->failed(c, why);
+}
+
+bool live_passes(const struct live *c, const struct head *h, const struct header *header)
+{
+    /* An answer that echoes the credential in a header is not to spread it. */
+    return headers_response(h, header) && !mask_hits(c->to->mask, header->value);
+}
+
+/* ---- life ---- */
+
+static void dial_again(struct live *c)
+{
+    const struct call_limits *limits = &switchboard_config(c->board->switchboard)->limits;
+    int64_t most = c->total_ms ? c->total_ms : limits->total_ms;
+    int64_t left = most ? most - (clock_mono_us() - c->started_us) / 1000 : 0;
+    if (most && left <= 0) {
+        struct fault why;
+        fault(&why, ERR_UPSTREAM_TIMEOUT, STR("total"), "between tries");
+        over(c, RUN_FAILED, ERR_UPSTREAM_TIMEOUT);
+        c->failed(c, &why);
+        return;
+    }
+    c->host = url_authority(c->arena, &c->target);
+    bool streamed = c->body_kind != FRAMING_NONE && !c->body_buffered;
+    bool has_body = streamed || (c->body_kind == FRAMING_LENGTH && c->body.n);
+    c->up = (struct upstream){
+        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target, .host = arena_str(c->arena, c->target.host),
+        .head_request = str_is(c->method, "HEAD"), .chunked = c->body_kind == FRAMING_CHUNKED,
+        .safe_to_retry = idempotent(c->method) && !streamed, .total_ms = left, .total_covers_body = c->total_covers_body,
+        .render = render, .writable = has_body ? on_writable : NULL, .head = on_head, .body = on_body, .end = on_end,
+        .failed = on_failed,
+    };
+    upstream_start(&c->up);
+}
+
+void live_start(struct live *c)
+{
+    c->started = true;
+    dial_again(c);
+}
+
+void live_cancel(struct live *c, enum err e)
+{
+    if (c->over || !c->started)
+        return;
+    upstream_cancel(&c->up);
+    over(c, e == ERR_CANCELLED ? RUN_CANCELLED : RUN_FAILED, e);
+}

@@ -1,0 +1,19 @@
+#include "call/prepared.h"
+
+#include <stdlib.h>
+
+void prepared_release(struct prepared *p)
+{
+    if (!p || atomic_fetch_sub(&p->references, 1) != 1)
+        return;
+    injections_end(&p->injections);
+    mask_free(p->mask);
+    arena_free(p->arena);
+    free(p);
+}
+
+struct prepared *prepared_keep(struct prepared *p)
+{
+    atomic_fetch_add(&p->references, 1);
+    return p;
+}

@@ -1,0 +1,36 @@
+/* call/prepared.h - a connection made ready for calls: immutable, reference-counted, shared by all threads.
+ *
+ * Why counted: a change publishes a new entry while calls still run on the old one.
+ */
+#ifndef CALL_PREPARED_H
+#define CALL_PREPARED_H
+
+#include <stdatomic.h>
+
+#include "auth/method.h"
+#include "base/arena.h"
+#include "call/mask.h"
+#include "catalog/connector.h"
+#include "http/url.h"
+#include "vault/connection.h"
+
+struct prepared {
+    _Atomic int references;
+    _Atomic bool stale;             /* replaced or removed since: do not start a new call on it */
+    struct arena *arena;            /* everything below lives here, but for secrets */
+    struct connection_row row;
+    const struct connector *connector;
+    struct url base;
+    struct injections injections;
+    struct mask *mask;
+    uint64_t pool;                  /* names its upstream sockets; never used twice */
+    bool follow_redirects;
+    struct str verify_method, verify_path, verify_query, verify_account, verify_ok; /* path empty: none */
+    struct str headers[8][2];       /* the connector's own, expanded */
+    size_t header_count;
+};
+
+void prepared_release(struct prepared *p); /* NULL is fine */
+struct prepared *prepared_keep(struct prepared *p);
+
+#endif

@@ -1,0 +1,560 @@
+#include "call/switchboard.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "access/token.h"
+#include "auth/method.h"
+#include "base/map.h"
+#include "catalog/setup.h"
+#include "crypto/hash.h"
+
+#define CACHE_MAX 4096       /* entries of each cache; the oldest leave first */
+#define BATCH 256            /* records handed over at once */
+#define BATCH_MS 50          /* ... or after this long */
+#define BATCHES_WAITING 64   /* beyond that records are lost, and counted */
+#define TOUCH_MS 60000       /* a token's last-used time is written at most this often */
+#define BOARDS 64
+
+/* Two caches of one shape: text key -> counted entry. */
+struct cache {
+    struct map *entries;
+    struct str order[CACHE_MAX]; /* keys, oldest first, as a ring; owned */
+    int first, count;
+};
+
+struct batch {
+    struct batch *next;
+    struct run *runs;
+    int count;
+    struct waiter *waiter; /* told once written; NULL: nobody waits */
+};
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    bool written;
+};
+
+struct switchboard {
+    struct switchboard_config config;
+    struct board boards[BOARDS];
+    int board_count;
+    _Atomic uint64_t next_pool;
+    _Atomic uint64_t epoch;      /* counts changes: an entry that was read before one is not kept after it */
+    pthread_mutex_t lock;        /* guards both caches */
+    struct cache connections, tokens;
+
+    pthread_mutex_t record_lock;
+    pthread_cond_t record_some;
+    struct batch *batches, **batches_end;
+    int batches_waiting;
+    bool closing;
+    pthread_t recorder;
+    struct map *touched;         /* token id -> when its last-used time was written; the recorder's own */
+    _Atomic uint64_t lost;
+};
+
+/* ---- caches ---- */
+
+static void cache_init(struct cache *c) { c->entries = map_new(); }
+
+/* Takes one out; the caller marks it stale and releases it. */
+static void *cache_take(struct cache *c, struct str key) { return map_take(c->entries, key); }
+
+static void *cache_oldest(struct cache *c)
+{
+    while (c->count) {
+        struct str key = c->order[c->first];
+        c->first = (c->first + 1) % CACHE_MAX;
+        c->count--;
+        void *entry = map_take(c->entries, key);
+        free((char *)key.p);
+        if (entry)
+            return entry;
+    }
+    return NULL;
+}
+
+/* Answers the entry that had to leave, or NULL: the oldest, or this one when another thread was quicker with its twin. */
+static void *cache_put(struct cache *c, struct str key, void *entry)
+{
+    if (map_get(c->entries, key))
+        return entry;
+    void *left = c->count == CACHE_MAX ? cache_oldest(c) : NULL;
+    map_put(c->entries, key, entry);
+    c->order[(c->first + c->count++) % CACHE_MAX] = (struct str){ mem_cstr(key), key.n };
+    return left;
+}
+
+static void drop_prepared(struct prepared *p)
+{
+    if (!p)
+        return;
+    atomic_store(&p->stale, true);
+    prepared_release(p);
+}
+
+static void drop_pass(struct pass *p)
+{
+    if (!p)
+        return;
+    atomic_store(&p->stale, true);
+    pass_release(p);
+}
+
+/* ---- connections ---- */
+
+static void end_secrets(struct connection_secret *secrets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        secret_end(&secrets[i].value);
+}
+
+static enum err prepare_auth(struct switchboard *s, struct prepared *p, const struct connector_auth *auth, const struct json *fields,
+                             const struct connection_secret *secrets, size_t n, struct fault *why)
+{
+    const struct auth_method *method = auth_find(p->row.auth_type);
+    if (!method)
+        return fault(why, ERR_AUTH_TYPE_NOT_OFFERED, p->row.auth_type, "stored auth type is unknown");
+    struct auth_secret lent[CONNECTION_SECRETS];
+    struct secret values[CONNECTION_SECRETS];
+    for (size_t i = 0; i < n; i++) {
+        lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
+        values[i] = secrets[i].value;
+    }
+    struct auth_input in = { auth ? auth->options : NULL, fields, lent, n, s->config.header_digits_ok };
+    enum err e = method->prepare(p->arena, &in, &p->injections, why);
+    if (e)
+        return e;
+    /* What goes on the wire is as secret as what it was made of: "Basic <base64>" has spellings of its own. */
+    struct secret all[CONNECTION_SECRETS + INJECTIONS];
+    memcpy(all, values, n * sizeof all[0]);
+    for (size_t i = 0; i < p->injections.count; i++)
+        all[n + i] = p->injections.at[i].value;
+    p->mask = mask_new(all, n + p->injections.count);
+    return ERR_NONE;
+}
+
+static enum err prepare_target(struct switchboard *s, struct prepared *p, const struct json *fields, struct fault *why)
+{
+    struct setup_target t;
+    (void)s;
+    enum err e = setup_target(p->arena, p->connector, fields, &t, why);
+    if (e)
+        return e;
+    p->base = t.base;
+    p->verify_path = t.verify_path;
+    p->verify_query = t.verify_query;
+    p->verify_method = p->connector->verify.method;
+    p->verify_account = p->connector->verify.account;
+    p->verify_ok = p->connector->verify.ok_pointer;
+    memcpy(p->headers, t.headers, sizeof p->headers);
+    p->header_count = t.header_count;
+    p->follow_redirects = t.follow_redirects;
+    return ERR_NONE;
+}
+
+static enum err state_permits(const struct connection_row *row, struct fault *why)
+{
+    switch (row->state) {
+    case CONNECTION_ACTIVE: break;
+    case CONNECTION_DISABLED: return fault(why, ERR_CONNECTION_DISABLED, row->key, "state");
+    default: return fault(why, ERR_NEEDS_AUTH, row->key, "state");
+    }
+    if (row->health == HEALTH_RECONNECT_REQUIRED)
+        return fault(why, ERR_RECONNECT_REQUIRED, row->key, "health");
+    return ERR_NONE;
+}
+
+static enum err prepare(struct switchboard *s, struct str id, struct prepared *p, struct fault *why)
+{
+    struct db *db = store_reader(s->config.store, why);
+    struct connection_secret secrets[CONNECTION_SECRETS];
+    size_t n = 0;
+    struct json *fields;
+    enum err e;
+    if (!db)
+        return ERR_STORE;
+    if ((e = connection_get(db, p->arena, id, &p->row, why)) || (e = state_permits(&p->row, why)))
+        return e;
+    p->connector = catalog_find(s->config.catalog, p->row.connector);
+    if (!p->connector)
+        return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
+    if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = prepare_target(s, p, fields, why)))
+        return e;
+    if ((e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why)))
+        return e;
+    e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
+    end_secrets(secrets, n);
+    return e;
+}
+
+static struct prepared *cached_connection(struct switchboard *s, struct str id)
+{
+    pthread_mutex_lock(&s->lock);
+    struct prepared *p = map_get(s->connections.entries, id);
+    if (p)
+        prepared_keep(p);
+    pthread_mutex_unlock(&s->lock);
+    return p;
+}
+
+enum err switchboard_prepare(struct switchboard *s, struct str id, struct prepared **out, struct fault *why)
+{
+    struct prepared *p = cached_connection(s, id);
+    if (p) {
+        *out = p;
+        return ERR_NONE;
+    }
+    uint64_t epoch = atomic_load(&s->epoch);
+    p = mem_zero(sizeof *p);
+    p->references = 1;
+    p->arena = arena_new(4096);
+    p->pool = atomic_fetch_add(&s->next_pool, 1) + 1;
+    enum err e = prepare(s, id, p, why);
+    if (e) {
+        prepared_release(p);
+        return e;
+    }
+    struct prepared *left = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (atomic_load(&s->epoch) == epoch)
+        left = cache_put(&s->connections, p->row.id, prepared_keep(p));
+    else
+        atomic_store(&p->stale, true); /* something changed meanwhile: good for this call only */
+    pthread_mutex_unlock(&s->lock);
+    drop_prepared(left);
+    *out = p;
+    return ERR_NONE;
+}
+
+void switchboard_forget_connection(struct switchboard *s, struct str id)
+{
+    pthread_mutex_lock(&s->lock);
+    atomic_fetch_add(&s->epoch, 1);
+    struct prepared *p = cache_take(&s->connections, id);
+    pthread_mutex_unlock(&s->lock);
+    drop_prepared(p);
+}
+
+static bool looks_like_id(struct str s) { return s.n == 30 && str_starts(s, STR("con_")); }
+
+enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct connection_row row;
+    struct str id = name;
+    enum err e;
+    if (!looks_like_id(name)) {
+        struct db *db = store_reader(s->config.store, why);
+        if (!db)
+            return ERR_STORE;
+        if ((e = connection_find(db, a, name, c->folders, c->folder_count, &row, why)))
+            return e;
+        id = row.id;
+    }
+    struct prepared *p;
+    if ((e = switchboard_prepare(s, id, &p, why)))
+        return e;
+    bool visible = false;
+    for (size_t i = 0; i < c->folder_count; i++)
+        visible |= str_eq(c->folders[i], p->row.folder);
+    if (!visible)
+        e = fault(why, ERR_CONNECTION_NOT_FOUND, name, "in a folder the caller does not see");
+    else if (!caller_may_connection(c, p->row.id, p->row.folder))
+        e = fault(why, ERR_CONNECTION_NOT_GRANTED, name, "token is limited");
+    if (e) {
+        prepared_release(p);
+        return e;
+    }
+    *out = p;
+    return ERR_NONE;
+}
+
+/* ---- tokens ---- */
+
+void pass_release(struct pass *p)
+{
+    if (!p || atomic_fetch_sub(&p->references, 1) != 1)
+        return;
+    arena_free(p->arena);
+    free(p);
+}
+
+enum err switchboard_pass(struct switchboard *s, struct str token, struct pass **out, struct fault *why)
+{
+    unsigned char digest[SHA256_SIZE];
+    sha256(token, digest);
+    struct str key = { (const char *)digest, sizeof digest };
+    pthread_mutex_lock(&s->lock);
+    struct pass *p = map_get(s->tokens.entries, key);
+    if (p)
+        atomic_fetch_add(&p->references, 1);
+    pthread_mutex_unlock(&s->lock);
+    if (p) {
+        *out = p;
+        return ERR_NONE;
+    }
+    uint64_t epoch = atomic_load(&s->epoch);
+    struct db *db = store_reader(s->config.store, why);
+    if (!db)
+        return ERR_STORE;
+    p = mem_zero(sizeof *p);
+    p->references = 1;
+    p->arena = arena_new(1024);
+    enum err e = token_resolve(db, p->arena, token, &p->caller, why);
+    if (e) {
+        pass_release(p);
+        return e;
+    }
+    struct pass *left = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (atomic_load(&s->epoch) == epoch) {
+        atomic_fetch_add(&p->references, 1);
+        left = cache_put(&s->tokens, key, p);
+    } else {
+        atomic_store(&p->stale, true);
+    }
+    pthread_mutex_unlock(&s->lock);
+    drop_pass(left);
+    *out = p;
+    return ERR_NONE;
+}
+
+void switchboard_forget_tokens(struct switchboard *s)
+{
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        atomic_fetch_add(&s->epoch, 1);
+        struct pass *p = cache_oldest(&s->tokens);
+        pthread_mutex_unlock(&s->lock);
+        if (!p)
+            return;
+        drop_pass(p);
+    }
+}
+
+/* ---- the recorder ---- */
+
+struct insertion {
+    struct switchboard *s;
+    const struct batch *batch;
+};
+
+static bool touch_due(struct switchboard *s, const struct run *r)
+{
+    struct str token = str_of(r->token);
+    if (!token.n)
+        return false;
+    wall_ms *last = map_get(s->touched, token);
+    return !last || r->started - *last >= TOUCH_MS;
+}
+
+static void note_touch(struct switchboard *s, const struct run *r)
+{
+    struct str token = str_of(r->token);
+    wall_ms *last = map_get(s->touched, token);
+    if (!last) {
+        last = mem_zero(sizeof *last);
+        map_put(s->touched, token, last);
+    }
+    *last = r->started;
+}
+
+static enum err insert(struct db *db, void *context, struct fault *why)
+{
+    struct insertion *in = context;
+    enum err e = runs_insert(db, in->batch->runs, (size_t)in->batch->count, why);
+    for (int i = 0; !e && i < in->batch->count; i++) {
+        const struct run *r = &in->batch->runs[i];
+        if (touch_due(in->s, r)) {
+            e = token_touch(db, str_of(r->token), r->started, why);
+            note_touch(in->s, r);
+        }
+    }
+    return e;
+}
+
+static void write_batch(struct switchboard *s, struct batch *b)
+{
+    struct fault why;
+    struct insertion in = { s, b };
+    if (b->count && store_write(s->config.store, insert, &in, &why)) {
+        atomic_fetch_add(&s->lost, (uint64_t)b->count);
+        s->config.report("run records could not be written", &why);
+    }
+    if (b->waiter) {
+        pthread_mutex_lock(&b->waiter->lock);
+        b->waiter->written = true;
+        pthread_cond_signal(&b->waiter->done);
+        pthread_mutex_unlock(&b->waiter->lock);
+    }
+    free(b->runs);
+    free(b);
+}
+
+static void *record(void *context)
+{
+    struct switchboard *s = context;
+    pthread_mutex_lock(&s->record_lock);
+    for (;;) {
+        while (!s->batches && !s->closing)
+            pthread_cond_wait(&s->record_some, &s->record_lock);
+        struct batch *b = s->batches;
+        if (!b)
+            break;
+        s->batches = b->next;
+        if (!s->batches)
+            s->batches_end = &s->batches;
+        s->batches_waiting--;
+        pthread_mutex_unlock(&s->record_lock);
+        write_batch(s, b);
+        pthread_mutex_lock(&s->record_lock);
+    }
+    pthread_mutex_unlock(&s->record_lock);
+    return NULL;
+}
+
+static void hand_over(struct switchboard *s, struct run *runs, int count, struct waiter *waiter)
+{
+    struct batch *b = mem_zero(sizeof *b);
+    *b = (struct batch){ .runs = runs, .count = count, .waiter = waiter };
+    pthread_mutex_lock(&s->record_lock);
+    bool full = s->batches_waiting >= BATCHES_WAITING && !waiter;
+    if (!full) {
+        *s->batches_end = b;
+        s->batches_end = &b->next;
+        s->batches_waiting++;
+        pthread_cond_signal(&s->record_some);
+    }
+    pthread_mutex_unlock(&s->record_lock);
+    if (full) {
+        atomic_fetch_add(&s->lost, (uint64_t)count);
+        free(runs);
+        free(b);
+    }
+}
+
+void board_flush(struct board *b)
+{
+    timer_stop(&b->batch_timer);
+    if (!b->batch_count)
+        return;
+    struct run *runs = b->batch;
+    int count = b->batch_count;
+    b->batch = NULL;
+    b->batch_count = 0;
+    hand_over(b->switchboard, runs, count, NULL);
+}
+
+static void batch_due(struct timer *t) { board_flush(list_entry(t, struct board, batch_timer)); }
+
+void board_record(struct board *b, const struct run *r)
+{
+    if (!b->batch)
+        b->batch = mem_grow(NULL, BATCH * sizeof *b->batch);
+    if (!b->batch_count)
+        timer_set(b->loop, &b->batch_timer, BATCH_MS, batch_due);
+    b->batch[b->batch_count++] = *r;
+    if (b->batch_count == BATCH)
+        board_flush(b);
+}
+
+struct flush {
+    struct loop_job job;
+    struct board *board;
+    struct waiter *waiter;
+};
+
+static void flush_on_loop(struct loop_job *job)
+{
+    struct flush *f = list_entry(job, struct flush, job);
+    board_flush(f->board);
+    hand_over(f->board->switchboard, NULL, 0, f->waiter); /* an empty batch behind it: written means all before it are */
+}
+
+void switchboard_flush(struct switchboard *s)
+{
+    for (int i = 0; i < s->board_count; i++) {
+        struct waiter w = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+        struct flush f = { { NULL, flush_on_loop }, &s->boards[i], &w };
+        loop_post(s->boards[i].loop, &f.job);
+        pthread_mutex_lock(&w.lock);
+        while (!w.written)
+            pthread_cond_wait(&w.done, &w.lock);
+        pthread_mutex_unlock(&w.lock);
+    }
+}
+
+/* ---- life ---- */
+
+enum err switchboard_new(const struct switchboard_config *c, struct switchboard **out, struct fault *why)
+{
+    struct switchboard *s = mem_zero(sizeof *s);
+    s->config = *c;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->record_lock, NULL);
+    pthread_cond_init(&s->record_some, NULL);
+    s->batches_end = &s->batches;
+    s->touched = map_new();
+    cache_init(&s->connections);
+    cache_init(&s->tokens);
+    if (pthread_create(&s->recorder, NULL, record, s)) {
+        free(s);
+        return fault(why, ERR_INTERNAL, STR(""), "cannot start the recorder");
+    }
+    pthread_setname_np(s->recorder, "recorder");
+    *out = s;
+    return ERR_NONE;
+}
+
+struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upstreams *u)
+{
+    if (s->board_count == BOARDS)
+        bug("more than %d loops", BOARDS);
+    struct board *b = &s->boards[s->board_count++];
+    b->switchboard = s;
+    b->loop = l;
+    b->upstreams = u;
+    return b;
+}
+
+struct board *switchboard_board(struct switchboard *s, int i) { return i < s->board_count ? &s->boards[i] : NULL; }
+const struct switchboard_config *switchboard_config(const struct switchboard *s) { return &s->config; }
+uint64_t switchboard_lost(const struct switchboard *s) { return atomic_load(&s->lost); }
+
+static void free_values(struct map *m)
+{
+    size_t at = 0;
+    struct str key;
+    void *value;
+    while (map_next(m, &at, &key, &value))
+        free(value);
+    map_free(m);
+}
+
+void switchboard_free(struct switchboard *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->record_lock);
+    s->closing = true;
+    pthread_cond_signal(&s->record_some);
+    pthread_mutex_unlock(&s->record_lock);
+    pthread_join(s->recorder, NULL);
+    for (int i = 0; i < s->board_count; i++)
+        free(s->boards[i].batch);
+    void *entry;
+    while ((entry = cache_oldest(&s->connections)))
+        drop_prepared(entry);
+    while ((entry = cache_oldest(&s->tokens)))
+        drop_pass(entry);
+    map_free(s->connections.entries);
+    map_free(s->tokens.entries);
+    free_values(s->touched);
+    pthread_cond_destroy(&s->record_some);
+    pthread_mutex_destroy(&s->record_lock);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}

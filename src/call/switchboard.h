@@ -1,0 +1,79 @@
+/* call/switchboard.h - all that calls need: one board per loop, the caches that boards share, and the recorder.
+ *
+ * Caches hold immutable, counted entries. A change marks the old entry stale and takes it out; who still runs on it finishes; the next call
+ * makes a new one. Making one takes SQL and unsealing, so it happens on worker threads only.
+ */
+#ifndef CALL_SWITCHBOARD_H
+#define CALL_SWITCHBOARD_H
+
+#include <stdatomic.h>
+
+#include "access/caller.h"
+#include "call/call.h"
+#include "call/prepared.h"
+#include "call/run.h"
+#include "catalog/connector.h"
+#include "http/upstream.h"
+#include "loop/workers.h"
+#include "store/db.h"
+#include "vault/keyring.h"
+
+struct call_limits {
+    int64_t total_ms;
+    int64_t request_max, response_max;  /* bytes of buffered calls */
+    int retries;                        /* most that a caller may ask for */
+};
+
+struct switchboard_config {
+    struct store *store;
+    struct keyring *keyring;
+    const struct catalog *catalog;
+    const struct egress *egress;
+    struct workers *workers;
+    bool header_digits_ok;
+    struct call_limits limits;
+    void (*report)(const char *event, const struct fault *why); /* what happens on threads that nobody waits for */
+};
+
+/* One loop's part. Used on its loop only, but for the counters. */
+struct board {
+    struct switchboard *switchboard;
+    struct loop *loop;
+    struct upstreams *upstreams;
+    struct run *batch;
+    int batch_count;
+    struct timer batch_timer;
+    _Atomic uint64_t calls, failures, refusals; /* relaxed: for /metrics */
+};
+
+enum err switchboard_new(const struct switchboard_config *c, struct switchboard **out, struct fault *why) MUST_CHECK;
+/* At boot, before the loop runs; takes `u`. */
+struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upstreams *u);
+/* On each board's loop, when it stops: hands over what is recorded. */
+void board_flush(struct board *b);
+/* After the loops have ended. Records that were handed over are written first. */
+void switchboard_free(struct switchboard *s);
+const struct switchboard_config *switchboard_config(const struct switchboard *s);
+struct board *switchboard_board(struct switchboard *s, int i); /* NULL at the end */
+/* Records that could not be kept since start. */
+uint64_t switchboard_lost(const struct switchboard *s);
+
+/* A caller's token, resolved: counted like a prepared connection. */
+struct pass {
+    _Atomic int references;
+    _Atomic bool stale;
+    struct arena *arena;
+    struct caller caller;
+};
+/* Worker threads only. ERR_TOKEN_INVALID, ERR_TOKEN_EXPIRED. */
+enum err switchboard_pass(struct switchboard *s, struct str token, struct pass **out, struct fault *why) MUST_CHECK;
+void pass_release(struct pass *p);
+
+/* The connection that a caller means by `name` (id or key), prepared, when it may use it. Worker threads only. */
+enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out,
+                                struct fault *why) MUST_CHECK;
+
+/* Put a finished record into the batch. */
+void board_record(struct board *b, const struct run *r);
+
+#endif

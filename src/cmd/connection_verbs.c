@@ -1,0 +1,340 @@
+/* Verbs of connections. Credentials come from files, standard input or a prompt, never from the command line. */
+#include <stdio.h>
+
+#include "base/encode.h"
+#include "cmd/client.h"
+#include "cmd/terminal.h"
+#include "cmd/verbs.h"
+
+#define CREDENTIALS 32
+#define CREDENTIAL_MAX (256 * 1024) /* bytes, one */
+#define BODY_MAX (2 * 1024 * 1024)
+#define QUERY_MAX (16 * 1024)
+
+/* --- Reading -------------------------------------------------------------------------------------------------------- */
+
+int connections_list_run(struct command *c)
+{
+    static const struct column columns[] = {
+        { "KEY", "key", COLUMN_TEXT },       { "NAME", "name", COLUMN_TEXT },
+        { "CONNECTOR", "connector.id", COLUMN_TEXT }, { "AUTH TYPE", "auth_type", COLUMN_TEXT },
+        { "ALLOWED DOMAIN", "allowed_domain", COLUMN_TEXT }, { "STATE", "state", COLUMN_TEXT },
+        { "HEALTH", "health", COLUMN_TEXT }, { "FOLDER", "folder.path", COLUMN_TEXT },
+        { "ID", "id", COLUMN_TEXT },
+    };
+    struct listing l = { .path = "/connections", .columns = columns, .column_count = COUNT(columns),
+                         .empty = "No connections yet. Create one: raccord connections create --connector http --auth-type bearer "
+                                  "--key KEY --name NAME --field base_url=URL --credential token",
+                         .none_found = "No connection matches." };
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    AUTO_BUF q;
+    buf_init(&q, QUERY_MAX);
+    query_add_option(&q, c, OPT_SEARCH, "search");
+    query_add_option(&q, c, OPT_FOLDER, "folder");
+    query_add_option(&q, c, OPT_CONNECTOR, "connector");
+    query_add_option(&q, c, OPT_STATE, "state");
+    query_add_option(&q, c, OPT_HEALTH, "health");
+    l.query = buf_str(&q);
+    return client_list(&k, &l);
+}
+
+int connections_get_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    return code ? code : client_ask_and_show(&k, "GET", client_path(c, "/connections", ""), NULL);
+}
+
+/* --- Credentials ---------------------------------------------------------------------------------------------------- */
+
+struct credentials {
+    struct str name[CREDENTIALS];
+    struct secret value[CREDENTIALS];
+    size_t count;
+};
+
+static void credentials_end(struct credentials *s)
+{
+    for (size_t i = 0; i < s->count; i++)
+        secret_end(&s->value[i]);
+    s->count = 0;
+}
+#define AUTO_CREDENTIALS __attribute__((cleanup(credentials_end))) struct credentials
+
+/* "name", "name=-" or "name=@file". */
+static int credential_read(struct command *c, char *word, bool *input_used, struct credentials *s)
+{
+    struct str name, source;
+    struct fault why = { 0 };
+    bool given = str_cut(str_of(word), '=', &name, &source);
+    if (!name.n)
+        return command_wrong(c, "--credential needs a name: --credential token");
+    if (s->count == CREDENTIALS)
+        return command_wrong(c, "there are more than %d credentials.", CREDENTIALS);
+    bool input = given && str_is(source, "-"), file = given && source.n > 1 && source.p[0] == '@';
+    if (given && !input && !file) {
+        secret_wipe(word + name.n + 1, source.n);
+        return command_wrong(c, "a credential is not taken from the command line, where other users can read it: "
+                             "--credential %.*s asks for it, --credential %.*s=@FILE reads a file.", STR_ARG(name), STR_ARG(name));
+    }
+    if (input && *input_used)
+        return command_wrong(c, "standard input can give one value only.");
+    *input_used |= input;
+
+    enum err e;
+    struct secret value = SECRET_NONE;
+    if (given)
+        e = secret_read_file(input ? "-" : word + name.n + 2, CREDENTIAL_MAX, true, &value, &why);
+    else
+        e = ask_secret(arena_cstr(c->arena, str_fmt(c->arena, "%.*s: ", STR_ARG(name))), &value, &why);
+    if (e)
+        return command_failed(c, &why);
+    s->name[s->count] = name;
+    s->value[s->count++] = value;
+    return EXIT_DONE;
+}
+
+static int credentials_read(struct command *c, struct credentials *s)
+{
+    int at = 0;
+    bool input_used = false;
+    for (char *word; (word = command_next(c, OPT_CREDENTIAL, &at));) {
+        int code = credential_read(c, word, &input_used, s);
+        if (code)
+            return code;
+    }
+    return EXIT_DONE;
+}
+
+static void credentials_write(struct arena *a, struct json_out *o, const struct credentials *s)
+{
+    json_open(o, '{');
+    for (size_t i = 0; i < s->count; i++)
+        json_member_str(o, arena_cstr(a, s->name[i]), secret_str(s->value[i]));
+    json_close(o, '}');
+}
+
+/* --- Bodies --------------------------------------------------------------------------------------------------------- */
+
+static void member(struct json_out *o, const struct command *c, enum option option, const char *name)
+{
+    const char *value = command_value(c, option);
+    if (value)
+        json_member_str(o, name, str_of(value));
+}
+
+/* name=text, name:=json */
+static int fields_write(struct command *c, struct json_out *o)
+{
+    int at = 0;
+    bool any = false;
+    for (char *word; (word = command_next(c, OPT_FIELD, &at));) {
+        struct str name, value;
+        if (!str_cut(str_of(word), '=', &name, &value) || !name.n)
+            return command_wrong(c, "--field takes NAME=VALUE, not “%s”.", word);
+        bool raw = str_ends(name, STR(":"));
+        name.n -= raw;
+        struct json *v;
+        struct fault why = { 0 };
+        if (raw && json_read(c->arena, value, &v, &why))
+            return command_wrong(c, "the value of the field “%.*s” is not valid JSON.", STR_ARG(name));
+        if (!any) {
+            json_key(o, "fields");
+            json_open(o, '{');
+        }
+        any = true;
+        const char *key = arena_cstr(c->arena, name);
+        if (raw)
+            json_member_raw(o, key, value);
+        else
+            json_member_str(o, key, value);
+    }
+    if (any)
+        json_close(o, '}');
+    return EXIT_DONE;
+}
+
+/* --body @file or -, instead of everything else. *out is in locked memory: the body may hold credentials. */
+static int body_given(struct command *c, struct secret *out)
+{
+    char *word = command_value(c, OPT_BODY);
+    struct fault why = { 0 };
+    static const enum option others[] = { OPT_CONNECTOR, OPT_AUTH_TYPE, OPT_KEY, OPT_NAME, OPT_NOTES, OPT_ALLOWED_DOMAIN, OPT_FIELD,
+                                          OPT_CREDENTIAL, OPT_DEFAULT };
+    if (strcmp(word, "-") != 0 && word[0] != '@') {
+        secret_wipe(word, strlen(word));
+        return command_wrong(c, "--body takes @FILE or - here: other users could read credentials on the command line.");
+    }
+    for (size_t i = 0; i < COUNT(others); i++)
+        if (command_has(c, others[i]))
+            return command_wrong(c, "--body holds everything; --%s cannot stand beside it.", option_rows[others[i]].name);
+    if (secret_read_file(word[0] == '@' ? word + 1 : "-", BODY_MAX, false, out, &why))
+        return command_failed(c, &why);
+    return EXIT_DONE;
+}
+
+static int body_too_large(struct command *c) { return command_wrong(c, "all values together are larger than %d bytes.", BODY_MAX); }
+
+/* What create and update share; `o` is inside the object. */
+static int body_write(struct command *c, struct json_out *o, const struct credentials *s)
+{
+    json_open(o, '{');
+    member(o, c, OPT_CONNECTOR, "connector");
+    member(o, c, OPT_AUTH_TYPE, "auth_type");
+    member(o, c, OPT_KEY, "key");
+    member(o, c, OPT_NAME, "name");
+    member(o, c, OPT_NOTES, "notes");
+    member(o, c, OPT_ALLOWED_DOMAIN, "allowed_domain");
+    if (s)
+        member(o, c, OPT_FOLDER, "folder");
+    if (command_has(c, OPT_DEFAULT))
+        json_member_bool(o, "default", true);
+    int code = fields_write(c, o);
+    if (s && s->count) {
+        json_key(o, "credentials");
+        credentials_write(c->arena, o, s);
+    }
+    json_close(o, '}');
+    return code;
+}
+
+/* Send what stands in the locked memory. */
+static int send(struct client *k, const char *method, struct str path, struct str body)
+{
+    return client_ask_and_show(k, method, path, &body);
+}
+
+int connections_create_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_CREDENTIALS s = { 0 };
+    AUTO_SECRET memory = SECRET_NONE;
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    if (command_has(c, OPT_BODY)) {
+        code = body_given(c, &memory);
+        return code ? code : send(&k, "POST", STR("/connections"), secret_str(memory));
+    }
+    if (!command_has(c, OPT_CONNECTOR))
+        return command_wrong(c, "--connector is missing; see: raccord connectors list");
+    if (!command_has(c, OPT_NAME) && !command_has(c, OPT_KEY))
+        return command_wrong(c, "--name is missing.");
+    code = credentials_read(c, &s);
+    if (code)
+        return code;
+    /* One allocation that never moves: a growing buffer would leave copies of the credentials behind. */
+    memory = secret_new(BODY_MAX);
+    struct buf b = { .p = (char *)memory.p, .size = memory.n, .max = memory.n };
+    struct json_out o = json_out(&b);
+    code = body_write(c, &o, &s);
+    if (code)
+        return code;
+    return buf_failed(&b) ? body_too_large(c) : send(&k, "POST", STR("/connections"), buf_str(&b));
+}
+
+int connections_update_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_SECRET memory = SECRET_NONE;
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    struct str path = client_path(c, "/connections", "");
+    if (command_has(c, OPT_BODY)) {
+        code = body_given(c, &memory);
+        return code ? code : send(&k, "PATCH", path, secret_str(memory));
+    }
+    AUTO_BUF b;
+    buf_init(&b, BODY_MAX);
+    struct json_out o = json_out(&b);
+    code = body_write(c, &o, NULL);
+    if (code)
+        return code;
+    if (b.n == 2)
+        return command_wrong(c, "nothing to change: give --name, --notes, --field or --default.");
+    return buf_failed(&b) ? body_too_large(c) : send(&k, "PATCH", path, buf_str(&b));
+}
+
+int connections_credentials_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_CREDENTIALS s = { 0 };
+    AUTO_SECRET memory = SECRET_NONE;
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    struct str path = client_path(c, "/connections", "/credentials");
+    if (command_has(c, OPT_BODY)) {
+        code = body_given(c, &memory);
+        return code ? code : send(&k, "PUT", path, secret_str(memory));
+    }
+    code = credentials_read(c, &s);
+    if (code)
+        return code;
+    if (!s.count)
+        return command_wrong(c, "--credential is missing.");
+    memory = secret_new(BODY_MAX);
+    struct buf b = { .p = (char *)memory.p, .size = memory.n, .max = memory.n };
+    struct json_out o = json_out(&b);
+    credentials_write(c->arena, &o, &s);
+    return buf_failed(&b) ? body_too_large(c) : send(&k, "PUT", path, buf_str(&b));
+}
+
+/* --- States --------------------------------------------------------------------------------------------------------- */
+
+static int post(struct command *c, const char *tail)
+{
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/connections", tail), NULL);
+}
+
+int connections_verify_run(struct command *c) { return post(c, "/verify"); }
+int connections_enable_run(struct command *c) { return post(c, "/enable"); }
+int connections_disable_run(struct command *c) { return post(c, "/disable"); }
+
+/* The key is typed back, so that a slip of the finger deletes nothing. */
+static int confirm(struct command *c, const struct json *connection)
+{
+    struct str key = text_safe(c->arena, json_str(connection, "key")), name = text_safe(c->arena, json_str(connection, "name")), typed;
+    struct fault why = { 0 };
+    if (!terminal_asks())
+        return command_wrong(c, "deleting needs a confirmation: there is no terminal to ask at, so give --yes.");
+    fprintf(stderr, "This deletes “%.*s” (%.*s) and its credentials for ever.\n", STR_ARG(name), STR_ARG(key));
+    if (ask_line(c->arena, "Type its key to confirm: ", &typed, &why))
+        return command_failed(c, &why);
+    if (str_eq(typed, key))
+        return EXIT_DONE;
+    fputs("raccord: that is not its key; nothing was deleted\n", stderr);
+    return EXIT_FAILED;
+}
+
+int connections_delete_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    struct client_answer found, answer;
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    if (!command_has(c, OPT_YES) && !terminal_asks())
+        return confirm(c, NULL);
+    code = client_ask(&k, "GET", client_path(c, "/connections", ""), NULL, &found);
+    if (!code && !command_has(c, OPT_YES))
+        code = confirm(c, found.json);
+    /* By id from here on: a key could be given to another connection meanwhile. */
+    if (!code) {
+        struct str id = json_str(found.json, "id");
+        code = client_ask(&k, "DELETE", str_fmt(c->arena, "/connections/%.*s", STR_ARG(id)), NULL, &answer);
+    }
+    if (code)
+        return code;
+    if (k.json)
+        return client_show(&k, &answer);
+    struct str key = text_safe(c->arena, json_str(found.json, "key"));
+    printf("Deleted: %.*s\n", STR_ARG(key));
+    return EXIT_DONE;
+}

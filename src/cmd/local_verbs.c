@@ -1,0 +1,162 @@
+/* Verbs that work on the database directly, on the hub's own machine. No master key is needed: nothing sealed is touched. */
+#include <stdio.h>
+
+#include "access/folder.h"
+#include "access/token.h"
+#include "access/user.h"
+#include "base/clock.h"
+#include "cmd/password.h"
+#include "cmd/verbs.h"
+#include "crypto/hash.h"
+#include "store/db.h"
+#include "vault/connection.h"
+
+static void store_end(struct store **s) { store_close(*s); }
+#define AUTO_STORE __attribute__((cleanup(store_end))) struct store *
+
+static int open_data(struct command *c, struct store **out)
+{
+    const char *directory = command_value(c, OPT_DATA);
+    struct fault why = { 0 };
+    if (!directory)
+        directory = getenv("RACCORD_DATA");
+    if (!directory || !*directory)
+        return command_wrong(c, "--data is missing: the hub's data directory.");
+    if (store_open(str_of(directory), out, &why))
+        return command_failed(c, &why);
+    return EXIT_DONE;
+}
+
+static int role_read(struct command *c, enum role *out)
+{
+    char *role = command_value(c, OPT_ROLE);
+    if (!role)
+        return command_wrong(c, "--role is missing: owner, admin or user.");
+    if (!role_parse(str_of(role), out))
+        return command_wrong(c, "there is no role “%s”: owner, admin or user.", role);
+    return EXIT_DONE;
+}
+
+/* --- token create --------------------------------------------------------------------------------------------------- */
+
+struct order {
+    struct command *c;
+    struct str name;
+    enum role role;
+    wall_ms expires;
+    char text[TOKEN_TEXT];
+};
+
+/* The folders in which --connection looks: --folder, or all that the account sees. */
+static enum err folders_read(struct db *db, const struct order *o, struct str principal, struct str **ids, size_t *n,
+                             struct fault *why)
+{
+    struct arena *a = o->c->arena;
+    char *path = command_value(o->c, OPT_FOLDER);
+    enum err e = folder_visible(db, a, principal, ids, n, why);
+    if (e || !path)
+        return e;
+    struct caller account = { .principal = principal, .name = o->name, .role = o->role, .folders = *ids, .folder_count = *n };
+    struct folder_row row;
+    if ((e = folder_resolve(db, a, &account, str_of(path), &row, why)))
+        return e;
+    *ids = arena_array(a, 1, sizeof **ids);
+    (*ids)[0] = row.id;
+    *n = 1;
+    return ERR_NONE;
+}
+
+static enum err grants_read(struct db *db, const struct order *o, struct token_new *t, struct fault *why)
+{
+    struct arena *a = o->c->arena;
+    struct str *folders, *ids = arena_array(a, COMMAND_OPTIONS, sizeof *ids);
+    size_t folder_count;
+    enum err e = folders_read(db, o, t->principal, &folders, &folder_count, why);
+    if (e)
+        return e;
+    int at = 0;
+    for (char *key; (key = command_next(o->c, OPT_CONNECTION, &at));) {
+        struct connection_row row;
+        if ((e = connection_find(db, a, str_of(key), folders, folder_count, &row, why)))
+            return e;
+        ids[t->connection_count++] = row.id;
+    }
+    t->connections = ids;
+    t->limited = t->connection_count > 0;
+    return ERR_NONE;
+}
+
+static enum err create_token(struct db *db, void *context, struct fault *why)
+{
+    struct order *o = context;
+    struct arena *a = o->c->arena;
+    struct token_new t = { .name = o->name, .role = o->role, .expires = o->expires };
+    struct str shared, id;
+    enum err e;
+    if ((e = folder_ensure_shared(db, a, &shared, why)) ||
+        (e = service_account_find_or_create(db, a, o->name, o->role, &t.principal, why)) || (e = grants_read(db, o, &t, why)))
+        return e;
+    return token_create(db, a, &t, o->text, &id, why);
+}
+
+int token_create_run(struct command *c)
+{
+    char *name = command_value(c, OPT_NAME), *expires = command_value(c, OPT_EXPIRES);
+    struct order o = { .c = c, .name = str_of(name) };
+    struct fault why = { 0 };
+    int64_t lives;
+    if (!name || !*name)
+        return command_wrong(c, "--name is missing: the service account that the token belongs to.");
+    int code = role_read(c, &o.role);
+    if (code)
+        return code;
+    if (expires && (!duration_parse(str_of(expires), &lives) || lives < 1))
+        return command_wrong(c, "--expires takes a time such as 12h or 30d.");
+    o.expires = expires ? clock_wall() + lives : 0;
+
+    AUTO_STORE s = NULL;
+    code = open_data(c, &s);
+    if (code)
+        return code;
+    if (store_write(s, create_token, &o, &why))
+        return command_failed(c, &why);
+    puts(o.text);
+    secret_wipe(o.text, sizeof o.text);
+    return EXIT_DONE;
+}
+
+/* --- user create ---------------------------------------------------------------------------------------------------- */
+
+struct newcomer {
+    struct arena *arena;
+    struct str email, hash, language, id;
+    enum role role;
+};
+
+static enum err create_user(struct db *db, void *context, struct fault *why)
+{
+    struct newcomer *n = context;
+    return user_create(db, n->arena, n->email, n->hash, n->role, n->language, &n->id, why);
+}
+
+int user_create_run(struct command *c)
+{
+    char *email = command_value(c, OPT_EMAIL), *language = command_value(c, OPT_LANGUAGE);
+    struct newcomer n = { .arena = c->arena, .email = str_of(email), .language = str_of(language ? language : "en") };
+    struct fault why = { 0 };
+    if (!email || !*email)
+        return command_wrong(c, "--email is missing.");
+    int code = role_read(c, &n.role);
+    if (code)
+        return code;
+
+    AUTO_STORE s = NULL;
+    AUTO_SECRET password = SECRET_NONE;
+    if ((code = open_data(c, &s)) || (code = password_read(c, &password)))
+        return code;
+    if (password_acceptable(secret_str(password), &why) || password_hash(c->arena, secret_str(password), &n.hash, &why) ||
+        store_write(s, create_user, &n, &why))
+        return command_failed(c, &why);
+    printf("%.*s\n", STR_ARG(n.id));
+    return EXIT_DONE;
+}

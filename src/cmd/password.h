@@ -1,0 +1,10 @@
+/* cmd/password.h - a new password: from --password-file, asked for twice at a terminal, or from standard input. */
+#ifndef CMD_PASSWORD_H
+#define CMD_PASSWORD_H
+
+#include "cmd/command.h"
+
+/* Says what is wrong on stderr; answers the exit code. *out is the caller's to end. */
+int password_read(struct command *c, struct secret *out);
+
+#endif

@@ -1,0 +1,219 @@
+#include "cmd/verbs.h"
+
+#include <stdio.h>
+
+static int version_run(struct command *c);
+static int serve_run(struct command *c);
+
+#define CLIENT (OPTION(SERVER) | OPTION(TOKEN) | OPTION(TOKEN_FILE) | OPTION(CA_FILE) | OPTION(JSON))
+#define SETTINGS (OPTION(CONFIG) | OPTION(DATA) | OPTION(LISTEN) | OPTION(PUBLIC_URL))
+
+static const struct verb verbs[] = {
+    { "serve", "", 0, 0, SETTINGS | OPTION(DEMO), serve_run, true, "run the hub",
+      "Settings come from the file, each overridden by RACCORD_<NAME> (dots become underscores), each\n"
+      "overridden by its flag; raccord config list shows them all. The first start prints a one-time link that makes the owner's account.\n" },
+    { "config check", "", 0, 0, SETTINGS, config_check_run, true, "say whether the settings are usable", NULL },
+    { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true, "every setting, its value and where it comes from", NULL },
+    { "token create", "", 0, 0, OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(EXPIRES),
+      token_create_run, false, "make a token on the hub's own machine and print it",
+      "Works on the database directly, beside a running hub too. The token belongs to the service account\n"
+      "NAME, which is made when needed, and is printed once: keep it. With --connection, the token may use\n"
+      "these connections only.\n\n"
+      "  raccord token create --data /var/lib/raccord --name ci --role user --connection crm --expires 30d\n" },
+    { "user create", "", 0, 0, OPTION(DATA) | OPTION(EMAIL) | OPTION(ROLE) | OPTION(PASSWORD_FILE) | OPTION(LANGUAGE),
+      user_create_run, false, "make a user on the hub's own machine",
+      "Works on the database directly, beside a running hub too.\n\n"
+      "  raccord user create --data /var/lib/raccord --email ana@example.com --role admin\n" },
+
+    { "connectors list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(DOMAIN) | OPTION(AUTH_TYPE) | OPTION(STAGE),
+      connectors_list_run, false, "what can be connected", NULL },
+    { "connectors get", "ID", 1, 1, CLIENT, connectors_get_run, false, "one connector: its auth types and their fields", NULL },
+
+    { "connections list", "", 0, 0,
+      CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(FOLDER) | OPTION(CONNECTOR) | OPTION(STATE) | OPTION(HEALTH),
+      connections_list_run, false, "the connections that you may see", NULL },
+    { "connections get", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_get_run, false, "one connection, by key or id", NULL },
+    { "connections create", "", 0, 0,
+      CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |
+          OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(CREDENTIAL) | OPTION(DEFAULT) | OPTION(BODY),
+      connections_create_run, false, "connect an account",
+      "A credential never stands on the command line, where other users could read it:\n"
+      "  --credential token            asks for it without showing it\n"
+      "  --credential token=@FILE      reads it from a file\n"
+      "  --credential token=-          reads it from standard input\n\n"
+      "  raccord connections create --connector http --auth-type bearer --key crm --name CRM \\\n"
+      "    --field base_url=https://api.example.com/v2 --credential token\n" },
+    { "connections update", "ID", 1, 1,
+      CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(BODY),
+      connections_update_run, false, "change name, notes or fields", NULL },
+    { "connections credentials", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY),
+      connections_credentials_run, false, "replace the credentials",
+      "All credentials are replaced by those given; see: raccord help connections create\n" },
+    { "connections verify", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_verify_run, false,
+      "ask the provider whether the credentials work", NULL },
+    { "connections enable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_enable_run, false, "let it be used again", NULL },
+    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_disable_run, false, "refuse every call through it", NULL },
+    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES), connections_delete_run, false,
+      "delete it, its credentials and their key, for ever", NULL },
+
+    { "call", "CONNECTION METHOD PATH", 3, 3,
+      CLIENT | OPTION(FOLDER) | OPTION(QUERY) | OPTION(HEADER) | OPTION(BODY) | OPTION(INCLUDE),
+      call_run, false, "make one call through a connection and print the provider's answer",
+      "PATH is relative to the connection's base URL. The body is printed as it came; a status of 400 or\n"
+      "more makes the exit code 5.\n\n"
+      "  raccord call crm GET /v1/contacts -q limit=5\n"
+      "  raccord call crm POST /v1/contacts -d '{\"name\": \"Zoé Martin\"}'\n" },
+
+    { "runs list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTION) | OPTION(CALLER) | OPTION(OUTCOME) | OPTION(SINCE),
+      runs_list_run, false, "what was called, newest first", NULL },
+    { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
+
+    { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, false, "the tokens that you may see", NULL },
+    { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
+    { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
+
+    { "users list", "", 0, 0, CLIENT | OPTION(LIMIT), users_list_run, false, "everybody who may sign in", NULL },
+    { "users get", "ID", 1, 1, CLIENT, users_get_run, false, "one user", NULL },
+    { "users create", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PASSWORD_FILE),
+      users_create_run, false, "make a user", NULL },
+
+    { "completion", "bash", 1, 1, 0, completion_run, false, "print a completion script for the shell",
+      "  source <(raccord completion bash)\n" },
+    { "help", "[VERB...]", 0, 4, OPTION(MAN), help_verb_run, false, "show this, or the help of one verb", NULL },
+    { "version", "", 0, 0, 0, version_run, false, "print the version", NULL },
+};
+
+const struct verb *verbs_all(size_t *count)
+{
+    *count = COUNT(verbs);
+    return verbs;
+}
+
+static int version_run(struct command *c)
+{
+    (void)c;
+    puts("raccord " RACCORD_VERSION);
+    return EXIT_DONE;
+}
+
+static int serve_run(struct command *c) { return serve_main(c->argument_count, c->arguments); }
+
+/* How many words of the row's name the given words match, all of them or 0. */
+static int words_matched(const char *name, int count, char **words)
+{
+    struct str rest = str_of(name), word;
+    int n = 0;
+    while (str_piece(&rest, ' ', &word)) {
+        if (n >= count || !str_is(word, words[n]))
+            return 0;
+        n++;
+    }
+    return n;
+}
+
+const struct verb *verb_find(int count, char **words, int *used)
+{
+    const struct verb *found = NULL;
+    *used = 0;
+    for (size_t i = 0; i < COUNT(verbs); i++) {
+        int n = words_matched(verbs[i].name, count, words);
+        if (n > *used) {
+            *used = n;
+            found = &verbs[i];
+        }
+    }
+    return found;
+}
+
+static const struct verb *nearest_verb(const struct command *c, struct str *typed)
+{
+    const struct verb *nearest = NULL;
+    int best = 4;
+    for (size_t i = 0; i < COUNT(verbs); i++) {
+        /* As many of the words as the verb has. */
+        int words = 1;
+        for (const char *p = verbs[i].name; *p; p++)
+            words += *p == ' ';
+        struct str said = str_of(c->arguments[0]);
+        if (words > 1 && c->argument_count > 1 && c->arguments[1][0] != '-')
+            said = str_fmt(c->arena, "%s %s", c->arguments[0], c->arguments[1]);
+        int d = edit_distance(said, str_of(verbs[i].name));
+        if (d < best) {
+            best = d;
+            nearest = &verbs[i];
+            *typed = said;
+        }
+    }
+    return nearest;
+}
+
+bool verb_unknown(const struct command *c)
+{
+    struct str said = str_of(c->arguments[0]);
+    const struct verb *near = nearest_verb(c, &said);
+    if (near) {
+        command_wrong(c, "there is no verb “%.*s”. Did you mean “raccord %s”?", STR_ARG(said), near->name);
+        return false;
+    }
+    bool group = false;
+    for (size_t i = 0; i < COUNT(verbs); i++) {
+        struct str head, tail;
+        group |= str_cut(str_of(verbs[i].name), ' ', &head, &tail) && str_eq(head, said);
+    }
+    if (!group) {
+        command_wrong(c, "there is no verb “%.*s”.", STR_ARG(said));
+        return false;
+    }
+    if (c->argument_count > 1)
+        fprintf(stderr, "raccord: there is no verb “%.*s %s”. There are:\n", STR_ARG(said), c->arguments[1]);
+    else
+        fprintf(stderr, "raccord: “%.*s” needs a second word:\n", STR_ARG(said));
+    help_group(stderr, said);
+    return false;
+}
+
+/* An answer cut short by a full disk or a closed pipe must not pass for a whole one. */
+static int flushed(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    if (code == EXIT_DONE)
+        fputs("raccord: the output could not be written\n", stderr);
+    return code == EXIT_DONE ? EXIT_FAILED : code;
+}
+
+static bool asks_for_help(const struct command *c)
+{
+    for (int i = 1; i < c->argument_count; i++)
+        if (strcmp(c->arguments[i], "--help") == 0 || strcmp(c->arguments[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+static int run(struct command *c, bool help)
+{
+    if (!c->verb && c->argument_count && help_group(stdout, str_of(c->arguments[0])))
+        return EXIT_DONE;
+    if (!c->verb) {
+        help_general(help ? stdout : stderr);
+        return help ? EXIT_DONE : EXIT_USAGE;
+    }
+    if (help || (c->verb->raw && asks_for_help(c))) {
+        help_verb(stdout, c->verb);
+        return EXIT_DONE;
+    }
+    return c->verb->run(c);
+}
+
+int verbs_main(int argc, char **argv)
+{
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0))
+        return flushed(version_run(NULL));
+
+    AUTO_ARENA a = arena_new(64 * 1024);
+    struct command c;
+    bool help;
+    if (!command_read(&c, a, argc, argv, &help))
+        return EXIT_USAGE;
+    return flushed(run(&c, help));
+}

@@ -1,0 +1,54 @@
+/* cmd/verbs.h - every verb of the program, once. */
+#ifndef CMD_VERBS_H
+#define CMD_VERBS_H
+
+#include <stdio.h>
+
+#include "cmd/command.h"
+
+/* The whole program but for process protection. Answers the exit code. */
+int verbs_main(int argc, char **argv);
+
+/* All rows, in the order that help shows them. */
+const struct verb *verbs_all(size_t *count);
+/* The row whose name the words begin with, the longest one; *used says how many words. NULL when none does. */
+const struct verb *verb_find(int count, char **words, int *used);
+/* Says which verb the arguments of `c` come close to. Always false. */
+bool verb_unknown(const struct command *c);
+
+/* help.c */
+void help_general(FILE *to);
+void help_verb(FILE *to, const struct verb *v);
+/* The verbs that begin with this word. False when none does. */
+bool help_group(FILE *to, struct str word);
+int help_verb_run(struct command *c);
+int completion_run(struct command *c);
+
+/* Entries of the rows; each in the file of its name. */
+int serve_main(int argc, char **argv);                       /* serve.c */
+int config_check_run(struct command *c);                     /* config_verbs.c */
+int config_list_run(struct command *c);
+int token_create_run(struct command *c);                     /* local_verbs.c */
+int user_create_run(struct command *c);
+int connectors_list_run(struct command *c);                  /* reading_verbs.c */
+int connectors_get_run(struct command *c);
+int runs_list_run(struct command *c);
+int runs_get_run(struct command *c);
+int tokens_list_run(struct command *c);
+int tokens_get_run(struct command *c);
+int tokens_revoke_run(struct command *c);
+int users_list_run(struct command *c);
+int users_get_run(struct command *c);
+int users_create_run(struct command *c);
+int connections_list_run(struct command *c);                 /* connection_verbs.c */
+int connections_get_run(struct command *c);
+int connections_create_run(struct command *c);
+int connections_update_run(struct command *c);
+int connections_credentials_run(struct command *c);
+int connections_verify_run(struct command *c);
+int connections_enable_run(struct command *c);
+int connections_disable_run(struct command *c);
+int connections_delete_run(struct command *c);
+int call_run(struct command *c);                             /* call_verb.c */
+
+#endif

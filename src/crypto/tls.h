@@ -1,0 +1,41 @@
+/* crypto/tls.h - TLS on a non-blocking socket, both ways (OpenSSL 3).
+ *
+ * Client side: TLS 1.2 at least; chain, name and dates always verified; there is no switch to turn that off. Server side:
+ * TLS 1.2 and 1.3.
+ */
+#ifndef CRYPTO_TLS_H
+#define CRYPTO_TLS_H
+
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct tls_context; /* shared by threads; immutable but for session caches */
+struct tls;         /* one connection */
+struct tls_session; /* to resume with; owned by its holder */
+
+/* ca_file: further trusted roots beside the system's (PEM); empty: the system's alone. */
+enum err tls_client_context(struct str ca_file, struct tls_context **out, struct fault *why) MUST_CHECK;
+/* One more file of trusted roots. At boot only. ERR_CONFIG. */
+enum err tls_client_trust(struct tls_context *c, struct str ca_file, struct fault *why) MUST_CHECK;
+enum err tls_server_context(struct str certificate, struct str key, struct tls_context **out, struct fault *why) MUST_CHECK;
+void tls_context_free(struct tls_context *c);
+
+enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_EOF, TLS_FAILED };
+
+/* `host`: the name to send (SNI, unless an IP literal) and to verify. `resume` may be NULL; it stays the caller's. */
+struct tls *tls_client(struct tls_context *c, int fd, const char *host, bool ip, struct tls_session *resume);
+struct tls *tls_server(struct tls_context *c, int fd);
+void tls_free(struct tls *t);
+enum tls_result tls_handshake(struct tls *t);
+enum tls_result tls_read(struct tls *t, void *p, size_t n, size_t *got);
+enum tls_result tls_write(struct tls *t, const void *p, size_t n, size_t *put);
+void tls_shutdown(struct tls *t);            /* sends close-notify if it can; does not wait */
+/* Newest session of a client connection that may be resumed, or NULL. The answer is the caller's. */
+struct tls_session *tls_take_session(struct tls *t);
+void tls_session_free(struct tls_session *s);
+/* What went wrong, for a fault's note: verification result or library error. */
+const char *tls_error(struct tls *t, char *out, size_t size);
+
+#endif

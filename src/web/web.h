@@ -1,0 +1,98 @@
+/* web/web.h - what a handler of the REST API gets and gives.
+ *
+ * Handlers are plain synchronous functions on a worker thread: SQL is fine, waiting for a provider is fine (call_wait).
+ * routes.c is the table of all doors; web.c matches, checks the caller and its right, reads the body, runs the handler
+ * and writes its reply or the problem.
+ */
+#ifndef WEB_WEB_H
+#define WEB_WEB_H
+
+#include "access/caller.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "call/call.h"
+#include "catalog/connector.h"
+#include "http/address.h"
+#include "http/head.h"
+#include "store/db.h"
+#include "vault/keyring.h"
+
+/* What the program is made of; built by cmd/, the same for the life of the process. */
+struct hub {
+    struct store *store;
+    struct keyring *keyring;
+    struct catalog *catalog;
+    struct egress *egress;
+    struct switchboard *switchboard;
+    struct str public_url;          /* without trailing '/' */
+    bool header_digits_ok;
+    bool public_is_https;           /* cookies then carry Secure and the __Host- prefix */
+    int64_t call_response_max;
+    struct str setup_code_hash;     /* hex SHA-256 of the one-time code; empty when an owner exists */
+    _Atomic bool setup_open;
+    _Atomic bool stopping;
+    wall_ms started;
+    /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
+    void (*metrics)(struct hub *h, struct buf *out);
+    void *metrics_context;
+};
+
+enum { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_PATCH = 8, METHOD_DELETE = 16, METHOD_HEAD = 32, METHOD_OPTIONS = 64, METHOD_ANY = 127 };
+
+struct web_request {
+    struct hub *hub;
+    struct arena *arena;            /* exchange */
+    struct db *db;                  /* this thread's reader */
+    unsigned method;
+    struct str path, query;         /* query: raw, without '?' */
+    const struct head *head;
+    struct str params[4];           /* {name} segments, in order, percent-decoded */
+    size_t param_count;
+    struct str body;
+    struct json *json;              /* parsed body when there is one, always an object; else NULL */
+    struct caller *caller;          /* NULL on open doors without a (valid) credential */
+    enum language language;
+    struct str client;              /* the peer's address, for throttling and records */
+};
+
+struct reply {
+    int status;                     /* preset: 200 */
+    struct buf body;                /* JSON unless content_type says otherwise */
+    const char *content_type;
+    struct str headers[8][2];
+    size_t header_count;
+    struct str run_id;              /* set before failing: the problem's run_id; empty: none */
+};
+
+typedef enum err handler(struct web_request *q, struct reply *r, struct fault *why);
+
+/* Helpers for handlers */
+struct str web_query(const struct web_request *q, const char *name); /* decoded; STR_NONE when absent */
+enum err web_limit(const struct web_request *q, int *limit, struct fault *why) MUST_CHECK; /* ?limit= 1..200, 50 */
+/* `name` and `value` must live as long as the exchange. */
+void reply_header(struct reply *r, const char *name, struct str value);
+/* Refuses query parameters other than these (NULL-terminated). ERR_UNKNOWN_FIELD. */
+enum err web_only_query(const struct web_request *q, const char *const *allowed, struct fault *why) MUST_CHECK;
+/* "W/" free strong ETag of a revision; If-Match checked: ERR_PRECONDITION_FAILED. */
+void reply_etag(struct reply *r, const struct web_request *q, int64_t revision);
+enum err web_if_match(const struct web_request *q, int64_t revision, struct fault *why) MUST_CHECK;
+
+/* The problem document (RFC 9457) for a fault. run_id may be empty. */
+void problem_write(struct buf *out, const struct fault *why, enum language lang, struct str run_id, struct str public_url);
+
+/* One door. First match wins. A row without a right does not start: routes_check() runs at boot and in tests. */
+struct route {
+    unsigned methods;
+    const char *path;               /* {name} = one segment */
+    enum right right;
+    int64_t body_max;               /* bytes; 0: no body taken */
+    handler *handle;
+};
+const struct route *routes_all(size_t *count);
+const struct route *routes_check(void); /* the first bad row, or NULL */
+/* HEAD finds the rows of GET. The matching row; *known is false when the path exists under no method (404 against 405; *allow then gets the methods). */
+const struct route *route_find(unsigned method, struct str path, struct arena *a, struct str params[4], size_t *param_count,
+                               bool *known, unsigned *allow);
+
+#endif
