@@ -302,8 +302,7 @@ static void keep_head(struct exchange *x, struct str bytes)
 {
     char *copy = arena_alloc(x->arena, x->head.size);
     memcpy(copy, bytes.p, x->head.size);
-    ptrdiff_t by = copy - bytes.p;
-#define MOVE(s) ((s).p = (s).p >= bytes.p && (s).p < bytes.p + x->head.size ? (s).p + by : (s).p)
+#define MOVE(s) ((s).p = (s).p >= bytes.p && (s).p <= bytes.p + x->head.size ? copy + ((s).p - bytes.p) : (s).p)
     MOVE(x->head.method);
     MOVE(x->head.target);
     MOVE(x->head.path);
