@@ -179,7 +179,7 @@ static void pages_of_secrets_are_locked_and_kept_out_of_dumps(void **state)
         mapping_flags(s.p, flags, sizeof flags);
         assert_non_null(strstr(flags, " dd"));
         assert_non_null(strstr(flags, " wf"));
-#if !defined(__SANITIZE_ADDRESS__) /* which makes mlock() do nothing */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* which make mlock() do nothing */
         if (secret_unlocked_pages() == unlocked)
             assert_non_null(strstr(flags, " lo"));
 #else
@@ -217,7 +217,7 @@ static void lock_nothing_more(void)
 static void pages_that_cannot_be_locked_are_counted_and_used(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     (void)lock_nothing_more;
     print_message("left out: sanitizers make mlock() do nothing\n");
 #else
