@@ -89,6 +89,7 @@ build/test/build.ninja:
 
 build/tsan/build.ninja:
 	@mkdir -p build/tsan
-	@meson setup build/tsan -Db_sanitize=thread $(MESON_DEBUG) >build/tsan/setup.log || { cat build/tsan/setup.log >&2; exit 1; }
+	@meson setup build/tsan -Db_sanitize=thread "-Dc_args=-D_GNU_SOURCE -include $(CURDIR)/tools/tsan.h" $(MESON_DEBUG) \
+	    >build/tsan/setup.log || { cat build/tsan/setup.log >&2; exit 1; }
 
 .PHONY: all run clean-demo build test asan tsan fuzz bench docs lint format deps install uninstall clean help
