@@ -2,6 +2,7 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+INTO = $(DESTDIR)$(PREFIX)
 DEMO = .demo
 MESON_RELEASE = -Dbuildtype=release -Dtests=false
 MESON_DEBUG = -Dbuildtype=debugoptimized -Dtests=true
@@ -10,7 +11,7 @@ all: build ## (the default) build build/raccord, optimised
 
 run: ## install what is missing, build, and start a hub with a demonstration provider
 	@tools/deps run
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) -s build
 	build/raccord serve --demo --data $(DEMO)
 
 clean-demo: ## remove the demonstration's data
@@ -22,8 +23,7 @@ build: build/build.ninja
 
 test: ## install what is missing, build with sanitizers, and run every test
 	@tools/deps test
-	@$(MAKE) --no-print-directory build/test/build.ninja
-	@ninja -C build/test --quiet
+	@$(MAKE) -s build/test/build.ninja && ninja -C build/test --quiet || { echo "0 passed, 1 failed"; exit 1; }
 	@tools/run-tests build/test
 
 asan: build/test/build.ninja ## unit and end-to-end tests with the address and undefined-behaviour sanitizers
@@ -41,7 +41,7 @@ fuzz: ## fuzz one parser: make fuzz F=http_head [T=60]  (seconds; without F, lis
 
 bench: ## measure Raccord beside nginx and HAProxy: make bench [ARGS="--seconds 5 --threads 2 --record"]
 	@tools/deps bench
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) -s build
 	@bench/run $(ARGS)
 
 docs: ## write the pages that follow from the source
@@ -51,17 +51,25 @@ lint: ## show what clang-format would change (advice, not a gate)
 	@tools/deps lint
 	@git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'fuzz/*.[ch]' | xargs clang-format --dry-run
 
+format: ## mend the lines that tools/check-style refuses, and only these
+	@tools/deps lint
+	@tools/format
+
 deps: ## install what building needs
 	@tools/deps build
 
-install: build ## install binary and systemd unit below PREFIX (and DESTDIR)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 755 build/raccord $(DESTDIR)$(PREFIX)/bin/raccord
-	sed 's|@PREFIX@|$(PREFIX)|g' contrib/raccord.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/raccord.service
-	chmod 644 $(DESTDIR)$(PREFIX)/lib/systemd/system/raccord.service
+install: build ## install binary, manual page, shell completion and systemd unit below PREFIX (and DESTDIR)
+	install -d $(INTO)/bin $(INTO)/lib/systemd/system $(INTO)/share/man/man1 $(INTO)/share/bash-completion/completions
+	install -m 755 build/raccord $(INTO)/bin/raccord
+	build/raccord help --man > $(INTO)/share/man/man1/raccord.1
+	build/raccord completion bash > $(INTO)/share/bash-completion/completions/raccord
+	sed 's|@PREFIX@|$(PREFIX)|g' contrib/raccord.service > $(INTO)/lib/systemd/system/raccord.service
+	chmod 644 $(INTO)/share/man/man1/raccord.1 $(INTO)/share/bash-completion/completions/raccord \
+	    $(INTO)/lib/systemd/system/raccord.service
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/raccord $(DESTDIR)$(PREFIX)/lib/systemd/system/raccord.service
+	rm -f $(INTO)/bin/raccord $(INTO)/share/man/man1/raccord.1 $(INTO)/share/bash-completion/completions/raccord \
+	    $(INTO)/lib/systemd/system/raccord.service
 
 clean: ## remove everything that was built
 	rm -rf build
@@ -83,4 +91,4 @@ build/tsan/build.ninja:
 	@mkdir -p build/tsan
 	@meson setup build/tsan -Db_sanitize=thread $(MESON_DEBUG) >build/tsan/setup.log || { cat build/tsan/setup.log >&2; exit 1; }
 
-.PHONY: all run clean-demo build test asan tsan fuzz bench docs lint deps install uninstall clean help
+.PHONY: all run clean-demo build test asan tsan fuzz bench docs lint format deps install uninstall clean help

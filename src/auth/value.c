@@ -1,5 +1,7 @@
 #include "auth/value.h"
 
+#include <stdio.h>
+
 struct str value_option(const struct auth_input *in, const char *name)
 {
     struct str own = json_str(in->fields, name);

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/embed.h"
 #include "catalog/fold.h"

@@ -1,6 +1,8 @@
 /* Reading and checking one connector file. docs/connector-format.md is the reference of what is checked here. */
 #include "catalog/connector.h"
 
+#include <stdio.h>
+
 #include "base/encode.h"
 #include "base/template.h"
 #include "catalog/fold.h"
@@ -417,6 +419,11 @@ static enum err take_verify(struct reader *r, const struct json *doc, struct con
         return invalid(r, "/verify", "method", "is GET, POST or HEAD");
     if (c->verify.path.p[0] != '/' && !str_starts(c->verify.path, STR("{{fields.")))
         return invalid(r, "/verify", "path", "begins with “/”");
+    size_t end = str_find_str(c->verify.path, STR("}}"));
+    const struct connector_field *f =
+        c->verify.path.p[0] == '{' && end != SIZE_MAX ? field_of(c, str_sub(c->verify.path, 2, end)) : NULL;
+    if (f && f->format != FORMAT_PATH)
+        return invalid(r, "/verify", "path", "begins with “/” or with a field of format path");
     return check_template(r, c, IN_TEXT, c->verify.path, "/verify/path");
 }
 

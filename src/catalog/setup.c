@@ -1,5 +1,7 @@
 #include "catalog/setup.h"
 
+#include <stdio.h>
+
 #include "base/encode.h"
 #include "base/template.h"
 #include "vault/domain.h"

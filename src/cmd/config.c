@@ -34,16 +34,19 @@ struct setting {
     const char *help;
 };
 
-#define ROW(field, k, ...)                                                                                                         \
+/* The place of a field; does not compile when the field is of another type than its kind writes. */
+#define AT(field, type)                                                                                                            \
+    (offsetof(struct config, field) + 0 * sizeof(char[_Generic(((struct config *)NULL)->field, type : 1, default : -1)]))
+#define ROW(field, type, k, ...)                                                                                                   \
     {                                                                                                                              \
-        .name = #field, .kind = k, .at = offsetof(struct config, field), __VA_ARGS__                                               \
+        .name = #field, .kind = k, .at = AT(field, type), __VA_ARGS__                                                              \
     }
-#define TEXT(field, p, f, h)           ROW(field, KIND_TEXT, .preset = p, .flags = f, .help = h)
-#define BYTES(field, p, low, high, h)  ROW(field, KIND_BYTES, .preset = p, .min = low, .max = high, .help = h)
-#define TIME(field, p, low, high, h)   ROW(field, KIND_MS, .preset = p, .min = low, .max = high, .help = h)
-#define NUMBER(field, p, low, high, h) ROW(field, KIND_NUMBER, .preset = p, .min = low, .max = high, .help = h)
-#define BOOL(field, p, h)              ROW(field, KIND_BOOL, .preset = p, .help = h)
-#define CHOICE(field, p, c, h)         ROW(field, KIND_CHOICE, .preset = p, .choices = c, .help = h)
+#define TEXT(field, p, f, h)           ROW(field, struct str, KIND_TEXT, .preset = p, .flags = f, .help = h)
+#define BYTES(field, p, low, high, h)  ROW(field, int64_t, KIND_BYTES, .preset = p, .min = low, .max = high, .help = h)
+#define TIME(field, p, low, high, h)   ROW(field, int64_t, KIND_MS, .preset = p, .min = low, .max = high, .help = h)
+#define NUMBER(field, p, low, high, h) ROW(field, int64_t, KIND_NUMBER, .preset = p, .min = low, .max = high, .help = h)
+#define BOOL(field, p, h)              ROW(field, bool, KIND_BOOL, .preset = p, .help = h)
+#define CHOICE(field, p, c, h)         ROW(field, int, KIND_CHOICE, .preset = p, .choices = c, .help = h)
 
 static const struct setting settings[] = {
     TEXT(listen, "127.0.0.1:8640", 0, "address and port to serve"),
@@ -51,8 +54,9 @@ static const struct setting settings[] = {
          "address under which people and providers reach the hub, path prefix included; empty: made from listen"),
     TEXT(data, "./raccord-data", 0, "directory of the database and the generated master key"),
     TEXT(database_url, "", MASKED, "reserved; empty or \"sqlite\": the embedded database"),
-    TEXT(master_key_file, "", 0, "file with the master key, 32 bytes in base64; empty: master.key in the data directory"),
-    TEXT(master_key, "", SECRET, "the master key itself, 32 bytes in base64, instead of a file"),
+    TEXT(master_key_file, "", 0,
+         "file with the master key; empty: systemd's credential master-key, or else master.key in the data directory"),
+    TEXT(master_key, "", SECRET, "the master key itself instead of a file: 32 bytes in base64 or hexadecimal"),
     TEXT(tls.certificate, "", 0, "certificate chain to serve https with, PEM; empty: http"),
     TEXT(tls.key, "", 0, "private key of the certificate, PEM"),
     TEXT(trusted_proxies, "", LIST, "addresses or ranges whose Forwarded and X-Forwarded-* headers are believed"),

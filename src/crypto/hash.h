@@ -17,6 +17,13 @@ void random_bytes(void *p, size_t n);
 /* `n` characters of lower-case base32 (a-z, 2-7 without look-alikes is not needed): 5 bits each. */
 void random_text(char *out, size_t n);
 
+/* A 128-bit fingerprint of two texts, keyed with randomness of this process: for finding remembered decisions without keeping the
+ * texts. SipHash-2-4-128 (libsodium); the texts are told apart by their lengths. Cheap. */
+struct fingerprint {
+    uint64_t low, high;
+};
+struct fingerprint fingerprint(struct str x, struct str y);
+
 /* An id: "con_" + 26 characters, the first 10 of them the time (so that ids sort by age), 80 random bits.
  * Crockford base32, lower case. ID_SIZE fits prefix, id and NUL. Cheap: draws from a per-thread pool. */
 #define ID_SIZE 32

@@ -4,7 +4,7 @@
 struct claims {
     int lengths, encodings;
     struct str length, encoding;
-    bool close, keep_alive;
+    bool close, keep_alive, names_headers;
     bool expects, expects_other;
     bool disguised; /* a name that other programs read as one of the two framing headers */
 };
@@ -35,8 +35,10 @@ static void connection_options(struct str value, struct claims *c)
     struct str option;
     while (str_piece(&value, ',', &option)) {
         option = str_trim(option);
-        c->close |= str_ieq(option, STR("close"));
-        c->keep_alive |= str_ieq(option, STR("keep-alive"));
+        bool close = str_ieq(option, STR("close")), keep_alive = str_ieq(option, STR("keep-alive"));
+        c->close |= close;
+        c->keep_alive |= keep_alive;
+        c->names_headers |= !close && !keep_alive && option.n;
     }
 }
 
@@ -111,6 +113,7 @@ struct framing framing_request(const struct head *h)
 
     f.kind = c.encodings ? FRAMING_CHUNKED : c.lengths ? FRAMING_LENGTH : FRAMING_NONE;
     f.keep_alive = stays_open(h, &c);
+    f.names_headers = c.names_headers;
     if (c.expects_other)
         f.expect = EXPECT_UNKNOWN;
     else if (c.expects && h->minor == 1) /* HTTP/1.0 cannot wait for it: RFC 9110 10.1.1 */
@@ -130,6 +133,7 @@ struct framing framing_response(const struct head *h, bool head_request)
         return (struct framing){ .kind = FRAMING_BAD, .why = f.why };
 
     f.keep_alive = stays_open(h, &c);
+    f.names_headers = c.names_headers;
     if (h->status < 200 || h->status == 204) {
         /* A 204 that announces a body may well send one: do not wait for it, and do not go on behind it. */
         f.keep_alive &= !c.encodings && !f.length;
@@ -149,15 +153,19 @@ struct framing framing_response(const struct head *h, bool head_request)
     return f;
 }
 
+/* The lengths of the names, as bits: asked of every header that passes, and most have another length. */
+static const struct str hop_by_hop[] = {
+    { "connection", 10 },       { "keep-alive", 10 },         { "proxy-connection", 16 },
+    { "te", 2 },                { "trailer", 7 },             { "transfer-encoding", 17 },
+    { "upgrade", 7 },           { "proxy-authenticate", 18 }, { "proxy-authorization", 19 },
+};
+#define HOP_BY_HOP_LENGTHS (1u << 2 | 1u << 7 | 1u << 10 | 1u << 16 | 1u << 17 | 1u << 18 | 1u << 19)
+
 bool framing_hop_by_hop(const struct head *h, struct str name)
 {
-    static const struct str always[] = {
-        { "connection", 10 },       { "keep-alive", 10 },         { "proxy-connection", 16 },
-        { "te", 2 },                { "trailer", 7 },             { "transfer-encoding", 17 },
-        { "upgrade", 7 },           { "proxy-authenticate", 18 }, { "proxy-authorization", 19 },
-    };
-    for (size_t i = 0; i < COUNT(always); i++)
-        if (str_ieq(name, always[i]))
-            return true;
-    return head_list_has(h, STR("connection"), name);
+    if (name.n < 32 && HOP_BY_HOP_LENGTHS >> name.n & 1)
+        for (size_t i = 0; i < COUNT(hop_by_hop); i++)
+            if (name.n == hop_by_hop[i].n && str_ieq(name, hop_by_hop[i]))
+                return true;
+    return h && head_list_has(h, STR("connection"), name);
 }

@@ -23,6 +23,7 @@ struct framing {
     const char *why;            /* FRAMING_BAD: constant text */
     bool keep_alive;            /* another message may follow on this connection */
     enum framing_expect expect; /* requests */
+    bool names_headers;         /* Connection names more than close and keep-alive: see framing_hop_by_hop */
 };
 
 struct framing framing_request(const struct head *h);
@@ -32,7 +33,7 @@ struct framing framing_response(const struct head *h, bool head_request);
 
 /* Headers that belong to one connection and are not passed on (RFC 9110 7.6.1): Connection and what it names, Keep-Alive,
  * Proxy-Connection, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-Authenticate, Proxy-Authorization. Content-Length, which
- * the framing owns, is not among them. */
+ * the framing owns, is not among them. `h` may be NULL when its framing says !names_headers: quicker. */
 bool framing_hop_by_hop(const struct head *h, struct str name);
 
 #endif

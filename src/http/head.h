@@ -1,8 +1,8 @@
 /* http/head.h - the head of an HTTP/1.1 message: start line and headers, read strictly. RFC 9112.
  *
  * One contiguous buffer in, borrowed texts out: nothing is copied or allocated. What two readers could understand
- * differently is refused rather than repaired: bare CR or LF, folded lines, space before a colon, control bytes, a missing or second
- * Host, a request target that is not plain ASCII. What remains has one meaning only.
+ * differently is refused rather than repaired: bare CR or LF, folded lines, space before a colon, control bytes, a missing
+ * or second Host, a request target that is not plain ASCII. What remains has one meaning only.
  */
 #ifndef HTTP_HEAD_H
 #define HTTP_HEAD_H

@@ -127,7 +127,8 @@ enum err host_parse(struct arena *a, struct str text, struct str *out, bool *ip,
 {
     struct address address;
     if (text.n && text.p[0] == '[') {
-        if (text.n < 2 || text.p[text.n - 1] != ']' || !address_parse(str_sub(text, 1, text.n - 1), &address) || address.family != 6)
+        bool closed = text.n > 1 && text.p[text.n - 1] == ']';
+        if (!closed || !address_parse(str_sub(text, 1, text.n - 1), &address) || address.family != 6)
             return refuse(why, "the IPv6 address is malformed");
         *out = address_text(a, &address);
         *ip = *ip6 = true;

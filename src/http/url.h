@@ -30,7 +30,7 @@ enum err url_parse(struct arena *a, struct str text, struct url *out, struct fau
 enum err host_parse(struct arena *a, struct str text, struct str *out, bool *ip, bool *ip6, struct fault *why) MUST_CHECK;
 
 /* The caller's path (as in "/proxy/crm/<here>", may start with '/'; '?query' apart) joined to the base URL's.
- * Documented normalisation (docs/proxy.md): bytes are kept as sent, except that dot segments (also spelled %2e) that would
+ * Documented normalisation (docs/proxy-paths.md): bytes are kept as sent, except that dot segments (also spelled %2e) that would
  * climb out are refused, as are backslashes, control bytes, and %2f, %5c, %00 that would form a dot segment or a second
  * authority; an empty first segment ("//evil/") never becomes a host. The result always starts with the base path.
  * *path is owned by `a`; query of the base (if any) is not included. ERR_URL_INVALID. */

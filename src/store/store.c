@@ -23,9 +23,11 @@ struct store {
     int directory;               /* open directory */
     int claim;                   /* flock on serve.lock, or -1 */
 
-    pthread_mutex_t write_lock;  /* guards the three below */
-    struct db *writer;           /* NULL: to be opened by the next write */
+    pthread_mutex_t turn_lock;   /* guards the two below; held for moments only */
+    pthread_cond_t turn_over;    /* on the monotonic clock */
+    bool writing;                /* somebody has the turn, and with it the writer */
     int64_t ready_until_ms;      /* monotonic: until then the last probe speaks for the database */
+    struct db *writer;           /* NULL: to be opened by the next write */
 
     pthread_key_t reader_key;    /* this thread's reader */
     pthread_mutex_t readers_lock;
@@ -230,13 +232,36 @@ static enum err write_once(struct store *s, int64_t left_ms, store_work *work, v
     return e;
 }
 
+/* Waiting has an end here as everywhere: when the disk hangs, callers must not pile up behind the one that met it. */
+static bool take_turn(struct store *s, int64_t until_us)
+{
+    struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
+    int rc = 0;
+    pthread_mutex_lock(&s->turn_lock);
+    while (s->writing && !rc)
+        rc = pthread_cond_timedwait(&s->turn_over, &s->turn_lock, &until);
+    bool mine = !s->writing;
+    s->writing = true;
+    pthread_mutex_unlock(&s->turn_lock);
+    return mine;
+}
+
+static void end_turn(struct store *s, enum err e)
+{
+    pthread_mutex_lock(&s->turn_lock);
+    s->writing = false;
+    if (e == ERR_STORE)
+        s->ready_until_ms = 0;
+    pthread_cond_signal(&s->turn_over);
+    pthread_mutex_unlock(&s->turn_lock);
+}
+
 static enum err write_within(struct store *s, int64_t wait_ms, store_work *work, void *context, struct fault *why)
 {
     if (writing == s)
         bug("store_write inside store_write");
     int64_t until_us = clock_mono_us() + wait_ms * 1000;
-    struct timespec until = { .tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000 };
-    if (pthread_mutex_clocklock(&s->write_lock, CLOCK_MONOTONIC, &until))
+    if (!take_turn(s, until_us))
         return fault(why, ERR_STORE, STR(""), "other writers of this process kept the database for %lld ms", (long long)wait_ms);
     writing = s;
     enum err e;
@@ -247,10 +272,8 @@ static enum err write_within(struct store *s, int64_t wait_ms, store_work *work,
             break;
         sqlite3_sleep(2);
     }
-    if (e == ERR_STORE)
-        s->ready_until_ms = 0;
     writing = NULL;
-    pthread_mutex_unlock(&s->write_lock);
+    end_turn(s, e);
     return e;
 }
 
@@ -270,17 +293,17 @@ static enum err probe(struct db *db, void *context, struct fault *why)
 
 enum err store_ready(struct store *s, struct fault *why)
 {
-    pthread_mutex_lock(&s->write_lock);
+    pthread_mutex_lock(&s->turn_lock);
     bool known = clock_mono().ms < s->ready_until_ms;
-    pthread_mutex_unlock(&s->write_lock);
+    pthread_mutex_unlock(&s->turn_lock);
     if (known)
         return ERR_NONE;
     enum err e = write_within(s, STORE_PROBE_WAIT_MS, probe, NULL, why);
     if (e)
         return e;
-    pthread_mutex_lock(&s->write_lock);
+    pthread_mutex_lock(&s->turn_lock);
     s->ready_until_ms = clock_mono().ms + STORE_PROBE_GOOD_MS;
-    pthread_mutex_unlock(&s->write_lock);
+    pthread_mutex_unlock(&s->turn_lock);
     return ERR_NONE;
 }
 
@@ -312,7 +335,12 @@ enum err store_open(struct str directory, struct store **out, struct fault *why)
         return fault(why, ERR_FILE, STR("the data directory has no usable name"), "empty name, or a NUL in it");
     struct store *s = mem_zero(sizeof *s);
     s->directory = s->claim = -1;
-    pthread_mutex_init(&s->write_lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->turn_over, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&s->turn_lock, NULL);
     pthread_mutex_init(&s->readers_lock, NULL);
     list_init(&s->readers);
     if (pthread_key_create(&s->reader_key, reader_end))
@@ -340,7 +368,8 @@ void store_close(struct store *s)
     fd_end(&s->claim);
     fd_end(&s->directory);
     pthread_mutex_destroy(&s->readers_lock);
-    pthread_mutex_destroy(&s->write_lock);
+    pthread_cond_destroy(&s->turn_over);
+    pthread_mutex_destroy(&s->turn_lock);
     free(s->path);
     free(s);
 }

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <limits.h>
 #include <libpsl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"

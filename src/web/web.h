@@ -62,6 +62,7 @@ struct reply {
     const char *content_type;
     struct str headers[8][2];
     size_t header_count;
+    struct str run_id;              /* set before failing: the problem's run_id; empty: none */
 };
 
 typedef enum err handler(struct web_request *q, struct reply *r, struct fault *why);
@@ -69,6 +70,7 @@ typedef enum err handler(struct web_request *q, struct reply *r, struct fault *w
 /* Helpers for handlers */
 struct str web_query(const struct web_request *q, const char *name); /* decoded; STR_NONE when absent */
 enum err web_limit(const struct web_request *q, int *limit, struct fault *why) MUST_CHECK; /* ?limit= 1..200, 50 */
+/* `name` and `value` must live as long as the exchange. */
 void reply_header(struct reply *r, const char *name, struct str value);
 /* Refuses query parameters other than these (NULL-terminated). ERR_UNKNOWN_FIELD. */
 enum err web_only_query(const struct web_request *q, const char *const *allowed, struct fault *why) MUST_CHECK;
@@ -89,7 +91,7 @@ struct route {
 };
 const struct route *routes_all(size_t *count);
 const struct route *routes_check(void); /* the first bad row, or NULL */
-/* The matching row; *known is false when the path exists under no method (404 against 405; *allow then gets the methods). */
+/* HEAD finds the rows of GET. The matching row; *known is false when the path exists under no method (404 against 405; *allow then gets the methods). */
 const struct route *route_find(unsigned method, struct str path, struct arena *a, struct str params[4], size_t *param_count,
                                bool *known, unsigned *allow);
 

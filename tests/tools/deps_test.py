@@ -1,5 +1,7 @@
 """tools/deps: what it would install, and when it leaves the system alone. Everything that could change the machine is a fake."""
+import glob
 import os
+import re
 
 import place
 
@@ -19,6 +21,12 @@ case "$*" in
 *install*) [ -e "$FAKES/lists" ] || { echo "E: Unable to locate package" >&2; exit 100; } ;;
 esac
 """
+
+
+# Where Debian keeps what Meson asks for.
+PACKAGE_OF = {"cmocka": "libcmocka-dev", "libcrypto": "libssl-dev", "libfyaml": "libfyaml-dev", "libidn2": "libidn2-dev",
+              "libpsl": "libpsl-dev", "libsodium": "libsodium-dev", "libssl": "libssl-dev", "libuv": "libuv1-dev",
+              "openssl": "libssl-dev", "sqlite3": "libsqlite3-dev", "threads": "libc6-dev", "zlib": "zlib1g-dev"}
 
 
 class Deps(place.InTemporaryTree):
@@ -56,6 +64,14 @@ class Deps(place.InTemporaryTree):
         self.assertNotIn("wrk", self.wanted("test"))
         self.assertLessEqual({"nginx", "haproxy", "wrk", "openssl", "gcc"}, set(self.wanted("bench")))
         self.assertEqual(self.wanted("lint"), ["clang-format"])
+
+    def test_every_library_that_a_room_is_built_with_is_installed(self):
+        asked = set()
+        for path in [place.ROOT + "/meson.build", *glob.glob(place.ROOT + "/src/*/meson.build")]:
+            with open(path, encoding="utf-8") as f:
+                asked |= set(re.findall(r"\bdependency\('([^']+)'", f.read()))
+        self.assertIn("threads", asked)
+        self.assertLessEqual({PACKAGE_OF[name] for name in asked}, set(self.wanted("test")))
 
     def test_nothing_missing_means_nothing_said_and_nothing_done(self):
         self.write("installed", "\n".join(self.wanted("test")) + "\n")

@@ -35,9 +35,9 @@ static void a_day_that_does_not_exist_is_not_a_time(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "2023-02-29T00:00:00Z", "2024-02-30T00:00:00Z", "1900-02-29T00:00:00Z", "2024-04-31T00:00:00Z", "2024-00-01T00:00:00Z",
-        "2024-13-01T00:00:00Z", "2024-01-00T00:00:00Z", "2024-01-32T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01T00:60:00Z",
-        "2024-01-01T00:00:61Z",
+        "2023-02-29T00:00:00Z", "2024-02-30T00:00:00Z", "1900-02-29T00:00:00Z", "2024-04-31T00:00:00Z",
+        "2024-00-01T00:00:00Z", "2024-13-01T00:00:00Z", "2024-01-00T00:00:00Z", "2024-01-32T00:00:00Z",
+        "2024-01-01T24:00:00Z", "2024-01-01T00:60:00Z", "2024-01-01T00:00:61Z",
     };
     wall_ms t;
     for (size_t i = 0; i < COUNT(bad); i++)
@@ -50,8 +50,16 @@ static void other_forms_of_time_are_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", "2024-01-01", "2024-01-01T00:00:00", "2024-01-01 00:00:00Z", "2024-01-01T00:00:00+00:00", "2024-01-01T00:00:00.1Z",
-        "2024-01-01T00:00:00.12aZ", "2024-01-01T00:00:00,123Z", "+024-01-01T00:00:00Z", "2024-1-01T00:00:000Z",
+        "",
+        "2024-01-01",
+        "2024-01-01T00:00:00",
+        "2024-01-01 00:00:00Z",
+        "2024-01-01T00:00:00+00:00",
+        "2024-01-01T00:00:00.1Z",
+        "2024-01-01T00:00:00.12aZ",
+        "2024-01-01T00:00:00,123Z",
+        "+024-01-01T00:00:00Z",
+        "2024-1-01T00:00:000Z",
         "2024-01-01T00:00:00.123Z ",
     };
     wall_ms t;
@@ -66,8 +74,8 @@ static void durations_carry_their_unit(void **state)
     static const struct {
         const char *text;
         int64_t ms;
-    } good[] = { { "250ms", 250 },    { "0", 0 },           { "5", 5000 },          { "30s", 30000 },
-                 { "5m", 300000 },    { "12h", 43200000 },  { "30d", 2592000000 },  { "3660d", 316224000000 } };
+    } good[] = { { "250ms", 250 }, { "0", 0 },          { "5", 5000 },         { "30s", 30000 },
+                 { "5m", 300000 }, { "12h", 43200000 }, { "30d", 2592000000 }, { "3660d", 316224000000 } };
     for (size_t i = 0; i < COUNT(good); i++) {
         int64_t ms = -1;
         assert_true(duration_parse(str_of(good[i].text), &ms));
@@ -97,9 +105,12 @@ static void the_waiting_clock_never_goes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(times_are_written_in_utc_with_milliseconds), cmocka_unit_test(a_time_that_was_written_is_read_back),
-        cmocka_unit_test(a_day_that_does_not_exist_is_not_a_time),    cmocka_unit_test(other_forms_of_time_are_refused),
-        cmocka_unit_test(durations_carry_their_unit),                 cmocka_unit_test(the_waiting_clock_never_goes_back),
+        cmocka_unit_test(times_are_written_in_utc_with_milliseconds),
+        cmocka_unit_test(a_time_that_was_written_is_read_back),
+        cmocka_unit_test(a_day_that_does_not_exist_is_not_a_time),
+        cmocka_unit_test(other_forms_of_time_are_refused),
+        cmocka_unit_test(durations_carry_their_unit),
+        cmocka_unit_test(the_waiting_clock_never_goes_back),
     };
     return cmocka_run_group_tests_name("base/clock", tests, NULL, NULL);
 }

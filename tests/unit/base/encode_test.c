@@ -49,7 +49,8 @@ static void base64_that_two_readers_could_read_differently_is_refused(void **sta
 {
     struct arena *a = *state;
     struct str out;
-    static const char *const standard[] = { "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Z", "====", "Zm9v\n", " Zm9v", "Zm=v", "-__-", "Zg==Zg==" };
+    static const char *const standard[] = { "Zg",   "Zg=",    "Zg===", "Zh==", "Zm9=", "Z",
+                                            "====", "Zm9v\n", " Zm9v", "Zm=v", "-__-", "Zg==Zg==" };
     for (size_t i = 0; i < COUNT(standard); i++)
         if (base64_decode(a, str_of(standard[i]), BASE64_STANDARD, &out))
             fail_msg("standard: %s", standard[i]);
@@ -110,14 +111,33 @@ static void only_shortest_form_utf8_of_real_characters_is_valid(void **state)
 {
     (void)state;
     static const struct str good[] = {
-        { "", 0 },                        { "a\0b", 3 },          { "\xc2\x80", 2 },         { "\xdf\xbf", 2 },
-        { "\xe0\xa0\x80", 3 },            { "\xed\x9f\xbf", 3 },  { "\xee\x80\x80", 3 },     { "\xef\xbf\xbf", 3 },
-        { "\xf0\x90\x80\x80", 4 },        { "\xf4\x8f\xbf\xbf", 4 },
+        { "", 0 },
+        { "a\0b", 3 },
+        { "\xc2\x80", 2 },
+        { "\xdf\xbf", 2 },
+        { "\xe0\xa0\x80", 3 },
+        { "\xed\x9f\xbf", 3 },
+        { "\xee\x80\x80", 3 },
+        { "\xef\xbf\xbf", 3 },
+        { "\xf0\x90\x80\x80", 4 },
+        { "\xf4\x8f\xbf\xbf", 4 },
     };
     static const struct str bad[] = {
-        { "\x80", 1 },         { "\xc0\x80", 2 },     { "\xc1\xbf", 2 },         { "\xe0\x9f\xbf", 3 },     { "\xed\xa0\x80", 3 },
-        { "\xed\xbf\xbf", 3 }, { "\xf0\x8f\xbf\xbf", 4 }, { "\xf4\x90\x80\x80", 4 }, { "\xf5\x80\x80\x80", 4 }, { "\xff", 1 },
-        { "\xc3", 1 },         { "\xe2\x82", 2 },     { "\xf0\x9f\x98", 3 },     { "\xc3(", 2 },            { "a\xe2\x28\xa1", 4 },
+        { "\x80", 1 },
+        { "\xc0\x80", 2 },
+        { "\xc1\xbf", 2 },
+        { "\xe0\x9f\xbf", 3 },
+        { "\xed\xa0\x80", 3 },
+        { "\xed\xbf\xbf", 3 },
+        { "\xf0\x8f\xbf\xbf", 4 },
+        { "\xf4\x90\x80\x80", 4 },
+        { "\xf5\x80\x80\x80", 4 },
+        { "\xff", 1 },
+        { "\xc3", 1 },
+        { "\xe2\x82", 2 },
+        { "\xf0\x9f\x98", 3 },
+        { "\xc3(", 2 },
+        { "a\xe2\x28\xa1", 4 },
     };
     for (size_t i = 0; i < COUNT(good); i++)
         assert_true(utf8_valid(good[i]));

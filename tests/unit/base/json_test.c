@@ -47,8 +47,17 @@ static void what_was_read_is_written_back_to_the_byte(void **state)
 {
     struct arena *a = *state;
     static const char *const texts[] = {
-        "null", "true", "false", "\"\"", "[]", "{}", "[[],{},\"\",0]", "{\"a\":1,\"b\":[true,null],\"c\":{\"d\":\"e\"}}",
-        "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f\"", "\"d\xc3\xa9j\xc3\xa0 \xf0\x9f\x98\x80\"", "{\"\":0,\"a\\\"\":1}",
+        "null",
+        "true",
+        "false",
+        "\"\"",
+        "[]",
+        "{}",
+        "[[],{},\"\",0]",
+        "{\"a\":1,\"b\":[true,null],\"c\":{\"d\":\"e\"}}",
+        "\"\\\"\\\\/\\b\\f\\n\\r\\t\\u0000\\u001f\"",
+        "\"d\xc3\xa9j\xc3\xa0 \xf0\x9f\x98\x80\"",
+        "{\"\":0,\"a\\\"\":1}",
     };
     for (size_t i = 0; i < COUNT(texts); i++)
         assert_string_equal(written(a, read_ok(a, str_of(texts[i]))).p, texts[i]);
@@ -59,8 +68,21 @@ static void numbers_leave_as_they_came(void **state)
 {
     struct arena *a = *state;
     static const char *const numbers[] = {
-        "0", "-0", "19.99", "1.0", "1.10", "9007199254740993", "18446744073709551615", "123456789012345678901234567890", "-1.5e-300",
-        "1E+2", "1e400", "0.1000", "1e5", "0e0", "-0.0",
+        "0",
+        "-0",
+        "19.99",
+        "1.0",
+        "1.10",
+        "9007199254740993",
+        "18446744073709551615",
+        "123456789012345678901234567890",
+        "-1.5e-300",
+        "1E+2",
+        "1e400",
+        "0.1000",
+        "1e5",
+        "0e0",
+        "-0.0",
     };
     for (size_t i = 0; i < COUNT(numbers); i++) {
         struct json *v = read_ok(a, str_of(numbers[i]));
@@ -84,12 +106,58 @@ static void what_rfc_8259_does_not_allow_is_refused(void **state)
 {
     struct arena *a = *state;
     static const struct str bad[] = {
-        { "", 0 }, { " ", 1 }, { "nul", 3 }, { "nulll", 5 }, { "True", 4 }, { "NaN", 3 }, { "Infinity", 8 }, { "01", 2 }, { "-", 1 }, { "+1", 2 },
-        { ".5", 2 }, { "1.", 2 }, { "1e", 2 }, { "1e+", 3 }, { "-01", 3 }, { "0x1", 3 }, { "1 2", 3 }, { "[1,]", 4 }, { "[,1]", 4 },
-        { "[1 2]", 5 }, { "[1", 2 }, { "]", 1 }, { "[}", 2 }, { "{]", 2 }, { "{\"a\":1,}", 8 }, { "{\"a\" 1}", 7 }, { "{a:1}", 5 }, { "{1:1}", 5 },
-        { "{\"a\"}", 5 }, { "{\"a\":}", 6 }, { "'a'", 3 }, { "\"a", 2 }, { "\"\\", 2 }, { "\"\\\"", 3 }, { "\"\\x\"", 4 }, { "\"\\a\"", 4 },
-        { "\"\\0\"", 4 }, { "\"\\\0\"", 4 }, { "\"\\u12\"", 6 }, { "\"\\u123g\"", 8 }, { "\"\\U0041\"", 8 }, { "\"\t\"", 3 }, { "\"\n\"", 3 },
-        { "\"\0\"", 3 }, { "\0", 1 }, { "1\0", 2 }, { "[1]//", 5 }, { "/**/1", 5 }, { "\f1", 2 }, { "\xc2\xa0""1", 3 },
+        { "", 0 },
+        { " ", 1 },
+        { "nul", 3 },
+        { "nulll", 5 },
+        { "True", 4 },
+        { "NaN", 3 },
+        { "Infinity", 8 },
+        { "01", 2 },
+        { "-", 1 },
+        { "+1", 2 },
+        { ".5", 2 },
+        { "1.", 2 },
+        { "1e", 2 },
+        { "1e+", 3 },
+        { "-01", 3 },
+        { "0x1", 3 },
+        { "1 2", 3 },
+        { "[1,]", 4 },
+        { "[,1]", 4 },
+        { "[1 2]", 5 },
+        { "[1", 2 },
+        { "]", 1 },
+        { "[}", 2 },
+        { "{]", 2 },
+        { "{\"a\":1,}", 8 },
+        { "{\"a\" 1}", 7 },
+        { "{a:1}", 5 },
+        { "{1:1}", 5 },
+        { "{\"a\"}", 5 },
+        { "{\"a\":}", 6 },
+        { "'a'", 3 },
+        { "\"a", 2 },
+        { "\"\\", 2 },
+        { "\"\\\"", 3 },
+        { "\"\\x\"", 4 },
+        { "\"\\a\"", 4 },
+        { "\"\\0\"", 4 },
+        { "\"\\\0\"", 4 },
+        { "\"\\u12\"", 6 },
+        { "\"\\u123g\"", 8 },
+        { "\"\\U0041\"", 8 },
+        { "\"\t\"", 3 },
+        { "\"\n\"", 3 },
+        { "\"\0\"", 3 },
+        { "\0", 1 },
+        { "1\0", 2 },
+        { "[1]//", 5 },
+        { "/**/1", 5 },
+        { "\f1", 2 },
+        { "\xc2\xa0"
+          "1",
+          3 },
         { "\xef\xbb\xbf{}", 5 },
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
@@ -105,9 +173,22 @@ static void strings_that_are_not_unicode_are_refused(void **state)
 {
     struct arena *a = *state;
     static const struct str bad[] = {
-        { "\"\x80\"", 3 }, { "\"\xc0\x80\"", 4 }, { "\"\xed\xa0\x80\"", 5 }, { "\"\xf4\x90\x80\x80\"", 6 }, { "\"\xc3\"", 3 }, { "\"\xe2\x82", 3 },
-        { "\"12345678\xff\"", 11 }, { "\"\\n\xff\"", 5 }, { "\"\\ud800\"", 8 }, { "\"\\udc00\"", 8 }, { "\"\\ud800\\n\"", 10 },
-        { "\"\\ud800\\ud800\"", 14 }, { "\"\\udc00\\ud800\"", 14 }, { "\"\\ud800\\u0041\"", 14 }, { "\"\\ud800\\u", 9 }, { "{\"\xff\":1}", 7 },
+        { "\"\x80\"", 3 },
+        { "\"\xc0\x80\"", 4 },
+        { "\"\xed\xa0\x80\"", 5 },
+        { "\"\xf4\x90\x80\x80\"", 6 },
+        { "\"\xc3\"", 3 },
+        { "\"\xe2\x82", 3 },
+        { "\"12345678\xff\"", 11 },
+        { "\"\\n\xff\"", 5 },
+        { "\"\\ud800\"", 8 },
+        { "\"\\udc00\"", 8 },
+        { "\"\\ud800\\n\"", 10 },
+        { "\"\\ud800\\ud800\"", 14 },
+        { "\"\\udc00\\ud800\"", 14 },
+        { "\"\\ud800\\u0041\"", 14 },
+        { "\"\\ud800\\u", 9 },
+        { "{\"\xff\":1}", 7 },
     };
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct json *v;
@@ -162,8 +243,9 @@ static void nesting_is_read_to_the_limit_and_refused_one_beyond(void **state)
     assert_int_equal(json_read_lenient_keys(a, deeper, &v, NULL), ERR_JSON_INVALID);
     assert_int_equal(json_read_lenient_keys(a, deep, &v, NULL), ERR_NONE);
     /* Side by side is not within each other. */
-    read_ok(a, STR("[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],"
-                   "[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]]"));
+    read_ok(
+        a, STR("[[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],"
+               "[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[],[]]"));
 }
 
 static struct str many_members(struct arena *a, unsigned n, const char *last)
@@ -256,13 +338,17 @@ static void an_integer_is_one_only_when_it_fits_and_is_whole(void **state)
     static const struct {
         const char *text;
         int64_t value;
-    } good[] = { { "0", 0 }, { "-0", 0 }, { "-5", -5 }, { "9223372036854775807", INT64_MAX }, { "-9223372036854775808", INT64_MIN } };
+    } good[] = {
+        { "0", 0 }, { "-0", 0 }, { "-5", -5 }, { "9223372036854775807", INT64_MAX }, { "-9223372036854775808", INT64_MIN }
+    };
     for (size_t i = 0; i < COUNT(good); i++) {
         int64_t n = 99;
         assert_true(json_i64(read_ok(a, str_of(good[i].text)), &n));
         assert_int_equal(n, good[i].value);
     }
-    static const char *const bad[] = { "9223372036854775808", "-9223372036854775809", "1.0", "1e2", "0.0", "\"1\"", "true", "null", "[1]" };
+    static const char *const bad[] = {
+        "9223372036854775808", "-9223372036854775809", "1.0", "1e2", "0.0", "\"1\"", "true", "null", "[1]"
+    };
     int64_t n;
     for (size_t i = 0; i < COUNT(bad); i++)
         if (json_i64(read_ok(a, str_of(bad[i])), &n))
@@ -331,8 +417,9 @@ static void commas_stand_between_items_and_nowhere_else(void **state)
     json_put_i64(&o, 2);
     json_close(&o, '}');
     assert_int_equal(o.depth, 0);
-    assert_true(str_is(buf_str(&b), "{\"s\":\"x\",\"none\":null,\"empty\":\"\",\"i\":-7,\"b\":true,\"z\":null,\"t\":\"2024-02-29T12:34:56.789Z\","
-                                    "\"never\":null,\"r\":19.990,\"a\":[[],{},1,false,null,\"\\\"k\\\"\",{\"q\":[1]}],\"we\\\"ird\":2}"));
+    assert_true(str_is(
+        buf_str(&b), "{\"s\":\"x\",\"none\":null,\"empty\":\"\",\"i\":-7,\"b\":true,\"z\":null,\"t\":\"2024-02-29T12:34:56.789Z\","
+                     "\"never\":null,\"r\":19.990,\"a\":[[],{},1,false,null,\"\\\"k\\\"\",{\"q\":[1]}],\"we\\\"ird\":2}"));
 }
 
 static void whatever_bytes_a_text_has_it_is_written_as_json(void **state)

@@ -65,8 +65,9 @@ static void a_value_cannot_forge_a_line_or_a_pair(void **state)
     log_line(LOG_INFO, "e", LOG("v", STR("x\n2026-01-01T00:00:00.000Z error forged \"a=b\" \\ \x1b[2J \xc2\x9b \x7f\r")));
     struct str s = caught_text();
     assert_int_equal(lines(s), 1);
-    assert_true(str_is(after_time(s), "info e v=\"x\\u000a2026-01-01T00:00:00.000Z error forged \\\"a=b\\\" \\\\ \\u001b[2J \\u009b "
-                                      "\\u007f\\u000d\"\n"));
+    assert_true(str_is(after_time(s),
+                       "info e v=\"x\\u000a2026-01-01T00:00:00.000Z error forged \\\"a=b\\\" \\\\ \\u001b[2J \\u009b "
+                       "\\u007f\\u000d\"\n"));
     catch_stderr(LOG_INFO, false);
     log_line(LOG_INFO, "e", LOG("v", STR("a=b")));
     assert_true(str_is(after_time(caught_text()), "info e v=\"a=b\"\n"));

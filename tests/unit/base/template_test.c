@@ -12,7 +12,9 @@ static bool look_up(void *context, struct str name, struct str *value)
 {
     static const struct {
         const char *name, *value;
-    } values[] = { { "site", "acme" }, { "fields.region", "eu-1" }, { "empty", "" }, { "braces", "{{site}}" }, { "long", long_value } };
+    } values[] = {
+        { "site", "acme" }, { "fields.region", "eu-1" }, { "empty", "" }, { "braces", "{{site}}" }, { "long", long_value }
+    };
     ++*(int *)context;
     for (size_t i = 0; i < COUNT(values); i++)
         if (str_is(name, values[i].name)) {
@@ -77,8 +79,8 @@ static void an_unknown_name_is_refused_by_name_and_nothing_is_written(void **sta
 static void a_broken_placeholder_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "{{", "a{{site", "{{}}", "{{ }}", "{{si te}}", "{{site}", "{{{{site}}}}", "{{site|upper}}", "{{{site}}}",
-                                       "{{sit\xc3\xa9}}", "{{a\nb}}" };
+    static const char *const bad[] = { "{{",           "a{{site",        "{{}}",       "{{ }}",           "{{si te}}", "{{site}",
+                                       "{{{{site}}}}", "{{site|upper}}", "{{{site}}}", "{{sit\xc3\xa9}}", "{{a\nb}}" };
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct fault why;
         AUTO_BUF out;

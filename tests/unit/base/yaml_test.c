@@ -78,7 +78,8 @@ static void tags_of_yaml_decide_and_others_are_refused(void **state)
         { "!!map {a: !!seq [1]}", "{\"a\":[1]}" },
     };
     check_pairs(a, pairs, COUNT(pairs));
-    static const char *const bad[] = { "a: !secret x", "!!python/object:os.system x", "!!binary aGk=", "!!str [a]", "!!map x", "!foo k: v" };
+    static const char *const bad[] = { "a: !secret x", "!!python/object:os.system x", "!!binary aGk=", "!!str [a]", "!!map x",
+                                       "!foo k: v" };
     struct json *v;
     for (size_t i = 0; i < COUNT(bad); i++)
         if (yaml_read(a, str_of(bad[i]), LIMIT, &v, NULL) != ERR_INPUT_INVALID)
@@ -91,7 +92,9 @@ static void collections_nest_in_either_style(void **state)
         { "", "null" },
         { "# only a comment\n", "null" },
         { "---\n...\n", "null" },
-        { "\xef\xbb\xbf" "a: 1", "{\"a\":1}" },
+        { "\xef\xbb\xbf"
+          "a: 1",
+          "{\"a\":1}" },
         { "- a\n- - b\n  - c\n-\n  d: e\n", "[\"a\",[\"b\",\"c\"],{\"d\":\"e\"}]" },
         { "tls:\n  certificate: c.pem\n  key: k.pem\nlist: [a, {b: c}]\n",
           "{\"tls\":{\"certificate\":\"c.pem\",\"key\":\"k.pem\"},\"list\":[\"a\",{\"b\":\"c\"}]}" },
@@ -105,7 +108,8 @@ static void collections_nest_in_either_style(void **state)
 static void json_is_yaml_and_keeps_its_number_text(void **state)
 {
     static const struct pair pairs[] = {
-        { "{\"a\":19.990,\"b\":-0,\"c\":1E5,\"d\":\"\\/\\ud83d\\ude00\"}", "{\"a\":19.990,\"b\":-0,\"c\":1E5,\"d\":\"/\xf0\x9f\x98\x80\"}" },
+        { "{\"a\":19.990,\"b\":-0,\"c\":1E5,\"d\":\"\\/\\ud83d\\ude00\"}",
+          "{\"a\":19.990,\"b\":-0,\"c\":1E5,\"d\":\"/\xf0\x9f\x98\x80\"}" },
         { "\n\t[1,\n\t2]\n", "[1,2]" },
         { "\"x\"", "\"x\"" },
     };
@@ -129,7 +133,8 @@ static void aliases_of_aliases_cannot_grow_without_limit(void **state)
     buf_init(&b, 10000);
     buf_add(&b, STR("a0: &a0 [x,x,x,x,x,x,x,x,x]\n"));
     for (int i = 1; i < 30; i++)
-        buf_fmt(&b, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1);
+        buf_fmt(&b, "a%d: &a%d [*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d,*a%d]\n", i, i, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1, i - 1,
+                i - 1);
     struct json *v = NULL;
     struct fault why = { 0 };
     size_t before = arena_used(a);
@@ -183,7 +188,12 @@ static void what_is_not_one_tree_is_refused_with_its_place(void **state)
 static void bytes_that_are_no_text_are_refused(void **state)
 {
     struct arena *a = *state;
-    static const struct str bad[] = { { "a: \xff", 4 }, { "a: \0", 4 }, { "\xff\xfe" "a\0", 4 }, { "- \"\\ud800\"", 10 } };
+    static const struct str bad[] = { { "a: \xff", 4 },
+                                      { "a: \0", 4 },
+                                      { "\xff\xfe"
+                                        "a\0",
+                                        4 },
+                                      { "- \"\\ud800\"", 10 } };
     struct json *v;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(yaml_read(a, bad[i], LIMIT, &v, NULL), ERR_INPUT_INVALID);

@@ -6,6 +6,7 @@
 #define TESTS_HTTP_CORPUS_H
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/arena.h"
 #include "base/encode.h"

@@ -1,0 +1,451 @@
+#include "proxy/proxy.h"
+
+#include <stdlib.h>
+
+#include "call/live.h"
+#include "call/rewrite.h"
+#include "crypto/hash.h"
+
+#define PLACES 1024      /* remembered decisions per loop; a power of two */
+#define NEAR 4           /* places that one decision may take */
+
+/* A remembered decision: this token may use this connection. The key is a keyed 128-bit hash of both texts; the texts are not kept. */
+struct decision {
+    struct fingerprint key;
+    struct pass *pass;
+    struct prepared *to;
+};
+
+struct proxy {
+    struct proxy_config config;
+    struct decision decisions[PLACES];
+    unsigned turn;       /* whose place is taken when all are */
+};
+
+/* One request on its way through. Lives in the exchange's arena. */
+struct passage {
+    struct live live;
+    struct proxy *proxy;
+    struct exchange *exchange; /* NULL once the caller has left */
+    struct pass *pass;
+    struct prepared *to;
+    struct str token, name, path, query;
+    uint64_t body_seen;
+    struct buf body;           /* only when the whole must be there first */
+    bool streams_body, answered;
+    struct loop_job again;
+};
+
+/* What a worker does when the decision is not remembered. On the heap: the caller may leave meanwhile. */
+struct lookup {
+    struct work work;
+    struct loop_job back;
+    struct passage *for_whom;  /* NULL once the caller has left; loop thread only */
+    struct proxy *proxy;
+    struct secret token;
+    char name[256];
+    struct pass *pass;
+    struct prepared *to;
+    struct fault why;
+    enum err err;
+};
+
+static struct passage *of(struct live *c) { return list_entry(c, struct passage, live); }
+
+/* ---- refusing ---- */
+
+static void passage_end(struct passage *p)
+{
+    buf_end(&p->body);
+    prepared_release(p->to);
+    pass_release(p->pass);
+    p->to = NULL;
+    p->pass = NULL;
+    p->exchange = NULL;
+}
+
+static void refuse(struct passage *p, const struct fault *why)
+{
+    struct exchange *x = p->exchange;
+    struct proxy *proxy = p->proxy;
+    struct str run = str_of(p->live.run.id);
+    struct fault copy = *why;
+    char id[ID_SIZE];
+    str_copy(id, sizeof id, run);
+    passage_end(p);
+    if (exchange_started(x))
+        exchange_abort(x); /* half an answer is out: it must not look whole */
+    else
+        proxy->config.refuse(x, &copy, str_of(id), proxy->config.context);
+}
+
+static void refuse_with(struct passage *p, enum err e, struct str subject, const char *note)
+{
+    struct fault why;
+    fault(&why, e, subject, "%s", note);
+    refuse(p, &why);
+}
+
+/* ---- the answer, back to the caller ---- */
+
+static void on_head(struct live *c, const struct head *h, const struct framing *f)
+{
+    struct passage *p = of(c);
+    struct exchange *x = p->exchange;
+    exchange_status(x, h->status, h->reason);
+    for (int i = 0; i < h->count; i++)
+        if (live_passes(c, h, &h->headers[i]))
+            exchange_header(x, h->headers[i].name, h->headers[i].value);
+    exchange_header(x, STR("Raccord-Run"), str_of(c->run.id));
+    bool empty = f->kind == FRAMING_NONE;
+    bool length_known = f->kind == FRAMING_LENGTH || (empty && f->length);
+    if (h->status == 204 || h->status == 304)
+        exchange_body(x, FRAMING_NONE, 0);
+    else if (length_known || empty)
+        exchange_body(x, FRAMING_LENGTH, f->length);
+    else
+        exchange_body(x, FRAMING_CHUNKED, 0);
+    p->answered = true;
+}
+
+static size_t on_body(struct live *c, struct str span) { return exchange_write(of(c)->exchange, span); }
+
+static void on_drained(struct exchange *x)
+{
+    struct passage *p = exchange_user(x);
+    if (p)
+        live_resume(&p->live);
+}
+
+static void on_end(struct live *c)
+{
+    struct passage *p = of(c);
+    struct exchange *x = p->exchange;
+    passage_end(p);
+    exchange_end(x);
+}
+
+static void on_failed(struct live *c, const struct fault *why) { refuse(of(c), why); }
+
+static void on_gone(struct exchange *x)
+{
+    struct passage *p = exchange_user(x);
+    if (!p)
+        return;
+    live_cancel(&p->live, ERR_CANCELLED);
+    passage_end(p);
+}
+
+/* ---- the request's body, towards the provider ---- */
+
+static bool too_long(struct passage *p, size_t more)
+{
+    p->body_seen += more;
+    return p->proxy->config.body_max && p->body_seen > (uint64_t)p->proxy->config.body_max;
+}
+
+static void refuse_length(struct passage *p, int64_t max)
+{
+    char limit[32];
+    snprintf(limit, sizeof limit, "%lld bytes", (long long)max);
+    live_cancel(&p->live, ERR_BODY_TOO_LARGE);
+    refuse_with(p, ERR_BODY_TOO_LARGE, str_of(limit), "proxied body");
+}
+
+static size_t pass_body(struct exchange *x, struct str span, bool end)
+{
+    struct passage *p = exchange_user(x);
+    if (end) {
+        live_write_end(&p->live);
+        return 0;
+    }
+    size_t taken = live_write(&p->live, span);
+    if (too_long(p, taken)) {
+        refuse_length(p, p->proxy->config.body_max);
+        return span.n;
+    }
+    return taken;
+}
+
+/* The provider takes more. The first time: start reading the caller's body. */
+static void on_writable(struct live *c)
+{
+    struct passage *p = of(c);
+    if (!p->streams_body) {
+        p->streams_body = true;
+        exchange_read(p->exchange, pass_body);
+        return;
+    }
+    exchange_resume(p->exchange);
+}
+
+static void start_call(struct passage *p);
+
+static size_t gather_body(struct exchange *x, struct str span, bool end)
+{
+    struct passage *p = exchange_user(x);
+    if (end) {
+        start_call(p);
+        return 0;
+    }
+    buf_add(&p->body, span);
+    if (buf_failed(&p->body))
+        refuse_length(p, REWRITE_MAX);
+    return span.n;
+}
+
+/* ---- starting ---- */
+
+static bool wish(const struct head *h, struct str name, struct str *value)
+{
+    *value = head_value(h, name);
+    return value->n > 0;
+}
+
+/* Raccord-Timeout, Raccord-Retries: less, or more within the limits. */
+static enum err read_wishes(struct passage *p, struct fault *why)
+{
+    const struct head *h = exchange_head(p->exchange);
+    const struct call_limits *limits = &switchboard_config(p->proxy->config.board->switchboard)->limits;
+    struct str value;
+    if (wish(h, STR("raccord-timeout"), &value)) {
+        int64_t ms;
+        if (!duration_parse(value, &ms) || ms < 1)
+            return fault(why, ERR_INPUT_INVALID, STR("Raccord-Timeout takes a duration such as 5s or 500ms"), "wish");
+        p->live.total_ms = limits->total_ms && ms > limits->total_ms ? limits->total_ms : ms;
+        p->live.total_covers_body = true;
+    }
+    if (wish(h, STR("raccord-retries"), &value)) {
+        uint64_t n;
+        if (!str_u64(value, &n))
+            return fault(why, ERR_INPUT_INVALID, STR("Raccord-Retries takes a number"), "wish");
+        p->live.retries = n > (uint64_t)limits->retries ? limits->retries : (int)n;
+    }
+    return ERR_NONE;
+}
+
+static void start_call(struct passage *p)
+{
+    struct exchange *x = p->exchange;
+    const struct framing *f = exchange_framing(x);
+    bool whole = live_needs_whole_body(p->to);
+    struct fault why;
+    p->live = (struct live){
+        .board = p->proxy->config.board, .to = p->to, .arena = exchange_arena(x), .caller = p->pass->caller.principal,
+        .token = p->pass->caller.token, .via = RUN_PROXY, .method = exchange_head(x)->method, .from = exchange_head(x),
+        .body_kind = whole && f->kind != FRAMING_NONE ? FRAMING_LENGTH : f->kind, .body_length = whole ? p->body.n : f->length,
+        .body_buffered = whole || f->kind == FRAMING_NONE || (f->kind == FRAMING_LENGTH && !f->length), .body = whole ? buf_str(&p->body) : STR_NONE,
+        .writable = on_writable, .head = on_head, .got = on_body, .end = on_end, .failed = on_failed,
+    };
+    if (read_wishes(p, &why) || live_begin(&p->live, p->path, p->query, &why)) {
+        refuse(p, &why);
+        return;
+    }
+    exchange_on_drained(x, on_drained);
+    live_start(&p->live);
+}
+
+static void decided(struct passage *p)
+{
+    const struct framing *f = exchange_framing(p->exchange);
+    int64_t max = p->proxy->config.body_max;
+    if (p->pass->caller.expires && p->pass->caller.expires <= clock_wall()) {
+        refuse_with(p, ERR_TOKEN_EXPIRED, STR(""), "remembered token");
+        return;
+    }
+    if (max && f->kind == FRAMING_LENGTH && f->length > (uint64_t)max) {
+        refuse_length(p, max);
+        return;
+    }
+    if (live_needs_whole_body(p->to) && f->kind != FRAMING_NONE) {
+        buf_init(&p->body, REWRITE_MAX);
+        exchange_read(p->exchange, gather_body);
+        return;
+    }
+    start_call(p);
+}
+
+/* ---- who may ---- */
+
+static struct fingerprint fingerprint_of(const struct passage *p)
+{
+    return fingerprint(p->token, p->name);
+}
+
+static struct decision *remembered(struct proxy *proxy, struct fingerprint key)
+{
+    for (unsigned i = 0; i < NEAR; i++) {
+        struct decision *d = &proxy->decisions[(key.low + i) % PLACES];
+        if (!d->pass || d->key.low != key.low || d->key.high != key.high)
+            continue;
+        if (!atomic_load_explicit(&d->pass->stale, memory_order_acquire) && !atomic_load_explicit(&d->to->stale, memory_order_acquire))
+            return d;
+        pass_release(d->pass);
+        prepared_release(d->to);
+        *d = (struct decision){ 0 };
+    }
+    return NULL;
+}
+
+static void remember(struct proxy *proxy, struct fingerprint key, struct pass *pass, struct prepared *to)
+{
+    struct decision *place = NULL;
+    for (unsigned i = 0; i < NEAR && !place; i++)
+        if (!proxy->decisions[(key.low + i) % PLACES].pass)
+            place = &proxy->decisions[(key.low + i) % PLACES];
+    if (!place)
+        place = &proxy->decisions[(key.low + proxy->turn++ % NEAR) % PLACES];
+    pass_release(place->pass);
+    prepared_release(place->to);
+    atomic_fetch_add(&pass->references, 1);
+    *place = (struct decision){ key, pass, prepared_keep(to) };
+}
+
+static void lookup_free(struct lookup *l)
+{
+    secret_end(&l->token);
+    pass_release(l->pass);
+    prepared_release(l->to);
+    free(l);
+}
+
+static void looked_up(struct loop_job *job)
+{
+    struct lookup *l = list_entry(job, struct lookup, back);
+    struct passage *p = l->for_whom;
+    if (!p) {
+        lookup_free(l);
+        return;
+    }
+    exchange_on_gone(p->exchange, on_gone);
+    if (l->err) {
+        struct fault why = l->why;
+        lookup_free(l);
+        refuse(p, &why);
+        return;
+    }
+    p->pass = l->pass;
+    p->to = l->to;
+    l->pass = NULL;
+    l->to = NULL;
+    remember(p->proxy, fingerprint_of(p), p->pass, p->to);
+    lookup_free(l);
+    decided(p);
+}
+
+static void look_up(struct work *work)
+{
+    struct lookup *l = list_entry(work, struct lookup, work);
+    struct board *board = l->proxy->config.board;
+    struct switchboard *s = board->switchboard;
+    l->err = switchboard_pass(s, secret_str(l->token), &l->pass, &l->why);
+    if (!l->err && !caller_may(&l->pass->caller, RIGHT_CONNECTION_USE))
+        l->err = fault(&l->why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_USE)), "proxy");
+    if (!l->err)
+        l->err = switchboard_connection(s, &l->pass->caller, str_of(l->name), &l->to, &l->why);
+    loop_post(board->loop, &l->back);
+}
+
+static void gone_while_looking(struct exchange *x)
+{
+    struct passage *p = exchange_user(x);
+    struct lookup *l = p->live.user;
+    l->for_whom = NULL;
+    passage_end(p);
+}
+
+static void ask_worker(struct passage *p)
+{
+    struct fault why;
+    struct lookup *l = calloc(1, sizeof *l);
+    if (!l)
+        abort();
+    l->work.run = look_up;
+    l->back.do_it = looked_up;
+    l->for_whom = p;
+    l->proxy = p->proxy;
+    l->token = secret_from(p->token);
+    str_copy(l->name, sizeof l->name, p->name);
+    p->live.user = l;
+    exchange_on_gone(p->exchange, gone_while_looking);
+    if (workers_post(switchboard_config(p->proxy->config.board->switchboard)->workers, &l->work, &why)) {
+        exchange_on_gone(p->exchange, NULL);
+        lookup_free(l);
+        refuse(p, &why);
+    }
+}
+
+/* ---- entering ---- */
+
+static bool bearer(const struct head *h, struct str *token)
+{
+    struct str value = head_value(h, STR("authorization"));
+    if (!str_istarts(value, STR("bearer ")))
+        return false;
+    *token = str_trim(str_sub(value, 7, value.n));
+    return true;
+}
+
+/* Several Authorization headers could be read as one or the other. */
+static bool authorization_twice(const struct head *h)
+{
+    int n = 0;
+    for (int i = 0; i < h->count; i++)
+        n += str_ieq(h->headers[i].name, STR("authorization"));
+    return n > 1;
+}
+
+void proxy_enter(struct proxy *proxy, struct exchange *x)
+{
+    const struct head *h = exchange_head(x);
+    struct passage *p = arena_zero(exchange_arena(x), sizeof *p);
+    p->proxy = proxy;
+    p->exchange = x;
+    exchange_set_user(x, p);
+    struct str rest = str_sub(h->path, sizeof "/proxy/" - 1, h->path.n);
+    size_t slash = str_find(rest, '/');
+    p->name = str_sub(rest, 0, slash < rest.n ? slash : rest.n);
+    p->path = str_sub(rest, p->name.n, rest.n); /* with its slash: here a path is never taken for a URL */
+    p->query = h->query;
+    if (authorization_twice(h)) {
+        refuse_with(p, ERR_REQUEST_INVALID, STR("two Authorization headers"), "authorization");
+        return;
+    }
+    if (!bearer(h, &p->token)) {
+        refuse_with(p, ERR_UNAUTHENTICATED, STR(""), "no bearer token");
+        return;
+    }
+    if (!p->name.n || p->name.n > 128) {
+        refuse_with(p, ERR_CONNECTION_NOT_FOUND, p->name, "connection name");
+        return;
+    }
+    struct fingerprint key = fingerprint_of(p);
+    struct decision *d = remembered(proxy, key);
+    if (!d) {
+        ask_worker(p);
+        return;
+    }
+    p->pass = d->pass;
+    p->to = prepared_keep(d->to);
+    atomic_fetch_add(&p->pass->references, 1);
+    exchange_on_gone(x, on_gone);
+    decided(p);
+}
+
+struct proxy *proxy_new(const struct proxy_config *c)
+{
+    struct proxy *p = mem_zero(sizeof *p);
+    p->config = *c;
+    return p;
+}
+
+void proxy_free(struct proxy *p)
+{
+    if (!p)
+        return;
+    for (unsigned i = 0; i < PLACES; i++) {
+        pass_release(p->decisions[i].pass);
+        prepared_release(p->decisions[i].to);
+    }
+    free(p);
+}

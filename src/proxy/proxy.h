@@ -1,0 +1,28 @@
+/* proxy/proxy.h - stream a request through: ANY /proxy/{connection}/{path...}.
+ *
+ * Everything happens on the loop that took the request. Who may use which connection is decided once on a worker
+ * thread and remembered per loop, until the token, the caller or the connection changes; a remembered decision costs one keyed hash and
+ * one look-up, no lock and no SQL.
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include "call/switchboard.h"
+#include "http/server.h"
+
+struct proxy; /* one loop's */
+
+struct proxy_config {
+    struct board *board;
+    int64_t body_max;        /* bytes of a request body */
+    /* Answer with the problem document: the faces' business, passed down. Ends the exchange. */
+    void (*refuse)(struct exchange *x, const struct fault *why, struct str run_id, void *context);
+    void *context;
+};
+
+struct proxy *proxy_new(const struct proxy_config *c);
+void proxy_free(struct proxy *p);
+/* Takes the exchange, whose path begins with "/proxy/". */
+void proxy_enter(struct proxy *p, struct exchange *x);
+
+#endif

@@ -1,0 +1,471 @@
+#include "vault/connection.h"
+
+#include "base/buf.h"
+#include "crypto/hash.h"
+#include "vault/connection_rules.h"
+#include "vault/connection_sealed.h"
+#include "vault/fold.h"
+
+#define FOLDERS_MAX 64
+#define LIST_MAX 1000
+#define KEY_TRIES 20
+
+static const char *const state_names[] = {
+    [CONNECTION_DRAFT] = "draft", [CONNECTION_NEEDS_AUTH] = "needs_auth", [CONNECTION_ACTIVE] = "active", [CONNECTION_DISABLED] = "disabled",
+};
+static const char *const health_names[] = {
+    [HEALTH_UNKNOWN] = "unknown", [HEALTH_OK] = "ok", [HEALTH_FAILING] = "failing", [HEALTH_EXPIRING] = "expiring",
+    [HEALTH_EXPIRED] = "expired", [HEALTH_RECONNECT_REQUIRED] = "reconnect_required",
+};
+
+const char *connection_state_name(enum connection_state s) { return state_names[s]; }
+const char *connection_health_name(enum connection_health h) { return health_names[h]; }
+
+bool connection_state_parse(struct str s, enum connection_state *out)
+{
+    for (size_t i = 0; i < COUNT(state_names); i++)
+        if (str_is(s, state_names[i])) {
+            *out = (enum connection_state)i;
+            return true;
+        }
+    return false;
+}
+
+bool connection_health_parse(struct str s, enum connection_health *out)
+{
+    for (size_t i = 0; i < COUNT(health_names); i++)
+        if (str_is(s, health_names[i])) {
+            *out = (enum connection_health)i;
+            return true;
+        }
+    return false;
+}
+
+/* ---- reading ---- */
+
+/* In the order of read_row(). */
+#define COLUMNS                                                                                              \
+    "id, key, name, folder_id, connector, connector_version, auth_type, allowed_domain, fields, notes, account, " \
+    "owner_id, state, health, is_default, revision, created_ms, updated_ms, verified_ms"
+
+static struct connection_row read_row(struct query *q, struct arena *a)
+{
+    int at = 0;
+    struct connection_row r = { 0 };
+    struct str *const texts[] = { &r.id, &r.key, &r.name, &r.folder, &r.connector, &r.connector_version, &r.auth_type, &r.allowed_domain,
+                                  &r.fields, &r.notes, &r.account, &r.owner };
+    for (; at < (int)COUNT(texts); at++)
+        *texts[at] = query_get_text(q, at, a);
+    /* A word that we did not write opens nothing. */
+    if (!connection_state_parse(query_get_text(q, at++, a), &r.state))
+        r.state = CONNECTION_DISABLED;
+    if (!connection_health_parse(query_get_text(q, at++, a), &r.health))
+        r.health = HEALTH_UNKNOWN;
+    r.is_default = query_get_i64(q, at++);
+    r.revision = query_get_i64(q, at++);
+    r.created = query_get_i64(q, at++);
+    r.updated = query_get_i64(q, at++);
+    r.verified = query_get_i64(q, at++);
+    return r;
+}
+
+static enum err not_found(struct str what, struct fault *why)
+{
+    return fault(why, ERR_CONNECTION_NOT_FOUND, what, "no row");
+}
+
+enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why)
+{
+    struct connection_row row = { 0 };
+    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection WHERE id = $1");
+    query_text(q, id);
+    bool found = query_next(q);
+    if (found)
+        row = read_row(q, a);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    if (!found)
+        return not_found(id, why);
+    *out = row;
+    return ERR_NONE;
+}
+
+/* How many parameters stand for `n` folders: a power of two, the last folder repeated, so that few texts of statements exist. */
+static size_t folder_params(size_t n)
+{
+    size_t params = 1;
+    while (params < n)
+        params *= 2;
+    return params;
+}
+
+static void add_folders_sql(struct buf *sql, size_t n, int *param)
+{
+    buf_add(sql, STR(" folder_id IN ("));
+    for (size_t i = 0; i < folder_params(n); i++)
+        buf_fmt(sql, i ? ", $%d" : "$%d", ++*param);
+    buf_char(sql, ')');
+}
+
+static void bind_folders(struct query *q, const struct str *folders, size_t n)
+{
+    for (size_t i = 0; i < folder_params(n); i++)
+        query_text(q, folders[i < n ? i : n - 1]);
+}
+
+static enum err too_many_folders(struct fault *why)
+{
+    return fault(why, ERR_LIMIT, STR("64 folders in one search"), "more folders than that");
+}
+
+enum err connection_find(struct db *db, struct arena *a, struct str key, const struct str *folders, size_t n, struct connection_row *out,
+                         struct fault *why)
+{
+    if (!n)
+        return not_found(key, why);
+    if (n > FOLDERS_MAX)
+        return too_many_folders(why);
+    AUTO_BUF sql;
+    int param = 1, count = 0;
+    buf_init(&sql, 4096);
+    buf_add(&sql, STR("SELECT " COLUMNS " FROM connection WHERE key = $1 AND"));
+    add_folders_sql(&sql, n, &param);
+    buf_add(&sql, STR(" ORDER BY id LIMIT 2"));
+    buf_char(&sql, 0);
+
+    struct connection_row row = { 0 };
+    struct query *q = query_begin(db, sql.p);
+    query_text(q, key);
+    bind_folders(q, folders, n);
+    while (query_next(q))
+        if (!count++)
+            row = read_row(q, a);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    if (!count)
+        return not_found(key, why);
+    if (count > 1)
+        return fault(why, ERR_AMBIGUOUS, key, "in more than one of %zu folders", n);
+    *out = row;
+    return ERR_NONE;
+}
+
+/* The text of a list's query; its parameters in the order of bind_list(). */
+static void list_sql(struct buf *sql, const struct connection_filter *f)
+{
+    int param = 0;
+    buf_init(sql, 8192);
+    buf_add(sql, STR("SELECT " COLUMNS " FROM connection WHERE"));
+    add_folders_sql(sql, f->folder_count, &param);
+    if (f->connector.p)
+        buf_fmt(sql, " AND connector = $%d", ++param);
+    if (f->by_state)
+        buf_fmt(sql, " AND state = $%d", ++param);
+    if (f->by_health)
+        buf_fmt(sql, " AND health = $%d", ++param);
+    if (f->search.n)
+        buf_fmt(sql, " AND search LIKE $%d ESCAPE '\\'", ++param);
+    if (f->after.n)
+        buf_fmt(sql, " AND id > $%d", ++param);
+    buf_fmt(sql, " ORDER BY id LIMIT $%d", ++param);
+    buf_char(sql, 0);
+}
+
+static void bind_list(struct query *q, struct arena *a, const struct connection_filter *f, size_t limit)
+{
+    bind_folders(q, f->folders, f->folder_count);
+    if (f->connector.p)
+        query_text(q, f->connector);
+    if (f->by_state)
+        query_text(q, str_of(connection_state_name(f->state)));
+    if (f->by_health)
+        query_text(q, str_of(connection_health_name(f->health)));
+    if (f->search.n)
+        query_text(q, fold_like(a, fold_search(a, f->search)));
+    if (f->after.n)
+        query_text(q, f->after);
+    query_i64(q, (int64_t)limit);
+}
+
+enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out, size_t *n,
+                         struct fault *why)
+{
+    size_t limit = f->limit < 1 ? 50 : f->limit > LIST_MAX ? LIST_MAX : (size_t)f->limit, count = 0;
+    if (f->folder_count > FOLDERS_MAX)
+        return too_many_folders(why);
+    struct connection_row *rows = arena_array(a, limit, sizeof *rows);
+    if (f->folder_count) {
+        AUTO_BUF sql;
+        list_sql(&sql, f);
+        struct query *q = query_begin(db, sql.p);
+        bind_list(q, a, f, limit);
+        while (count < limit && query_next(q))
+            rows[count++] = read_row(q, a);
+        enum err e = query_end(q, why);
+        if (e)
+            return e;
+    }
+    *out = rows;
+    *n = count;
+    return ERR_NONE;
+}
+
+/* ---- writing ---- */
+
+static enum err key_taken(struct db *db, struct str folder, struct str key, bool *taken, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT 1 FROM connection WHERE folder_id = $1 AND key = $2");
+    query_text(q, folder);
+    query_text(q, key);
+    *taken = query_next(q);
+    return query_end(q, why);
+}
+
+/* "sales", "sales-2" ... "sales-20"; then something that nobody has. */
+static struct str key_candidate(struct arena *a, struct str base, int try)
+{
+    char random[7] = "";
+    struct str end = STR_NONE;
+    if (try > KEY_TRIES) {
+        random_text(random, 6);
+        end = str_fmt(a, "-%s", random);
+    } else if (try > 1) {
+        end = str_fmt(a, "-%d", try);
+    }
+    size_t keep = base.n + end.n > CONNECTION_KEY_MAX ? CONNECTION_KEY_MAX - end.n : base.n;
+    while (keep && base.p[keep - 1] == '-')
+        keep--;
+    return arena_join(a, str_sub(base, 0, keep), end);
+}
+
+static enum err make_key(struct db *db, struct arena *a, const struct connection_row *row, struct str *out, struct fault *why)
+{
+    struct str base = fold_key(a, row->name, CONNECTION_KEY_MAX);
+    if (!base.n)
+        base = fold_key(a, row->connector, CONNECTION_KEY_MAX);
+    if (!base.n)
+        base = STR("connection");
+    for (int try = 1; try <= KEY_TRIES + 2; try++) {
+        struct str key = key_candidate(a, base, try);
+        bool taken;
+        enum err e = key_taken(db, row->folder, key, &taken, why);
+        if (e)
+            return e;
+        if (!taken) {
+            *out = key;
+            return ERR_NONE;
+        }
+    }
+    return fault(why, ERR_CONFLICT, base, "no free key was found");
+}
+
+static enum err choose_key(struct db *db, struct arena *a, struct connection_row *row, struct fault *why)
+{
+    if (!row->key.n)
+        return make_key(db, a, row, &row->key, why);
+    bool taken;
+    enum err e = connection_rules_key(row->key, why);
+    if (e || (e = key_taken(db, row->folder, row->key, &taken, why)))
+        return e;
+    return taken ? fault(why, ERR_CONFLICT, row->key, "the key is taken in its folder") : ERR_NONE;
+}
+
+static enum err first_of_its_kind(struct db *db, const struct connection_row *row, bool *first, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT 1 FROM connection WHERE folder_id = $1 AND connector = $2 LIMIT 1");
+    query_text(q, row->folder);
+    query_text(q, row->connector);
+    *first = !query_next(q);
+    return query_end(q, why);
+}
+
+/* One default per folder and connector. The others change, too, so their revisions count it. */
+static enum err take_default(struct db *db, const struct connection_row *row, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE connection SET is_default = 0, revision = revision + 1, updated_ms = $4"
+                                      " WHERE folder_id = $1 AND connector = $2 AND id <> $3 AND is_default = 1");
+    query_text(q, row->folder);
+    query_text(q, row->connector);
+    query_text(q, row->id);
+    query_i64(q, row->updated);
+    return query_end(q, why);
+}
+
+static struct str searched(struct arena *a, struct str key, struct str name)
+{
+    return fold_search(a, str_fmt(a, "%.*s %.*s", STR_ARG(key), STR_ARG(name)));
+}
+
+static enum err insert_row(struct db *db, struct arena *a, const struct connection_row *row, struct str data_key, struct fault *why)
+{
+    struct query *q = query_begin(db, "INSERT INTO connection (" COLUMNS ", search, data_key) VALUES"
+                                      " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)");
+    const struct str texts[] = { row->id, row->key, row->name, row->folder, row->connector, row->connector_version, row->auth_type,
+                                 row->allowed_domain, row->fields, row->notes.p ? row->notes : STR(""), row->account, row->owner,
+                                 str_of(connection_state_name(row->state)), str_of(connection_health_name(row->health)) };
+    const int64_t numbers[] = { row->is_default, row->revision, row->created, row->updated, row->verified };
+    for (size_t i = 0; i < COUNT(texts); i++)
+        query_text(q, texts[i]);
+    for (size_t i = 0; i < COUNT(numbers); i++)
+        query_i64(q, numbers[i]);
+    query_text(q, searched(a, row->key, row->name));
+    query_text(q, data_key);
+    return query_end(q, why);
+}
+
+/* All but the secrets: filled in, checked, written. */
+static enum err insert_with_key(struct db *db, struct arena *a, struct connection_row *row, struct str data_key, struct fault *why)
+{
+    bool first;
+    enum err e = choose_key(db, a, row, why);
+    if (e || (e = first_of_its_kind(db, row, &first, why)))
+        return e;
+    row->is_default = row->is_default || first;
+    if (row->is_default && (e = take_default(db, row, why)))
+        return e;
+    return insert_row(db, a, row, data_key, why);
+}
+
+enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
+                           const struct connection_secret *secrets, size_t n, struct fault *why)
+{
+    char id[ID_SIZE];
+    struct connection_row made = *row;
+    enum err e = connection_rules_row(row, true, why);
+    if (e || (e = connection_rules_secrets(secrets, n, why)))
+        return e;
+    made.id = arena_str(a, str_of(id_new(id, "con_")));
+    made.revision = 1;
+    made.created = made.updated = clock_wall();
+
+    AUTO_SECRET key = SECRET_NONE;
+    struct str data_key;
+    if ((e = connection_sealed_key(k, a, made.id, &key, &data_key, why)) || (e = insert_with_key(db, a, &made, data_key, why)) ||
+        (e = connection_sealed_insert(db, a, &made, key, secrets, n, why)))
+        return e;
+    *row = made;
+    return ERR_NONE;
+}
+
+/* After a conditional change that met no row: is it gone, or was it changed meanwhile? */
+static enum err why_unchanged(struct db *db, const struct connection_row *row, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT revision FROM connection WHERE id = $1");
+    query_text(q, row->id);
+    bool found = query_next(q);
+    int64_t stored = query_get_i64(q, 0);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    if (!found)
+        return not_found(row->id, why);
+    return fault(why, ERR_PRECONDITION_FAILED, row->key, "revision %lld is stored, %lld was read", (long long)stored, (long long)row->revision);
+}
+
+enum err connection_update(struct db *db, struct connection_row *row, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct connection_row stored, made = *row;
+    enum err e = connection_rules_row(row, false, why);
+    if (e || (e = connection_get(db, a, row->id, &stored, why)))
+        return e;
+    made.updated = clock_wall();
+    made.revision++;
+
+    struct query *q = query_begin(db, "UPDATE connection SET name = $1, notes = $2, fields = $3, state = $4, health = $5, account = $6,"
+                                      " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, revision = revision + 1"
+                                      " WHERE id = $11 AND revision = $12");
+    query_text(q, row->name);
+    query_text(q, row->notes.p ? row->notes : STR(""));
+    query_text(q, row->fields);
+    query_text(q, str_of(connection_state_name(row->state)));
+    query_text(q, str_of(connection_health_name(row->health)));
+    query_text(q, row->account);
+    query_i64(q, row->is_default);
+    query_i64(q, row->verified);
+    query_text(q, searched(a, stored.key, row->name)); /* the key never changes, whatever `row` says */
+    query_i64(q, made.updated);
+    query_text(q, row->id);
+    query_i64(q, row->revision);
+    if ((e = query_end(q, why)))
+        return e;
+    if (!db_changes(db))
+        return why_unchanged(db, row, why);
+    stored.updated = made.updated;
+    if (row->is_default && (e = take_default(db, &stored, why)))
+        return e;
+    row->revision = made.revision;
+    row->updated = made.updated;
+    return ERR_NONE;
+}
+
+static enum err replace_data_key(struct db *db, const struct connection_row *row, struct str data_key, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE connection SET data_key = $1, updated_ms = $2, revision = revision + 1 WHERE id = $3 AND revision = $4");
+    query_text(q, data_key);
+    query_i64(q, row->updated);
+    query_text(q, row->id);
+    query_i64(q, row->revision);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    return db_changes(db) ? ERR_NONE : why_unchanged(db, row, why);
+}
+
+static enum err delete_secrets(struct db *db, struct str id, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM connection_secret WHERE connection_id = $1");
+    query_text(q, id);
+    return query_end(q, why);
+}
+
+/* Under a fresh data key: the old one ends with the secrets that it sealed, and a connection whose key was damaged
+ * can be mended by entering its credentials again. */
+enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
+                                    const struct connection_secret *secrets, size_t n, struct fault *why)
+{
+    struct connection_row made;
+    struct str data_key;
+    AUTO_SECRET key = SECRET_NONE;
+    enum err e = connection_rules_secrets(secrets, n, why);
+    if (e || (e = connection_get(db, a, row->id, &made, why)))
+        return e;
+    if (!str_eq(made.allowed_domain, row->allowed_domain) || !str_eq(made.auth_type, row->auth_type))
+        return fault(why, ERR_FIELD_IMMUTABLE, str_eq(made.auth_type, row->auth_type) ? STR("allowed_domain") : STR("auth_type"), "not what is stored");
+    made.revision = row->revision;
+    made.updated = clock_wall();
+    if ((e = connection_sealed_key(k, a, made.id, &key, &data_key, why)) || (e = replace_data_key(db, &made, data_key, why)) ||
+        (e = delete_secrets(db, made.id, why)) || (e = connection_sealed_insert(db, a, &made, key, secrets, n, why)))
+        return e;
+    row->revision++;
+    row->updated = made.updated;
+    return ERR_NONE;
+}
+
+enum err connection_delete(struct db *db, struct str id, struct fault *why)
+{
+    enum err e = delete_secrets(db, id, why);
+    if (e)
+        return e;
+    struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1");
+    query_text(q, id);
+    if ((e = query_end(q, why)))
+        return e;
+    return db_changes(db) ? ERR_NONE : not_found(id, why);
+}
+
+enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN $2 > 0 THEN $2 ELSE verified_ms END,"
+                                      " account = COALESCE($3, account) WHERE id = $4");
+    query_text(q, str_of(connection_health_name(h)));
+    query_i64(q, verified);
+    query_text(q, account);
+    query_text(q, id);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    return db_changes(db) ? ERR_NONE : not_found(id, why);
+}

@@ -1,0 +1,118 @@
+/* The sealed half of vault/connection.h: each secret under the connection's own data key. */
+#include "vault/connection.h"
+
+#include "base/encode.h"
+#include "crypto/seal.h"
+#include "vault/connection_rules.h"
+#include "vault/connection_sealed.h"
+
+/* Where a secret belongs, authenticated with it (requirement 12.1). No part can hold '|': see connection_rules.c. */
+static struct str place(struct arena *a, const struct connection_row *row, struct str name)
+{
+    return str_fmt(a, "connection_secret|%.*s|%.*s|%.*s|%.*s|1", STR_ARG(row->id), STR_ARG(name), STR_ARG(row->allowed_domain), STR_ARG(row->auth_type));
+}
+
+enum err connection_sealed_key(struct keyring *k, struct arena *a, struct str id, struct secret *key, struct str *text, struct fault *why)
+{
+    struct str sealed;
+    enum err e = keyring_new_data_key(k, a, id, key, &sealed, why);
+    if (!e)
+        *text = base64_encode(a, sealed, BASE64_STANDARD);
+    return e;
+}
+
+enum err connection_sealed_insert(struct db *db, struct arena *a, const struct connection_row *row, struct secret key,
+                                  const struct connection_secret *secrets, size_t n, struct fault *why)
+{
+    enum err e = ERR_NONE;
+    for (size_t i = 0; i < n && !e; i++) {
+        struct str sealed;
+        seal(a, key, 0, place(a, row, secrets[i].name), secret_str(secrets[i].value), &sealed);
+        struct query *q = query_begin(db, "INSERT INTO connection_secret (connection_id, name, sealed, updated_ms) VALUES ($1, $2, $3, $4)");
+        query_text(q, row->id);
+        query_text(q, secrets[i].name);
+        query_text(q, base64_encode(a, sealed, BASE64_STANDARD));
+        query_i64(q, row->updated);
+        e = query_end(q, why);
+    }
+    return e;
+}
+
+enum err connection_secret_infos(struct db *db, struct arena *a, struct str id, struct connection_secret_info **out, size_t *n, struct fault *why)
+{
+    struct connection_secret_info *all = arena_array(a, CONNECTION_SECRETS, sizeof *all);
+    size_t count = 0;
+    struct query *q = query_begin(db, "SELECT name, updated_ms FROM connection_secret WHERE connection_id = $1 ORDER BY name");
+    query_text(q, id);
+    while (count < CONNECTION_SECRETS && query_next(q))
+        all[count++] = (struct connection_secret_info){ query_get_text(q, 0, a), query_get_i64(q, 1) };
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    *out = all;
+    *n = count;
+    return ERR_NONE;
+}
+
+static enum err unusable(const struct connection_row *row, struct fault *why, const char *what)
+{
+    return fault(why, ERR_RECONNECT_REQUIRED, row->key, "connection %.*s: %s", STR_ARG(row->id), what);
+}
+
+static enum err open_data_key(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row, struct secret *key, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT data_key FROM connection WHERE id = $1");
+    query_text(q, row->id);
+    bool found = query_next(q);
+    struct str text = query_get_text(q, 0, a), sealed;
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    if (!found)
+        return fault(why, ERR_CONNECTION_NOT_FOUND, row->key, "connection %.*s", STR_ARG(row->id));
+    if (!base64_decode(a, text, BASE64_STANDARD, &sealed) || keyring_open_data_key(k, row->id, sealed, key, NULL))
+        return unusable(row, why, "its data key does not open");
+    return ERR_NONE;
+}
+
+static bool open_one(struct arena *a, const struct connection_row *row, struct secret key, struct str text, struct connection_secret *out)
+{
+    struct str sealed;
+    uint32_t id;
+    return base64_decode(a, text, BASE64_STANDARD, &sealed) && seal_key_id(sealed, &id) && id == 0 &&
+           !seal_open(key, place(a, row, out->name), sealed, &out->value, NULL);
+}
+
+enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
+                                 struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
+{
+    AUTO_SECRET key = SECRET_NONE;
+    enum err e = open_data_key(db, k, a, row, &key, why);
+    if (e)
+        return e;
+    const char *broken = NULL;
+    size_t count = 0;
+    struct query *q = query_begin(db, "SELECT name, sealed FROM connection_secret WHERE connection_id = $1 ORDER BY name");
+    query_text(q, row->id);
+    while (!broken && query_next(q)) {
+        if (count == CONNECTION_SECRETS) {
+            broken = "it has more secrets than were ever stored";
+            break;
+        }
+        out[count] = (struct connection_secret){ .name = query_get_text(q, 0, a) };
+        if (open_one(a, row, key, query_get_text(q, 1, a), &out[count]))
+            count++;
+        else
+            broken = "one of its secrets does not open";
+    }
+    e = query_end(q, why);
+    if (!e && broken)
+        e = unusable(row, why, broken);
+    if (e) {
+        while (count)
+            secret_end(&out[--count].value);
+        return e;
+    }
+    *n = count;
+    return ERR_NONE;
+}

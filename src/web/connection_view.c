@@ -1,0 +1,155 @@
+#include "web/connection_view.h"
+
+#include "access/folder.h"
+#include "crypto/hash.h"
+#include "web/principal.h"
+
+#define ID_LENGTH 30 /* "con_" and 26 characters, see crypto/hash.h */
+
+enum err connection_folders(struct web_request *q, struct db *db, const struct str **folders, size_t *n, struct fault *why)
+{
+    *folders = q->caller->folders;
+    *n = q->caller->folder_count;
+    struct str wanted = web_query(q, "folder");
+    if (!wanted.p)
+        return ERR_NONE;
+    struct folder_row row;
+    enum err e = folder_resolve(db, q->arena, q->caller, wanted, &row, why);
+    if (e)
+        return e;
+    struct str *one = arena_array(q->arena, 1, sizeof *one);
+    *one = row.id;
+    *folders = one;
+    *n = 1;
+    return ERR_NONE;
+}
+
+static enum err not_there(struct str id_or_key, struct fault *why)
+{
+    return fault(why, ERR_CONNECTION_NOT_FOUND, id_or_key, "not there, or not to be seen by this caller");
+}
+
+enum err connection_seen(struct web_request *q, struct db *db, struct str id_or_key, struct connection_row *out, struct fault *why)
+{
+    enum err e = ERR_CONNECTION_NOT_FOUND;
+    if (id_or_key.n == ID_LENGTH && str_starts(id_or_key, STR("con_")))
+        e = connection_get(db, q->arena, id_or_key, out, why);
+    if (e == ERR_CONNECTION_NOT_FOUND) {
+        const struct str *folders;
+        size_t n;
+        if ((e = connection_folders(q, db, &folders, &n, why)))
+            return e;
+        e = connection_find(db, q->arena, id_or_key, folders, n, out, why);
+    }
+    if (e == ERR_CONNECTION_NOT_FOUND)
+        return not_there(id_or_key, why);
+    if (e)
+        return e;
+    return caller_may_connection(q->caller, out->id, out->folder) ? ERR_NONE : not_there(id_or_key, why);
+}
+
+enum err connection_may_edit(struct web_request *q, struct db *db, struct str folder, struct fault *why)
+{
+    struct folder_row row;
+    enum err e = folder_resolve(db, q->arena, q->caller, folder, &row, why);
+    if (e)
+        return e;
+    if (caller_may(q->caller, RIGHT_CONNECTION_EDIT) || (str_is(row.kind, "personal") && str_eq(row.owner, q->caller->principal)))
+        return ERR_NONE;
+    return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "role %s in a shared folder", role_name(q->caller->role));
+}
+
+static enum err write_credentials(struct web_request *q, struct json_out *o, struct str id, struct fault *why)
+{
+    struct connection_secret_info *infos;
+    size_t n;
+    enum err e = connection_secret_infos(q->db, q->arena, id, &infos, &n, why);
+    if (e)
+        return e;
+    json_key(o, "credentials");
+    json_open(o, '{');
+    for (size_t i = 0; i < n; i++) {
+        json_key(o, arena_cstr(q->arena, infos[i].name));
+        json_open(o, '{');
+        json_member_bool(o, "set", true);
+        json_member_time(o, "updated_at", infos[i].updated);
+        json_close(o, '}');
+    }
+    json_close(o, '}');
+    return ERR_NONE;
+}
+
+static void write_pair(struct json_out *o, const char *key, const char *first_key, struct str first, const char *second_key,
+                       struct str second)
+{
+    json_key(o, key);
+    json_open(o, '{');
+    json_member_str(o, first_key, first);
+    json_member_str(o, second_key, second);
+    json_close(o, '}');
+}
+
+/* OAuth grants fill these; the connections of this storey have none. */
+static void write_scopes(struct json_out *o)
+{
+    static const char *const lists[] = { "requested", "granted", "missing" };
+    json_key(o, "scopes");
+    json_open(o, '{');
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        json_key(o, lists[i]);
+        json_open(o, '[');
+        json_close(o, ']');
+    }
+    json_close(o, '}');
+}
+
+enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,
+                          struct fault *why)
+{
+    struct folder_row folder;
+    enum err e = folder_resolve(q->db, q->arena, q->caller, row->folder, &folder, why);
+    if (e)
+        return e;
+    json_open(o, '{');
+    json_member_str(o, "id", row->id);
+    json_member_str(o, "key", row->key);
+    json_member_str(o, "name", row->name);
+    write_pair(o, "folder", "id", folder.id, "path", folder.path);
+    write_pair(o, "connector", "id", row->connector, "version", row->connector_version);
+    json_member_str(o, "auth_type", row->auth_type);
+    json_member_str(o, "allowed_domain", row->allowed_domain);
+    json_member_raw(o, "fields", row->fields.n ? row->fields : STR("{}"));
+    if ((e = write_credentials(q, o, row->id, why)))
+        return e;
+    json_member_str(o, "state", str_of(connection_state_name(row->state)));
+    json_member_str(o, "health", str_of(connection_health_name(row->health)));
+    json_member_str(o, "account", row->account.n ? row->account : STR_NONE);
+    write_scopes(o);
+    json_member_bool(o, "default", row->is_default);
+    write_pair(o, "owner", "id", row->owner, "name", principal_name(q->db, q->arena, row->owner));
+    json_member_i64(o, "used_by", 0);
+    json_member_str(o, "notes", row->notes.p ? row->notes : STR(""));
+    json_member_time(o, "created_at", row->created);
+    json_member_time(o, "updated_at", row->updated);
+    json_member_time(o, "verified_at", row->verified);
+    if (with_warning) {
+        json_key(o, "warnings");
+        json_open(o, '[');
+        json_put_str(o, q->language == LANG_FR ? STR("Une autre connexion de ce dossier porte le même nom.")
+                                               : STR("Another connection in this folder has the same name."));
+        json_close(o, ']');
+    }
+    json_close(o, '}');
+    return ERR_NONE;
+}
+
+enum err connection_reply(struct web_request *q, struct reply *r, struct str id, struct fault *why)
+{
+    struct connection_row row;
+    enum err e = connection_get(q->db, q->arena, id, &row, why);
+    if (e)
+        return e;
+    reply_etag(r, q, row.revision);
+    struct json_out o = json_out(&r->body);
+    return connection_write(q, &o, &row, false, why);
+}

@@ -1,0 +1,23 @@
+/* web/connection_view.h - finding a connection for a caller, and showing it. */
+#ifndef WEB_CONNECTION_VIEW_H
+#define WEB_CONNECTION_VIEW_H
+
+#include "vault/connection.h"
+#include "web/web.h"
+
+/* By id, or by key in the folders that the caller sees (?folder= narrows). What the caller may not see is not there:
+ * ERR_CONNECTION_NOT_FOUND. ERR_AMBIGUOUS, ERR_NOT_FOUND (folder). `db`: the reader, or the writer inside a transaction. */
+enum err connection_seen(struct web_request *q, struct db *db, struct str id_or_key, struct connection_row *out,
+                         struct fault *why) MUST_CHECK;
+/* Administrators edit wherever they see; users in their own workspace (FLD-05, FLD-06). ERR_DENIED. */
+enum err connection_may_edit(struct web_request *q, struct db *db, struct str folder, struct fault *why) MUST_CHECK;
+/* The filter's folders: ?folder=, or all that the caller sees. */
+enum err connection_folders(struct web_request *q, struct db *db, const struct str **folders, size_t *n, struct fault *why) MUST_CHECK;
+
+/* One connection as the API shows it; reads folder, owner and what credentials are set. */
+enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,
+                          struct fault *why) MUST_CHECK;
+/* The same as the whole reply, with its ETag. */
+enum err connection_reply(struct web_request *q, struct reply *r, struct str id, struct fault *why) MUST_CHECK;
+
+#endif

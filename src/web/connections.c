@@ -1,0 +1,634 @@
+/* web/connections.c - make, list, show, change and remove connections. */
+#include "vault/connection.h"
+
+#include "access/folder.h"
+#include "auth/method.h"
+#include "catalog/setup.h"
+#include "web/body.h"
+#include "web/connection_view.h"
+#include "web/handlers.h"
+#include "web/page.h"
+
+/* Bytes read at all; what a name, a key or notes may be is the vault's rule. */
+#define NAME_MAX_BYTES 1024
+#define NOTES_MAX_BYTES (64 * 1024)
+
+/* ---- what creating and changing share ---- */
+
+/* The method's own look at what will be stored: values in range, names legal. */
+static enum err check_auth(struct web_request *q, const struct connector *c, struct str auth_type, const struct json *fields,
+                           const struct connection_secret *secrets, size_t n, struct fault *why)
+{
+    const struct auth_method *method = auth_find(auth_type);
+    const struct connector_auth *auth = connector_auth_find(c, auth_type);
+    if (!method || !auth) {
+        fault(why, ERR_AUTH_TYPE_NOT_OFFERED, auth_type, "connector %.*s", STR_ARG(c->id));
+        return fault_at(why, "/auth_type");
+    }
+    struct auth_secret lent[CONNECTION_SECRETS];
+    for (size_t i = 0; i < n; i++)
+        lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
+    struct auth_input in = {
+        .options = auth->options, .fields = fields, .secrets = lent, .secret_count = n, .digits_ok = q->hub->header_digits_ok,
+    };
+    return method->check ? method->check(&in, why) : ERR_NONE;
+}
+
+static enum err find_connector(const struct web_request *q, struct str id, const struct connector **out, struct fault *why)
+{
+    *out = catalog_find(q->hub->catalog, id);
+    if (*out)
+        return ERR_NONE;
+    fault(why, ERR_CONNECTOR_NOT_FOUND, id, "no such connector");
+    return fault_at(why, "/connector");
+}
+
+static void end_secrets(struct connection_secret *secrets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        secret_end(&secrets[i].value);
+}
+
+/* ---- create ---- */
+
+struct creation {
+    struct web_request *q;
+    struct str folder;            /* as asked; p == NULL: the usual one */
+    struct connection_row row;
+    const struct setup *setup;
+    bool make_default, new_folder, same_name;
+};
+
+/* Where a path has {id}, a key works too: one that looks like an id would never be found. */
+static enum err check_key(struct str key, struct fault *why)
+{
+    return str_starts(key, STR("con_")) ? body_fault(why, ERR_FIELD_INVALID, "key", "a key does not begin with con_, as ids do") : ERR_NONE;
+}
+
+/* The caller was resolved before its workspace was made: let this request see it. */
+static void see_folder(struct web_request *q, struct str id)
+{
+    for (size_t i = 0; i < q->caller->folder_count; i++)
+        if (str_eq(q->caller->folders[i], id))
+            return;
+    struct caller *c = arena_zero(q->arena, sizeof *c);
+    *c = *q->caller;
+    c->folders = arena_array(q->arena, c->folder_count + 1, sizeof *c->folders);
+    if (c->folder_count)
+        memcpy(c->folders, q->caller->folders, c->folder_count * sizeof *c->folders);
+    c->folders[c->folder_count++] = id;
+    q->caller = c;
+}
+
+static enum err choose_folder(struct creation *c, struct db *db, struct fault *why)
+{
+    struct web_request *q = c->q;
+    struct folder_row row;
+    bool user = str_starts(q->caller->principal, STR("usr_"));
+    bool personal = c->folder.p ? str_is(c->folder, "personal") : user;
+    size_t seen = q->caller->folder_count;
+    enum err e;
+    if (personal && user) {
+        if ((e = folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why)))
+            return e;
+        see_folder(q, c->row.folder);
+        c->new_folder = q->caller->folder_count != seen;
+        return ERR_NONE;
+    }
+    if ((e = folder_resolve(db, q->arena, q->caller, c->folder.p ? c->folder : STR("shared"), &row, why)))
+        return fault_at(why, "/folder");
+    c->row.folder = row.id;
+    return ERR_NONE;
+}
+
+/* A hint, not a rule: only the newest of a big folder are looked at, so that creating stays quick. */
+static enum err look_for_same_name(struct creation *c, struct db *db, struct fault *why)
+{
+    struct query *query = query_begin(db,
+        "SELECT 1 FROM (SELECT name FROM connection WHERE folder_id = $1 ORDER BY id DESC LIMIT 1000) AS newest WHERE name = $2 LIMIT 1");
+    query_text(query, c->row.folder);
+    query_text(query, c->row.name);
+    c->same_name = query_next(query);
+    return query_end(query, why);
+}
+
+static enum err insert_connection(struct db *db, void *context, struct fault *why)
+{
+    struct creation *c = context;
+    struct web_request *q = c->q;
+    struct str key = c->row.key;
+    enum err e;
+    c->row.id = STR_NONE;
+    if ((e = choose_folder(c, db, why)) || (e = connection_may_edit(q, db, c->row.folder, why)) ||
+        (e = look_for_same_name(c, db, why)) ||
+        (e = connection_insert(db, q->hub->keyring, q->arena, &c->row, c->setup->secrets, c->setup->secret_count, why))) {
+        c->row.key = key;
+        if (e == ERR_CONFLICT)
+            fault_at(why, "/key");
+        return e;
+    }
+    if (!c->make_default || c->row.is_default)
+        return ERR_NONE;
+    c->row.is_default = true;
+    return connection_update(db, &c->row, why);
+}
+
+static const char *const create_members[] = { "connector", "auth_type", "key", "name", "folder", "allowed_domain", "fields",
+                                              "credentials", "notes", "default", NULL };
+
+struct creation_input {
+    const struct connector *connector;
+    struct str connector_id, auth_type, domain;
+    const struct json *fields, *credentials;
+};
+
+static enum err read_creation(struct web_request *q, struct creation *c, struct creation_input *in, struct fault *why)
+{
+    const struct json *body = body_of(q);
+    struct str name;
+    enum err e;
+    if ((e = json_only(body, create_members, "", why)) || (e = body_text(body, "connector", true, 128, &in->connector_id, why)) ||
+        (e = body_text(body, "auth_type", false, 64, &in->auth_type, why)) || (e = body_text(body, "key", false, 256, &c->row.key, why)) ||
+        (e = body_text(body, "name", false, NAME_MAX_BYTES, &name, why)) || (e = body_text(body, "folder", false, 1024, &c->folder, why)) ||
+        (e = body_text(body, "allowed_domain", false, 1024, &in->domain, why)) || (e = body_object(body, "fields", &in->fields, why)) ||
+        (e = body_object(body, "credentials", &in->credentials, why)) ||
+        (e = body_prose(body, "notes", NOTES_MAX_BYTES, &c->row.notes, why)) || (e = body_bool(body, "default", &c->make_default, why)) ||
+        (e = find_connector(q, in->connector_id, &in->connector, why)) || (c->row.key.p && (e = check_key(c->row.key, why))))
+        return e;
+    name = str_trim(name);
+    c->row.name = name.n ? name : c->row.key.p ? c->row.key : in->connector->name;
+    if (!in->auth_type.p && in->connector->auth_count)
+        in->auth_type = in->connector->auth[0].type;
+    if (!c->row.notes.p)
+        c->row.notes = STR("");
+    return ERR_NONE;
+}
+
+static enum err store_creation(struct web_request *q, struct creation *c, const struct setup *s, struct fault *why)
+{
+    enum err e = s->has_credentials ? check_auth(q, s->connector, s->auth->type, s->fields_json, s->secrets, s->secret_count, why) : ERR_NONE;
+    if (e)
+        return e;
+    c->setup = s;
+    c->row.connector = s->connector->id;
+    c->row.connector_version = s->connector->version;
+    c->row.auth_type = s->auth->type;
+    c->row.allowed_domain = s->allowed_domain;
+    c->row.fields = s->fields;
+    c->row.owner = q->caller->principal;
+    c->row.state = s->has_credentials ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
+    return store_write(q->hub->store, insert_connection, c, why);
+}
+
+static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct creation c = { .q = q };
+    struct creation_input in = { 0 };
+    struct setup s = { 0 };
+    struct connection_row row;
+    enum err e;
+    if (q->caller->limited)
+        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "a token limited to connections makes no new one");
+    if ((e = read_creation(q, &c, &in, why)))
+        return e;
+    e = setup_check(q->arena, in.connector, in.auth_type, in.fields, in.credentials, in.domain, q->hub->egress, q->hub->header_digits_ok,
+                    &s, why);
+    if (!e)
+        e = store_creation(q, &c, &s, why);
+    setup_end(&s);
+    if (e)
+        return e;
+    if (c.new_folder)
+        switchboard_forget_tokens(q->hub->switchboard);
+    switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    if ((e = connection_get(q->db, q->arena, c.row.id, &row, why)))
+        return e;
+    r->status = 201;
+    reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/connections/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
+    reply_etag(r, q, row.revision);
+    struct json_out o = json_out(&r->body);
+    return connection_write(q, &o, &row, c.same_name, why);
+}
+
+enum err connections_create(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = create_checked(q, r, why);
+    body_wipe(q);
+    return e;
+}
+
+/* ---- list and show ---- */
+
+static bool contains_folded(struct str text, struct str wanted)
+{
+    for (size_t i = 0; i + wanted.n <= text.n; i++)
+        if (str_ieq(str_sub(text, i, i + wanted.n), wanted))
+            return true;
+    return false;
+}
+
+static bool filter_takes(const struct connection_filter *f, const struct connection_row *row)
+{
+    bool in_folder = false;
+    for (size_t i = 0; i < f->folder_count; i++)
+        in_folder |= str_eq(f->folders[i], row->folder);
+    return in_folder && (!f->connector.p || str_eq(f->connector, row->connector)) && (!f->by_state || f->state == row->state) &&
+           (!f->by_health || f->health == row->health) &&
+           (!f->search.n || contains_folded(row->key, f->search) || contains_folded(row->name, f->search));
+}
+
+static int by_id(const void *x, const void *y) { return str_cmp(*(const struct str *)x, *(const struct str *)y); }
+
+/* A token limited to a few connections: those few are looked up, however many there are. */
+static enum err list_granted(struct web_request *q, const struct connection_filter *f, struct connection_row **out, size_t *n,
+                             struct fault *why)
+{
+    const struct caller *c = q->caller;
+    struct str *ids = arena_array(q->arena, c->connection_count + 1, sizeof *ids);
+    struct connection_row *rows = arena_array(q->arena, (size_t)f->limit, sizeof *rows);
+    *n = 0;
+    *out = rows;
+    if (!c->connection_count)
+        return ERR_NONE;
+    memcpy(ids, c->connections, c->connection_count * sizeof *ids);
+    qsort(ids, c->connection_count, sizeof *ids, by_id);
+    for (size_t i = 0; i < c->connection_count && *n < (size_t)f->limit; i++) {
+        if (f->after.p && str_cmp(ids[i], f->after) <= 0)
+            continue;
+        enum err e = connection_get(q->db, q->arena, ids[i], &rows[*n], why);
+        if (e && e != ERR_CONNECTION_NOT_FOUND)
+            return e;
+        *n += !e && filter_takes(f, &rows[*n]);
+    }
+    return ERR_NONE;
+}
+
+static enum err read_filter(struct web_request *q, struct connection_filter *f, struct fault *why)
+{
+    struct str state = web_query(q, "state"), health = web_query(q, "health");
+    f->connector = web_query(q, "connector");
+    f->search = web_query(q, "search");
+    f->by_state = state.p;
+    f->by_health = health.p;
+    if (f->by_state && !connection_state_parse(state, &f->state))
+        return fault(why, ERR_FIELD_INVALID, STR("state: draft, needs_auth, active, disabled"), "unknown state");
+    if (f->by_health && !connection_health_parse(health, &f->health))
+        return fault(why, ERR_FIELD_INVALID, STR("health: unknown, ok, failing, expiring, expired, reconnect_required"), "unknown health");
+    return connection_folders(q, q->db, &f->folders, &f->folder_count, why);
+}
+
+enum err connections_list(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const allowed[] = { "folder", "connector", "state", "health", "search", "limit", "cursor", NULL };
+    struct connection_filter f = { 0 };
+    struct connection_row *rows;
+    struct page page;
+    size_t n;
+    enum err e;
+    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) || (e = read_filter(q, &f, why)))
+        return e;
+    f.after = page.after;
+    f.limit = page.limit + 1;
+    e = q->caller->limited ? list_granted(q, &f, &rows, &n, why) : connection_list(q->db, q->arena, &f, &rows, &n, why);
+    if (e)
+        return e;
+    bool more = n > (size_t)page.limit;
+    n -= more;
+    struct json_out o = page_open(r);
+    for (size_t i = 0; i < n; i++)
+        if ((e = connection_write(q, &o, &rows[i], false, why)))
+            return e;
+    page_close(&o, q->arena, more ? rows[n - 1].id : STR_NONE);
+    return ERR_NONE;
+}
+
+static const char *const object_query[] = { "folder", NULL };
+
+enum err connections_get(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct connection_row row;
+    enum err e;
+    if ((e = web_only_query(q, object_query, why)) || (e = connection_seen(q, q->db, q->params[0], &row, why)))
+        return e;
+    return connection_reply(q, r, row.id, why);
+}
+
+/* ---- change ---- */
+
+struct change {
+    struct web_request *q;
+    struct connection_row row;
+    const struct setup *setup; /* new credentials */
+};
+
+/* What every change begins with, inside its transaction. */
+static enum err change_begin(struct change *c, struct db *db, struct fault *why)
+{
+    enum err e;
+    if ((e = connection_seen(c->q, db, c->q->params[0], &c->row, why)) || (e = connection_may_edit(c->q, db, c->row.folder, why)))
+        return e;
+    return web_if_match(c->q, c->row.revision, why);
+}
+
+static struct str sent_value(const struct json *v)
+{
+    return v->type == JSON_OBJECT ? json_str(v, "id") : v->type == JSON_STRING ? v->text : STR_NONE;
+}
+
+/* The same value is fine (a client sends back what it read); another one is refused. */
+static enum err check_immutable(struct change *c, struct db *db, struct fault *why)
+{
+    const struct { const char *name; struct str now; } frozen[] = {
+        { "key", c->row.key },
+        { "auth_type", c->row.auth_type },
+        { "allowed_domain", c->row.allowed_domain },
+        { "connector", c->row.connector },
+    };
+    for (size_t i = 0; i < COUNT(frozen); i++) {
+        const struct json *v = json_get(body_of(c->q), frozen[i].name);
+        if (v && !str_eq(sent_value(v), frozen[i].now))
+            return body_fault(why, ERR_FIELD_IMMUTABLE, frozen[i].name, "");
+    }
+    const struct json *v = json_get(body_of(c->q), "folder");
+    struct folder_row folder;
+    if (v && (folder_resolve(db, c->q->arena, c->q->caller, sent_value(v), &folder, why) || !str_eq(folder.id, c->row.folder)))
+        return body_fault(why, ERR_FIELD_IMMUTABLE, "folder", "");
+    return ERR_NONE;
+}
+
+static bool is_named(const struct connector_field *f, struct str name)
+{
+    bool yes = str_eq(f->key, name);
+    for (size_t i = 0; i < COUNT(f->aliases) && f->aliases[i].n; i++)
+        yes |= str_eq(f->aliases[i], name);
+    return yes;
+}
+
+/* Does the patch speak of the stored field, under its name or an alias? */
+static bool is_patched(const struct connector *c, struct str auth_type, struct str stored, const struct json *patch)
+{
+    const struct connector_auth *auth = connector_auth_find(c, auth_type);
+    size_t more = auth ? auth->field_count : 0;
+    json_each (v, patch) {
+        if (str_eq(v->key, stored))
+            return true;
+        for (size_t i = 0; i < c->field_count + more; i++) {
+            const struct connector_field *f = i < c->field_count ? &c->fields[i] : &auth->fields[i - c->field_count];
+            if (is_named(f, stored) && is_named(f, v->key))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Stored fields with the patch laid over them; null takes a field away (RFC 7396). */
+static enum err merge_fields(struct arena *a, const struct connector *c, const struct connection_row *row, const struct json *patch,
+                             struct json **out, struct fault *why)
+{
+    struct json *before;
+    enum err e = json_read(a, row->fields, &before, why);
+    if (e)
+        return e;
+    AUTO_BUF text;
+    buf_init(&text, 1024 * 1024);
+    struct json_out o = json_out(&text);
+    json_open(&o, '{');
+    json_each (v, before) {
+        if (is_patched(c, row->auth_type, v->key, patch))
+            continue;
+        json_key(&o, arena_cstr(a, v->key));
+        json_put(&o, v);
+    }
+    json_each (v, patch) {
+        if (v->type == JSON_NULL)
+            continue;
+        json_key(&o, arena_cstr(a, v->key));
+        json_put(&o, v);
+    }
+    json_close(&o, '}');
+    return json_read(a, arena_str(a, buf_str(&text)), out, why);
+}
+
+/* New fields are held against the frozen domain and, with the stored credentials, against the auth method. */
+static enum err change_fields(struct change *c, struct db *db, const struct json *patch, struct fault *why)
+{
+    struct web_request *q = c->q;
+    struct connection_secret secrets[CONNECTION_SECRETS];
+    const struct connector *connector;
+    struct json *merged;
+    struct setup s = { 0 };
+    size_t n = 0;
+    enum err e;
+    if ((e = find_connector(q, c->row.connector, &connector, why)) || (e = merge_fields(q->arena, connector, &c->row, patch, &merged, why)))
+        return e;
+    e = setup_check_fields(q->arena, connector, c->row.auth_type, merged, c->row.allowed_domain, q->hub->egress,
+                           q->hub->header_digits_ok, &s, why);
+    if (!e && c->row.state != CONNECTION_NEEDS_AUTH && c->row.state != CONNECTION_DRAFT) {
+        e = connection_open_secrets(db, q->hub->keyring, q->arena, &c->row, secrets, &n, why);
+        if (!e && n)
+            e = check_auth(q, connector, c->row.auth_type, s.fields_json, secrets, n, why);
+        end_secrets(secrets, n);
+    }
+    if (!e) {
+        c->row.fields = s.fields;
+        c->row.health = HEALTH_UNKNOWN;
+    }
+    setup_end(&s);
+    return e;
+}
+
+/* Without credentials there is nothing to enable. */
+static enum err enabled_state(struct web_request *q, struct db *db, const struct connection_row *row, enum connection_state *out,
+                              struct fault *why)
+{
+    struct connection_secret_info *infos;
+    size_t n;
+    enum err e = connection_secret_infos(db, q->arena, row->id, &infos, &n, why);
+    if (e)
+        return e;
+    const struct auth_method *method = auth_find(row->auth_type);
+    bool needs = !method || method->open_fields;
+    for (const struct auth_field *f = method ? method->fields : NULL; f && f->name; f++)
+        needs |= f->required;
+    *out = n || !needs ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
+    return ERR_NONE;
+}
+
+static enum err change_state(struct change *c, struct db *db, struct fault *why)
+{
+    struct str text;
+    enum connection_state wanted;
+    enum err e = body_text(body_of(c->q), "state", false, 32, &text, why);
+    if (e || !text.p)
+        return e;
+    if (!connection_state_parse(text, &wanted))
+        return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
+    if (wanted == c->row.state)
+        return ERR_NONE;
+    if (wanted == CONNECTION_DISABLED) {
+        c->row.state = wanted;
+        return ERR_NONE;
+    }
+    if (wanted != CONNECTION_ACTIVE)
+        return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
+    return enabled_state(c->q, db, &c->row, &c->row.state, why);
+}
+
+static enum err apply_patch(struct db *db, void *context, struct fault *why)
+{
+    struct change *c = context;
+    const struct json *body = body_of(c->q), *fields;
+    struct str name, notes;
+    enum err e;
+    if ((e = change_begin(c, db, why)) || (e = check_immutable(c, db, why)) ||
+        (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)) ||
+        (e = body_prose(body, "notes", NOTES_MAX_BYTES, &notes, why)) || (e = body_bool(body, "default", &c->row.is_default, why)) ||
+        (e = body_object(body, "fields", &fields, why)) || (e = change_state(c, db, why)) ||
+        (fields && (e = change_fields(c, db, fields, why))))
+        return e;
+    if (name.p)
+        c->row.name = str_trim(name);
+    if (json_get(body, "notes"))
+        c->row.notes = notes.p ? notes : STR("");
+    return connection_update(db, &c->row, why);
+}
+
+enum err connections_patch(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const members[] = { "name", "notes", "fields", "default", "state", "key", "auth_type", "allowed_domain", "connector",
+                                           "folder", NULL };
+    struct change c = { .q = q };
+    enum err e;
+    if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||
+        (e = store_write(q->hub->store, apply_patch, &c, why)))
+        return e;
+    switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    return connection_reply(q, r, c.row.id, why);
+}
+
+static enum err apply_delete(struct db *db, void *context, struct fault *why)
+{
+    struct change *c = context;
+    enum err e = change_begin(c, db, why);
+    return e ? e : connection_delete(db, c->row.id, why);
+}
+
+enum err connections_delete(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct change c = { .q = q };
+    enum err e;
+    if ((e = web_only_query(q, object_query, why)) || (e = store_write(q->hub->store, apply_delete, &c, why)))
+        return e;
+    switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    r->status = 204;
+    return ERR_NONE;
+}
+
+/* ---- credentials ---- */
+
+static enum err apply_credentials(struct db *db, void *context, struct fault *why)
+{
+    struct change *c = context;
+    struct web_request *q = c->q;
+    const struct setup *s = c->setup;
+    struct json *fields;
+    enum err e;
+    if ((e = change_begin(c, db, why)) || (e = json_read(q->arena, c->row.fields, &fields, why)) ||
+        (e = check_auth(q, s->connector, c->row.auth_type, fields, s->secrets, s->secret_count, why)) ||
+        (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why)))
+        return e;
+    /* Someone who disabled it meant it: new credentials do not enable it again. */
+    if (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT)
+        c->row.state = CONNECTION_ACTIVE;
+    c->row.health = HEALTH_UNKNOWN;
+    return connection_update(db, &c->row, why);
+}
+
+/* {"credentials": {...}} as in POST, or the credentials themselves: they are what is PUT here. */
+static const struct json *sent_credentials(const struct web_request *q)
+{
+    const struct json *body = body_of(q), *wrapped = json_get(body, "credentials");
+    return body->count == 1 && json_is(wrapped, JSON_OBJECT) ? wrapped : body;
+}
+
+static enum err credentials_checked(struct web_request *q, struct fault *why, struct str *id)
+{
+    struct change c = { .q = q };
+    const struct connector *connector;
+    struct setup s = { 0 };
+    enum err e;
+    if ((e = web_only_query(q, object_query, why)) || (e = connection_seen(q, q->db, q->params[0], &c.row, why)) ||
+        (e = find_connector(q, c.row.connector, &connector, why)))
+        return e;
+    e = setup_check_credentials(q->arena, connector, c.row.auth_type, sent_credentials(q), &s, why);
+    c.setup = &s;
+    if (!e && !s.has_credentials)
+        e = body_fault(why, ERR_FIELD_REQUIRED, "credentials", "");
+    if (!e)
+        e = store_write(q->hub->store, apply_credentials, &c, why);
+    setup_end(&s);
+    *id = c.row.id;
+    return e;
+}
+
+enum err connections_credentials(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct str id;
+    enum err e = credentials_checked(q, why, &id);
+    body_wipe(q);
+    if (e)
+        return e;
+    switchboard_forget_connection(q->hub->switchboard, id);
+    return connection_reply(q, r, id, why);
+}
+
+/* ---- enable, disable, default ---- */
+
+static enum err apply_enable(struct db *db, void *context, struct fault *why)
+{
+    struct change *c = context;
+    enum connection_state state;
+    enum err e;
+    if ((e = change_begin(c, db, why)) || (e = enabled_state(c->q, db, &c->row, &state, why)))
+        return e;
+    if (c->row.state == state)
+        return ERR_NONE;
+    c->row.state = state;
+    return connection_update(db, &c->row, why);
+}
+
+static enum err apply_disable(struct db *db, void *context, struct fault *why)
+{
+    struct change *c = context;
+    enum err e = change_begin(c, db, why);
+    if (e || c->row.state == CONNECTION_DISABLED)
+        return e;
+    c->row.state = CONNECTION_DISABLED;
+    return connection_update(db, &c->row, why);
+}
+
+static enum err apply_default(struct db *db, void *context, struct fault *why)
+{
+    struct change *c = context;
+    enum err e = change_begin(c, db, why);
+    if (e || c->row.is_default)
+        return e;
+    c->row.is_default = true;
+    return connection_update(db, &c->row, why);
+}
+
+static enum err act(struct web_request *q, struct reply *r, store_work *work, struct fault *why)
+{
+    static const char *const no_members[] = { NULL };
+    struct change c = { .q = q };
+    enum err e;
+    if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
+        (e = store_write(q->hub->store, work, &c, why)))
+        return e;
+    switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    return connection_reply(q, r, c.row.id, why);
+}
+
+enum err connections_enable(struct web_request *q, struct reply *r, struct fault *why) { return act(q, r, apply_enable, why); }
+enum err connections_disable(struct web_request *q, struct reply *r, struct fault *why) { return act(q, r, apply_disable, why); }
+enum err connections_default(struct web_request *q, struct reply *r, struct fault *why) { return act(q, r, apply_default, why); }

@@ -1,0 +1,26 @@
+#include "web/cookie.h"
+
+static struct str cookie_name(const struct hub *hub) { return hub->public_is_https ? STR("__Host-raccord") : STR("raccord"); }
+
+struct str cookie_session(const struct head *h, const struct hub *hub)
+{
+    struct str name = cookie_name(hub), pair, key, value;
+    for (int i = 0; h && i < h->count; i++) {
+        if (!str_ieq(h->headers[i].name, STR("cookie")))
+            continue;
+        struct str rest = h->headers[i].value;
+        while (str_piece(&rest, ';', &pair))
+            if (str_cut(str_trim(pair), '=', &key, &value) && str_eq(key, name))
+                return value;
+    }
+    return STR_NONE;
+}
+
+void cookie_set_session(struct web_request *q, struct reply *r, struct str text)
+{
+    struct str name = cookie_name(q->hub);
+    const char *secure = q->hub->public_is_https ? "; Secure" : "";
+    const char *end = text.n ? "" : "; Max-Age=0";
+    reply_header(r, "Set-Cookie",
+                 str_fmt(q->arena, "%.*s=%.*s; Path=/; HttpOnly; SameSite=Strict%s%s", STR_ARG(name), STR_ARG(text), secure, end));
+}

@@ -1,0 +1,15 @@
+/* web/cookie.h - the cookie of a console session (RFC 6265).
+ *
+ * __Host-raccord over https: bound to this host, Secure, Path=/. A browser drops that name over plain http, so there it is "raccord".
+ */
+#ifndef WEB_COOKIE_H
+#define WEB_COOKIE_H
+
+#include "web/web.h"
+
+/* What the browser sent, or STR_NONE. */
+struct str cookie_session(const struct head *h, const struct hub *hub);
+/* Set-Cookie for this session; an empty text ends it. */
+void cookie_set_session(struct web_request *q, struct reply *r, struct str text);
+
+#endif

@@ -1,0 +1,425 @@
+#include "web/enter.h"
+
+#include <stdlib.h>
+
+#include "access/session.h"
+#include "access/token.h"
+#include "base/log.h"
+#include "crypto/hash.h"
+#include "http/status.h"
+#include "web/cookie.h"
+
+#define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
+
+/* One request of the API, while a worker has it. Has an arena of its own: the caller may leave meanwhile, and the exchange with it. */
+struct visit {
+    struct work work;
+    struct loop_job back;
+    struct arena *arena;
+    struct entrance *entrance;
+    struct exchange *exchange;    /* NULL once the caller has left; loop thread only */
+    struct loop *loop;
+    const struct route *route;
+    struct head head;
+    struct buf body;
+    struct web_request q;
+    struct reply reply;
+    char peer[ADDRESS_TEXT];
+    enum err err;
+    struct fault why;
+};
+
+/* ---- languages ---- */
+
+/* Accept-Language (RFC 9110 12.5.4): French when it is wanted at least as much as English; the order decides between equals. */
+static bool language_wanted(const struct head *h, enum language *out)
+{
+    struct head_list at = { 0 };
+    struct str member;
+    int best = -1;
+    while (head_list(h, STR("accept-language"), &at, &member)) {
+        struct str tag, q;
+        int weight = 1000;
+        str_cut(member, ';', &tag, &q);
+        q = str_trim(q);
+        if (str_istarts(q, STR("q=0")))
+            weight = q.n > 4 && ascii_digit(q.p[4]) ? (q.p[4] - '0') * 100 : 0;
+        tag = str_trim(tag);
+        bool fr = str_istarts(tag, STR("fr")), en = str_istarts(tag, STR("en"));
+        if ((!fr && !en) || weight <= best)
+            continue;
+        best = weight;
+        *out = fr ? LANG_FR : LANG_EN;
+    }
+    return best > 0;
+}
+
+/* ---- refusals ---- */
+
+static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
+{
+    const struct err_row *row = err_row(why->err);
+    enum language lang = LANG_EN;
+    AUTO_BUF body;
+    buf_init(&body, 16 * 1024);
+    language_wanted(exchange_head(x), &lang);
+    problem_write(&body, why, lang, run_id, in->hub->public_url);
+    /* 499 is for records: nobody is there to read it. */
+    exchange_status(x, row->status, STR_NONE);
+    exchange_header(x, STR("Content-Type"), STR("application/problem+json"));
+    exchange_header(x, STR("Cache-Control"), STR("no-store"));
+    exchange_header(x, STR("Raccord-Error"), str_of(row->code));
+    if (run_id.n)
+        exchange_header(x, STR("Raccord-Run"), run_id);
+    if (row->status == 401)
+        exchange_header(x, STR("WWW-Authenticate"), STR("Bearer realm=\"raccord\""));
+    if (row->status == 503)
+        exchange_header(x, STR("Retry-After"), STR("1"));
+    exchange_body(x, FRAMING_LENGTH, body.n);
+    struct str rest = buf_str(&body);
+    size_t taken = exchange_write(x, rest);
+    if (taken < rest.n)
+        exchange_abort(x); /* a problem is small: a socket that takes none of it is gone */
+    else
+        exchange_end(x);
+}
+
+void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context)
+{
+    struct fault why;
+    fault(&why, e, str_of(detail), "http");
+    answer_problem(x, context, &why, STR_NONE);
+}
+
+void entrance_refuse_call(struct exchange *x, const struct fault *why, struct str run_id, void *context)
+{
+    if (log_wanted(LOG_DEBUG))
+        log_fault(LOG_DEBUG, "call refused or failed", why);
+    answer_problem(x, context, why, run_id);
+}
+
+static void refuse(struct exchange *x, struct entrance *in, enum err e, struct str subject)
+{
+    struct fault why;
+    fault(&why, e, subject, "entrance");
+    answer_problem(x, in, &why, STR_NONE);
+}
+
+/* ---- the worker's part ---- */
+
+static void visit_free(struct visit *v)
+{
+    buf_end(&v->body);
+    buf_end(&v->reply.body);
+    arena_free(v->arena);
+    free(v);
+}
+
+static struct str bearer(const struct head *h)
+{
+    struct str value = head_value(h, STR("authorization"));
+    return str_istarts(value, STR("bearer ")) ? str_trim(str_sub(value, 7, value.n)) : STR_NONE;
+}
+
+struct touch {
+    struct str text;
+};
+
+static enum err touch_session(struct db *db, void *context, struct fault *why)
+{
+    return session_touch(db, ((struct touch *)context)->text, why);
+}
+
+/* Requirement 15.5: beside the cookie, a changing request proves that it comes from a page of ours. */
+static enum err check_csrf(const struct visit *v, struct fault *why)
+{
+    struct str sent = head_value(&v->head, STR("x-csrf-token")), wanted = v->q.caller->session_csrf;
+    if (v->q.method == METHOD_GET || v->q.method == METHOD_HEAD)
+        return ERR_NONE;
+    if (sent.n != wanted.n || !wanted.n || !equal_constant_time(sent.p, wanted.p, wanted.n))
+        return fault(why, ERR_CSRF, STR(""), "csrf");
+    return ERR_NONE;
+}
+
+static enum err resolve_session(struct visit *v, struct str cookie, struct caller *c, struct fault *why)
+{
+    bool touch = false;
+    struct fault unused;
+    enum err e = session_resolve(v->q.db, v->arena, cookie, c, &touch, why);
+    if (e)
+        return e;
+    v->q.caller = c;
+    if (touch && store_write(v->q.hub->store, touch_session, &(struct touch){ cookie }, &unused))
+        log_fault(LOG_WARN, "a session's last use was not written", &unused);
+    return check_csrf(v, why);
+}
+
+/* Fills v->q.caller, or leaves it NULL on an open door. */
+static enum err resolve_caller(struct visit *v, struct fault *why)
+{
+    struct caller *c = arena_zero(v->arena, sizeof *c);
+    bool open = v->route->right == RIGHT_OPEN;
+    struct str token = bearer(&v->head), cookie = cookie_session(&v->head, v->q.hub);
+    enum err e = ERR_NONE;
+    if (token.n) {
+        if (!(e = token_resolve(v->q.db, v->arena, token, c, why)))
+            v->q.caller = c;
+    } else if (cookie.n) {
+        e = resolve_session(v, cookie, c, why);
+    } else if (!open) {
+        e = fault(why, ERR_UNAUTHENTICATED, STR(""), "no credential");
+    }
+    if (open && e) {
+        v->q.caller = NULL;
+        return ERR_NONE;
+    }
+    if (v->q.caller && !language_wanted(&v->head, &v->q.language))
+        v->q.language = v->q.caller->language;
+    return e;
+}
+
+static enum err read_json(struct visit *v, struct fault *why)
+{
+    if (!v->q.body.n)
+        return ERR_NONE;
+    struct str type, rest;
+    str_cut(head_value(&v->head, STR("content-type")), ';', &type, &rest);
+    if (!str_ieq(str_trim(type), STR("application/json")))
+        return fault(why, ERR_UNSUPPORTED_MEDIA_TYPE, STR(""), "body");
+    enum err e = json_read(v->arena, v->q.body, &v->q.json, why);
+    if (!e && !json_is(v->q.json, JSON_OBJECT))
+        e = fault(why, ERR_JSON_INVALID, STR("it must be an object"), "body");
+    return e;
+}
+
+static enum err serve(struct visit *v, struct fault *why)
+{
+    enum err e;
+    v->q.db = store_reader(v->q.hub->store, why);
+    if (!v->q.db)
+        return ERR_STORE;
+    if ((e = resolve_caller(v, why)))
+        return e;
+    if (!caller_may(v->q.caller, v->route->right) && v->route->right != RIGHT_OPEN)
+        return fault(why, ERR_DENIED, str_of(right_name(v->route->right)), "route");
+    if ((e = read_json(v, why)))
+        return e;
+    return v->route->handle(&v->q, &v->reply, why);
+}
+
+static void come_back(struct loop_job *job);
+
+static void on_worker(struct work *work)
+{
+    struct visit *v = list_entry(work, struct visit, work);
+    v->err = serve(v, &v->why);
+    if (!v->err && buf_failed(&v->reply.body))
+        v->err = fault(&v->why, ERR_RESPONSE_TOO_LARGE, STR("what the hub may answer at once"), "reply");
+    if (v->err && err_row(v->err)->blame == BLAME_HUB)
+        log_fault(LOG_ERROR, v->route->path, &v->why);
+    v->back.do_it = come_back;
+    loop_post(v->loop, &v->back);
+}
+
+/* ---- the loop's part ---- */
+
+static void write_reply(struct visit *v)
+{
+    struct exchange *x = v->exchange;
+    struct reply *r = &v->reply;
+    exchange_status(x, r->status, STR_NONE);
+    if (r->body.n || r->content_type)
+        exchange_header(x, STR("Content-Type"), str_of(r->content_type ? r->content_type : "application/json"));
+    bool cached = false;
+    for (size_t i = 0; i < r->header_count; i++) {
+        cached |= str_ieq(r->headers[i][0], STR("cache-control"));
+        exchange_header(x, r->headers[i][0], r->headers[i][1]);
+    }
+    if (!cached)
+        exchange_header(x, STR("Cache-Control"), STR("no-store"));
+    exchange_header(x, STR("X-Content-Type-Options"), STR("nosniff"));
+    exchange_body(x, r->status == 204 ? FRAMING_NONE : FRAMING_LENGTH, r->body.n);
+}
+
+struct outgoing {
+    struct visit *visit;
+    size_t sent;
+};
+
+static void send_more(struct exchange *x)
+{
+    struct outgoing *o = exchange_user(x);
+    struct str body = buf_str(&o->visit->reply.body);
+    o->sent += exchange_write(x, str_sub(body, o->sent, body.n));
+    if (o->sent < body.n)
+        return;
+    struct visit *v = o->visit;
+    exchange_end(x);
+    visit_free(v);
+}
+
+static void gone_while_sending(struct exchange *x) { visit_free(((struct outgoing *)exchange_user(x))->visit); }
+
+static void come_back(struct loop_job *job)
+{
+    struct visit *v = list_entry(job, struct visit, back);
+    struct exchange *x = v->exchange;
+    if (!x) {
+        visit_free(v);
+        return;
+    }
+    exchange_on_gone(x, NULL);
+    if (v->err) {
+        struct fault why = v->why;
+        char run[ID_SIZE];
+        str_copy(run, sizeof run, v->reply.run_id);
+        struct entrance *in = v->entrance;
+        visit_free(v);
+        answer_problem(x, in, &why, str_of(run));
+        return;
+    }
+    struct outgoing *o = arena_zero(exchange_arena(x), sizeof *o);
+    o->visit = v;
+    write_reply(v);
+    exchange_set_user(x, o);
+    exchange_on_gone(x, gone_while_sending);
+    exchange_on_drained(x, send_more);
+    send_more(x);
+}
+
+static void gone_while_away(struct exchange *x) { ((struct visit *)exchange_user(x))->exchange = NULL; }
+
+static void hand_over(struct visit *v)
+{
+    struct fault why;
+    struct exchange *x = v->exchange;
+    v->q.body = buf_str(&v->body);
+    exchange_on_gone(x, gone_while_away);
+    v->work.run = on_worker;
+    if (workers_post(v->entrance->workers, &v->work, &why)) {
+        struct entrance *in = v->entrance;
+        exchange_on_gone(x, NULL);
+        visit_free(v);
+        answer_problem(x, in, &why, STR_NONE);
+    }
+}
+
+static void gone_while_reading(struct exchange *x) { visit_free(exchange_user(x)); }
+
+static void refuse_length(struct visit *v, int64_t max)
+{
+    struct exchange *x = v->exchange;
+    struct entrance *in = v->entrance;
+    char limit[32];
+    snprintf(limit, sizeof limit, "%lld bytes", (long long)max);
+    exchange_on_gone(x, NULL);
+    visit_free(v);
+    refuse(x, in, ERR_BODY_TOO_LARGE, str_of(limit));
+}
+
+static size_t gather(struct exchange *x, struct str span, bool end)
+{
+    struct visit *v = exchange_user(x);
+    if (end) {
+        hand_over(v);
+        return 0;
+    }
+    buf_add(&v->body, span);
+    if (buf_failed(&v->body))
+        refuse_length(v, (int64_t)v->body.max);
+    return span.n;
+}
+
+static struct str copy_text(struct arena *a, struct str s) { return s.p ? arena_str(a, s) : STR_NONE; }
+
+/* The exchange may go before the worker is done: what the worker reads is its own copy. */
+static void copy_head(struct visit *v, const struct head *h)
+{
+    struct head *to = &v->head;
+    to->method = copy_text(v->arena, h->method);
+    to->target = copy_text(v->arena, h->target);
+    to->path = copy_text(v->arena, h->path);
+    to->query = copy_text(v->arena, h->query);
+    to->host = copy_text(v->arena, h->host);
+    to->minor = h->minor;
+    to->count = h->count;
+    for (int i = 0; i < h->count; i++)
+        to->headers[i] = (struct header){ copy_text(v->arena, h->headers[i].name), copy_text(v->arena, h->headers[i].value) };
+}
+
+static const struct {
+    const char *name;
+    unsigned method;
+} methods[] = {
+    { "GET", METHOD_GET }, { "POST", METHOD_POST }, { "PUT", METHOD_PUT }, { "PATCH", METHOD_PATCH },
+    { "DELETE", METHOD_DELETE }, { "HEAD", METHOD_HEAD }, { "OPTIONS", METHOD_OPTIONS },
+};
+
+static unsigned method_of(struct str name)
+{
+    for (size_t i = 0; i < COUNT(methods); i++)
+        if (str_is(name, methods[i].name))
+            return methods[i].method;
+    return 0;
+}
+
+static struct visit *visit_new(struct exchange *x, struct entrance *in)
+{
+    struct visit *v = mem_zero(sizeof *v);
+    const struct head *h = exchange_head(x);
+    v->arena = arena_new(4096);
+    v->entrance = in;
+    v->exchange = x;
+    v->loop = exchange_loop(x);
+    copy_head(v, h);
+    unsigned method = method_of(h->method);
+    v->q = (struct web_request){
+        .hub = in->hub, .arena = v->arena, .method = method == METHOD_HEAD ? METHOD_GET : method, .path = v->head.path, .query = v->head.query,
+        .head = &v->head, .client = str_of(address_format(exchange_peer(x), v->peer)),
+    };
+    language_wanted(&v->head, &v->q.language);
+    buf_init(&v->reply.body, (size_t)in->hub->call_response_max * 2 + REPLY_SLACK);
+    v->reply.status = 200;
+    return v;
+}
+
+static void refuse_route(struct visit *v, bool known)
+{
+    struct exchange *x = v->exchange;
+    struct entrance *in = v->entrance;
+    struct fault why;
+    fault(&why, known ? ERR_METHOD_NOT_ALLOWED : ERR_NO_SUCH_ROUTE, exchange_head(x)->method, "route");
+    visit_free(v);
+    answer_problem(x, in, &why, STR_NONE);
+}
+
+void entrance_enter(struct exchange *x, void *context)
+{
+    struct entrance *in = context;
+    const struct head *h = exchange_head(x);
+    if (str_starts(h->path, STR("/proxy/"))) {
+        proxy_enter(in->proxy, x);
+        return;
+    }
+    struct visit *v = visit_new(x, in);
+    bool known = false;
+    unsigned allow = 0;
+    v->route = route_find(v->q.method, v->q.path, v->arena, v->q.params, &v->q.param_count, &known, &allow);
+    if (!v->route) {
+        refuse_route(v, known);
+        return;
+    }
+    int64_t max = v->route->body_max;
+    const struct framing *f = exchange_framing(x);
+    buf_init(&v->body, (size_t)max);
+    if (f->kind == FRAMING_LENGTH && f->length > (uint64_t)max) {
+        refuse_length(v, max);
+        return;
+    }
+    exchange_set_user(x, v);
+    exchange_on_gone(x, gone_while_reading);
+    if (exchange_body_ended(x))
+        hand_over(v);
+    else
+        exchange_read(x, gather);
+}

@@ -1,0 +1,42 @@
+/* web/handlers.h - every handler of the route table; one file per resource. */
+#ifndef WEB_HANDLERS_H
+#define WEB_HANDLERS_H
+
+#include "web/web.h"
+
+/* pages.c */
+handler landing_page, setup_page, asset_get;
+/* health.c */
+handler healthz, readyz, metrics_get;
+/* openapi.c */
+handler openapi_get, problem_get;
+/* setup.c */
+handler setup_post;
+/* sessions.c */
+handler session_post, session_get, session_delete;
+/* tokens.c */
+handler tokens_list, tokens_create, tokens_get, tokens_patch, tokens_delete;
+/* users.c */
+handler users_list, users_create, users_get, users_patch, users_delete;
+/* service_accounts.c */
+handler service_accounts_list, service_accounts_create, service_accounts_get, service_accounts_patch, service_accounts_delete;
+/* folders.c */
+handler folders_list, folders_get;
+/* connectors.c */
+handler connectors_list, connectors_get, domains_list;
+/* connections.c */
+handler connections_list, connections_create, connections_get, connections_patch, connections_delete, connections_credentials;
+/* connections.c, too */
+handler connections_enable, connections_disable, connections_default;
+/* connection_usage.c */
+handler connections_usage;
+/* connection_verify.c */
+handler connections_verify;
+/* connection_call.c */
+handler connections_call;
+/* runs.c */
+handler runs_list, runs_get;
+/* limits.c */
+handler limits_list;
+
+#endif

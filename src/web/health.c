@@ -1,0 +1,79 @@
+/* web/health.c - for load balancers and Prometheus. */
+#include "vault/connection.h"
+#include "web/handlers.h"
+
+enum err healthz(struct web_request *q, struct reply *r, struct fault *why)
+{
+    (void)q;
+    (void)why;
+    struct json_out o = json_out(&r->body);
+    json_open(&o, '{');
+    json_member_str(&o, "status", STR("ok"));
+    json_close(&o, '}');
+    return ERR_NONE;
+}
+
+static void write_reason(struct json_out *o, const struct fault *f, enum language lang)
+{
+    char text[512];
+    json_open(o, '{');
+    json_member_str(o, "code", str_of(err_row(f->err)->code));
+    json_member_str(o, "detail", str_of(fault_say(f, lang, text, sizeof text)));
+    json_close(o, '}');
+}
+
+enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
+{
+    (void)why;
+    struct fault store = { 0 }, stopping = { 0 };
+    bool no_store = store_ready(q->hub->store, &store) != ERR_NONE;
+    bool ends = atomic_load(&q->hub->stopping);
+    if (ends)
+        fault(&stopping, ERR_STOPPING, STR(""), "stopping");
+    r->status = no_store || ends ? 503 : 200;
+    struct json_out o = json_out(&r->body);
+    json_open(&o, '{');
+    json_member_str(&o, "status", r->status == 200 ? STR("ready") : STR("unavailable"));
+    json_key(&o, "reasons");
+    json_open(&o, '[');
+    if (no_store)
+        write_reason(&o, &store, q->language);
+    if (ends)
+        write_reason(&o, &stopping, q->language);
+    json_close(&o, ']');
+    json_close(&o, '}');
+    return ERR_NONE;
+}
+
+static enum err count_connections(struct web_request *q, int64_t counts[CONNECTION_DISABLED + 1], struct fault *why)
+{
+    struct query *query = query_begin(q->db, "SELECT state, count(*) FROM connection GROUP BY state");
+    while (query_next(query)) {
+        enum connection_state state;
+        if (connection_state_parse(query_get_text(query, 0, q->arena), &state))
+            counts[state] = query_get_i64(query, 1);
+    }
+    return query_end(query, why);
+}
+
+enum err metrics_get(struct web_request *q, struct reply *r, struct fault *why)
+{
+    int64_t counts[CONNECTION_DISABLED + 1] = { 0 };
+    enum err e = count_connections(q, counts, why);
+    if (e)
+        return e;
+    r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    buf_add(&r->body, STR("# HELP raccord_build_info The running version.\n# TYPE raccord_build_info gauge\n"
+                          "raccord_build_info{version=\"" RACCORD_VERSION "\"} 1\n"
+                          "# HELP raccord_uptime_seconds Since this process started.\n# TYPE raccord_uptime_seconds gauge\n"));
+    buf_fmt(&r->body, "raccord_uptime_seconds %.3f\n", (double)(clock_wall() - q->hub->started) / 1000);
+    buf_add(&r->body, STR("# HELP raccord_connections Stored connections by state.\n# TYPE raccord_connections gauge\n"));
+    for (enum connection_state s = 0; s <= CONNECTION_DISABLED; s++)
+        buf_fmt(&r->body, "raccord_connections{state=\"%s\"} %lld\n", connection_state_name(s), (long long)counts[s]);
+    buf_fmt(&r->body,
+            "# HELP raccord_unlocked_secret_pages Pages of secrets that could not be locked in memory.\n"
+            "# TYPE raccord_unlocked_secret_pages gauge\nraccord_unlocked_secret_pages %zu\n", secret_unlocked_pages());
+    if (q->hub->metrics)
+        q->hub->metrics(q->hub, &r->body);
+    return ERR_NONE;
+}

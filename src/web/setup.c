@@ -1,0 +1,71 @@
+/* web/setup.c - the first start: a one-time code makes the owner. */
+#include "access/folder.h"
+#include "access/user.h"
+#include "base/encode.h"
+#include "crypto/hash.h"
+#include "web/body.h"
+#include "web/handlers.h"
+#include "web/people.h"
+
+static bool code_right(const struct hub *h, struct str code)
+{
+    unsigned char digest[SHA256_SIZE];
+    char hex[2 * SHA256_SIZE];
+    sha256(code, digest);
+    hex_write(hex, (struct str){ (const char *)digest, sizeof digest });
+    return h->setup_code_hash.n == sizeof hex && equal_constant_time(hex, h->setup_code_hash.p, sizeof hex);
+}
+
+struct new_owner {
+    struct web_request *q;
+    struct str email, password, language, id;
+};
+
+/* Counted inside the transaction: of two that come at once, one makes the owner. */
+static enum err make_owner(struct db *db, void *context, struct fault *why)
+{
+    struct new_owner *n = context;
+    int64_t users;
+    enum err e = user_count(db, &users, why);
+    if (e)
+        return e;
+    if (users)
+        return fault(why, ERR_SETUP_DONE, STR(""), "%lld users are there", (long long)users);
+    e = user_create(db, n->q->arena, n->email, n->password, ROLE_OWNER, n->language, &n->id, why);
+    struct str folder;
+    return e ? e : folder_ensure_personal(db, n->q->arena, n->id, &folder, why);
+}
+
+static enum err setup_checked(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const members[] = { "code", "email", "password", "language", NULL };
+    const struct json *body = body_of(q);
+    struct new_owner owner = { .q = q };
+    struct user_row row;
+    struct str code;
+    enum err e;
+    if ((e = json_only(body, members, "", why)) || (e = body_text(body, "code", true, 256, &code, why)))
+        return e;
+    if (!atomic_load(&q->hub->setup_open))
+        return fault(why, ERR_SETUP_DONE, STR(""), "setup is closed");
+    if (!code_right(q->hub, code))
+        return fault(why, ERR_SETUP_CODE_INVALID, STR(""), "wrong code");
+    if ((e = body_text(body, "email", true, 254, &owner.email, why)) || (e = people_language(q, &owner.language, why)) ||
+        (e = people_password(q, "password", true, &owner.password, why)) || (e = store_write(q->hub->store, make_owner, &owner, why)) ||
+        (e = user_get(q->db, q->arena, owner.id, &row, why)))
+        return e;
+    atomic_store(&q->hub->setup_open, false);
+    r->status = 201;
+    reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/users/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
+    reply_etag(r, q, row.revision);
+    struct json_out o = json_out(&r->body);
+    people_write_user(&o, &row);
+    return ERR_NONE;
+}
+
+enum err setup_post(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = setup_checked(q, r, why);
+    body_wipe(q);
+    return e;
+}

@@ -1,0 +1,289 @@
+/* web/tokens.c - what callers present. One's own; an administrator's door shows everyone's.
+ *
+ * A token never gives more than what it was made with: not a higher role, not other connections, not a longer life. */
+#include "access/token.h"
+
+#include "access/user.h"
+#include "crypto/hash.h"
+#include "web/body.h"
+#include "web/connection_view.h"
+#include "web/handlers.h"
+#include "web/page.h"
+#include "web/principal.h"
+
+#define GRANTS_MAX 200
+#define NAME_MAX_BYTES 128
+
+static void write_members(struct json_out *o, const struct token_row *t)
+{
+    json_member_str(o, "id", t->id);
+    json_member_str(o, "name", t->name);
+    json_key(o, "principal");
+    json_open(o, '{');
+    json_member_str(o, "id", t->principal);
+    json_member_str(o, "name", t->principal_name);
+    json_close(o, '}');
+    json_member_str(o, "role", str_of(role_name(t->role)));
+    json_member_str(o, "last4", t->last4);
+    json_key(o, "connections");
+    if (t->limited) {
+        json_open(o, '[');
+        for (size_t i = 0; i < t->connection_count; i++)
+            json_put_str(o, t->connections[i]);
+        json_close(o, ']');
+    } else {
+        json_put_null(o);
+    }
+    json_member_time(o, "created_at", t->created);
+    json_member_time(o, "expires_at", t->expires);
+    json_member_time(o, "last_used_at", t->last_used);
+    json_member_time(o, "revoked_at", t->revoked);
+}
+
+/* What may change of a token, as a number (FNV-1a): its row counts no revisions. */
+static int64_t revision_of(const struct token_row *t)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < t->name.n; i++)
+        h = (h ^ (unsigned char)t->name.p[i]) * 0x100000001b3u;
+    h = (h ^ (uint64_t)t->expires) * 0x100000001b3u;
+    h = (h ^ (uint64_t)t->revoked) * 0x100000001b3u;
+    return (int64_t)(h >> 1);
+}
+
+static enum err reply_token(struct web_request *q, struct reply *r, const struct token_row *t, struct str secret)
+{
+    reply_etag(r, q, revision_of(t));
+    struct json_out o = json_out(&r->body);
+    json_open(&o, '{');
+    write_members(&o, t);
+    if (secret.n)
+        json_member_str(&o, "secret", secret);
+    json_close(&o, '}');
+    return ERR_NONE;
+}
+
+enum err tokens_list(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const allowed[] = { "limit", "cursor", "principal", NULL };
+    struct page page;
+    struct token_row *rows;
+    size_t n;
+    enum err e;
+    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)))
+        return e;
+    /* Without ?principal= an administrator sees all. */
+    struct str principal = web_query(q, "principal");
+    if (!caller_may(q->caller, RIGHT_ADMINISTER))
+        principal = q->caller->principal;
+    if ((e = token_list(q->db, q->arena, principal, page.after.p ? page.after : STR(""), page.limit + 1, &rows, &n, why)))
+        return e;
+    bool more = n > (size_t)page.limit;
+    n -= more;
+    struct json_out o = page_open(r);
+    for (size_t i = 0; i < n; i++) {
+        json_open(&o, '{');
+        write_members(&o, &rows[i]);
+        json_close(&o, '}');
+    }
+    page_close(&o, q->arena, more ? rows[n - 1].id : STR_NONE);
+    return ERR_NONE;
+}
+
+/* ---- creating ---- */
+
+struct token_order {
+    struct web_request *q;
+    struct token_new t;
+    struct str account; /* name or id of a service account; p == NULL: for the caller */
+    struct str id;
+    char text[TOKEN_TEXT];
+};
+
+static enum err read_role(const struct web_request *q, enum role *out, struct fault *why)
+{
+    struct str text;
+    enum err e = body_text(body_of(q), "role", false, 32, &text, why);
+    if (e)
+        return e;
+    *out = ROLE_USER; /* the least, unless asked for more */
+    if (text.p && !role_parse(text, out))
+        return body_fault(why, ERR_FIELD_INVALID, "role", "owner, admin, user");
+    if (*out > q->caller->role)
+        return fault(why, ERR_DENIED, STR("role above your own"), "token of role %d by role %d", (int)*out, (int)q->caller->role);
+    return ERR_NONE;
+}
+
+static enum err read_connections(struct web_request *q, struct token_new *t, struct fault *why)
+{
+    const struct json *list = json_get(body_of(q), "connections");
+    if (!list || list->type == JSON_NULL) {
+        t->limited = q->caller->limited;
+        t->connections = q->caller->connections;
+        t->connection_count = q->caller->connection_count;
+        return ERR_NONE;
+    }
+    if (list->type != JSON_ARRAY || list->count > GRANTS_MAX)
+        return body_fault(why, ERR_FIELD_INVALID, "connections", "a list of at most 200 ids or keys");
+    struct str *ids = arena_array(q->arena, list->count + 1, sizeof *ids);
+    size_t n = 0;
+    json_each (v, list) {
+        struct connection_row row;
+        enum err e = v->type == JSON_STRING ? connection_seen(q, q->db, v->text, &row, why)
+                                            : body_fault(why, ERR_FIELD_INVALID, "connections", "ids or keys are expected");
+        if (e) {
+            fault_at(why, "/connections/%zu", n);
+            return e;
+        }
+        ids[n++] = row.id;
+    }
+    t->limited = true;
+    t->connections = ids;
+    t->connection_count = n;
+    return ERR_NONE;
+}
+
+/* expires_in or expires_at; neither: `preset`. 0: never. */
+static enum err read_expiry(struct web_request *q, wall_ms preset, wall_ms *out, struct fault *why)
+{
+    const struct json *body = body_of(q);
+    struct str in, at;
+    int64_t ms;
+    enum err e;
+    *out = preset;
+    if ((e = body_text(body, "expires_in", false, 32, &in, why)) || (e = body_text(body, "expires_at", false, 32, &at, why)))
+        return e;
+    if (in.p && at.p)
+        return body_fault(why, ERR_FIELD_INVALID, "expires_at", "give expires_in or expires_at, not both");
+    if (in.p) {
+        if (!duration_parse(in, &ms) || ms < 1)
+            return body_fault(why, ERR_FIELD_INVALID, "expires_in", "a duration such as 12h or 30d");
+        *out = clock_wall() + ms;
+    } else if (at.p) {
+        if (!clock_parse(at, out) || *out <= clock_wall())
+            return body_fault(why, ERR_FIELD_INVALID, "expires_at", "a time to come, as 2027-01-31T00:00:00Z");
+    } else if (json_is(json_get(body, "expires_at"), JSON_NULL)) {
+        *out = 0;
+    }
+    /* A token does not make one that outlives it; a session, which ends today, may. */
+    wall_ms own = q->caller->token.n ? q->caller->expires : 0;
+    if (own && !*out && !in.p && !at.p)
+        *out = own;
+    if (own && (!*out || *out > own))
+        return body_fault(why, ERR_FIELD_INVALID, "expires_at", "later than the end of your own token");
+    return ERR_NONE;
+}
+
+static enum err find_account(struct token_order *order, struct db *db, struct fault *why)
+{
+    struct web_request *q = order->q;
+    struct service_account account;
+    enum err e = service_account_get(db, q->arena, order->account, &account, why);
+    if (e == ERR_NOT_FOUND && !str_starts(order->account, STR("svc_")))
+        return service_account_find_or_create(db, q->arena, order->account, order->t.role, &order->t.principal, why);
+    if (e)
+        return e;
+    if (account.role < order->t.role)
+        return fault(why, ERR_DENIED, STR("role above the service account's"), "token of role %d", (int)order->t.role);
+    order->t.principal = account.id;
+    return ERR_NONE;
+}
+
+static enum err insert_token(struct db *db, void *context, struct fault *why)
+{
+    struct token_order *order = context;
+    enum err e = order->account.p ? find_account(order, db, why) : ERR_NONE;
+    return e ? e : token_create(db, order->q->arena, &order->t, order->text, &order->id, why);
+}
+
+enum err tokens_create(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const members[] = { "name", "role", "connections", "expires_in", "expires_at", "service_account", NULL };
+    struct token_order order = { .q = q, .t.principal = q->caller->principal };
+    struct token_row row;
+    enum err e;
+    if ((e = json_only(body_of(q), members, "", why)) ||
+        (e = body_text(body_of(q), "name", true, NAME_MAX_BYTES, &order.t.name, why)) || (e = read_role(q, &order.t.role, why)) ||
+        (e = read_connections(q, &order.t, why)) || (e = read_expiry(q, 0, &order.t.expires, why)) ||
+        (e = body_text(body_of(q), "service_account", false, NAME_MAX_BYTES, &order.account, why)))
+        return e;
+    if (order.account.p && !caller_may(q->caller, RIGHT_ADMINISTER))
+        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_ADMINISTER)), "token for a service account");
+    if (order.account.p && (!order.account.n || str_starts(order.account, STR("usr_"))))
+        return body_fault(why, ERR_FIELD_INVALID, "service_account", "its id or name");
+    if ((e = store_write(q->hub->store, insert_token, &order, why)) || (e = token_get(q->db, q->arena, order.id, &row, why)))
+        return e;
+    r->status = 201;
+    reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/tokens/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
+    e = reply_token(q, r, &row, str_of(order.text));
+    secret_wipe(order.text, sizeof order.text);
+    return e;
+}
+
+/* ---- one token ---- */
+
+static enum err find_token(struct web_request *q, struct db *db, struct token_row *out, struct fault *why)
+{
+    enum err e = token_get(db, q->arena, q->params[0], out, why);
+    if (!e && !str_eq(out->principal, q->caller->principal) && !caller_may(q->caller, RIGHT_ADMINISTER))
+        return fault(why, ERR_NOT_FOUND, STR("token"), "another's token");
+    return e;
+}
+
+enum err tokens_get(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct token_row row;
+    enum err e = find_token(q, q->db, &row, why);
+    return e ? e : reply_token(q, r, &row, STR_NONE);
+}
+
+static enum err apply_token(struct db *db, void *context, struct fault *why)
+{
+    struct web_request *q = context;
+    const struct json *body = body_of(q);
+    struct token_row row;
+    struct str name;
+    wall_ms expires;
+    enum err e;
+    if ((e = find_token(q, db, &row, why)) || (e = web_if_match(q, revision_of(&row), why)) ||
+        (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)))
+        return e;
+    expires = row.expires;
+    bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
+    if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
+        return e;
+    return token_update(db, row.id, name.p ? name : row.name, expires, why);
+}
+
+enum err tokens_patch(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const members[] = { "name", "expires_in", "expires_at", NULL };
+    struct token_row row;
+    enum err e;
+    if ((e = json_only(body_of(q), members, "", why)) || (e = store_write(q->hub->store, apply_token, q, why)))
+        return e;
+    switchboard_forget_tokens(q->hub->switchboard);
+    if ((e = token_get(q->db, q->arena, q->params[0], &row, why)))
+        return e;
+    return reply_token(q, r, &row, STR_NONE);
+}
+
+static enum err revoke(struct db *db, void *context, struct fault *why)
+{
+    struct web_request *q = context;
+    struct token_row row;
+    enum err e;
+    if ((e = find_token(q, db, &row, why)) || (e = web_if_match(q, revision_of(&row), why)))
+        return e;
+    return row.revoked ? ERR_NONE : token_revoke(db, row.id, why);
+}
+
+enum err tokens_delete(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = store_write(q->hub->store, revoke, q, why);
+    if (e)
+        return e;
+    switchboard_forget_tokens(q->hub->switchboard);
+    r->status = 204;
+    return ERR_NONE;
+}

@@ -1,0 +1,180 @@
+/* web/users.c - people who sign in. An owner is made and changed by owners only. */
+#include "access/user.h"
+#include "crypto/hash.h"
+#include "web/body.h"
+#include "web/handlers.h"
+#include "web/page.h"
+#include "web/people.h"
+
+static enum err reply_user(struct web_request *q, struct reply *r, const struct user_row *u)
+{
+    reply_etag(r, q, u->revision);
+    struct json_out o = json_out(&r->body);
+    people_write_user(&o, u);
+    return ERR_NONE;
+}
+
+/* Absent: *out is left as it is. Nobody gives a role above the own. */
+static enum err read_role(struct web_request *q, enum role *out, struct fault *why)
+{
+    struct str text;
+    enum err e = body_text(body_of(q), "role", false, 32, &text, why);
+    if (e || !text.p)
+        return e;
+    if (!role_parse(text, out))
+        return body_fault(why, ERR_FIELD_INVALID, "role", "owner, admin, user");
+    if (*out > q->caller->role)
+        return fault(why, ERR_DENIED, STR("role above your own"), "role %d by role %d", (int)*out, (int)q->caller->role);
+    return ERR_NONE;
+}
+
+enum err users_list(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const allowed[] = { "limit", "cursor", NULL };
+    struct page page;
+    struct user_row *rows;
+    size_t n;
+    enum err e;
+    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) ||
+        (e = user_list(q->db, q->arena, page.after, page.limit + 1, &rows, &n, why)))
+        return e;
+    bool more = n > (size_t)page.limit;
+    n -= more;
+    struct json_out o = page_open(r);
+    for (size_t i = 0; i < n; i++)
+        people_write_user(&o, &rows[i]);
+    page_close(&o, q->arena, more ? rows[n - 1].id : STR_NONE);
+    return ERR_NONE;
+}
+
+struct user_change {
+    struct web_request *q;
+    struct user_row row;
+    struct str password; /* hash, or none */
+};
+
+static enum err insert_user(struct db *db, void *context, struct fault *why)
+{
+    struct user_change *c = context;
+    return user_create(db, c->q->arena, c->row.email, c->password, c->row.role, c->row.language, &c->row.id, why);
+}
+
+static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const members[] = { "email", "password", "role", "language", NULL };
+    struct user_change c = { .q = q, .row.role = ROLE_USER };
+    enum err e;
+    if ((e = json_only(body_of(q), members, "", why)) || (e = body_text(body_of(q), "email", true, 254, &c.row.email, why)) ||
+        (e = read_role(q, &c.row.role, why)) || (e = people_language(q, &c.row.language, why)) ||
+        (e = people_password(q, "password", false, &c.password, why)) || (e = store_write(q->hub->store, insert_user, &c, why)) ||
+        (e = user_get(q->db, q->arena, c.row.id, &c.row, why)))
+        return e;
+    r->status = 201;
+    reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/users/%.*s", STR_ARG(q->hub->public_url), STR_ARG(c.row.id)));
+    return reply_user(q, r, &c.row);
+}
+
+enum err users_create(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = create_checked(q, r, why);
+    body_wipe(q);
+    return e;
+}
+
+static bool oneself(const struct web_request *q) { return str_eq(q->params[0], q->caller->principal); }
+
+/* Another's account is not there for those who do not administer (requirement 16.2). */
+static enum err find_user(struct web_request *q, struct db *db, struct user_row *out, struct fault *why)
+{
+    if (!oneself(q) && !caller_may(q->caller, RIGHT_ADMINISTER))
+        return fault(why, ERR_NOT_FOUND, STR("user"), "another's account");
+    return user_get(db, q->arena, q->params[0], out, why);
+}
+
+enum err users_get(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct user_row row;
+    enum err e = find_user(q, q->db, &row, why);
+    return e ? e : reply_user(q, r, &row);
+}
+
+/* An owner is changed by an owner (else an administrator could set its password and become it). */
+static enum err may_change(const struct web_request *q, const struct user_row *row, struct fault *why)
+{
+    if (row->role <= q->caller->role)
+        return ERR_NONE;
+    return fault(why, ERR_DENIED, STR("role above your own"), "%s changed by a lesser role", role_name(row->role));
+}
+
+/* Who sets the own password shows the old one: a session left open does not give the account away. */
+static enum err check_current(struct web_request *q, const struct user_row *row, struct fault *why)
+{
+    struct str current = json_str(body_of(q), "current_password"), id;
+    if (!oneself(q) || !json_get(body_of(q), "password"))
+        return ERR_NONE;
+    if (!current.n)
+        return body_fault(why, ERR_FIELD_REQUIRED, "current_password", "");
+    return user_sign_in(q->hub->store, q->arena, row->email, current, &id, why);
+}
+
+static enum err apply_user(struct db *db, void *context, struct fault *why)
+{
+    struct user_change *c = context;
+    const struct json *body = body_of(c->q);
+    enum role before;
+    bool was_disabled;
+    enum err e;
+    if ((e = user_get(db, c->q->arena, c->q->params[0], &c->row, why)) || (e = may_change(c->q, &c->row, why)) ||
+        (e = web_if_match(c->q, c->row.revision, why)))
+        return e;
+    before = c->row.role;
+    was_disabled = c->row.disabled;
+    if ((e = read_role(c->q, &c->row.role, why)) || (e = body_bool(body, "disabled", &c->row.disabled, why)) ||
+        (json_get(body, "language") && (e = people_language(c->q, &c->row.language, why))))
+        return e;
+    bool more_than_own = c->row.role != before || c->row.disabled != was_disabled;
+    if (more_than_own && !caller_may(c->q->caller, RIGHT_ADMINISTER))
+        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_ADMINISTER)), "role or state changed by a plain user");
+    return user_update(db, &c->row, c->password, why);
+}
+
+static enum err patch_checked(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const members[] = { "role", "language", "disabled", "password", "current_password", NULL };
+    struct user_change c = { .q = q };
+    enum err e;
+    if ((e = json_only(body_of(q), members, "", why)) || (e = find_user(q, q->db, &c.row, why)) || (e = may_change(q, &c.row, why)) ||
+        (e = check_current(q, &c.row, why)) || (e = people_password(q, "password", false, &c.password, why)) ||
+        (e = store_write(q->hub->store, apply_user, &c, why)))
+        return e;
+    switchboard_forget_tokens(q->hub->switchboard);
+    return reply_user(q, r, &c.row);
+}
+
+enum err users_patch(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = patch_checked(q, r, why);
+    body_wipe(q);
+    return e;
+}
+
+static enum err remove_user(struct db *db, void *context, struct fault *why)
+{
+    struct web_request *q = context;
+    struct user_row row;
+    enum err e;
+    if ((e = user_get(db, q->arena, q->params[0], &row, why)) || (e = may_change(q, &row, why)) ||
+        (e = web_if_match(q, row.revision, why)))
+        return e;
+    return user_delete(db, row.id, why);
+}
+
+enum err users_delete(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = store_write(q->hub->store, remove_user, q, why);
+    if (e)
+        return e;
+    switchboard_forget_tokens(q->hub->switchboard);
+    r->status = 204;
+    return ERR_NONE;
+}
