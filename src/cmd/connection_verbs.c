@@ -293,7 +293,20 @@ static int post(struct command *c, const char *tail)
     return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/connections", tail), NULL);
 }
 
-int connections_verify_run(struct command *c) { return post(c, "/verify"); }
+/* The hub answers whether the provider took the credentials; "no" is the provider's failure. */
+int connections_verify_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    struct client_answer answer;
+    int code = client_open(c, &k);
+    if (!code)
+        code = client_ask(&k, "POST", client_path(c, "/connections", "/verify"), NULL, &answer);
+    if (code)
+        return code;
+    client_show(&k, &answer);
+    return json_bool(answer.json, "ok", false) ? EXIT_DONE : EXIT_PROVIDER;
+}
+
 int connections_enable_run(struct command *c) { return post(c, "/enable"); }
 int connections_disable_run(struct command *c) { return post(c, "/disable"); }
 

@@ -11,7 +11,8 @@ static int serve_run(struct command *c);
 static const struct verb verbs[] = {
     { "serve", "", 0, 0, SETTINGS | OPTION(DEMO), serve_run, true, "run the hub",
       "Settings come from the file, each overridden by RACCORD_<NAME> (dots become underscores), each\n"
-      "overridden by its flag; raccord config list shows them all. The first start prints a one-time link that makes the owner's account.\n" },
+      "overridden by its flag: raccord config list shows them all. The first start prints a one-time\n"
+      "link that makes the owner's account.\n" },
     { "config check", "", 0, 0, SETTINGS, config_check_run, true, "say whether the settings are usable", NULL },
     { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true, "every setting, its value and where it comes from", NULL },
     { "token create", "", 0, 0, OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(EXPIRES),
@@ -64,7 +65,7 @@ static const struct verb verbs[] = {
       "  raccord call crm GET /v1/contacts -q limit=5\n"
       "  raccord call crm POST /v1/contacts -d '{\"name\": \"Zoé Martin\"}'\n" },
 
-    { "runs list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTION) | OPTION(CALLER) | OPTION(OUTCOME) | OPTION(SINCE),
+    { "runs list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTION) | OPTION(FOLDER) | OPTION(CALLER) | OPTION(OUTCOME) | OPTION(SINCE),
       runs_list_run, false, "what was called, newest first", NULL },
     { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
 
