@@ -43,16 +43,23 @@ enum err tls_client_context(struct str ca_file, struct tls_context **out, struct
     SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_set_default_verify_paths(c);
-    char path[4096];
-    if (ca_file.n && !SSL_CTX_load_verify_locations(c, str_copy(path, sizeof path, ca_file), NULL)) {
-        SSL_CTX_free(c);
-        ERR_clear_error();
-        return fault(why, ERR_CONFIG, STR("egress.ca_file cannot be read as PEM certificates"), "%s", path);
-    }
     struct tls_context *t = mem_zero(sizeof *t);
     t->ssl = c;
-    *out = t;
-    return ERR_NONE;
+    enum err e = ca_file.n ? tls_client_trust(t, ca_file, why) : ERR_NONE;
+    if (e)
+        tls_context_free(t);
+    else
+        *out = t;
+    return e;
+}
+
+enum err tls_client_trust(struct tls_context *c, struct str ca_file, struct fault *why)
+{
+    char path[4096];
+    if (SSL_CTX_load_verify_locations(c->ssl, str_copy(path, sizeof path, ca_file), NULL))
+        return ERR_NONE;
+    ERR_clear_error();
+    return fault(why, ERR_CONFIG, STR("the file of trusted certificates (egress.ca_file) cannot be read as PEM"), "%s", path);
 }
 
 enum err tls_server_context(struct str certificate, struct str key, struct tls_context **out, struct fault *why)

@@ -17,6 +17,8 @@ struct tls_session; /* to resume with; owned by its holder */
 
 /* ca_file: further trusted roots beside the system's (PEM); empty: the system's alone. */
 enum err tls_client_context(struct str ca_file, struct tls_context **out, struct fault *why) MUST_CHECK;
+/* One more file of trusted roots. At boot only. ERR_CONFIG. */
+enum err tls_client_trust(struct tls_context *c, struct str ca_file, struct fault *why) MUST_CHECK;
 enum err tls_server_context(struct str certificate, struct str key, struct tls_context **out, struct fault *why) MUST_CHECK;
 void tls_context_free(struct tls_context *c);
 

@@ -198,6 +198,8 @@ static enum err serve(struct visit *v, struct fault *why)
     v->q.db = store_reader(v->q.hub->store, why);
     if (!v->q.db)
         return ERR_STORE;
+    if (v->entrance->metrics_only)
+        return v->route->handle(&v->q, &v->reply, why);
     if ((e = resolve_caller(v, why)))
         return e;
     if (!caller_may(v->q.caller, v->route->right) && v->route->right != RIGHT_OPEN)
@@ -397,6 +399,10 @@ void entrance_enter(struct exchange *x, void *context)
 {
     struct entrance *in = context;
     const struct head *h = exchange_head(x);
+    if (in->metrics_only && !str_is(h->path, "/metrics") && !str_is(h->path, "/healthz")) {
+        refuse(x, in, ERR_NO_SUCH_ROUTE, STR(""));
+        return;
+    }
     if (str_starts(h->path, STR("/proxy/"))) {
         proxy_enter(in->proxy, x);
         return;

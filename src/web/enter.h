@@ -15,7 +15,7 @@ struct entrance {
     struct hub *hub;
     struct workers *workers;
     struct proxy *proxy;       /* this loop's */
-    int64_t body_max;          /* bytes of an API body; a route may take less */
+    bool metrics_only;         /* a listener of its own for /metrics and /healthz: no token is asked for */
 };
 
 /* For server_config: context is a struct entrance. */

@@ -50,7 +50,6 @@ enum err setup_page(struct web_request *q, struct reply *r, struct fault *why)
 static const struct { const char *name, *type; } open_assets[] = {
     { "style.css", "text/css; charset=utf-8" },
     { "setup.js", "text/javascript; charset=utf-8" },
-    { "landing.js", "text/javascript; charset=utf-8" },
     { "favicon.svg", "image/svg+xml" },
 };
 

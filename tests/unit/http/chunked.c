@@ -157,6 +157,10 @@ static void extensions_and_trailers_have_a_limit(void **state)
     at += (size_t)snprintf(text + at, sizeof text - at, "0\r\n\r\n");
     assert_int_equal(decode((struct str){ text, at }, 50, &used, &why), CHUNKED_END);
 
+    for (int n = 8187; n <= 8188; n++) { /* "X: ", n digits and both CRs: the last chunk's extension is not counted */
+        int size = snprintf(text, sizeof text, "0;%0200d\r\nX: %0*d\r\n\r\n", 0, n, 0);
+        assert_int_equal(decode((struct str){ text, (size_t)size }, 50, &used, &why), n == 8187 ? CHUNKED_END : CHUNKED_BAD);
+    }
     at = (size_t)snprintf(text, sizeof text, "0\r\n");
     while (at < 9000)
         at += (size_t)snprintf(text + at, sizeof text - at, "X: %0100d\r\n", 0);

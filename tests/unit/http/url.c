@@ -256,6 +256,22 @@ static void every_byte_in_a_host_is_kept_or_refused(void **state)
     }
 }
 
+static void what_a_path_or_query_may_not_hold_is_escaped(void **state)
+{
+    for (int c = 0x20; c < 0x7f; c++) {
+        char path[] = "https://a/x_y", query[] = "https://a/?x_y", expected[64], escaped[4];
+        if (strchr("#?\\/", c))
+            continue; /* a part of its own, or refused */
+        path[11] = query[12] = (char)c;
+        snprintf(escaped, sizeof escaped, strchr(" \"<>^`{}", c) ? "%%%02X" : "%c", c);
+        snprintf(expected, sizeof expected, "https://a:443/x%sy", escaped);
+        assert_true(str_is(parsed(*state, str_of(path)), expected));
+        snprintf(escaped, sizeof escaped, strchr(" \"<>'", c) ? "%%%02X" : "%c", c);
+        snprintf(expected, sizeof expected, "https://a:443/?x%sy", escaped);
+        assert_true(str_is(parsed(*state, str_of(query)), expected));
+    }
+}
+
 static void names_have_the_lengths_of_dns(void **state)
 {
     char text[2100];
@@ -622,6 +638,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, with_arena, drop_arena)
         T(a_url_is_what_is_dialled_or_is_refused),
         T(every_byte_in_a_host_is_kept_or_refused),
+        T(what_a_path_or_query_may_not_hold_is_escaped),
         T(names_have_the_lengths_of_dns),
         T(a_refused_url_leaves_the_answer_untouched),
         T(the_host_header_says_a_port_only_when_it_must),

@@ -310,6 +310,22 @@ static void a_change_is_made_whole_even_if_nobody_reads_what_it_returns(void **s
     assert_int_equal(room_number(r, store_reader(r->store, &r->why), "SELECT count(*) FROM thing"), 3);
 }
 
+static enum err insert_session_of_nobody(struct db *db, void *context, struct fault *why)
+{
+    (void)context;
+    struct query *q = query_begin(db, "INSERT INTO session (hash, user_id, csrf, created_ms, seen_ms)"
+                                      " VALUES ('h', 'usr_none', '', 0, 0) RETURNING hash");
+    query_next(q);
+    return query_end(q, why);
+}
+
+static void a_refused_change_that_would_return_a_row_is_an_error_all_the_same(void **state)
+{
+    struct room *r = *state;
+    assert_int_equal(store_write(r->store, insert_session_of_nobody, NULL, &r->why), ERR_STORE);
+    assert_int_equal(room_number(r, store_reader(r->store, &r->why), "SELECT count(*) FROM session"), 0);
+}
+
 static enum err count_changes(struct db *db, void *out, struct fault *why)
 {
     enum err e = query_end(query_begin(db, "UPDATE thing SET n = 5 WHERE name < 'c'"), why);
@@ -622,6 +638,7 @@ int main(void)
         T(the_same_statement_may_run_inside_itself),
         T(statements_are_kept_up_to_a_limit_and_the_least_recently_used_goes),
         T(a_change_is_made_whole_even_if_nobody_reads_what_it_returns),
+        T(a_refused_change_that_would_return_a_row_is_an_error_all_the_same),
         T(changes_are_counted_for_the_last_statement),
         T(every_connection_has_the_promised_settings),
         T(many_threads_write_without_losing_an_update_and_leave_no_reader_open),

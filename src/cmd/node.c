@@ -1,0 +1,483 @@
+#include "cmd/node.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "access/folder.h"
+#include "access/user.h"
+#include "base/encode.h"
+#include "base/log.h"
+#include "call/switchboard.h"
+#include "crypto/hash.h"
+#include "http/server.h"
+#include "http/upstream.h"
+#include "proxy/proxy.h"
+#include "vault/domain.h"
+#include "web/enter.h"
+
+#define LOOPS_MAX 64
+#define KEEP_UPSTREAM_MS 55000      /* under the 60 s after which many providers close */
+#define WRITE_STALL_MS 60000
+#define BODY_WINDOW_MS 10000
+#define BODY_RATE 500               /* bytes per second (requirement 6.3) */
+#define RETRIES_MAX 2
+#define UPKEEP_MS (10 * 60 * 1000)
+#define PRUNE_AT_ONCE 5000
+
+/* What one loop thread has. */
+struct desk {
+    struct node *node;
+    struct loop *loop;
+    struct upstreams *upstreams;
+    struct board *board;
+    struct proxy *proxy;
+    struct entrance entrance;
+    struct server *server;
+    pthread_t thread;
+    bool running;
+    struct loop_job job;
+};
+
+struct node {
+    struct config *config;
+    struct hub hub;
+    struct tls_context *client_tls, *server_tls;
+    struct workers *workers;
+    struct desk desks[LOOPS_MAX];
+    int desk_count;
+    struct server *metrics_server;
+    struct entrance metrics_entrance;
+    _Atomic int draining;           /* servers that still have clients */
+    struct str url;
+    char setup_code[33];
+    pthread_t upkeep;
+    bool upkeep_running, upkeep_stop;
+    pthread_mutex_t upkeep_lock;
+    pthread_cond_t upkeep_wake;
+};
+
+struct hub *node_hub(struct node *n) { return &n->hub; }
+struct str node_url(struct node *n) { return n->url; }
+struct str node_setup_code(struct node *n) { return str_of(n->setup_code); }
+
+/* ---- metrics ---- */
+
+static void metric(struct buf *out, const char *name, const char *kind, const char *help, uint64_t value)
+{
+    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name, (unsigned long long)value);
+}
+
+/* Counters of other threads are read without a lock: each is one aligned word, and a metric may be a moment old. */
+static void metrics(struct hub *h, struct buf *out)
+{
+    struct node *n = h->metrics_context;
+    uint64_t calls = 0, failures = 0, refusals = 0, accepted = 0, requests = 0, clients = 0;
+    struct upstream_counts u = { 0 };
+    for (int i = 0; i < n->desk_count; i++) {
+        const struct desk *d = &n->desks[i];
+        struct upstream_counts c = upstreams_counts(d->upstreams);
+        calls += atomic_load_explicit(&d->board->calls, memory_order_relaxed);
+        failures += atomic_load_explicit(&d->board->failures, memory_order_relaxed);
+        refusals += atomic_load_explicit(&d->board->refusals, memory_order_relaxed);
+        accepted += server_accepted(d->server);
+        requests += server_requests(d->server);
+        clients += (uint64_t)server_clients(d->server);
+        u.opened += c.opened;
+        u.reused += c.reused;
+        u.retried += c.retried;
+        u.idle += c.idle;
+        u.busy += c.busy;
+    }
+    metric(out, "raccord_calls_total", "counter", "Calls to providers, refused ones included.", calls);
+    metric(out, "raccord_calls_failed_total", "counter", "Calls that got no complete answer.", failures);
+    metric(out, "raccord_calls_refused_total", "counter", "Calls that a rule of the hub refused.", refusals);
+    metric(out, "raccord_runs_lost_total", "counter", "Run records that could not be kept.", switchboard_lost(h->switchboard));
+    metric(out, "raccord_clients_accepted_total", "counter", "Client connections accepted.", accepted);
+    metric(out, "raccord_requests_total", "counter", "Requests read.", requests);
+    metric(out, "raccord_clients", "gauge", "Open client connections.", clients);
+    metric(out, "raccord_upstreams_opened_total", "counter", "Connections opened to providers.", u.opened);
+    metric(out, "raccord_upstreams_reused_total", "counter", "Requests on a kept connection.", u.reused);
+    metric(out, "raccord_upstreams_retried_total", "counter", "Requests sent again because a kept connection had died.", u.retried);
+    metric(out, "raccord_upstreams_idle", "gauge", "Kept connections without a request.", (uint64_t)u.idle);
+    metric(out, "raccord_upstreams_busy", "gauge", "Connections to providers in use.", (uint64_t)u.busy);
+    metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
+    metric(out, "raccord_unlocked_pages", "gauge", "Pages of secrets that could not be locked in memory.", secret_unlocked_pages());
+}
+
+static void report(const char *event, const struct fault *why) { log_fault(LOG_ERROR, event, why); }
+
+/* ---- opening ---- */
+
+static enum err parse_listen(struct str text, struct address *out, struct fault *why)
+{
+    size_t colon = SIZE_MAX;
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] == ':')
+            colon = i;
+    struct str host = colon == SIZE_MAX ? text : str_sub(text, 0, colon);
+    uint64_t port;
+    if (host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']')
+        host = str_sub(host, 1, host.n - 1);
+    if (str_is(host, "localhost"))
+        host = STR("127.0.0.1");
+    if (colon == SIZE_MAX || !address_parse(host, out) || !str_u64(str_sub(text, colon + 1, text.n), &port) || port > 65535)
+        return fault(why, ERR_CONFIG, STR("listen takes an address and a port, such as 127.0.0.1:8640 or [::1]:8640"), "listen");
+    out->port = (uint16_t)port;
+    return ERR_NONE;
+}
+
+static enum err check_listen(const struct config *c, const struct address *at, struct fault *why)
+{
+    if (address_classify(at) == ADDRESS_LOOPBACK || c->tls.certificate.n || c->insecure_listen)
+        return ERR_NONE;
+    return fault(why, ERR_CONFIG,
+                 STR("refusing to listen in clear text beyond loopback: set tls.certificate and tls.key, or insecure_listen: true behind a TLS proxy"),
+                 "listen");
+}
+
+static enum err open_keyring(struct node *n, struct config *c, struct arena *boot, struct str *created, struct fault *why)
+{
+    AUTO_SECRET text = c->master_key.p ? secret_from(c->master_key) : SECRET_NONE;
+    struct secret master;
+    bool made = false;
+    enum err e;
+    if (c->master_key.p)
+        secret_wipe((char *)c->master_key.p, c->master_key.n);
+    c->master_key = STR_NONE;
+    struct master_key_source from = { secret_str(text), c->master_key_file, c->data };
+    struct db *db = store_reader(n->hub.store, why);
+    if (!db)
+        return ERR_STORE;
+    struct query *q = query_begin(db, "SELECT COUNT(*) FROM wrapping_key");
+    bool empty = query_next(q) && query_get_i64(q, 0) == 0;
+    if ((e = query_end(q, why)) || (e = master_key_load(&from, empty, &master, &made, why)))
+        return e;
+    if (made)
+        *created = str_fmt(boot, "%.*s/master.key", STR_ARG(c->data));
+    return keyring_open(n->hub.store, master, &n->hub.keyring, why);
+}
+
+static enum err ensure_folders(struct db *db, void *context, struct fault *why)
+{
+    struct str id;
+    return folder_ensure_shared(db, context, &id, why);
+}
+
+static enum err open_data(struct node *n, struct config *c, struct arena *boot, struct str *created, struct fault *why)
+{
+    enum err e;
+    if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
+        (e = open_keyring(n, c, boot, created, why)))
+        return e;
+    return store_write(n->hub.store, ensure_folders, boot, why);
+}
+
+static struct str list_join(struct arena *a, struct str x, struct str y)
+{
+    return x.n && y.n ? str_fmt(a, "%.*s,%.*s", STR_ARG(x), STR_ARG(y)) : x.n ? x : y;
+}
+
+static enum err open_outside(struct node *n, const struct config *c, const struct node_extra *extra, struct arena *boot, struct fault *why)
+{
+    enum err e;
+    struct str private = list_join(boot, c->egress.allow_private, extra->allow_private);
+    if ((e = domain_suffixes_load(c->public_suffix_file, why)) || (e = catalog_load(boot, STR(""), &n->hub.catalog, why)) ||
+        (e = egress_new(boot, private, c->egress.allow_http, c->egress.ports, &n->hub.egress, why)) ||
+        (e = tls_client_context(c->egress.ca_file, &n->client_tls, why)))
+        return e;
+    if (extra->ca_file.n && (e = tls_client_trust(n->client_tls, extra->ca_file, why)))
+        return e;
+    if (c->tls.certificate.n)
+        return tls_server_context(c->tls.certificate, c->tls.key, &n->server_tls, why);
+    return ERR_NONE;
+}
+
+static enum err open_setup(struct node *n, struct arena *boot, struct fault *why)
+{
+    struct db *db = store_reader(n->hub.store, why);
+    int64_t users;
+    if (!db)
+        return ERR_STORE;
+    enum err e = user_count(db, &users, why);
+    if (e || users)
+        return e;
+    unsigned char digest[SHA256_SIZE];
+    random_text(n->setup_code, sizeof n->setup_code - 1);
+    n->setup_code[sizeof n->setup_code - 1] = 0;
+    sha256(str_of(n->setup_code), digest);
+    char *hex = arena_alloc(boot, 2 * SHA256_SIZE);
+    hex_write(hex, (struct str){ (const char *)digest, sizeof digest });
+    n->hub.setup_code_hash = (struct str){ hex, 2 * SHA256_SIZE };
+    atomic_store(&n->hub.setup_open, true);
+    return ERR_NONE;
+}
+
+static int loops_wanted(const struct config *c)
+{
+    long n = c->threads ? (long)c->threads : sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > LOOPS_MAX ? LOOPS_MAX : (int)n;
+}
+
+static struct server_limits server_limits_of(const struct config *c, int loops)
+{
+    return (struct server_limits){
+        .head = { (size_t)c->limits.request_head, (size_t)c->limits.request_uri, (int)c->limits.request_headers },
+        .head_ms = c->timeouts.client_head, .idle_ms = c->timeouts.client_idle, .total_ms = c->timeouts.client_total,
+        .body_window_ms = BODY_WINDOW_MS, .write_ms = WRITE_STALL_MS, .body_rate = BODY_RATE,
+        .clients = (int)((c->limits.clients + loops - 1) / loops),
+    };
+}
+
+static enum err open_desk(struct node *n, struct desk *d, const struct config *c, struct fault *why)
+{
+    struct upstream_limits limits = {
+        c->timeouts.connect, c->timeouts.tls, c->timeouts.first_byte, c->timeouts.idle, KEEP_UPSTREAM_MS,
+        (int)c->limits.upstreams_per_connection, HEAD_LIMITS_PRESET,
+    };
+    enum err e;
+    d->node = n;
+    if ((e = loop_new(n->desk_count, &d->loop, why)) ||
+        (e = upstreams_new(d->loop, n->hub.egress, n->client_tls, &limits, &d->upstreams, why)))
+        return e;
+    d->board = switchboard_add(n->hub.switchboard, d->loop, d->upstreams);
+    d->entrance = (struct entrance){ .hub = &n->hub, .workers = n->workers };
+    struct proxy_config proxy = { d->board, c->limits.proxy_body, entrance_refuse_call, &d->entrance };
+    d->proxy = d->entrance.proxy = proxy_new(&proxy);
+    return ERR_NONE;
+}
+
+static enum err listen_desk(struct node *n, struct desk *d, const struct config *c, struct address *at, struct fault *why)
+{
+    struct server_config config = { d->loop, n->server_tls, server_limits_of(c, n->desk_count), entrance_enter, entrance_refuse, &d->entrance };
+    int fd;
+    enum err e = server_listen(at, &fd, at, why); /* port 0 becomes a real one with the first desk; the others share it */
+    return e ? e : server_new(&config, fd, &d->server, why);
+}
+
+static enum err listen_metrics(struct node *n, const struct config *c, struct fault *why)
+{
+    struct address at;
+    int fd;
+    enum err e;
+    if (!c->metrics.listen.n)
+        return ERR_NONE;
+    n->metrics_entrance = (struct entrance){ .hub = &n->hub, .workers = n->workers, .metrics_only = true };
+    struct server_config config = { n->desks[0].loop, NULL, server_limits_of(c, 1), entrance_enter, entrance_refuse, &n->metrics_entrance };
+    if ((e = parse_listen(c->metrics.listen, &at, why)) || (e = server_listen(&at, &fd, &at, why)))
+        return e;
+    egress_add_self(n->hub.egress, &at);
+    return server_new(&config, fd, &n->metrics_server, why);
+}
+
+static enum err open_house(struct node *n, struct config *c, const struct node_extra *extra, struct arena *boot, struct str *created,
+                           struct fault *why)
+{
+    struct address at;
+    enum err e;
+    if ((e = parse_listen(c->listen, &at, why)) || (e = check_listen(c, &at, why)) || (e = open_outside(n, c, extra, boot, why)) ||
+        (e = open_data(n, c, boot, created, why)) || (e = open_setup(n, boot, why)) ||
+        (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
+        return e;
+    struct switchboard_config s = {
+        n->hub.store, n->hub.keyring, n->hub.catalog, n->hub.egress, n->workers, c->header_names.allow_digits,
+        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, report,
+    };
+    if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
+        return e;
+    int wanted = loops_wanted(c);
+    for (; n->desk_count < wanted; n->desk_count++)
+        if ((e = open_desk(n, &n->desks[n->desk_count], c, why))) {
+            n->desk_count++; /* half open: closed with the others */
+            return e;
+        }
+    for (int i = 0; i < n->desk_count; i++)
+        if ((e = listen_desk(n, &n->desks[i], c, &at, why)))
+            return e;
+    egress_add_self(n->hub.egress, &at);
+    char text[ADDRESS_TEXT];
+    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->server_tls ? "https" : "http", address_format(&at, text), at.port);
+    n->hub.public_url = c->public_url.n ? c->public_url : n->url;
+    while (str_ends(n->hub.public_url, STR("/")))
+        n->hub.public_url.n--;
+    n->hub.public_is_https = str_starts(n->hub.public_url, STR("https://"));
+    return listen_metrics(n, c, why);
+}
+
+/* ---- threads ---- */
+
+static void *desk_main(void *context)
+{
+    loop_run(((struct desk *)context)->loop);
+    return NULL;
+}
+
+struct prune {
+    wall_ms before;
+    int64_t deleted;
+};
+
+static enum err prune_runs(struct db *db, void *context, struct fault *why)
+{
+    struct prune *p = context;
+    return runs_prune(db, p->before, PRUNE_AT_ONCE, &p->deleted, why);
+}
+
+static void prune(struct node *n)
+{
+    struct prune p = { clock_wall() - n->config->retention.runs, 0 };
+    struct fault why;
+    do {
+        if (store_write(n->hub.store, prune_runs, &p, &why)) {
+            log_fault(LOG_WARN, "old run records were not removed", &why);
+            return;
+        }
+    } while (p.deleted == PRUNE_AT_ONCE && !n->upkeep_stop);
+}
+
+static void *upkeep_main(void *context)
+{
+    struct node *n = context;
+    pthread_mutex_lock(&n->upkeep_lock);
+    while (!n->upkeep_stop) {
+        pthread_mutex_unlock(&n->upkeep_lock);
+        prune(n);
+        pthread_mutex_lock(&n->upkeep_lock);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += UPKEEP_MS / 1000;
+        if (!n->upkeep_stop)
+            pthread_cond_timedwait(&n->upkeep_wake, &n->upkeep_lock, &until);
+    }
+    pthread_mutex_unlock(&n->upkeep_lock);
+    return NULL;
+}
+
+static enum err start_threads(struct node *n, struct fault *why)
+{
+    for (int i = 0; i < n->desk_count; i++) {
+        struct desk *d = &n->desks[i];
+        if (pthread_create(&d->thread, NULL, desk_main, d))
+            return fault(why, ERR_INTERNAL, STR(""), "cannot start a loop's thread");
+        pthread_setname_np(d->thread, "loop");
+        d->running = true;
+    }
+    if (pthread_create(&n->upkeep, NULL, upkeep_main, n))
+        return fault(why, ERR_INTERNAL, STR(""), "cannot start the upkeep thread");
+    n->upkeep_running = true;
+    return ERR_NONE;
+}
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit r;
+    if (!getrlimit(RLIMIT_NOFILE, &r) && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
+enum err node_start(struct arena *boot, struct config *config, const struct node_extra *extra, struct node **out,
+                    struct str *created_key, struct fault *why)
+{
+    struct node *n = mem_zero(sizeof *n);
+    raise_descriptor_limit();
+    signal(SIGPIPE, SIG_IGN);
+    n->config = config;
+    n->hub.started = clock_wall();
+    n->hub.header_digits_ok = config->header_names.allow_digits;
+    n->hub.call_response_max = config->limits.call_response;
+    n->hub.metrics = metrics;
+    n->hub.metrics_context = n;
+    pthread_mutex_init(&n->upkeep_lock, NULL);
+    pthread_cond_init(&n->upkeep_wake, NULL);
+    *created_key = STR("");
+    if (routes_check())
+        bug("route without a right or a handler: %s", routes_check()->path);
+    enum err e = open_house(n, config, extra, boot, created_key, why);
+    if (!e)
+        e = start_threads(n, why);
+    if (e) {
+        node_stop(n);
+        return e;
+    }
+    *out = n;
+    return ERR_NONE;
+}
+
+/* ---- stopping ---- */
+
+static void server_left(void *context) { atomic_fetch_sub(&((struct node *)context)->draining, 1); }
+
+static void drain_on_loop(struct loop_job *job)
+{
+    struct desk *d = list_entry(job, struct desk, job);
+    if (d == &d->node->desks[0] && d->node->metrics_server)
+        server_drain(d->node->metrics_server, NULL, NULL);
+    server_drain(d->server, server_left, d->node);
+}
+
+void node_drain(struct node *n)
+{
+    atomic_store(&n->hub.stopping, true);
+    atomic_store(&n->draining, n->desk_count);
+    for (int i = 0; i < n->desk_count; i++) {
+        n->desks[i].job.do_it = drain_on_loop;
+        loop_post(n->desks[i].loop, &n->desks[i].job);
+    }
+}
+
+bool node_drained(struct node *n) { return atomic_load(&n->draining) == 0; }
+
+static void stop_on_loop(struct loop_job *job)
+{
+    struct desk *d = list_entry(job, struct desk, job);
+    if (d == &d->node->desks[0])
+        server_free(d->node->metrics_server);
+    server_free(d->server);
+    d->server = NULL;
+    board_flush(d->board);
+    loop_stop(d->loop);
+}
+
+static void stop_desk(struct desk *d)
+{
+    if (d->running) {
+        d->job.do_it = stop_on_loop;
+        loop_post(d->loop, &d->job);
+        pthread_join(d->thread, NULL);
+    }
+    server_free(d->server);
+    proxy_free(d->proxy);
+    upstreams_free(d->upstreams);
+    loop_free(d->loop);
+}
+
+void node_stop(struct node *n)
+{
+    if (!n)
+        return;
+    if (n->upkeep_running) {
+        pthread_mutex_lock(&n->upkeep_lock);
+        n->upkeep_stop = true;
+        pthread_cond_signal(&n->upkeep_wake);
+        pthread_mutex_unlock(&n->upkeep_lock);
+        pthread_join(n->upkeep, NULL);
+    }
+    /* Workers first: what they have in hand may wait for a loop. */
+    workers_free(n->workers);
+    for (int i = 0; i < n->desk_count; i++)
+        stop_desk(&n->desks[i]);
+    switchboard_free(n->hub.switchboard);
+    keyring_close(n->hub.keyring);
+    store_close(n->hub.store);
+    tls_context_free(n->client_tls);
+    tls_context_free(n->server_tls);
+    domain_suffixes_end();
+    pthread_cond_destroy(&n->upkeep_wake);
+    pthread_mutex_destroy(&n->upkeep_lock);
+    free(n);
+}
