@@ -9,7 +9,8 @@
 #define BODY_MAX (64 * 1024 * 1024)
 
 /* {"name": "value"}, and a list where a name stands more than once. */
-static int pairs_write(struct command *c, struct json_out *o, const char *member, enum option option, char separator, const char *form)
+static int pairs_write(struct command *c, struct json_out *o, const char *member, enum option option, char separator,
+                       const char *form)
 {
     int at = 0;
     size_t n = 0;

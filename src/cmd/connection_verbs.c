@@ -313,7 +313,8 @@ int connections_disable_run(struct command *c) { return post(c, "/disable"); }
 /* The key is typed back, so that a slip of the finger deletes nothing. */
 static int confirm(struct command *c, const struct json *connection)
 {
-    struct str key = text_safe(c->arena, json_str(connection, "key")), name = text_safe(c->arena, json_str(connection, "name")), typed;
+    struct str key = text_safe(c->arena, json_str(connection, "key")), name = text_safe(c->arena, json_str(connection, "name"));
+    struct str typed;
     struct fault why = { 0 };
     if (!terminal_asks())
         return command_wrong(c, "deleting needs a confirmation: there is no terminal to ask at, so give --yes.");

@@ -115,7 +115,8 @@ static struct str hear(struct line *l, char *out, size_t size, const char *end)
 
 static struct str request(struct shop *s, const char *first, const char *lines, const char *body)
 {
-    return str_fmt(s->arena, "%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s\r\n%s", first, s->demo->token, lines, body);
+    return str_fmt(s->arena, "%s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n%s\r\n%s", first, s->demo->token, lines,
+                   body);
 }
 
 static void its_certificate_verifies_for_both_of_its_names_and_no_other(void **state)

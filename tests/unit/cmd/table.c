@@ -52,7 +52,8 @@ static void what_is_absent_or_empty_shows_as_a_dash(void **state)
 
 static void a_row_is_cut_to_the_terminal_and_only_there(void **state)
 {
-    const char *json = "[{\"key\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"folder\":{\"path\":\"shared\"},\"ms\":1,\"at\":\"x\"}]";
+    const char *json = "[{\"key\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\","
+                       "\"folder\":{\"path\":\"shared\"},\"ms\":1,\"at\":\"x\"}]";
 
     assert_string_equal(printed(*state, json, 40),
                         "KEY                       FOLDER  MS  AT\n"
@@ -80,8 +81,9 @@ static void an_object_is_shown_line_by_line_with_dotted_names(void **state)
     struct fault why = { 0 };
     char *text;
     size_t size;
-    assert_int_equal(json_read(*state, STR("{\"id\":\"con_1\",\"folder\":{\"path\":\"shared\"},\"scopes\":[\"a\",\"b\"],\"none\":{},"
-                                           "\"auth\":[{\"type\":\"basic\"}],\"default\":true,\"created_at\":\"2026-01-02T03:04:05.000Z\"}"),
+    assert_int_equal(json_read(*state, STR("{\"id\":\"con_1\",\"folder\":{\"path\":\"shared\"},\"scopes\":[\"a\",\"b\"],"
+                                           "\"none\":{},\"auth\":[{\"type\":\"basic\"}],\"default\":true,"
+                                           "\"created_at\":\"2026-01-02T03:04:05.000Z\"}"),
                                &v, &why), ERR_NONE);
     FILE *f = open_memstream(&text, &size);
     table_print_object(f, *state, v);
