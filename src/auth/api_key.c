@@ -28,7 +28,8 @@ static enum err check_place(const struct place *p, bool digits_ok, struct fault 
     if (p->header.n && p->query.n)
         return value_refuse(ERR_FIELD_INVALID, STR("give a header or a query parameter, not both"), why, "/fields/query");
     if (p->query.n && p->prefix.n)
-        return value_refuse(ERR_FIELD_INVALID, STR("a prefix goes with a header, not with a query parameter"), why, "/fields/prefix");
+        return value_refuse(ERR_FIELD_INVALID, STR("a prefix goes with a header, not with a query parameter"), why,
+                            "/fields/prefix");
     if (p->query.n)
         return value_at(value_check_parameter(p->query, why), why, "/fields/query");
     enum err e = value_at(header_name_check(p->header, digits_ok, why), why, "/fields/header");

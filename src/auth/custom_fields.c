@@ -48,7 +48,8 @@ static enum err check_name(const struct auth_input *in, enum inject_where where,
         return value_check_parameter(name, why);
     return name.n >= 1 && name.n <= 128 && !str_has_control(name)
                ? ERR_NONE
-               : fault(why, ERR_FIELD_INVALID, STR("a member name is 1 to 128 characters without control characters"), "body member");
+               : fault(why, ERR_FIELD_INVALID, STR("a member name is 1 to 128 characters without control characters"),
+                       "body member");
 }
 
 /* One name may not be sent twice; headers are the same name whatever the letter case and "_" for "-". */

@@ -21,7 +21,7 @@ const char *value_flaw(struct str value);
 /* The word before a credential: characters of a token (RFC 9110 5.6.2), then at most one blank; at most 64 bytes; empty is fine.
  * Errors: ERR_FIELD_INVALID at /fields/prefix. */
 enum err value_check_prefix(struct str prefix, struct fault *why) MUST_CHECK;
-/* A query parameter's name: [A-Za-z0-9_.-] and brackets, 1 to 128. Errors: ERR_FIELD_INVALID; the pointer is the caller's to add. */
+/* A query parameter's name: [A-Za-z0-9_.-] and brackets, 1 to 128. Errors: ERR_FIELD_INVALID, without pointer. */
 enum err value_check_parameter(struct str name, struct fault *why) MUST_CHECK;
 
 /* Refuse, saying where; `why` may be NULL. Answers `e`. */

@@ -241,9 +241,8 @@ static void render(struct upstream *u, struct stream *to)
     if (c->body_kind == FRAMING_CHUNKED) {
         stream_put(to, STR("Transfer-Encoding: chunked\r\n"));
     } else if (c->body_kind == FRAMING_LENGTH || takes_body(c->method)) {
-        char digits[24];
-        int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)(c->body_kind == FRAMING_LENGTH ? c->body_length : 0));
-        put_header(to, STR("Content-Length"), (struct str){ digits, (size_t)n });
+        char digits[STR_U64_MAX];
+        put_header(to, STR("Content-Length"), (struct str){ digits, str_put_u64(digits, c->body_kind == FRAMING_LENGTH ? c->body_length : 0) });
     }
     stream_put(to, STR("\r\n"));
     c->run.request_bytes = 0;

@@ -353,7 +353,8 @@ static enum err check_base_url(struct reader *r, struct connector *c)
     struct str authority, path;
     (void)str_cut(str_sub(c->base_url, 8, c->base_url.n), '/', &authority, &path);
     if (template_each(authority, visit_authority, c, NULL))
-        return refuse(r, ERR_FIELD_INVALID, "only a select, a host, or a text with host_suffix may be part of the host", "/base_url");
+        return refuse(r, ERR_FIELD_INVALID, "only a select, a host, or a text with host_suffix may be part of the host",
+                      "/base_url");
     return ERR_NONE;
 }
 
@@ -365,7 +366,8 @@ static enum err check_base_field(struct reader *r, const struct connector *c)
     struct str name = str_sub(c->base_url, 2, c->base_url.n);
     size_t end = str_find_str(name, STR("}}"));
     const struct connector_field *f = end + 2 == name.n ? field_of(c, str_sub(name, 0, end)) : NULL;
-    return f && f->type == FIELD_URL ? ERR_NONE : refuse(r, ERR_FIELD_INVALID, "the field must be a url, and stand alone", "/base_url");
+    return f && f->type == FIELD_URL ? ERR_NONE
+                                     : refuse(r, ERR_FIELD_INVALID, "the field must be a url, and stand alone", "/base_url");
 }
 
 /* ---- Parts of the file ---- */
@@ -441,8 +443,8 @@ static enum err check_credentials(struct reader *r, const struct connector_auth 
     for (size_t i = 0; i < auth->credential_count; i++) {
         enum field_type t = auth->credentials[i].type;
         if ((t != FIELD_TEXT && t != FIELD_SECRET && t != FIELD_MULTILINE_SECRET) || auth->credentials[i].host_suffix.n)
-            return refuse(r, ERR_FIELD_INVALID, "a credential is a text, a secret or a multiline_secret", "%s/credentials/%zu/type", at,
-                          i);
+            return refuse(r, ERR_FIELD_INVALID, "a credential is a text, a secret or a multiline_secret", "%s/credentials/%zu/type",
+                          at, i);
     }
     return auth->open_credentials && auth->credential_count
                ? invalid(r, at, "open_credentials", "and a list of credentials exclude each other")

@@ -64,7 +64,8 @@ static void write_field(struct json_out *o, const struct connector_field *f, enu
     json_close(o, '}');
 }
 
-static void write_fields(struct json_out *o, const char *key, const struct connector_field *fields, size_t count, enum language lang)
+static void write_fields(struct json_out *o, const char *key, const struct connector_field *fields, size_t count,
+                         enum language lang)
 {
     json_key(o, key);
     json_open(o, '[');

@@ -4,7 +4,8 @@
 static const char plain[] = "aaaaaaaceeeeiiiidnooooo*ouuuuyts" /* U+00C0 */
                             "aaaaaaaceeeeiiiidnooooo*ouuuuyty" /* U+00E0 */
                             "aaaaaacccccccc" "dddd" "eeeeeeeeee" "gggggggg" "hhhh" "iiiiiiiiii" "ii" "jj" "kkk" /* U+0100 */
-                            "llllllllll" "nnnnnnnnn" "oooooo" "oo" "rrrrrr" "ssssssss" "tttttt" "uuuuuuuuuuuu" "ww" "yyy" "zzzzzz" "s";
+                            "llllllllll" "nnnnnnnnn" "oooooo" "oo" "rrrrrr" "ssssssss" "tttttt" /* U+0139 */
+                            "uuuuuuuuuuuu" "ww" "yyy" "zzzzzz" "s"; /* U+0168 */
 _Static_assert(sizeof plain - 1 == 0x180 - 0xc0, "one letter for each character");
 
 void fold(struct buf *out, struct str s)

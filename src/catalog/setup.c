@@ -95,14 +95,17 @@ static enum err check_names(const struct form *f, const struct field_set *set, c
                 field = field_at(set, i);
         /* json_only() writes the pointer of a name that needs escapes. */
         if (!field) {
-            const struct json lone = { .type = JSON_OBJECT, .child = &(struct json){ .type = JSON_NULL, .key = m->key }, .count = 1 };
+            const struct json lone = { .type = JSON_OBJECT,
+                                       .child = &(struct json){ .type = JSON_NULL, .key = m->key },
+                                       .count = 1 };
             return json_only(&lone, (const char *const[]){ NULL }, arena_join(f->a, STR("/"), str_of(set->under)).p, f->why);
         }
         json_each(other, object)
             if (other != m && other->type != JSON_NULL && m->type != JSON_NULL && named(field, other->key))
-                return refuse(f, ERR_FIELD_INVALID,
-                              str_fmt(f->a, "“%.*s” and “%.*s” are the same field; give one", STR_ARG(m->key), STR_ARG(other->key)).p,
-                              "/%s/%.*s", set->under, STR_ARG(other->key));
+                return refuse(
+                    f, ERR_FIELD_INVALID,
+                    str_fmt(f->a, "“%.*s” and “%.*s” are the same field; give one", STR_ARG(m->key), STR_ARG(other->key)).p,
+                    "/%s/%.*s", set->under, STR_ARG(other->key));
     }
     return ERR_NONE;
 }
@@ -173,7 +176,8 @@ static enum err check_url(const struct form *f, struct str text, struct url *out
 }
 
 /* "https://acme.zendesk.com", "acme.zendesk.com" or "acme" -> "acme". */
-static enum err take_label(const struct form *f, const struct connector_field *field, struct str text, struct str *out, const char *at)
+static enum err take_label(const struct form *f, const struct connector_field *field, struct str text, struct str *out,
+                           const char *at)
 {
     struct str host = text;
     bool whole = str_find_str(text, STR("://")) != SIZE_MAX;
@@ -185,8 +189,8 @@ static enum err take_label(const struct form *f, const struct connector_field *f
         if (!url.https)
             return refuse(f, ERR_SCHEME_NOT_ALLOWED, arena_cstr(f->a, url.host), "%s", at);
         if (!str_eq(url.path, STR("/")) || url.port != 443)
-            return refuse(f, ERR_FIELD_INVALID, str_fmt(f->a, "write only what stands before “%.*s”", STR_ARG(field->host_suffix)).p,
-                          "%s", at);
+            return refuse(f, ERR_FIELD_INVALID,
+                          str_fmt(f->a, "write only what stands before “%.*s”", STR_ARG(field->host_suffix)).p, "%s", at);
         host = url.host;
     }
     char *label = arena_cstr(f->a, host);
@@ -202,9 +206,10 @@ static enum err take_label(const struct form *f, const struct connector_field *f
         good = ascii_alpha(l.p[i]) || ascii_digit(l.p[i]) || l.p[i] == '-';
     *out = l;
     return good ? ERR_NONE
-                : refuse(f, ERR_FIELD_INVALID,
-                         str_fmt(f->a, "write what stands before “%.*s”: letters, digits and hyphens", STR_ARG(field->host_suffix)).p,
-                         "%s", at);
+                : refuse(
+                      f, ERR_FIELD_INVALID,
+                      str_fmt(f->a, "write what stands before “%.*s”: letters, digits and hyphens", STR_ARG(field->host_suffix)).p,
+                      "%s", at);
 }
 
 static enum err take_host(const struct form *f, struct str text, struct str *out, const char *at)
@@ -215,7 +220,8 @@ static enum err take_host(const struct form *f, struct str text, struct str *out
 
 /* ---- One field ---- */
 
-static enum err take_text(const struct form *f, const struct connector_field *field, struct str text, struct str *out, const char *at)
+static enum err take_text(const struct form *f, const struct connector_field *field, struct str text, struct str *out,
+                          const char *at)
 {
     *out = text;
     if (field->host_suffix.n)
@@ -224,8 +230,9 @@ static enum err take_text(const struct form *f, const struct connector_field *fi
     case FORMAT_HEADER_NAME:
         return point(f, header_name_check(text, f->digits_ok, f->why), at);
     case FORMAT_PATH:
-        return text.p[0] == '/' && str_find(text, '#') == SIZE_MAX ? ERR_NONE
-                                                                     : refuse(f, ERR_FIELD_INVALID, "a path begins with “/”", "%s", at);
+        return text.p[0] == '/' && str_find(text, '#') == SIZE_MAX
+                   ? ERR_NONE
+                   : refuse(f, ERR_FIELD_INVALID, "a path begins with “/”", "%s", at);
     case FORMAT_DATE:
         return date_valid(text) ? ERR_NONE : refuse(f, ERR_FIELD_INVALID, "write a day as 2027-01-31", "%s", at);
     case FORMAT_ANY:
@@ -243,7 +250,8 @@ static enum err check_option(const struct form *f, const struct connector_field 
 }
 
 /* Fields that arrive as a JSON string. `text` is cleaned and not empty. */
-static enum err take_string(const struct form *f, const struct connector_field *field, struct str text, struct str *out, const char *at)
+static enum err take_string(const struct form *f, const struct connector_field *field, struct str text, struct str *out,
+                            const char *at)
 {
     struct url url;
     *out = text;
@@ -403,9 +411,10 @@ static bool look_up(void *context, struct str name, struct str *value)
         return false;
     *value = value_of(x, field);
     bool ready = field->type == FIELD_URL || field->type == FIELD_HOST || field->format == FORMAT_PATH || field->host_suffix.n;
-    if (x->in_url && !ready)
-        *value = percent_encoded(x->a, *value);
-    return true;
+    if (!x->in_url || ready)
+        return true;
+    *value = percent_encoded(x->a, *value);
+    return !str_is(*value, ".") && !str_is(*value, ".."); /* a segment of its own, these would move the path */
 }
 
 /* A missing field of an older connection counts as empty: its template then says what is wrong. */

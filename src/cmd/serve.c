@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cmd/demo.h"
@@ -42,8 +43,18 @@ static enum err start(struct serving *s, bool demo, struct fault *why)
     return demo ? demo_connect(s->boot, node_hub(s->node)->store, node_url(s->node), s->demo, &s->demo_token, why) : ERR_NONE;
 }
 
+static const char *own_path(char *out, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", out, size - 1);
+    if (n <= 0)
+        return "raccord";
+    out[n] = 0;
+    return out;
+}
+
 static void say(const struct serving *s)
 {
+    char path[4096];
     struct str url = node_url(s->node), public = node_hub(s->node)->public_url, code = node_setup_code(s->node);
     if (s->created_key.n)
         printf("master key: %.*s was made now. It opens every stored credential: keep a copy, and keep it apart from the data.\n",
@@ -52,11 +63,11 @@ static void say(const struct serving *s)
     if (code.n)
         printf("setup: %.*s/setup#%.*s\n", STR_ARG(public), STR_ARG(code));
     if (s->demo) {
-        printf("token: %.*s\n", STR_ARG(s->demo_token));
-        printf("curl: curl -H 'Authorization: Bearer %.*s' '%.*s/proxy/" DEMO_CONNECTION "/contacts?limit=3'\n", STR_ARG(s->demo_token),
+        printf("token: %.*s\n\nA first call, as pasted into another terminal, or the same through the CLI:\n\n", STR_ARG(s->demo_token));
+        printf("curl -H 'Authorization: Bearer %.*s' '%.*s/proxy/" DEMO_CONNECTION "/contacts?limit=3'\n", STR_ARG(s->demo_token),
                STR_ARG(url));
-        printf("cli: RACCORD_SERVER=%.*s RACCORD_TOKEN=%.*s raccord call " DEMO_CONNECTION " GET /contacts -q limit=3\n", STR_ARG(url),
-               STR_ARG(s->demo_token));
+        printf("RACCORD_SERVER=%.*s RACCORD_TOKEN=%.*s %s call " DEMO_CONNECTION " GET /contacts -q limit=3\n\n", STR_ARG(url),
+               STR_ARG(s->demo_token), own_path(path, sizeof path));
         printf("Ctrl-C stops the hub and the demonstration provider.\n");
     }
     fflush(stdout);
@@ -88,7 +99,7 @@ static bool take_flag(int *argc, char **argv, const char *flag)
     return false;
 }
 
-/* argv: what follows "serve"; the flags of the settings and --demo. */
+/* argv: "serve", then the flags of the settings and --demo. */
 int serve_main(int argc, char **argv)
 {
     struct serving s = { .boot = arena_new(64 * 1024) };
@@ -97,8 +108,8 @@ int serve_main(int argc, char **argv)
     bool demo = take_flag(&argc, argv, "--demo");
     int code = 0;
     enum err e = config_load(s.boot, NULL, environ, &argc, argv, &s.config, &why);
-    if (!e && argc > 0)
-        e = fault(&why, ERR_USAGE, str_fmt(s.boot, "serve does not know “%s”; see raccord help serve.", argv[0]), "arguments");
+    if (!e && argc > 1)
+        e = fault(&why, ERR_USAGE, str_fmt(s.boot, "serve does not know “%s”; see raccord help serve.", argv[1]), "arguments");
     if (e) {
         code = complain(&why);
         arena_free(s.boot);

@@ -10,8 +10,10 @@ static void a_key_goes_into_the_named_header_as_it_is(void **state)
 static void a_prefix_stands_before_the_key_with_its_blank_and_no_other(void **state)
 {
     (void)state;
-    expect_header("api_key", NULL, "{\"header\":\"authorization\",\"prefix\":\"Token \"}", "value", "abc", "authorization", "Token abc");
-    expect_header("api_key", NULL, "{\"header\":\"authorization\",\"prefix\":\"Token\"}", "value", "abc", "authorization", "Tokenabc");
+    expect_header("api_key", NULL, "{\"header\":\"authorization\",\"prefix\":\"Token \"}", "value", "abc", "authorization",
+                  "Token abc");
+    expect_header("api_key", NULL, "{\"header\":\"authorization\",\"prefix\":\"Token\"}", "value", "abc", "authorization",
+                  "Tokenabc");
     expect_header("api_key", "{\"header\":\"Authorization\",\"prefix\":\"Bearer \"}", NULL, "value", "rk_test_1", "Authorization",
                   "Bearer rk_test_1");
 }
@@ -54,14 +56,17 @@ static void a_key_without_a_place_or_with_two_is_refused(void **state)
     (void)state;
     expect_refused("api_key", NULL, NULL, "value", STR("abcd"), ERR_FIELD_REQUIRED, "/fields/header");
     expect_refused("api_key", NULL, "{\"header\":\"\",\"query\":\"\"}", "value", STR("abcd"), ERR_FIELD_REQUIRED, "/fields/header");
-    expect_refused("api_key", NULL, "{\"header\":\"X-A\",\"query\":\"a\"}", "value", STR("abcd"), ERR_FIELD_INVALID, "/fields/query");
-    expect_refused("api_key", NULL, "{\"query\":\"a\",\"prefix\":\"T \"}", "value", STR("abcd"), ERR_FIELD_INVALID, "/fields/prefix");
+    expect_refused("api_key", NULL, "{\"header\":\"X-A\",\"query\":\"a\"}", "value", STR("abcd"), ERR_FIELD_INVALID,
+                   "/fields/query");
+    expect_refused("api_key", NULL, "{\"query\":\"a\",\"prefix\":\"T \"}", "value", STR("abcd"), ERR_FIELD_INVALID,
+                   "/fields/prefix");
 }
 
 static void a_header_that_may_not_carry_a_key_is_refused(void **state)
 {
     (void)state;
-    static const char *const names[] = { "Cookie", "X-Forwarded-For", "x-amz-date", "User-Agent", "X Key", "X-Key:", "X-API-2", "H\\u00f6st" };
+    static const char *const names[] = { "Cookie", "X-Forwarded-For", "x-amz-date", "User-Agent",
+                                         "X Key",  "X-Key:",          "X-API-2",    "H\\u00f6st" };
     for (size_t i = 0; i < COUNT(names); i++) {
         char fields[64];
         snprintf(fields, sizeof fields, "{\"header\":\"%s\"}", names[i]);
@@ -136,7 +141,8 @@ static void an_empty_missing_or_oversized_key_is_refused(void **state)
     memset(big, 'k', sizeof big);
     expect_refused("api_key", NULL, "{\"header\":\"x-key\"}", NULL, STR_NONE, ERR_FIELD_REQUIRED, "/credentials/value");
     expect_refused("api_key", NULL, "{\"header\":\"x-key\"}", "value", STR(""), ERR_FIELD_REQUIRED, "/credentials/value");
-    expect_refused("api_key", NULL, "{\"header\":\"x-key\"}", "value", (struct str){ big, 8193 }, ERR_FIELD_INVALID, "/credentials/value");
+    expect_refused("api_key", NULL, "{\"header\":\"x-key\"}", "value", (struct str){ big, 8193 }, ERR_FIELD_INVALID,
+                   "/credentials/value");
     struct trial *t = trial_new("api_key", NULL, "{\"header\":\"x-key\"}");
     trial_secret(t, "value", (struct str){ big, 8192 });
     trial_expect(t, 0, INJECT_HEADER, "x-key", (struct str){ big, 8192 });

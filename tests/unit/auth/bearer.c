@@ -16,7 +16,8 @@ static void another_word_may_stand_there_with_exactly_one_blank(void **state)
         expect_header(methods[i], NULL, "{\"prefix\":\"Token\"}", "token", "abc", "Authorization", "Token abc");
         expect_header(methods[i], NULL, "{\"prefix\":\"Token \"}", "token", "abc", "Authorization", "Token abc");
         expect_header(methods[i], "{\"prefix\":\"ApiKey\"}", NULL, "token", "abc", "Authorization", "ApiKey abc");
-        expect_header(methods[i], "{\"prefix\":\"ApiKey\"}", "{\"prefix\":\"GenieKey\"}", "token", "abc", "Authorization", "GenieKey abc");
+        expect_header(methods[i], "{\"prefix\":\"ApiKey\"}", "{\"prefix\":\"GenieKey\"}", "token", "abc", "Authorization",
+                      "GenieKey abc");
         expect_header(methods[i], NULL, "{\"prefix\":\"\"}", "token", "abc", "Authorization", "Bearer abc");
     }
 }
@@ -25,7 +26,8 @@ static void a_word_that_would_break_the_header_is_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(methods); i++) {
-        expect_refused(methods[i], NULL, "{\"prefix\":\"a\\r\\nX-Evil: \"}", "token", STR("abcd"), ERR_FIELD_INVALID, "/fields/prefix");
+        expect_refused(methods[i], NULL, "{\"prefix\":\"a\\r\\nX-Evil: \"}", "token", STR("abcd"), ERR_FIELD_INVALID,
+                       "/fields/prefix");
         expect_refused(methods[i], NULL, "{\"prefix\":\"two words\"}", "token", STR("abcd"), ERR_FIELD_INVALID, "/fields/prefix");
     }
 }

@@ -11,9 +11,10 @@ static struct trial *with_two(const char *fields)
 static void each_credential_goes_where_its_template_says(void **state)
 {
     (void)state;
-    struct trial *t = with_two("{\"headers\":{\"X-Tenant-Key\":\"{{credentials.tenant-key}}\",\"Authorization\":\"Key k={{ credentials.tenant-key "
-                               "}}, s={{credentials.sig_1}}\"},\"query\":{\"sig\":\"v1.{{credentials.sig_1}}\"},"
-                               "\"body\":{\"client \\\"x\\\"\":\"{{credentials.sig_1}}\"}}");
+    struct trial *t = with_two(
+        "{\"headers\":{\"X-Tenant-Key\":\"{{credentials.tenant-key}}\",\"Authorization\":\"Key k={{ credentials.tenant-key "
+        "}}, s={{credentials.sig_1}}\"},\"query\":{\"sig\":\"v1.{{credentials.sig_1}}\"},"
+        "\"body\":{\"client \\\"x\\\"\":\"{{credentials.sig_1}}\"}}");
 
     trial_expect(t, 0, INJECT_HEADER, "X-Tenant-Key", STR("t3n4nt"));
     trial_expect(t, 1, INJECT_HEADER, "Authorization", STR("Key k=t3n4nt, s=a/b+c"));
@@ -36,7 +37,8 @@ static void a_value_is_never_expanded_again(void **state)
 static void a_connectors_own_places_come_first(void **state)
 {
     (void)state;
-    struct trial *t = trial_new("custom_fields", "{\"headers\":{\"x-app\":\"{{credentials.app}}\"}}", "{\"headers\":{\"x-more\":\"1\"}}");
+    struct trial *t =
+        trial_new("custom_fields", "{\"headers\":{\"x-app\":\"{{credentials.app}}\"}}", "{\"headers\":{\"x-more\":\"1\"}}");
     trial_secret(t, "app", STR("a11"));
     trial_expect(t, 0, INJECT_HEADER, "x-app", STR("a11"));
     trial_expect(t, 1, INJECT_HEADER, "x-more", STR("1"));
@@ -53,7 +55,8 @@ static void refused(const char *fields, enum err e, const char *pointer)
 static void a_placeholder_without_a_credential_is_refused_where_it_stands(void **state)
 {
     (void)state;
-    refused("{\"headers\":{\"X-A\":\"{{credentials.tenant-key}}\",\"X-B\":\"{{credentials.tenant}}\"}}", ERR_FIELD_INVALID, "/fields/headers/X-B");
+    refused("{\"headers\":{\"X-A\":\"{{credentials.tenant-key}}\",\"X-B\":\"{{credentials.tenant}}\"}}", ERR_FIELD_INVALID,
+            "/fields/headers/X-B");
     refused("{\"query\":{\"q\":\"{{credentials.}}\"}}", ERR_FIELD_INVALID, "/fields/query/q");
     refused("{\"query\":{\"q\":\"{{fields.base_url}}\"}}", ERR_FIELD_INVALID, "/fields/query/q");
     refused("{\"body\":{\"a/b~c\":\"{{tenant-key}}\"}}", ERR_FIELD_INVALID, "/fields/body/a~1b~0c");
@@ -64,7 +67,8 @@ static void every_header_name_is_checked(void **state)
 {
     (void)state;
     refused("{\"headers\":{\"Cookie\":\"a=1\"}}", ERR_HEADER_NAME_INVALID, "/fields/headers/Cookie");
-    refused("{\"headers\":{\"x-ok\":\"1\",\"X-Forwarded-Host\":\"a\"}}", ERR_HEADER_NAME_INVALID, "/fields/headers/X-Forwarded-Host");
+    refused("{\"headers\":{\"x-ok\":\"1\",\"X-Forwarded-Host\":\"a\"}}", ERR_HEADER_NAME_INVALID,
+            "/fields/headers/X-Forwarded-Host");
     refused("{\"headers\":{\"x-2\":\"1\"}}", ERR_HEADER_NAME_INVALID, "/fields/headers/x-2");
     refused("{\"query\":{\"a=b\":\"1\"}}", ERR_FIELD_INVALID, "/fields/query/a=b");
     refused("{\"body\":{\"\":\"1\"}}", ERR_FIELD_INVALID, "/fields/body/");

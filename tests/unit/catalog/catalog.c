@@ -68,7 +68,8 @@ static void every_built_in_connector_speaks_both_languages_throughout(void **sta
 
 static const char installed[] =
     "{\"id\":\"%s\",\"name\":\"Ours\",\"version\":\"%s\",\"stage\":\"preview\",\"description\":{\"en\":\"x\",\"fr\":\"x\"},"
-    "\"documentation\":\"https://a.example\",\"domains\":[\"data\"],\"base_url\":\"https://a.example\",\"prerequisites\":{\"en\":\"x\",\"fr\":\"x\"},"
+    "\"documentation\":\"https://a.example\",\"domains\":[\"data\"],\"base_url\":\"https://"
+    "a.example\",\"prerequisites\":{\"en\":\"x\",\"fr\":\"x\"},"
     "\"auth\":[{\"type\":\"none\",\"label\":{\"en\":\"x\",\"fr\":\"x\"},\"instructions\":{\"en\":\"x\",\"fr\":\"x\"}}]}";
 
 struct folder {

@@ -5,22 +5,50 @@
 #define BOTH(x) "{\"en\":\"" x "\",\"fr\":\"" x "\"}"
 
 /* A small connector that holds one of everything. */
-static const char whole[] =
-    "{\"id\":\"acme\",\"name\":\"Acme\",\"version\":\"1.2.3\",\"stage\":\"preview\",\"description\":{\"en\":\"Anvils\",\"fr\":[\"Enclumes\",\"et "
-    "ressorts\"]},\"homepage\":\"https://acme.example\",\"documentation\":\"https://acme.example/docs\",\"domains\":[\"commerce\"],"
-    "\"keywords\":[\"anvil\",\"Café\"],\"base_url\":\"https://{{fields.tenant}}.acme.example/{{fields.region}}\","
-    "\"allowed_domain\":\"{{fields.tenant}}.acme.example\",\"fields\":["
-    "{\"key\":\"tenant\",\"type\":\"text\",\"label\":" BOTH("Tenant") ",\"required\":true,\"host_suffix\":\".acme.example\",\"aliases\":[\"org\"]},"
-    "{\"key\":\"region\",\"type\":\"select\",\"label\":" BOTH("Region") ",\"options\":[\"eu\",\"us\"],\"default\":\"eu\"},"
-    "{\"key\":\"beta\",\"type\":\"boolean\",\"label\":" BOTH("Beta") ",\"default\":true,\"advanced\":true},"
-    "{\"key\":\"since\",\"type\":\"text\",\"format\":\"date\",\"label\":" BOTH("Since") "}],"
-    "\"headers\":{\"X-Since\":\"{{fields.since}}\"},"
-    "\"verify\":{\"method\":\"GET\",\"path\":\"/me\",\"account\":\"/name\",\"account_detail\":\"/team\",\"ok_pointer\":\"/ok\"},"
-    "\"follow_redirects\":true,\"prerequisites\":" BOTH("An account") ",\"auth\":["
-    "{\"type\":\"bearer\",\"label\":" BOTH("Token") ",\"instructions\":" BOTH("Ask.") ",\"prefix\":\"Acme\","
-    "\"credentials\":[{\"key\":\"token\",\"type\":\"secret\",\"label\":" BOTH("Token") ",\"required\":true,\"aliases\":[\"key\"]}],"
-    "\"fields\":[{\"key\":\"note\",\"type\":\"text\",\"label\":" BOTH("Note") "}]},"
-    "{\"type\":\"custom_fields\",\"label\":" BOTH("Own") ",\"instructions\":" BOTH("Any.") ",\"open_credentials\":true}]}";
+static const char
+    whole
+        [] =
+            "{\"id\":\"acme\",\"name\":\"Acme\",\"version\":\"1.2.3\",\"stage\":\"preview\",\"description\":{\"en\":\"Anvils\","
+            "\"fr\":[\"Enclumes\",\"et "
+            "ressorts\"]},\"homepage\":\"https://acme.example\",\"documentation\":\"https://acme.example/"
+            "docs\",\"domains\":[\"commerce\"],"
+            "\"keywords\":[\"anvil\",\"Café\"],\"base_url\":\"https://{{fields.tenant}}.acme.example/{{fields.region}}\","
+            "\"allowed_domain\":\"{{fields.tenant}}.acme.example\",\"fields\":["
+            "{\"key\":\"tenant\",\"type\":\"text\",\"label\":" BOTH(
+                "Tenant") ",\"required\":true,\"host_suffix\":\".acme.example\",\"aliases\":[\"org\"]},"
+                          "{\"key\":\"region\",\"type\":\"select\",\"label\":" BOTH(
+                              "Region") ",\"options\":[\"eu\",\"us\"],\"default\":\"eu\"},"
+                                        "{\"key\":\"beta\",\"type\":\"boolean\",\"label\":" BOTH(
+                                            "Beta") ",\"default\":true,\"advanced\":true},"
+                                                    "{\"key\":\"since\",\"type\":\"text\",\"format\":\"date\",\"label\":" BOTH(
+                                                        "Since") "}],"
+                                                                 "\"headers\":{\"X-Since\":\"{{fields.since}}\"},"
+                                                                 "\"verify\":{\"method\":\"GET\",\"path\":\"/me\",\"account\":\"/"
+                                                                 "name\",\"account_detail\":\"/team\",\"ok_pointer\":\"/ok\"},"
+                                                                 "\"follow_redirects\":true,\"prerequisites\":" BOTH(
+                                                                     "An account") ",\"auth\":["
+                                                                                   "{\"type\":\"bearer\",\"label\":" BOTH("Token") ",\"instructions\":" BOTH(
+                                                                                       "Ask.") ",\"prefix\":\"Acme\","
+                                                                                               "\"credentials\":[{\"key\":"
+                                                                                               "\"token\",\"type\":\"secret\","
+                                                                                               "\"label\":" BOTH(
+                                                                                                   "Token") ",\"required\":true,"
+                                                                                                            "\"aliases\":[\"key\"]}"
+                                                                                                            "],"
+                                                                                                            "\"fields\":[{\"key\":"
+                                                                                                            "\"note\",\"type\":"
+                                                                                                            "\"text\","
+                                                                                                            "\"label\":" BOTH(
+                                                                                                                "Note") "}]},"
+                                                                                                                        "{\"type\":"
+                                                                                                                        "\"custom_"
+                                                                                                                        "fields\","
+                                                                                                                        "\"label\""
+                                                                                                                        ":" BOTH(
+                                                                                                                            "O"
+                                                                                                                            "w"
+                                                                                                                            "n") ","
+                                                                                                                                 "\"instructions\":" BOTH("Any.") ",\"open_credentials\":true}]}";
 
 static void a_whole_file_is_read_into_its_parts(void **state)
 {
@@ -66,7 +94,8 @@ static void mistakes_are_refused_where_they_stand(void **state)
         { "\"id\":\"acme\",", "", ERR_FIELD_REQUIRED, "/id" },
         { "\"acme\"", "\"Acme\"", ERR_FIELD_INVALID, "/id" },
         { "\"acme\"", "7", ERR_FIELD_INVALID, "/id" },
-        { "\"name\":\"Acme\"", "\"name\":{\"en\":\"Acme\",\"fr\":\"Acmé\"}", ERR_FIELD_INVALID, "/name" }, /* D10: names are not translated */
+        { "\"name\":\"Acme\"", "\"name\":{\"en\":\"Acme\",\"fr\":\"Acmé\"}", ERR_FIELD_INVALID,
+          "/name" }, /* D10: names are not translated */
         { "1.2.3", "1.2", ERR_FIELD_INVALID, "/version" },
         { "1.2.3", "1.2.x", ERR_FIELD_INVALID, "/version" },
         { "1.2.3", "1.02.3", ERR_FIELD_INVALID, "/version" },
@@ -81,23 +110,26 @@ static void mistakes_are_refused_where_they_stand(void **state)
         { "https://{{", "http://{{", ERR_FIELD_INVALID, "/base_url" },
         { "https://{{fields.tenant}}", "https://{{fields.tenent}}", ERR_FIELD_INVALID, "/base_url" },
         { "https://{{fields.tenant}}", "https://{{credentials.token}}", ERR_FIELD_INVALID, "/base_url" },
-        { "https://{{fields.tenant}}", "https://{{fields.since}}", ERR_FIELD_INVALID, "/base_url" },    /* may be missing */
-        { "https://{{fields.tenant}}", "https://{{fields.beta}}", ERR_FIELD_INVALID, "/base_url" },     /* no part of a host */
+        { "https://{{fields.tenant}}", "https://{{fields.since}}", ERR_FIELD_INVALID, "/base_url" }, /* may be missing */
+        { "https://{{fields.tenant}}", "https://{{fields.beta}}", ERR_FIELD_INVALID, "/base_url" },  /* no part of a host */
         { "https://{{fields.tenant}}.acme.example/{{fields.region}}", "{{fields.tenant}}", ERR_FIELD_INVALID, "/base_url" },
         { "\"{{fields.tenant}}.acme.example\"", "\"{{fields.tenant}.acme.example\"", ERR_FIELD_INVALID, "/allowed_domain" },
         { "\"key\":\"tenant\"", "\"key\":\"Tenant\"", ERR_FIELD_INVALID, "/fields/0/key" },
         { "\"key\":\"tenant\",", "", ERR_FIELD_REQUIRED, "/fields/0/key" },
-        { "\"type\":\"text\",\"label\":{\"en\":\"Tenant\"", "\"type\":\"string\",\"label\":{\"en\":\"Tenant\"", ERR_FIELD_INVALID, "/fields/0/type" },
+        { "\"type\":\"text\",\"label\":{\"en\":\"Tenant\"", "\"type\":\"string\",\"label\":{\"en\":\"Tenant\"", ERR_FIELD_INVALID,
+          "/fields/0/type" },
         { "\"type\":\"text\",\"label\":{\"en\":\"Tenant\"", "\"type\":\"secret\",\"label\":{\"en\":\"Tenant\"", ERR_FIELD_INVALID,
           "/fields/0/host_suffix" },
         { "\"format\":\"date\"", "\"format\":\"time\"", ERR_FIELD_INVALID, "/fields/3/format" },
-        { "\"type\":\"text\",\"format\":\"date\"", "\"type\":\"secret\"", ERR_FIELD_INVALID, "/fields/3/type" }, /* would be stored bare */
-        { "\"label\":{\"en\":\"Region\",\"fr\":\"Region\"}", "\"label\":{\"en\":\"Region\"}", ERR_FIELD_REQUIRED, "/fields/1/label/fr" },
+        { "\"type\":\"text\",\"format\":\"date\"", "\"type\":\"secret\"", ERR_FIELD_INVALID,
+          "/fields/3/type" }, /* would be stored bare */
+        { "\"label\":{\"en\":\"Region\",\"fr\":\"Region\"}", "\"label\":{\"en\":\"Region\"}", ERR_FIELD_REQUIRED,
+          "/fields/1/label/fr" },
         { "\"default\":\"eu\"", "\"default\":\"asia\"", ERR_FIELD_INVALID, "/fields/1/default" },
         { "\"options\":[\"eu\",\"us\"],\"default\":\"eu\"", "\"required\":true", ERR_FIELD_INVALID, "/fields/1/options" },
         { "\"default\":true", "\"default\":\"true\"", ERR_FIELD_INVALID, "/fields/2/default" },
         { "\"advanced\":true", "\"advanced\":1", ERR_FIELD_INVALID, "/fields/2/advanced" },
-        { "\"key\":\"since\"", "\"key\":\"org\"", ERR_FIELD_INVALID, "/fields/3/key" },                /* an alias of another */
+        { "\"key\":\"since\"", "\"key\":\"org\"", ERR_FIELD_INVALID, "/fields/3/key" }, /* an alias of another */
         { "\"key\":\"note\"", "\"key\":\"tenant\"", ERR_FIELD_INVALID, "/auth/0/fields/0/key" },
         { "\"X-Since\"", "\"Authorization\"", ERR_FIELD_INVALID, "/headers/Authorization" },
         { "\"X-Since\"", "\"X Since\"", ERR_FIELD_INVALID, "/headers/X Since" },
@@ -105,7 +137,7 @@ static void mistakes_are_refused_where_they_stand(void **state)
         { "\"{{fields.since}}\"", "\"a\\r\\nb\"", ERR_FIELD_INVALID, "/headers/X-Since" },
         { "\"path\":\"/me\"", "\"path\":\"me\"", ERR_FIELD_INVALID, "/verify/path" },
         { "\"path\":\"/me\"", "\"path\":\"https://elsewhere.example/me\"", ERR_FIELD_INVALID, "/verify/path" },
-        { "\"path\":\"/me\"", "\"path\":\"{{fields.tenant}}\"", ERR_FIELD_INVALID, "/verify/path" },    /* not a path */
+        { "\"path\":\"/me\"", "\"path\":\"{{fields.tenant}}\"", ERR_FIELD_INVALID, "/verify/path" }, /* not a path */
         { "\"method\":\"GET\"", "\"method\":\"DELETE\"", ERR_FIELD_INVALID, "/verify/method" },
         { "\"account\":\"/name\"", "\"account\":\"name\"", ERR_FIELD_INVALID, "/verify/account" },
         { "\"ok_pointer\"", "\"ok\"", ERR_UNKNOWN_FIELD, "/verify/ok" },
@@ -115,7 +147,8 @@ static void mistakes_are_refused_where_they_stand(void **state)
         { "\"prefix\":\"Acme\"", "\"prefix\":[]", ERR_FIELD_INVALID, "/auth/0/prefix" },
         { "\"type\":\"secret\"", "\"type\":\"boolean\"", ERR_FIELD_INVALID, "/auth/0/credentials/0/type" },
         { "\"type\":\"custom_fields\"", "\"type\":\"bearer\"", ERR_FIELD_INVALID, "/auth/1/type" },
-        { "\"open_credentials\":true", "\"open_credentials\":true,\"credentials\":[{\"key\":\"a\",\"type\":\"secret\",\"label\":" BOTH("A") "}]",
+        { "\"open_credentials\":true",
+          "\"open_credentials\":true,\"credentials\":[{\"key\":\"a\",\"type\":\"secret\",\"label\":" BOTH("A") "}]",
           ERR_FIELD_INVALID, "/auth/1/open_credentials" },
         { "\"follow_redirects\":true", "\"follow_redirects\":\"yes\"", ERR_FIELD_INVALID, "/follow_redirects" },
     };
@@ -180,7 +213,8 @@ static void a_search_ignores_case_and_accents_and_wants_every_word(void **state)
     struct fault why = { 0 };
     assert_int_equal(connector_read(*state, str_of(whole), &c, &why), ERR_NONE);
 
-    static const char *const found[] = { "", "acme", "ACME", "  anvil ", "café", "CAFE", "cafe\xcc\x81", "enclumes", "commerce acme", "Ressorts" };
+    static const char *const found[] = { "",     "acme",         "ACME",     "  anvil ",      "café",
+                                         "CAFE", "cafe\xcc\x81", "enclumes", "commerce acme", "Ressorts" };
     for (size_t i = 0; i < COUNT(found); i++)
         if (!connector_matches(&c, str_of(found[i])))
             fail_msg("not found by “%s”", found[i]);

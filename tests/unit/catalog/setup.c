@@ -47,8 +47,8 @@ static enum err tried(struct room *r, struct typed t)
     setup_end(&r->s);
     r->why = (struct fault){ 0 };
     const struct connector *c = catalog_find(r->catalog, str_of(t.connector ? t.connector : "http"));
-    return setup_check(r->a, c, str_of(t.auth ? t.auth : "none"), parsed(r->a, t.fields), parsed(r->a, t.credentials), str_of(t.domain),
-                       policy(r, &t), t.digits_ok, &r->s, &r->why);
+    return setup_check(r->a, c, str_of(t.auth ? t.auth : "none"), parsed(r->a, t.fields), parsed(r->a, t.credentials),
+                       str_of(t.domain), policy(r, &t), t.digits_ok, &r->s, &r->why);
 }
 
 #define accepted(r, ...) \
@@ -113,8 +113,17 @@ static void a_typed_domain_is_normalised_and_must_cover_the_base_url(void **stat
 static void a_domain_that_is_no_domain_is_refused(void **state)
 {
     struct room *r = *state;
-    static const char *const bad[] = { "*.com", "*.com.au", "*.myshopify.com", "exam*.com", "https://api.example.com", "api.example.com:8443",
-                                       "api.example.com/v2", "localhost", "127.0.0.1", "10.0.0.1", "a..b" };
+    static const char *const bad[] = { "*.com",
+                                       "*.com.au",
+                                       "*.myshopify.com",
+                                       "exam*.com",
+                                       "https://api.example.com",
+                                       "api.example.com:8443",
+                                       "api.example.com/v2",
+                                       "localhost",
+                                       "127.0.0.1",
+                                       "10.0.0.1",
+                                       "a..b" };
     for (size_t i = 0; i < COUNT(bad); i++)
         refused(r, ERR_DOMAIN_INVALID, "/allowed_domain", .fields = "{\"base_url\":\"https://api.example.com\"}", .domain = bad[i]);
     refused(r, ERR_DOMAIN_INVALID, "/fields/base_url", .fields = "{\"base_url\":\"https://localhost:9443\"}");
@@ -128,7 +137,8 @@ static void a_private_host_is_fine_once_the_administrator_listed_it(void **state
     expect_str(r->s.allowed_domain, "localhost");
     accepted(r, .fields = "{\"base_url\":\"https://127.0.0.1:9443\"}", .domain = "127.0.0.1", .allow_private = "127.0.0.1:9443");
     expect_str(r->s.allowed_domain, "127.0.0.1");
-    refused(r, ERR_DOMAIN_INVALID, "/fields/base_url", .fields = "{\"base_url\":\"https://localhost:9444\"}", .allow_private = "localhost:9443");
+    refused(r, ERR_DOMAIN_INVALID, "/fields/base_url", .fields = "{\"base_url\":\"https://localhost:9444\"}",
+            .allow_private = "localhost:9443");
 }
 
 static void plain_http_needs_the_administrators_word_for_that_host(void **state)
@@ -138,16 +148,19 @@ static void plain_http_needs_the_administrators_word_for_that_host(void **state)
     refused(r, ERR_SCHEME_NOT_ALLOWED, "/fields/base_url", .fields = "{\"base_url\":\"ftps://api.example.com\"}");
     refused(r, ERR_SCHEME_NOT_ALLOWED, "/fields/base_url", .fields = "{\"base_url\":\"http://127.0.0.1:8080\"}",
             .allow_private = "127.0.0.1:8080");
-    accepted(r, .fields = "{\"base_url\":\"http://127.0.0.1:8080\"}", .allow_private = "127.0.0.1:8080", .allow_http = "127.0.0.1:8080");
+    accepted(r, .fields = "{\"base_url\":\"http://127.0.0.1:8080\"}", .allow_private = "127.0.0.1:8080",
+             .allow_http = "127.0.0.1:8080");
     assert_false(r->s.target.base.https);
-    refused(r, ERR_SCHEME_NOT_ALLOWED, "/fields/base_url", .fields = "{\"base_url\":\"http://other.example\"}", .allow_http = "api.example.com");
+    refused(r, ERR_SCHEME_NOT_ALLOWED, "/fields/base_url", .fields = "{\"base_url\":\"http://other.example\"}",
+            .allow_http = "api.example.com");
 }
 
 static void without_an_egress_policy_only_https_and_public_names_pass(void **state)
 {
     struct room *r = *state;
     const struct connector *c = catalog_find(r->catalog, STR("http"));
-    struct json *plain = parsed(r->a, "{\"base_url\":\"http://api.example.com\"}"), *good = parsed(r->a, "{\"base_url\":\"https://api.example.com\"}");
+    struct json *plain = parsed(r->a, "{\"base_url\":\"http://api.example.com\"}"),
+                *good = parsed(r->a, "{\"base_url\":\"https://api.example.com\"}");
     assert_int_equal(setup_check(r->a, c, STR("none"), plain, NULL, STR_NONE, NULL, false, &r->s, &r->why), ERR_SCHEME_NOT_ALLOWED);
     assert_int_equal(setup_check(r->a, c, STR("none"), good, NULL, STR_NONE, NULL, false, &r->s, &r->why), ERR_NONE);
 }
@@ -155,9 +168,14 @@ static void without_an_egress_policy_only_https_and_public_names_pass(void **sta
 static void a_base_url_with_user_info_query_or_fragment_is_refused_without_repeating_it(void **state)
 {
     struct room *r = *state;
-    static const char *const bad[] = { "https://joe:hunter2@api.example.com", "https://api.example.com?key=hunter2",
-                                       "https://api.example.com/#hunter2",   "https://api.example.com/?", "https://",
-                                       "api.example.com",                     "https://exa mple.com",      "https://api.example.com:99999" };
+    static const char *const bad[] = { "https://joe:hunter2@api.example.com",
+                                       "https://api.example.com?key=hunter2",
+                                       "https://api.example.com/#hunter2",
+                                       "https://api.example.com/?",
+                                       "https://",
+                                       "api.example.com",
+                                       "https://exa mple.com",
+                                       "https://api.example.com:99999" };
     for (size_t i = 0; i < COUNT(bad); i++) {
         char fields[200];
         snprintf(fields, sizeof fields, "{\"base_url\":\"%s\"}", bad[i]);
@@ -175,7 +193,8 @@ static void fields_that_nobody_declared_are_refused(void **state)
 {
     struct room *r = *state;
     refused(r, ERR_UNKNOWN_FIELD, "/fields/base-url", .fields = "{\"base-url\":\"https://api.example.com\"}");
-    refused(r, ERR_UNKNOWN_FIELD, "/fields/header", .auth = "bearer", .fields = "{\"base_url\":\"https://a.example\",\"header\":\"x\"}");
+    refused(r, ERR_UNKNOWN_FIELD, "/fields/header", .auth = "bearer",
+            .fields = "{\"base_url\":\"https://a.example\",\"header\":\"x\"}");
     refused(r, ERR_UNKNOWN_FIELD, "/fields/a~1b", .fields = "{\"a/b\":1}");
     refused(r, ERR_FIELD_INVALID, "/fields", .fields = "[]");
     refused(r, ERR_UNKNOWN_FIELD, "/credentials/password", .auth = "bearer", .fields = "{\"base_url\":\"https://a.example\"}",
@@ -199,15 +218,19 @@ static void presets_are_filled_in_and_typed_values_kept_in_their_type(void **sta
     accepted(r, .auth = "bearer", .fields = "{\"follow_redirects\":true,\"base_url\":\"https://a.example\"}");
     expect_str(r->s.fields, "{\"base_url\":\"https://a.example\",\"follow_redirects\":true,\"prefix\":\"Bearer\"}");
     assert_true(r->s.target.follow_redirects);
-    refused(r, ERR_FIELD_INVALID, "/fields/follow_redirects", .fields = "{\"base_url\":\"https://a.example\",\"follow_redirects\":\"yes\"}");
-    refused(r, ERR_FIELD_INVALID, "/fields/headers", .auth = "custom_fields", .fields = "{\"base_url\":\"https://a.example\",\"headers\":\"x: y\"}");
-    refused(r, ERR_FIELD_INVALID, "/fields/headers", .auth = "custom_fields", .fields = "{\"base_url\":\"https://a.example\",\"headers\":{\"x\":1}}");
+    refused(r, ERR_FIELD_INVALID, "/fields/follow_redirects",
+            .fields = "{\"base_url\":\"https://a.example\",\"follow_redirects\":\"yes\"}");
+    refused(r, ERR_FIELD_INVALID, "/fields/headers", .auth = "custom_fields",
+            .fields = "{\"base_url\":\"https://a.example\",\"headers\":\"x: y\"}");
+    refused(r, ERR_FIELD_INVALID, "/fields/headers", .auth = "custom_fields",
+            .fields = "{\"base_url\":\"https://a.example\",\"headers\":{\"x\":1}}");
 }
 
 static void a_prefix_keeps_its_blank(void **state)
 {
     struct room *r = *state;
-    accepted(r, .auth = "api_key", .fields = "{\"base_url\":\"https://a.example\",\"header\":\" authorization \",\"prefix\":\"Token \"}");
+    accepted(r, .auth = "api_key",
+             .fields = "{\"base_url\":\"https://a.example\",\"header\":\" authorization \",\"prefix\":\"Token \"}");
     expect_str(json_str(r->s.fields_json, "prefix"), "Token ");
     expect_str(json_str(r->s.fields_json, "header"), "authorization");
 }
@@ -224,7 +247,8 @@ static void an_illegal_header_name_is_refused_at_its_field(void **state)
 {
     struct room *r = *state;
     const char *digits = "{\"base_url\":\"https://a.example\",\"header\":\"X-API-2\"}";
-    refused(r, ERR_HEADER_NAME_INVALID, "/fields/header", .auth = "api_key", .fields = "{\"base_url\":\"https://a.example\",\"header\":\"Host\"}");
+    refused(r, ERR_HEADER_NAME_INVALID, "/fields/header", .auth = "api_key",
+            .fields = "{\"base_url\":\"https://a.example\",\"header\":\"Host\"}");
     refused(r, ERR_HEADER_NAME_INVALID, "/fields/header", .auth = "api_key", .fields = digits);
     accepted(r, .auth = "api_key", .fields = digits, .digits_ok = true);
 }
@@ -233,7 +257,8 @@ static void an_expiry_is_a_day_of_the_calendar(void **state)
 {
     struct room *r = *state;
     static const char *const good[] = { "2027-01-31", "2028-02-29", "2000-02-29" };
-    static const char *const bad[] = { "2027-02-29", "1900-02-29", "2027-13-01", "2027-00-10", "2027-1-31", "31/01/2027", "2027-01-31T00:00", "+027-01-31" };
+    static const char *const bad[] = { "2027-02-29", "1900-02-29", "2027-13-01",       "2027-00-10",
+                                       "2027-1-31",  "31/01/2027", "2027-01-31T00:00", "+027-01-31" };
     char fields[120];
     for (size_t i = 0; i < COUNT(good); i++) {
         snprintf(fields, sizeof fields, "{\"expires_on\":\"%s\"}", good[i]);
@@ -259,7 +284,8 @@ static void a_verify_path_stays_under_the_base_url(void **state)
         snprintf(fields, sizeof fields, "{\"base_url\":\"https://a.example/v2\",\"verify_path\":\"%s\"}", bad[i]);
         refused(r, ERR_FIELD_INVALID, "/fields/verify_path", .fields = fields);
     }
-    refused(r, ERR_URL_INVALID, "/fields/verify_path", .fields = "{\"base_url\":\"https://a.example/v2\",\"verify_path\":\"/../../x\"}");
+    refused(r, ERR_URL_INVALID, "/fields/verify_path",
+            .fields = "{\"base_url\":\"https://a.example/v2\",\"verify_path\":\"/../../x\"}");
 }
 
 /* ---- Zendesk's subdomain ---- */
@@ -267,7 +293,11 @@ static void a_verify_path_stays_under_the_base_url(void **state)
 static void a_subdomain_may_be_typed_as_a_label_a_host_or_a_url(void **state)
 {
     struct room *r = *state;
-    static const char *const same[] = { "acme-2", "ACME-2", "acme-2.zendesk.com", "https://acme-2.zendesk.com", "https://acme-2.zendesk.com/",
+    static const char *const same[] = { "acme-2",
+                                        "ACME-2",
+                                        "acme-2.zendesk.com",
+                                        "https://acme-2.zendesk.com",
+                                        "https://acme-2.zendesk.com/",
                                         " https://Acme-2.Zendesk.com " };
     for (size_t i = 0; i < COUNT(same); i++) {
         char fields[120];
@@ -282,17 +312,36 @@ static void a_subdomain_may_be_typed_as_a_label_a_host_or_a_url(void **state)
 static void a_subdomain_cannot_lead_anywhere_else(void **state)
 {
     struct room *r = *state;
-    static const char *const bad[] = { "evil.com/", "evil.com#", "evil.com?", "a.b", "a@b", "-a", "a-", "a_b", "", "https://acme.example.com",
-                                       "https://acme.zendesk.com.evil.com", "https://zendesk.com", ".zendesk.com", "acme.zendesk.com/api/v2",
-                                       "https://acme.zendesk.com/api/v2", "https://acme.zendesk.com:8443", "évil", "a%2fb", "a:443" };
+    static const char *const bad[] = { "evil.com/",
+                                       "evil.com#",
+                                       "evil.com?",
+                                       "a.b",
+                                       "a@b",
+                                       "-a",
+                                       "a-",
+                                       "a_b",
+                                       "",
+                                       "https://acme.example.com",
+                                       "https://acme.zendesk.com.evil.com",
+                                       "https://acme",
+                                       "https://zendesk.com",
+                                       ".zendesk.com",
+                                       "acme.zendesk.com/api/v2",
+                                       "https://acme.zendesk.com/api/v2",
+                                       "https://acme.zendesk.com:8443",
+                                       "évil",
+                                       "a%2fb",
+                                       "a:443" };
     for (size_t i = 0; i < COUNT(bad); i++) {
         char fields[120];
         snprintf(fields, sizeof fields, "{\"subdomain\":\"%s\"}", bad[i]);
         enum err e = tried(r, (struct typed){ .connector = "zendesk", .auth = "basic", .fields = fields });
-        if ((e != ERR_FIELD_INVALID && e != ERR_FIELD_REQUIRED && e != ERR_URL_INVALID) || strcmp(r->why.pointer, "/fields/subdomain"))
+        if ((e != ERR_FIELD_INVALID && e != ERR_FIELD_REQUIRED && e != ERR_URL_INVALID) ||
+            strcmp(r->why.pointer, "/fields/subdomain"))
             fail_msg("“%s” answers %d at %s", bad[i], e, r->why.pointer);
     }
-    refused(r, ERR_SCHEME_NOT_ALLOWED, "/fields/base_url", .connector = "zendesk", .auth = "basic", .fields = "{\"base_url\":\"http://acme.zendesk.com\"}");
+    refused(r, ERR_SCHEME_NOT_ALLOWED, "/fields/base_url", .connector = "zendesk", .auth = "basic",
+            .fields = "{\"base_url\":\"http://acme.zendesk.com\"}");
 }
 
 static void a_field_given_under_two_names_is_refused(void **state)
@@ -354,14 +403,16 @@ static void a_credential_is_a_text_of_at_most_8_kib_and_never_quoted_in_a_fault(
     memset(credentials, 'k', 9000);
     memcpy(credentials, "{\"token\":\"", 10);
     memcpy(credentials + 10 + 8193, "\"}", 3);
-    refused(r, ERR_FIELD_INVALID, "/credentials/token", .auth = "bearer", .fields = "{\"base_url\":\"https://a.example\"}", .credentials = credentials);
+    refused(r, ERR_FIELD_INVALID, "/credentials/token", .auth = "bearer", .fields = "{\"base_url\":\"https://a.example\"}",
+            .credentials = credentials);
     assert_null(strstr(r->why.subject, "kkkk"));
     memcpy(credentials + 10 + 8192, "\"}", 3);
     accepted(r, .auth = "bearer", .fields = "{\"base_url\":\"https://a.example\"}", .credentials = credentials);
     assert_int_equal(secret_of(&r->s, "token").n, 8192);
     refused(r, ERR_FIELD_INVALID, "/credentials/token", .auth = "bearer", .fields = "{\"base_url\":\"https://a.example\"}",
             .credentials = "{\"token\":12345}");
-    refused(r, ERR_FIELD_INVALID, "/credentials", .auth = "bearer", .fields = "{\"base_url\":\"https://a.example\"}", .credentials = "\"t\"");
+    refused(r, ERR_FIELD_INVALID, "/credentials", .auth = "bearer", .fields = "{\"base_url\":\"https://a.example\"}",
+            .credentials = "\"t\"");
 }
 
 static void custom_credentials_take_any_name_of_letters_digits_dash_and_underscore(void **state)
@@ -381,7 +432,8 @@ static void custom_credentials_take_any_name_of_letters_digits_dash_and_undersco
     for (int i = 0; i < 33; i++)
         buf_fmt(&many, "%c\"c%d\":\"v\"", i ? ',' : '{', i);
     buf_add(&many, STR("}"));
-    refused(r, ERR_LIMIT, "/credentials", .auth = "custom_fields", .fields = fields, .credentials = arena_cstr(r->a, buf_str(&many)));
+    refused(r, ERR_LIMIT, "/credentials", .auth = "custom_fields", .fields = fields,
+            .credentials = arena_cstr(r->a, buf_str(&many)));
     assert_int_equal(r->s.secret_count, 0);
 }
 
@@ -394,6 +446,29 @@ static void an_auth_type_that_is_not_offered_is_refused(void **state)
     expect_str(r->s.auth->type, "bearer");
 }
 
+/* ---- a field in the path ---- */
+
+static const char tenants[] =
+    "{\"id\":\"acme\",\"name\":\"Acme\",\"version\":\"1.0.0\",\"stage\":\"stable\",\"description\":{\"en\":\"x\",\"fr\":\"x\"},"
+    "\"documentation\":\"https://a.example\",\"domains\":[\"data\"],\"base_url\":\"https://a.example/of/{{fields.tenant}}/v1\","
+    "\"fields\":[{\"key\":\"tenant\",\"type\":\"text\",\"required\":true,\"label\":{\"en\":\"x\",\"fr\":\"x\"}}],"
+    "\"prerequisites\":{\"en\":\"x\",\"fr\":\"x\"},"
+    "\"auth\":[{\"type\":\"none\",\"label\":{\"en\":\"x\",\"fr\":\"x\"},\"instructions\":{\"en\":\"x\",\"fr\":\"x\"}}]}";
+
+static void a_field_in_the_path_cannot_leave_its_segment(void **state)
+{
+    struct room *r = *state;
+    struct connector c;
+    assert_int_equal(connector_read(r->a, str_of(tenants), &c, &r->why), ERR_NONE);
+
+    struct json *odd = parsed(r->a, "{\"tenant\":\"a/../b?c#d e\"}"), *up = parsed(r->a, "{\"tenant\":\"..\"}");
+    assert_int_equal(setup_check(r->a, &c, STR("none"), odd, NULL, STR_NONE, NULL, false, &r->s, &r->why), ERR_NONE);
+    expect_str(r->s.target.base.path, "/of/a%2F..%2Fb%3Fc%23d%20e/v1");
+
+    assert_int_equal(setup_check(r->a, &c, STR("none"), up, NULL, STR_NONE, NULL, false, &r->s, &r->why), ERR_FIELD_INVALID);
+    assert_string_equal(r->why.pointer, "/fields/tenant");
+}
+
 /* ---- stored connections ---- */
 
 static void changed_fields_stay_inside_the_frozen_domain(void **state)
@@ -403,7 +478,8 @@ static void changed_fields_stay_inside_the_frozen_domain(void **state)
     struct json *inside = parsed(r->a, "{\"base_url\":\"https://api.example.com/v3\"}");
     struct json *outside = parsed(r->a, "{\"base_url\":\"https://api.example.org/v3\"}");
 
-    assert_int_equal(setup_check_fields(r->a, c, STR("bearer"), inside, STR("api.example.com"), NULL, false, &r->s, &r->why), ERR_NONE);
+    assert_int_equal(setup_check_fields(r->a, c, STR("bearer"), inside, STR("api.example.com"), NULL, false, &r->s, &r->why),
+                     ERR_NONE);
     expect_str(r->s.allowed_domain, "api.example.com");
     expect_str(r->s.base_url, "https://api.example.com/v3");
     assert_int_equal(r->s.secret_count, 0);
@@ -417,8 +493,8 @@ static void another_tenant_is_another_connection(void **state)
 {
     struct room *r = *state;
     const struct connector *c = catalog_find(r->catalog, STR("zendesk"));
-    assert_int_equal(setup_check_fields(r->a, c, STR("basic"), parsed(r->a, "{\"subdomain\":\"globex\"}"), STR("acme.zendesk.com"), NULL, false,
-                                        &r->s, &r->why),
+    assert_int_equal(setup_check_fields(r->a, c, STR("basic"), parsed(r->a, "{\"subdomain\":\"globex\"}"), STR("acme.zendesk.com"),
+                                        NULL, false, &r->s, &r->why),
                      ERR_DOMAIN_NOT_ALLOWED);
     assert_string_equal(r->why.subject, "globex.zendesk.com");
 }
@@ -427,10 +503,12 @@ static void new_credentials_are_checked_like_the_first(void **state)
 {
     struct room *r = *state;
     const struct connector *c = catalog_find(r->catalog, STR("stripe"));
-    assert_int_equal(setup_check_credentials(r->a, c, STR("api_key"), parsed(r->a, "{\"value\":\"rk_test_1\\n\"}"), &r->s, &r->why), ERR_NONE);
+    assert_int_equal(setup_check_credentials(r->a, c, STR("api_key"), parsed(r->a, "{\"value\":\"rk_test_1\\n\"}"), &r->s, &r->why),
+                     ERR_NONE);
     expect_str(secret_of(&r->s, "value"), "rk_test_1");
     setup_end(&r->s);
-    assert_int_equal(setup_check_credentials(r->a, c, STR("api_key"), parsed(r->a, "{\"valeu\":\"rk_test_1\"}"), &r->s, &r->why), ERR_UNKNOWN_FIELD);
+    assert_int_equal(setup_check_credentials(r->a, c, STR("api_key"), parsed(r->a, "{\"valeu\":\"rk_test_1\"}"), &r->s, &r->why),
+                     ERR_UNKNOWN_FIELD);
     assert_int_equal(setup_check_credentials(r->a, c, STR("api_key"), NULL, &r->s, &r->why), ERR_NONE);
     assert_false(r->s.has_credentials);
 }
@@ -486,6 +564,7 @@ int main(void)
         in_room(a_credential_is_a_text_of_at_most_8_kib_and_never_quoted_in_a_fault),
         in_room(custom_credentials_take_any_name_of_letters_digits_dash_and_underscore),
         in_room(an_auth_type_that_is_not_offered_is_refused),
+        in_room(a_field_in_the_path_cannot_leave_its_segment),
         in_room(changed_fields_stay_inside_the_frozen_domain),
         in_room(another_tenant_is_another_connection),
         in_room(new_credentials_are_checked_like_the_first),
