@@ -44,8 +44,11 @@ bench: ## measure Raccord beside nginx and HAProxy: make bench [ARGS="--seconds 
 	@$(MAKE) -s build
 	@bench/run $(ARGS)
 
-docs: ## write the pages that follow from the source
+docs: build/test/build.ninja ## write the pages that follow from the source
 	@tools/docs
+	@tools/connector-docs connectors docs/connectors.md
+	@ninja -C build/test --quiet tests/unit/cmd/cmd_config_test >/dev/null
+	@RACCORD_WRITE_DOCS=1 build/test/tests/unit/cmd/cmd_config_test >/dev/null 2>&1
 
 lint: ## show what clang-format would change (advice, not a gate)
 	@tools/deps lint
@@ -89,6 +92,7 @@ build/test/build.ninja:
 
 build/tsan/build.ninja:
 	@mkdir -p build/tsan
-	@meson setup build/tsan -Db_sanitize=thread $(MESON_DEBUG) >build/tsan/setup.log || { cat build/tsan/setup.log >&2; exit 1; }
+	@meson setup build/tsan -Db_sanitize=thread "-Dc_args=-D_GNU_SOURCE -include $(CURDIR)/tools/tsan.h" $(MESON_DEBUG) \
+	    >build/tsan/setup.log || { cat build/tsan/setup.log >&2; exit 1; }
 
 .PHONY: all run clean-demo build test asan tsan fuzz bench docs lint format deps install uninstall clean help

@@ -67,12 +67,8 @@ void buf_fmt(struct buf *b, const char *format, ...)
 
 void buf_u64(struct buf *b, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do
-        digits[--at] = (char)('0' + value % 10);
-    while (value /= 10);
-    buf_add(b, (struct str){ digits + at, sizeof digits - at });
+    char digits[STR_U64_MAX];
+    buf_add(b, (struct str){ digits, str_put_u64(digits, value) });
 }
 
 void buf_i64(struct buf *b, int64_t value)

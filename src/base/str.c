@@ -97,6 +97,17 @@ bool str_u64(struct str s, uint64_t *out)
     return true;
 }
 
+size_t str_put_u64(char out[STR_U64_MAX], uint64_t n)
+{
+    char digits[STR_U64_MAX];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + n % 10);
+    while (n /= 10);
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at;
+}
+
 bool str_has_control(struct str s)
 {
     for (size_t i = 0; i < s.n; i++)

@@ -65,6 +65,10 @@ bool str_piece(struct str *rest, char separator, struct str *piece);
 /* Decimal digits only, no sign, no spaces; false on anything else or overflow. */
 bool str_u64(struct str s, uint64_t *out);
 
+/* Decimal digits of n; answers how many. No NUL. */
+#define STR_U64_MAX 20
+size_t str_put_u64(char out[STR_U64_MAX], uint64_t n);
+
 /* True when any byte is a control byte (0x00-0x1f, 0x7f). */
 bool str_has_control(struct str s);
 

@@ -5,17 +5,21 @@
 
 #include "base/encode.h"
 #include "base/map.h"
+#include "base/yaml_scalar.h"
 
 /* What a value weighs when written out, so that aliases can be counted: its texts and a little for the rest. */
 #define WEIGHT 16
 
 struct builder {
     struct arena *a;
+    struct str text;
     struct fy_parser *parser;
     struct fy_diag *diag;
     struct fy_event *event; /* the one under the hand */
     struct map *anchors;    /* name -> struct anchor */
-    size_t limit, added;    /* bytes: what aliases may add, what they did */
+    struct fy_token_iter *pieces;
+    struct buf scalar;   /* the text of the scalar under the hand */
+    size_t limit, added; /* bytes: what aliases may add, what they did */
     struct fault *why;
     enum err err;
 };
@@ -72,6 +76,7 @@ static bool advance(struct builder *b)
     return b->event || refuse_syntax(b);
 }
 
+/* Names of anchors and tags. */
 static struct str token_text(struct fy_token *t)
 {
     size_t n = 0;
@@ -81,99 +86,46 @@ static struct str token_text(struct fy_token *t)
 
 /* ---- Scalars ---- */
 
-static bool is_one_of(struct str s, const char *const *words)
+/* Piece by piece: fy_token_get_text() of libfyaml 0.7.12 loses the memory it needs for a text of more than eight
+ * pieces (escapes, folded lines), so that an upload could make the program grow for ever. */
+static void other_style(struct builder *b, struct fy_token *value)
 {
-    while (*words && !str_is(s, *words))
-        words++;
-    return *words != NULL;
+    const struct fy_iter_chunk *piece = NULL;
+    fy_token_iter_start(value, b->pieces);
+    while ((piece = fy_token_iter_chunk_next(b->pieces, piece, NULL)))
+        buf_add(&b->scalar, (struct str){ piece->str, piece->len });
+    fy_token_iter_finish(b->pieces);
 }
 
-static size_t digits(struct str s, size_t at)
+/* Where the value stands in the document; false when the parser does not know. */
+static bool source_of(struct builder *b, struct fy_token *value, struct str *out)
 {
-    size_t n = at;
-    while (n < s.n && ascii_digit(s.p[n]))
-        n++;
-    return n - at;
-}
-
-/* 0o17 and 0x1F. What does not fit 64 bits stays text: it is an address or a digest rather than a number. */
-static bool number_in_base(struct builder *b, struct str s, struct str *out)
-{
-    if (s.n < 3 || s.p[0] != '0' || (s.p[1] != 'o' && s.p[1] != 'x'))
+    const struct fy_mark *from = fy_token_start_mark(value), *to = fy_token_end_mark(value);
+    if (!from || !to || from->input_pos > to->input_pos || to->input_pos > b->text.n)
         return false;
-    unsigned base = s.p[1] == 'o' ? 8 : 16;
-    uint64_t value = 0;
-    for (size_t i = 2; i < s.n; i++) {
-        char c = ascii_lower(s.p[i]);
-        unsigned digit = ascii_digit(c) ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : base;
-        if (digit >= base || value > (UINT64_MAX - digit) / base)
-            return false;
-        value = value * base + digit;
-    }
-    *out = str_fmt(b->a, "%llu", (unsigned long long)value);
+    *out = str_sub(b->text, from->input_pos, to->input_pos);
     return true;
 }
 
-/* [-+]? ( \. [0-9]+ | [0-9]+ ( \. [0-9]* )? ) ( [eE] [-+]? [0-9]+ )?   Answers what JSON writes for it: the
- * same digits, without a plus in front or leading zeros, with a digit on either side of the point. */
-static bool number_decimal(struct builder *b, struct str s, struct str *out)
+/* What stands between quotes is read from the source, which libfyaml 0.7.12 misreads in places: `''''` inside single
+ * quotes, an escaped line end behind an escaped backslash inside double ones. */
+static bool scalar_text(struct builder *b, struct str *out)
 {
-    size_t at = s.n && (s.p[0] == '-' || s.p[0] == '+');
-    bool minus = at && s.p[0] == '-';
-    size_t whole_at = at, whole = digits(s, at), part = 0;
-    at += whole;
-    size_t point = at;
-    if (at < s.n && s.p[at] == '.') {
-        part = digits(s, at + 1);
-        at += 1 + part;
-    }
-    bool pointed = at > point;
-    if (!whole && !part)
-        return false;
-    size_t tail = at;
-    if (at < s.n && ascii_lower(s.p[at]) == 'e') {
-        at++;
-        at += at < s.n && (s.p[at] == '-' || s.p[at] == '+');
-        size_t power = digits(s, at);
-        if (!power)
-            return false;
-        at += power;
-    }
-    if (at != s.n)
-        return false;
-    for (; whole > 1 && s.p[whole_at] == '0'; whole--)
-        whole_at++;
-    *out = str_fmt(b->a, "%s%.*s%s%.*s%.*s", minus ? "-" : "", whole ? (int)whole : 1, whole ? s.p + whole_at : "0",
-                   pointed ? "." : "", pointed ? (part ? (int)part : 1) : 0, part ? s.p + point + 1 : "0", (int)(s.n - tail),
-                   s.p + tail);
-    return true;
-}
-
-/* YAML 1.2.2, 10.3.2 */
-static void resolve_plain(struct builder *b, struct json *v, struct str s)
-{
-    static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
-    static const char *const trues[] = { "true", "True", "TRUE", NULL };
-    static const char *const falses[] = { "false", "False", "FALSE", NULL };
-    if (is_one_of(s, nulls))
-        v->type = JSON_NULL;
-    else if (is_one_of(s, trues))
-        v->type = JSON_TRUE;
-    else if (is_one_of(s, falses))
-        v->type = JSON_FALSE;
-    else if (number_in_base(b, s, &v->text) || number_decimal(b, s, &v->text))
-        v->type = JSON_NUMBER;
-    else
-        v->type = JSON_STRING;
-}
-
-static bool copy_text(struct builder *b, struct str s, struct str *out)
-{
-    /* "\ud800" is an escape that makes no character. */
-    if (!utf8_valid(s))
+    struct fy_token *value = b->event->scalar.value;
+    enum fy_scalar_style style = value ? fy_token_scalar_style(value) : FYSS_PLAIN;
+    struct str raw;
+    bool good = true;
+    buf_clear(&b->scalar);
+    if (style == FYSS_SINGLE_QUOTED && source_of(b, value, &raw))
+        yaml_single_quoted(&b->scalar, raw);
+    else if (style == FYSS_DOUBLE_QUOTED && source_of(b, value, &raw))
+        good = yaml_double_quoted(&b->scalar, raw);
+    else if (value)
+        other_style(b, value);
+    *out = b->scalar.n ? buf_str(&b->scalar) : STR("");
+    if (!good || !utf8_valid(*out))
         return refuse(b, "an escape that is no character");
-    *out = arena_str(b->a, s);
-    return true;
+    return !buf_failed(&b->scalar) || refuse(b, "a text longer than its document");
 }
 
 #define CORE "tag:yaml.org,2002:"
@@ -181,13 +133,15 @@ static bool copy_text(struct builder *b, struct str s, struct str *out)
 static bool read_scalar(struct builder *b, struct json *v)
 {
     struct fy_token *value = b->event->scalar.value;
-    struct str s = token_text(value), tag = token_text(b->event->scalar.tag);
+    struct str s, tag = token_text(b->event->scalar.tag);
     bool plain = !value || fy_token_scalar_style(value) == FYSS_PLAIN;
+    if (!scalar_text(b, &s))
+        return false;
     v->type = JSON_STRING;
     if (tag.n ? str_starts(tag, STR(CORE)) && !str_is(tag, CORE "str") : plain)
-        resolve_plain(b, v, s);
+        v->type = yaml_plain(b->a, s, &v->text);
     if (v->type == JSON_STRING)
-        return copy_text(b, s, &v->text);
+        v->text = arena_str(b->a, s);
     return true;
 }
 
@@ -280,8 +234,10 @@ static bool read_key(struct builder *b, const struct json *object, struct str *k
         return refuse(b, "a key must be a plain or quoted text");
     if (!tag_known(b->event))
         return refuse(b, "an unknown tag");
-    if (!copy_text(b, token_text(b->event->scalar.value), key))
+    struct str s;
+    if (!scalar_text(b, &s))
         return false;
+    *key = arena_str(b->a, s);
     return !json_get_str(object, *key) || refuse(b, "this key comes twice in its mapping");
 }
 
@@ -384,12 +340,16 @@ static bool builder_init(struct builder *b, struct str text)
     };
     b->parser = fy_parser_create(&how);
     b->anchors = map_new();
-    return b->parser && !fy_parser_set_string(b->parser, text.n ? text.p : "", text.n);
+    b->pieces = fy_token_iter_create(NULL);
+    buf_init(&b->scalar, 2 * text.n + 16); /* "\\L" makes three bytes of two */
+    return b->parser && b->pieces && !fy_parser_set_string(b->parser, text.n ? text.p : "", text.n);
 }
 
 static void builder_end(struct builder *b)
 {
     map_free(b->anchors);
+    buf_end(&b->scalar);
+    fy_token_iter_destroy(b->pieces);
     if (b->event)
         fy_parser_event_free(b->parser, b->event);
     fy_parser_destroy(b->parser);
@@ -398,7 +358,7 @@ static void builder_end(struct builder *b)
 
 static enum err read_as_yaml(struct arena *a, struct str text, size_t limit, struct json **out, struct fault *why)
 {
-    struct builder b = { .a = a, .limit = limit, .why = why };
+    struct builder b = { .a = a, .text = text, .limit = limit, .why = why };
     struct json *v = json_new(a, JSON_NULL);
     if (!builder_init(&b, text))
         b.err = fault(why, ERR_INTERNAL, STR("YAML"), "the YAML parser did not start");

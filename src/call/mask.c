@@ -25,6 +25,8 @@ struct mask {
     struct needle *needles;   /* in order of their first byte, folded */
     size_t count;
     uint32_t first[257];      /* needles of first byte b: first[b] up to first[b + 1] */
+    bool begins[256];         /* plain text: some needle, folded, begins with this byte */
+    size_t shortest;          /* bytes; plain text below that holds nothing */
 };
 
 /* One spelling of a byte for all that a needle takes as the same. */
@@ -37,6 +39,19 @@ static unsigned char fold(unsigned char c, const struct needle *n)
     if (n->base64 && c == '_')
         return '/';
     return c;
+}
+
+#define FOLDS 4
+
+/* The first byte of a needle in each spelling that needles take as the same. */
+static unsigned char folded(unsigned char c, size_t f)
+{
+    switch (f) {
+    case 1: return (unsigned char)ascii_lower((char)c);
+    case 2: return c == '-' ? '+' : c;
+    case 3: return c == '_' ? '/' : c;
+    default: return c;
+    }
 }
 
 /* ---- making ---- */
@@ -73,6 +88,15 @@ static void index_first(struct mask *m)
             at++;
         m->first[b] = (uint32_t)at;
     }
+    m->shortest = SIZE_MAX;
+    for (size_t i = 0; i < m->count; i++)
+        if (m->needles[i].bytes.n < m->shortest)
+            m->shortest = m->needles[i].bytes.n;
+    for (unsigned b = 0; b < 256; b++)
+        for (size_t f = 0; f < FOLDS; f++) {
+            unsigned char c = folded((unsigned char)b, f);
+            m->begins[b] |= m->first[c] != m->first[c + 1];
+        }
 }
 
 #define SPELLINGS 5 /* raw, hex, base64 at three alignments */
@@ -229,12 +253,11 @@ static bool span_at(const struct mask *m, struct str text, size_t at, enum way w
     bool found = false;
     struct piece p = piece_at(text, at, way);
     unsigned char c = (unsigned char)p.bytes[0];
-    /* The first byte of a needle in each spelling that needles take as the same. */
-    unsigned char firsts[4] = { c, (unsigned char)ascii_lower((char)c), c == '-' ? '+' : c, c == '_' ? '/' : c };
-    for (size_t f = 0; f < COUNT(firsts); f++) {
-        if (f && firsts[f] == c)
+    for (size_t f = 0; f < FOLDS; f++) {
+        unsigned char first = folded(c, f);
+        if (f && first == c)
             continue;
-        for (uint32_t i = m->first[firsts[f]]; i < m->first[firsts[f] + 1]; i++) {
+        for (uint32_t i = m->first[first]; i < m->first[first + 1]; i++) {
             const struct needle *n = &m->needles[i];
             size_t end = needle_end(n, text, at, way);
             if (!end)
@@ -267,8 +290,13 @@ static unsigned ways_of(struct str text)
 
 static bool span_next(const struct mask *m, struct str text, unsigned ways, size_t *at, struct span *out)
 {
+    bool plain = ways == 1u << WAY_RAW;
+    if (plain && text.n < m->shortest)
+        return false;
     for (; *at < text.n; (*at)++) {
         bool found = false;
+        if (plain && !m->begins[(unsigned char)text.p[*at]])
+            continue;
         for (unsigned way = 0; way < WAYS; way++) {
             struct span s;
             if (!(ways & 1u << way) || !span_at(m, text, *at, (enum way)way, &s))

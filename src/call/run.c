@@ -42,16 +42,24 @@ static const struct timing {
 
 static int32_t *timing_of(const struct run *r, const struct timing *t) { return (int32_t *)((char *)(uintptr_t)r + t->at); }
 
+static void put_ms(struct json_out *o, int32_t us)
+{
+    char text[STR_U64_MAX + 4];
+    size_t n = str_put_u64(text, (uint64_t)us / 1000);
+    text[n++] = '.';
+    for (int32_t unit = 100; unit; unit /= 10)
+        text[n++] = (char)('0' + us / unit % 10);
+    json_put_raw(o, (struct str){ text, n });
+}
+
 void run_write_timing(struct json_out *o, const struct run *r)
 {
     json_open(o, '{');
     for (size_t i = 0; i < COUNT(timings); i++) {
         int32_t us = *timing_of(r, &timings[i]);
-        char text[24];
-        int n = snprintf(text, sizeof text, "%d.%03d", us / 1000, us % 1000);
         json_key(o, timings[i].name);
         if (us > 0)
-            json_put_raw(o, (struct str){ text, (size_t)n });
+            put_ms(o, us);
         else
             json_put_null(o);
     }

@@ -326,18 +326,19 @@ static bool store(const struct setting *s, struct str text, void *to)
     return false;
 }
 
-/* `where` is what the person wrote: a file, a variable, a flag. `text` lives as long as the configuration. */
+/* `where` is what the person wrote: a file, a variable, a flag. Secrets stay where they are, the rest is copied. */
 static enum err take(struct loading *l, const struct setting *s, struct str text, enum source source, const char *where)
 {
-    char subject[sizeof l->why->subject], form[128];
-    if (s->flags & SECRET && source != SOURCE_ENVIRONMENT) {
-        snprintf(subject, sizeof subject, "%s is taken from the environment only: %s", s->name, variable_name(s->name, form));
-        return fault(l->why, ERR_CONFIG, str_of(subject), "given in %s", where);
-    }
-    if (!store(s, text, (char *)l->out + s->at)) {
-        snprintf(subject, sizeof subject, "%s must be %s (%s)", s->name, expected(s, form), where);
-        return fault(l->why, ERR_CONFIG, str_of(subject), "setting %s from the %s", s->name, source_names[source]);
-    }
+    char name[NAME_SIZE], form[128];
+    if (s->flags & SECRET && source != SOURCE_ENVIRONMENT)
+        return fault(l->why, ERR_CONFIG,
+                     str_fmt(l->a, "%s is taken from the environment only: %s", s->name, variable_name(s->name, name)),
+                     "given in %s", where);
+    if (!(s->flags & SECRET))
+        text = arena_str(l->a, text);
+    if (!store(s, text, (char *)l->out + s->at))
+        return fault(l->why, ERR_CONFIG, str_fmt(l->a, "%s must be %s (%s)", s->name, expected(s, form), where),
+                     "setting %s from the %s", s->name, source_names[source]);
     l->origins[s - settings] = (struct config_origin){ source, text };
     return ERR_NONE;
 }

@@ -17,7 +17,7 @@ void sha256(struct str in, unsigned char out[SHA256_SIZE])
 void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE])
 {
     crypto_auth_hmacsha256_state s;
-    crypto_auth_hmacsha256_init(&s, (const unsigned char *)key.p, key.n);
+    crypto_auth_hmacsha256_init(&s, (const unsigned char *)(key.n ? key.p : ""), key.n); /* never NULL, says libsodium */
     crypto_auth_hmacsha256_update(&s, (const unsigned char *)in.p, in.n);
     crypto_auth_hmacsha256_final(&s, out);
     secret_wipe(&s, sizeof s);

@@ -603,10 +603,12 @@ void exchange_resume(struct exchange *x)
 void exchange_status(struct exchange *x, int status, struct str reason)
 {
     struct stream *s = &x->client->stream;
-    char *to = stream_room(s, 32);
+    char line[] = "HTTP/1.1 000 ";
     x->begun = true;
-    size_t n = (size_t)snprintf(to, 32, "HTTP/1.1 %03d ", status);
-    s->out.end += n;
+    line[9] = (char)('0' + status / 100 % 10);
+    line[10] = (char)('0' + status / 10 % 10);
+    line[11] = (char)('0' + status % 10);
+    stream_put(s, (struct str){ line, sizeof line - 1 });
     stream_put(s, reason.n ? reason : status_reason(status));
     stream_put(s, STR("\r\n"));
     if (status == 204 || status == 304 || status < 200)
@@ -633,9 +635,8 @@ void exchange_body(struct exchange *x, enum framing_kind kind, uint64_t length)
         x->keep_alive = false;
     }
     if (kind == FRAMING_LENGTH) {
-        char digits[24];
-        int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)length);
-        exchange_header(x, STR("Content-Length"), (struct str){ digits, (size_t)n });
+        char digits[STR_U64_MAX];
+        exchange_header(x, STR("Content-Length"), (struct str){ digits, str_put_u64(digits, length) });
     } else if (kind == FRAMING_CHUNKED && !x->no_body) {
         exchange_header(x, STR("Transfer-Encoding"), STR("chunked"));
     } else if (kind == FRAMING_NONE && !x->no_body) {

@@ -11,6 +11,8 @@
 static void on_ready(struct watch *w, unsigned events)
 {
     struct sock *s = list_entry(w, struct sock, watch);
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        s->drained = false;
     if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         s->hung_up = true;
     s->ready(s);
@@ -62,17 +64,22 @@ enum io sock_read(struct sock *s, void *p, size_t n, size_t *got)
     *got = 0;
     if (s->tls)
         return from_tls(tls_read(s->tls, p, n, got));
+    if (s->drained)
+        return IO_WAIT;
     ssize_t r;
     do
         r = recv(s->watch.fd, p, n, 0);
     while (r < 0 && errno == EINTR);
     if (r > 0) {
         *got = (size_t)r;
+        /* A short read emptied the socket: what comes later raises an edge of its own. Not so an end that is there already. */
+        s->drained = *got < n && !s->hung_up;
         return IO_DONE;
     }
     if (r == 0)
         return IO_EOF;
-    return errno == EAGAIN ? IO_WAIT : IO_FAILED;
+    s->drained = errno == EAGAIN;
+    return s->drained ? IO_WAIT : IO_FAILED;
 }
 
 /* OpenSSL that could not send a record wants to be called again for the same record. It is built and encrypted by then: the plain

@@ -17,6 +17,7 @@ struct sock {
     struct tls *tls;          /* NULL: plain */
     bool open, handshaking;
     size_t tls_pending;       /* plain bytes of a record that is built but not sent */
+    bool drained;             /* plain: the last read took all there was; nothing to read before the kernel says so */
     bool hung_up;             /* the peer closed or reset: told by the kernel */
     void (*ready)(struct sock *s);
 };

@@ -2,16 +2,26 @@
 #include "web/assets.h"
 #include "web/handlers.h"
 
-#define HERE STR("@PUBLIC_URL@") /* stands in the file where this hub's own address goes */
+/* What stands in the file where this hub's own values go. */
+#define ADDRESS STR("@PUBLIC_URL@")
+#define VERSION STR("@VERSION@")
 
 enum err openapi_get(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct str rest = asset_bytes("openapi.json");
     if (!rest.p)
         return fault(why, ERR_INTERNAL, STR(""), "no embedded openapi.json");
-    for (size_t at; (at = str_find_str(rest, HERE)) != SIZE_MAX; rest = str_sub(rest, at + HERE.n, rest.n)) {
+    for (size_t at; (at = str_find(rest, '@')) != SIZE_MAX;) {
+        struct str from = str_sub(rest, at, rest.n);
+        bool address = str_starts(from, ADDRESS), version = str_starts(from, VERSION);
         buf_add(&r->body, str_sub(rest, 0, at));
-        json_escape(&r->body, q->hub->public_url);
+        if (address)
+            json_escape(&r->body, q->hub->public_url);
+        else if (version)
+            buf_add(&r->body, STR(RACCORD_VERSION));
+        else
+            buf_char(&r->body, '@');
+        rest = str_sub(from, address ? ADDRESS.n : version ? VERSION.n : 1, from.n);
     }
     buf_add(&r->body, rest);
     return ERR_NONE;

@@ -16,7 +16,6 @@ void asset_headers(struct web_request *q, struct reply *r)
     reply_header(r, "Content-Security-Policy",
                  STR("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
                      " frame-ancestors 'none'; base-uri 'none'; form-action 'self'"));
-    reply_header(r, "X-Content-Type-Options", STR("nosniff"));
     reply_header(r, "Referrer-Policy", STR("no-referrer"));
     reply_header(r, "Cross-Origin-Opener-Policy", STR("same-origin"));
     reply_header(r, "Cross-Origin-Resource-Policy", STR("same-origin"));

@@ -160,7 +160,7 @@ byId("make-token").addEventListener("click", makeToken);
 byId("form").addEventListener("submit", submit);
 for (const b of document.querySelectorAll("[data-language]")) b.addEventListener("click", () => speak(b.dataset.language));
 
-byId("code").value = decodeURIComponent(location.hash.slice(1));
+byId("code").value = location.hash.slice(1);
 byId("code-row").hidden = Boolean(byId("code").value);
 byId("form").hidden = false;
 speak(language);

@@ -42,6 +42,16 @@ static void check_pairs(struct arena *a, const struct pair *pairs, size_t n)
         assert_string_equal(as_json(a, str_of(pairs[i].yaml)).p, pairs[i].json);
 }
 
+static struct str repeated(struct arena *a, const char *piece, int n, const char *end)
+{
+    AUTO_BUF b;
+    buf_init(&b, 1 << 20);
+    for (int i = 0; i < n; i++)
+        buf_add(&b, str_of(piece));
+    buf_add(&b, str_of(end));
+    return arena_str(a, buf_str(&b));
+}
+
 static void plain_scalars_follow_the_core_schema(void **state)
 {
     static const struct pair pairs[] = {
@@ -66,8 +76,30 @@ static void a_quoted_scalar_is_text(void **state)
         { "a: |\n  1\n", "{\"a\":\"1\\n\"}" },
         { "a: >-\n  x\n  y\n", "{\"a\":\"x y\"}" },
         { "a: \"d\\xe9j\\u00e0 \\ud83d\\ude00 \\0\"", "{\"a\":\"d\xc3\xa9j\xc3\xa0 \xf0\x9f\x98\x80 \\u0000\"}" },
+        { "['it''s', '''', '''''', 'a''''b', '''x''', '']", "[\"it's\",\"'\",\"''\",\"a''b\",\"'x'\",\"\"]" },
+        { "a: 'x  \n   y\t\r\n\n  \n   z''''\n '\n", "{\"a\":\"x y\\n\\nz'' \"}" },
+        { "a: '  \n  b  '", "{\"a\":\" b  \"}" },
+        { "a: \"x\\\\\\\n  y\\\\\n  z \\\n \n \\  w\\t \n v\"", "{\"a\":\"x\\\\y\\\\ z \\n  w\\t v\"}" },
+        { "a: \"\\x41\\U0001F600\\/\\e\\N\\_\\L\\P\\\"\"",
+          "{\"a\":\"A\xf0\x9f\x98\x80/\\u001b\xc2\x85\xc2\xa0\xe2\x80\xa8\xe2\x80\xa9\\\"\"}" },
     };
     check_pairs(*state, pairs, COUNT(pairs));
+}
+
+/* The leak sanitizer is the judge: the library loses memory over texts of many pieces when asked in the easy way. */
+static void a_text_of_many_pieces_loses_no_memory(void **state)
+{
+    struct arena *a = *state;
+    struct str quotes = repeated(a, "''", 50, ""), lines = repeated(a, "  a\n\n", 50, ""), escapes = repeated(a, "\\t\\\"", 50, "");
+    struct json *v = NULL;
+    struct str text = str_fmt(a, "single: '%s'\nfolded: >\n%s\ndouble: \"%s\"\nplain:\n%s\n'%s': key\n", quotes.p, lines.p,
+                              escapes.p, lines.p, quotes.p);
+    assert_int_equal(yaml_read(a, text, LIMIT, &v, NULL), ERR_NONE);
+    assert_string_equal(json_str(v, "single").p, repeated(a, "'", 50, "").p);
+    assert_string_equal(json_str(v, "folded").p, repeated(a, "a\n", 50, "").p);
+    assert_string_equal(json_str(v, "double").p, repeated(a, "\t\"", 50, "").p);
+    assert_string_equal(json_str(v, "plain").p, repeated(a, "a\n", 49, "a").p);
+    assert_true(str_is(json_str(v, repeated(a, "'", 50, "").p), "key"));
 }
 
 static void tags_of_yaml_decide_and_others_are_refused(void **state)
@@ -193,20 +225,13 @@ static void bytes_that_are_no_text_are_refused(void **state)
                                       { "\xff\xfe"
                                         "a\0",
                                         4 },
-                                      { "- \"\\ud800\"", 10 } };
+                                      { "- \"\\ud800\"", 10 },
+                                      { "- \"\\ud800\\u0041\"", 16 },
+                                      { "- \"\\U00110000\"", 14 },
+                                      { "- \"\\q\"", 6 } };
     struct json *v;
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(yaml_read(a, bad[i], LIMIT, &v, NULL), ERR_INPUT_INVALID);
-}
-
-static struct str repeated(struct arena *a, const char *piece, int n, const char *end)
-{
-    AUTO_BUF b;
-    buf_init(&b, 1 << 20);
-    for (int i = 0; i < n; i++)
-        buf_add(&b, str_of(piece));
-    buf_add(&b, str_of(end));
-    return arena_str(a, buf_str(&b));
 }
 
 static void nesting_is_read_to_the_limit_and_refused_one_beyond(void **state)
@@ -269,6 +294,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(plain_scalars_follow_the_core_schema),
         TEST(a_quoted_scalar_is_text),
+        TEST(a_text_of_many_pieces_loses_no_memory),
         TEST(tags_of_yaml_decide_and_others_are_refused),
         TEST(collections_nest_in_either_style),
         TEST(json_is_yaml_and_keeps_its_number_text),

@@ -285,6 +285,19 @@ static void flags_are_taken_out_and_the_rest_keeps_its_order(void **state)
         assert_string_equal(argv[i], rest[i]);
 }
 
+static void settings_outlive_the_arguments_and_the_environment(void **state)
+{
+    struct arena *a = *state;
+    char variable[] = "RACCORD_DATA=/from/env", flag[] = "--listen=127.0.0.1:1";
+    char *env[] = { variable, NULL }, *argv[] = { flag, NULL };
+    int argc = 1;
+    struct config c = loaded(a, NULL, env, &argc, argv);
+    memset(variable, 'x', strlen(variable));
+    memset(flag, 'x', strlen(flag));
+    assert_true(str_is(c.data, "/from/env") && str_is(c.listen, "127.0.0.1:1"));
+    assert_true(str_is(json_str(listed_setting(a, &c, "data"), "value"), "/from/env"));
+}
+
 static void a_switch_can_be_turned_off_again(void **state)
 {
     struct arena *a = *state;
@@ -466,6 +479,7 @@ int main(void)
         TEST(a_variable_that_is_no_setting_is_a_warning),
         TEST(an_empty_variable_counts_as_not_set),
         TEST(flags_are_taken_out_and_the_rest_keeps_its_order),
+        TEST(settings_outlive_the_arguments_and_the_environment),
         TEST(a_switch_can_be_turned_off_again),
         TEST(a_flag_without_its_value_is_refused),
         TEST(the_master_key_comes_from_the_environment_only_and_is_never_shown),

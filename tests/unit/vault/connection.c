@@ -380,6 +380,8 @@ static void a_change_counts_and_a_stale_one_is_refused(void **state)
     assert_int_equal(update(h, &row), ERR_FIELD_INVALID);
 }
 
+static size_t list(struct hub *h, struct connection_filter f, struct connection_row **rows);
+
 static void key_auth_type_and_domain_never_change(void **state)
 {
     struct hub *h = *state;
@@ -401,6 +403,8 @@ static void key_auth_type_and_domain_never_change(void **state)
     assert_true(str_eq(got.connector, row.connector));
     assert_true(str_eq(got.owner, row.owner));
     assert_true(opens(h, row.id));
+    struct connection_row *found;
+    assert_int_equal(list(h, (struct connection_filter){ .search = STR("other"), .limit = 9 }, &found), 0);
 
     got.allowed_domain = STR("evil.example");
     assert_int_equal(replace(h, &got, "new"), ERR_FIELD_IMMUTABLE);

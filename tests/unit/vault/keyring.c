@@ -17,6 +17,50 @@
 #include "crypto/seal.h"
 #include "hub.h"
 
+/* ---- the file system, watched and made to fail (see meson.build) ---- */
+
+int __real_fsync(int);
+int __wrap_fsync(int);
+int __real_linkat(int, const char *, int, const char *, int);
+int __wrap_linkat(int, const char *, int, const char *, int);
+int __real_renameat2(int, const char *, int, const char *, unsigned);
+int __wrap_renameat2(int, const char *, int, const char *, unsigned);
+
+static char calls[64];      /* f: a file synced; d: a directory; l: linked; r: renamed */
+static char failing;        /* the next of these calls fails, once */
+static bool no_links;       /* as on file systems without hard links */
+
+static bool fails(char call)
+{
+    size_t n = strlen(calls);
+    if (n + 1 < sizeof calls)
+        calls[n] = call;
+    if (failing != call)
+        return false;
+    failing = 0;
+    errno = EIO;
+    return true;
+}
+
+int __wrap_fsync(int fd)
+{
+    struct stat st;
+    bool directory = fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+    return fails(directory ? 'd' : 'f') ? -1 : __real_fsync(fd);
+}
+
+int __wrap_linkat(int from, const char *old, int to, const char *new, int flags)
+{
+    if (no_links)
+        return errno = EPERM, -1;
+    return fails('l') ? -1 : __real_linkat(from, old, to, new, flags);
+}
+
+int __wrap_renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+    return fails('r') ? -1 : __real_renameat2(from, old, to, new, flags);
+}
+
 #define BASE64_KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #define HEX_KEY "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F"
 
@@ -138,6 +182,16 @@ static void a_key_file_that_was_named_is_never_made(void **state)
     assert_int_equal(load(h, STR_NONE, str_of(write_file(h, "empty.key", STR(""), 0600)), true, &key, &created), ERR_KEY_MISSING);
 }
 
+static int files_of_the_key(struct hub *h)
+{
+    int files = 0;
+    DIR *d = opendir(h->directory);
+    for (struct dirent *e; (e = readdir(d));)
+        files += str_starts(str_of(e->d_name), STR("master.key"));
+    closedir(d);
+    return files;
+}
+
 static void a_key_is_made_once_and_read_ever_after(void **state)
 {
     struct hub *h = *state;
@@ -158,13 +212,41 @@ static void a_key_is_made_once_and_read_ever_after(void **state)
     assert_int_equal(load(h, STR_NONE, STR_NONE, true, &again, &created), ERR_NONE);
     assert_false(created);
     assert_true(secret_equal(first, again));
+    assert_int_equal(files_of_the_key(h), 1); /* nothing temporary stays */
+}
 
-    int files = 0;
-    DIR *d = opendir(h->directory);
-    for (struct dirent *e; (e = readdir(d));)
-        files += str_starts(str_of(e->d_name), STR("master.key"));
-    closedir(d);
-    assert_int_equal(files, 1); /* nothing temporary stays */
+static void a_new_key_is_on_the_disk_before_it_is_used(void **state)
+{
+    struct hub *h = *state;
+    for (int i = 0; i < 2; i++) {
+        AUTO_SECRET key;
+        AUTO_SECRET again;
+        bool created;
+        no_links = i;
+        memset(calls, 0, sizeof calls);
+        assert_int_equal(load(h, STR_NONE, STR_NONE, true, &key, &created), ERR_NONE);
+        assert_string_equal(calls, no_links ? "frd" : "fld");
+        no_links = false;
+        assert_int_equal(load(h, STR_NONE, STR_NONE, false, &again, &created), ERR_NONE);
+        assert_true(secret_equal(key, again));
+        assert_int_equal(files_of_the_key(h), 1);
+        unlink(in_directory(h, "master.key"));
+    }
+}
+
+static void a_key_that_may_not_last_is_not_used(void **state)
+{
+    struct hub *h = *state;
+    static const struct { char failing; int left; } rows[] = { { 'f', 0 }, { 'd', 1 } };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct secret key;
+        bool created;
+        failing = rows[i].failing;
+        assert_int_equal(load(h, STR_NONE, STR_NONE, true, &key, &created), ERR_KEY_MISSING);
+        assert_false(created);
+        assert_non_null(strstr(h->why.subject, "cannot be created"));
+        assert_int_equal(files_of_the_key(h), rows[i].left);
+    }
 }
 
 static void a_lost_key_is_not_replaced(void **state)
@@ -420,6 +502,8 @@ int main(void)
         TEST(a_key_file_that_others_may_read_is_refused),
         TEST(a_key_file_that_was_named_is_never_made),
         TEST(a_key_is_made_once_and_read_ever_after),
+        TEST(a_new_key_is_on_the_disk_before_it_is_used),
+        TEST(a_key_that_may_not_last_is_not_used),
         TEST(a_lost_key_is_not_replaced),
         TEST(the_nearest_source_wins),
         TEST(two_starts_at_once_agree_on_one_key),
