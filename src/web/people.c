@@ -69,3 +69,9 @@ enum err people_password(struct web_request *q, const char *name, bool required,
     }
     return password_hash(q->arena, v->text, hash, why);
 }
+
+enum err people_create(struct db *db, struct arena *a, struct user_row *row, struct str password_hash, struct fault *why)
+{
+    enum err e = user_create(db, a, row->email, password_hash, row->role, row->language, &row->id, why);
+    return e == ERR_FIELD_INVALID || e == ERR_CONFLICT ? fault_at(why, "/email") : e;
+}

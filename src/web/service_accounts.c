@@ -67,11 +67,11 @@ static enum err insert_account(struct db *db, void *context, struct fault *why)
     struct account_change *c = context;
     struct service_account there;
     enum err e = service_account_get(db, c->q->arena, c->row.name, &there, why);
-    if (!e)
-        return fault(why, ERR_CONFLICT, c->row.name, "service account of that name");
-    if (e != ERR_NOT_FOUND)
-        return e;
-    return service_account_find_or_create(db, c->q->arena, c->row.name, c->row.role, &c->row.id, why);
+    if (e == ERR_NOT_FOUND)
+        e = service_account_find_or_create(db, c->q->arena, c->row.name, c->row.role, &c->row.id, why);
+    else if (!e)
+        e = fault(why, ERR_CONFLICT, c->row.name, "service account of that name");
+    return e == ERR_CONFLICT || e == ERR_FIELD_INVALID ? fault_at(why, "/name") : e;
 }
 
 enum err service_accounts_create(struct web_request *q, struct reply *r, struct fault *why)

@@ -18,7 +18,8 @@ static bool code_right(const struct hub *h, struct str code)
 
 struct new_owner {
     struct web_request *q;
-    struct str email, password, language, id;
+    struct user_row row;
+    struct str password; /* hash */
 };
 
 /* Counted inside the transaction: of two that come at once, one makes the owner. */
@@ -31,16 +32,16 @@ static enum err make_owner(struct db *db, void *context, struct fault *why)
         return e;
     if (users)
         return fault(why, ERR_SETUP_DONE, STR(""), "%lld users are there", (long long)users);
-    e = user_create(db, n->q->arena, n->email, n->password, ROLE_OWNER, n->language, &n->id, why);
     struct str folder;
-    return e ? e : folder_ensure_personal(db, n->q->arena, n->id, &folder, why);
+    e = people_create(db, n->q->arena, &n->row, n->password, why);
+    return e ? e : folder_ensure_personal(db, n->q->arena, n->row.id, &folder, why);
 }
 
 static enum err setup_checked(struct web_request *q, struct reply *r, struct fault *why)
 {
     static const char *const members[] = { "code", "email", "password", "language", NULL };
     const struct json *body = body_of(q);
-    struct new_owner owner = { .q = q };
+    struct new_owner owner = { .q = q, .row.role = ROLE_OWNER };
     struct user_row row;
     struct str code;
     enum err e;
@@ -50,9 +51,9 @@ static enum err setup_checked(struct web_request *q, struct reply *r, struct fau
         return fault(why, ERR_SETUP_DONE, STR(""), "setup is closed");
     if (!code_right(q->hub, code))
         return fault(why, ERR_SETUP_CODE_INVALID, STR(""), "wrong code");
-    if ((e = body_text(body, "email", true, 254, &owner.email, why)) || (e = people_language(q, &owner.language, why)) ||
+    if ((e = body_text(body, "email", true, 254, &owner.row.email, why)) || (e = people_language(q, &owner.row.language, why)) ||
         (e = people_password(q, "password", true, &owner.password, why)) || (e = store_write(q->hub->store, make_owner, &owner, why)) ||
-        (e = user_get(q->db, q->arena, owner.id, &row, why)))
+        (e = user_get(q->db, q->arena, owner.row.id, &row, why)))
         return e;
     atomic_store(&q->hub->setup_open, false);
     r->status = 201;

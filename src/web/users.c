@@ -56,7 +56,7 @@ struct user_change {
 static enum err insert_user(struct db *db, void *context, struct fault *why)
 {
     struct user_change *c = context;
-    return user_create(db, c->q->arena, c->row.email, c->password, c->row.role, c->row.language, &c->row.id, why);
+    return people_create(db, c->q->arena, &c->row, c->password, why);
 }
 
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
