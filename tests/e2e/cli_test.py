@@ -176,6 +176,14 @@ class Local(harness.Case):
             self.assertEqual((done.code, done.out), (USAGE, ""), words)
             self.assertIn(said, done.err)
 
+    def test_a_token_does_not_claim_more_than_its_account_may(self):
+        create = ["token", "create", "--data", self.path("data"), "--name", "ci", "--role"]
+        self.assertEqual(harness.run(*create, "user").code, DONE)
+        done = harness.run(*create, "admin")
+        self.assertEqual((done.code, done.out), (USAGE, ""))
+        self.assertIn("“ci” has the role user", done.err)
+        self.assertEqual(harness.run(*create, "user").code, DONE)
+
     def test_the_database_is_for_its_owner_only(self):
         harness.run("token", "create", "--data", self.path("data"), "--name", "x", "--role", "user")
         self.assertEqual(os.stat(self.path("data")).st_mode & 0o777, 0o700)
@@ -433,7 +441,9 @@ class Connections(harness.SharedHub):
 
     def test_a_wrong_token_is_denied_and_none_too(self):
         self.assertEqual(self.cli("connections", "list", token="rcd_" + "a" * 46).code, DENIED)
-        self.assertEqual(harness.run("connections", "list", server=self.shared.url).code, DENIED)
+        without = harness.run("connections", "list", server=self.shared.url)
+        self.assertEqual(without.code, DENIED)
+        self.assertIn("RACCORD_TOKEN", without.err)
         self.assertEqual(self.cli("connections", "list", token="two\nlines").code, USAGE)
 
     def test_a_user_may_not_administer(self):
