@@ -44,8 +44,11 @@ bench: ## measure Raccord beside nginx and HAProxy: make bench [ARGS="--seconds 
 	@$(MAKE) -s build
 	@bench/run $(ARGS)
 
-docs: ## write the pages that follow from the source
+docs: build/test/build.ninja ## write the pages that follow from the source
 	@tools/docs
+	@tools/connector-docs connectors docs/connectors.md
+	@ninja -C build/test --quiet tests/unit/cmd/cmd_config_test >/dev/null
+	@RACCORD_WRITE_DOCS=1 build/test/tests/unit/cmd/cmd_config_test >/dev/null 2>&1
 
 lint: ## show what clang-format would change (advice, not a gate)
 	@tools/deps lint

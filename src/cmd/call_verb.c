@@ -9,7 +9,8 @@
 #define BODY_MAX (64 * 1024 * 1024)
 
 /* {"name": "value"}, and a list where a name stands more than once. */
-static int pairs_write(struct command *c, struct json_out *o, const char *member, enum option option, char separator, const char *form)
+static int pairs_write(struct command *c, struct json_out *o, const char *member, enum option option, char separator,
+                       const char *form)
 {
     int at = 0;
     size_t n = 0;
@@ -76,7 +77,7 @@ static void body_write(struct command *c, struct json_out *o, struct str body)
     if ((!type.p || says_json(type)) && json_read(c->arena, body, &v, NULL) == ERR_NONE)
         json_member_raw(o, "body", str_trim(body));
     else if (utf8_valid(body))
-        json_member_str(o, "body", body);
+        json_member_str(o, "body_text", body);
     else
         json_member_str(o, "body_base64", base64_encode(c->arena, body, BASE64_STANDARD));
 }

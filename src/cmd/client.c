@@ -138,7 +138,23 @@ static int problem(struct client *k, const struct fetch_answer *f)
         fputc('\n', stderr);
     }
     say_json_str(a, "  run: ", json_str(doc, "run_id"), "\n");
+    if (f->status == 401 && !k->authorization.n)
+        fputs("  Give a token: RACCORD_TOKEN, or --token-file FILE.\n", stderr);
     return exit_of(json_str(doc, "code"), f->status);
+}
+
+/* The hub is not a provider: to blame one, or exit with its code, would point at the wrong side. */
+static int unreachable(struct client *k, struct fault *why)
+{
+    static const enum err no_answer[] = { ERR_UPSTREAM_DNS, ERR_UPSTREAM_CONNECT, ERR_UPSTREAM_CLOSED, ERR_UPSTREAM_TIMEOUT };
+    for (size_t i = 0; i < COUNT(no_answer); i++)
+        if (why->err == no_answer[i]) {
+            struct fault plain = { 0 };
+            fault(&plain, ERR_SERVER_UNREACHABLE, k->server, "%s", why->note);
+            return command_failed(k->command, &plain);
+        }
+    int code = command_failed(k->command, why);
+    return code == EXIT_PROVIDER ? EXIT_FAILED : code;
 }
 
 static void header(struct fetch_request *q, struct str name, struct str value)
@@ -170,11 +186,8 @@ int client_ask(struct client *k, const char *method, struct str path, const stru
     if (body)
         header(&q, STR("Content-Type"), STR("application/json"));
 
-    if (fetch(a, &q, &f, &why)) {
-        int code = command_failed(k->command, &why);
-        /* The hub is not a provider: code 5 would blame the wrong side. */
-        return code == EXIT_PROVIDER ? EXIT_FAILED : code;
-    }
+    if (fetch(a, &q, &f, &why))
+        return unreachable(k, &why);
     if (f.status >= 400)
         return problem(k, &f);
     out->body = f.body;

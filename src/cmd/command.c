@@ -91,7 +91,8 @@ int command_failed(const struct command *c, const struct fault *why)
     fprintf(stderr, "raccord: %s", fault_say(why, c->language, said, sizeof said));
     if (why->pointer[0])
         fprintf(stderr, " (%s)", why->pointer);
-    if (why->note[0])
+    /* The note is for who runs the program: of use where it failed, noise where the command line was wrong. */
+    if (why->note[0] && err_row(why->err)->exit == EXIT_FAILED)
         fprintf(stderr, " [%s]", why->note);
     fputc('\n', stderr);
     return err_row(why->err)->exit;

@@ -40,7 +40,7 @@ struct verb {
     int least, most;                    /* arguments taken */
     unsigned long long options;         /* set of OPTION(...) */
     int (*run)(struct command *c);
-    bool raw;                           /* the rest is left unread: arguments[0] is the verb's last word, what follows it is run's */
+    bool raw;                           /* the rest is left unread: arguments[0] is the verb's last word, then run's own */
     const char *help;                   /* one line */
     const char *more;                   /* further lines for `raccord help VERB`, or NULL */
 };

@@ -293,14 +293,28 @@ static int post(struct command *c, const char *tail)
     return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/connections", tail), NULL);
 }
 
-int connections_verify_run(struct command *c) { return post(c, "/verify"); }
+/* The hub answers whether the provider took the credentials; "no" is the provider's failure. */
+int connections_verify_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    struct client_answer answer;
+    int code = client_open(c, &k);
+    if (!code)
+        code = client_ask(&k, "POST", client_path(c, "/connections", "/verify"), NULL, &answer);
+    if (code)
+        return code;
+    client_show(&k, &answer);
+    return json_bool(answer.json, "ok", false) ? EXIT_DONE : EXIT_PROVIDER;
+}
+
 int connections_enable_run(struct command *c) { return post(c, "/enable"); }
 int connections_disable_run(struct command *c) { return post(c, "/disable"); }
 
 /* The key is typed back, so that a slip of the finger deletes nothing. */
 static int confirm(struct command *c, const struct json *connection)
 {
-    struct str key = text_safe(c->arena, json_str(connection, "key")), name = text_safe(c->arena, json_str(connection, "name")), typed;
+    struct str key = text_safe(c->arena, json_str(connection, "key")), name = text_safe(c->arena, json_str(connection, "name"));
+    struct str typed;
     struct fault why = { 0 };
     if (!terminal_asks())
         return command_wrong(c, "deleting needs a confirmation: there is no terminal to ask at, so give --yes.");

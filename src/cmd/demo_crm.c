@@ -76,9 +76,10 @@ static const char *const company_tails[] = {
     "Partners", "Foods", "Robotics", "Textiles", "Energy", "& Sons",
 };
 static const struct { const char *name, *country, *prefix; } cities[] = {
-    { "Lyon", "FR", "+33 4 72" },     { "Paris", "FR", "+33 1 44" },  { "Nantes", "FR", "+33 2 40" },  { "Lille", "FR", "+33 3 20" },
-    { "Orléans", "FR", "+33 2 38" },  { "Besançon", "FR", "+33 3 81" }, { "Genève", "CH", "+41 22 310" }, { "Liège", "BE", "+32 4 221" },
-    { "Montréal", "CA", "+1 514 555" }, { "London", "GB", "+44 20 7946" }, { "Leeds", "GB", "+44 113 496" }, { "Cardiff", "GB", "+44 29 2018" },
+    { "Lyon", "FR", "+33 4 72" },       { "Paris", "FR", "+33 1 44" },     { "Nantes", "FR", "+33 2 40" },
+    { "Lille", "FR", "+33 3 20" },      { "Orléans", "FR", "+33 2 38" },   { "Besançon", "FR", "+33 3 81" },
+    { "Genève", "CH", "+41 22 310" },   { "Liège", "BE", "+32 4 221" },    { "Montréal", "CA", "+1 514 555" },
+    { "London", "GB", "+44 20 7946" },  { "Leeds", "GB", "+44 113 496" },  { "Cardiff", "GB", "+44 29 2018" },
     { "Edinburgh", "GB", "+44 131 496" }, { "Dublin", "IE", "+353 1 555" }, { "Bristol", "GB", "+44 117 496" },
 };
 #define PICK(d, list) ((list)[roll((d), COUNT(list))])
@@ -254,7 +255,7 @@ static void deal_made(int i, struct deal *out)
     static const struct { const char *name, *probability; } stages[] = {
         { "new", "0.1" }, { "qualified", "0.35" }, { "proposal", "0.60" }, { "won", "1.0" }, { "lost", "0" },
     };
-    static const char *const goods[] = { "Licence annuelle", "Audit", "Formation", "Support contract", "Migration", "Équipement atelier" };
+    static const char *const goods[] = { "Licence annuelle", "Audit", "Formation", "Support contract", "Migration", "Équipement" };
     struct dice d = { 0xdea15u + (uint64_t)i * 1013 };
     size_t stage = (size_t)roll(&d, COUNT(stages));
     *out = (struct deal){ .id = DEMO_DEAL_FIRST + 2 * (int64_t)i, .contact = CONTACT_FIRST + (int64_t)roll(&d, DEMO_CONTACTS),
@@ -284,7 +285,10 @@ static void deal_write(struct json_out *o, const struct deal *d)
 }
 
 /* A cursor is the place to go on at, not to be read by clients. */
-static struct str cursor_make(struct arena *a, int64_t at) { return base64_encode(a, str_fmt(a, "v1:%lld", (long long)at), BASE64_URL); }
+static struct str cursor_make(struct arena *a, int64_t at)
+{
+    return base64_encode(a, str_fmt(a, "v1:%lld", (long long)at), BASE64_URL);
+}
 
 static bool cursor_read(struct visit *v, uint64_t *at)
 {
@@ -316,8 +320,8 @@ static void page_end(struct visit *v, bool more, uint64_t next, size_t total)
     if (more) {
         struct str cursor = cursor_make(a, (int64_t)next), kept = query_kept(v);
         json_member_str(&v->json, "next_cursor", cursor);
-        header(v, "Link", str_fmt(a, "<%s%.*s?%.*scursor=%.*s>; rel=\"next\"", v->crm->origin, STR_ARG(v->q->head->path), STR_ARG(kept),
-                                  STR_ARG(cursor)));
+        header(v, "Link", str_fmt(a, "<%s%.*s?%.*scursor=%.*s>; rel=\"next\"", v->crm->origin, STR_ARG(v->q->head->path),
+                                  STR_ARG(kept), STR_ARG(cursor)));
     } else {
         json_member_null(&v->json, "next_cursor");
     }

@@ -1,4 +1,4 @@
-/* Help, the manual page and the shell completion: all written from the two tables, so that they cannot disagree with the program. */
+/* Help, manual page and shell completion, all written from the two tables: they cannot disagree with the program. */
 #include <stdio.h>
 
 #include "cmd/verbs.h"
@@ -140,8 +140,8 @@ static void man_page(void)
           ".SH NAME\nraccord \\- self\\-hosted integration hub\n"
           ".SH SYNOPSIS\n.B raccord\n.I VERB\n[\\fIarguments\\fR] [\\fIoptions\\fR]\n"
           ".SH DESCRIPTION\n"
-          "Raccord keeps the credentials of accounts at other companies' APIs sealed, and makes the calls of programs that may use\n"
-          "them. The program is the hub\n(\\fBraccord serve\\fR)\nand a client of its API.\n"
+          "Raccord keeps the credentials of accounts at other companies' APIs sealed, and makes the calls of programs that\n"
+          "may use them. The program is the hub\n(\\fBraccord serve\\fR)\nand a client of its API.\n"
           ".SH VERBS\n", stdout);
     for (size_t i = 0; i < count; i++)
         man_verb(&v[i]);
@@ -168,7 +168,8 @@ static void man_page(void)
           ".TP\n.B RACCORD_TOKEN\nthe token that client verbs present; it is wiped from the environment once read.\n"
           ".TP\n.B RACCORD_DATA\nthe data directory.\n"
           ".SH EXIT STATUS\n"
-          ".nr PI 4n\n.IP 0\ndone\n.IP 1\nfailed\n.IP 2\nwrong usage\n.IP 3\nnot found\n.IP 4\ndenied\n.IP 5\nthe provider failed\n", stdout);
+          ".IP 0\ndone\n.IP 1\nfailed\n.IP 2\nwrong usage\n.IP 3\nnot found\n.IP 4\ndenied\n.IP 5\nthe provider failed\n",
+          stdout);
 }
 
 int help_verb_run(struct command *c)

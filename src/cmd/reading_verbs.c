@@ -83,6 +83,7 @@ int runs_list_run(struct command *c)
     AUTO_BUF q;
     buf_init(&q, QUERY_MAX);
     query_add_option(&q, c, OPT_CONNECTION, "connection");
+    query_add_option(&q, c, OPT_FOLDER, "folder");
     query_add_option(&q, c, OPT_CALLER, "caller");
     query_add_option(&q, c, OPT_OUTCOME, "outcome");
     query_add(&q, "since", from);

@@ -11,9 +11,11 @@ static int serve_run(struct command *c);
 static const struct verb verbs[] = {
     { "serve", "", 0, 0, SETTINGS | OPTION(DEMO), serve_run, true, "run the hub",
       "Settings come from the file, each overridden by RACCORD_<NAME> (dots become underscores), each\n"
-      "overridden by its flag; raccord config list shows them all. The first start prints a one-time link that makes the owner's account.\n" },
+      "overridden by its flag: raccord config list shows them all. The first start prints a one-time\n"
+      "link that makes the owner's account.\n" },
     { "config check", "", 0, 0, SETTINGS, config_check_run, true, "say whether the settings are usable", NULL },
-    { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true, "every setting, its value and where it comes from", NULL },
+    { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true,
+      "every setting, its value and where it comes from", NULL },
     { "token create", "", 0, 0, OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(EXPIRES),
       token_create_run, false, "make a token on the hub's own machine and print it",
       "Works on the database directly, beside a running hub too. The token belongs to the service account\n"
@@ -52,7 +54,8 @@ static const struct verb verbs[] = {
     { "connections verify", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_verify_run, false,
       "ask the provider whether the credentials work", NULL },
     { "connections enable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_enable_run, false, "let it be used again", NULL },
-    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_disable_run, false, "refuse every call through it", NULL },
+    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_disable_run, false,
+      "refuse every call through it", NULL },
     { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES), connections_delete_run, false,
       "delete it, its credentials and their key, for ever", NULL },
 
@@ -64,7 +67,8 @@ static const struct verb verbs[] = {
       "  raccord call crm GET /v1/contacts -q limit=5\n"
       "  raccord call crm POST /v1/contacts -d '{\"name\": \"Zoé Martin\"}'\n" },
 
-    { "runs list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTION) | OPTION(CALLER) | OPTION(OUTCOME) | OPTION(SINCE),
+    { "runs list", "", 0, 0,
+      CLIENT | OPTION(LIMIT) | OPTION(CONNECTION) | OPTION(FOLDER) | OPTION(CALLER) | OPTION(OUTCOME) | OPTION(SINCE),
       runs_list_run, false, "what was called, newest first", NULL },
     { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
 
