@@ -25,7 +25,6 @@ struct mask {
     struct needle *needles;   /* in order of their first byte, folded */
     size_t count;
     uint32_t first[257];      /* needles of first byte b: first[b] up to first[b + 1] */
-    bool starts[256];         /* bytes of text that a spelling of some needle may begin with */
     bool begins[256];         /* plain text: some needle, folded, begins with this byte */
     size_t shortest;          /* bytes; plain text below that holds nothing */
 };
@@ -296,8 +295,6 @@ static bool span_next(const struct mask *m, struct str text, unsigned ways, size
         return false;
     for (; *at < text.n; (*at)++) {
         bool found = false;
-        if (!m->starts[(unsigned char)text.p[*at]])
-            continue;
         if (plain && !m->begins[(unsigned char)text.p[*at]])
             continue;
         for (unsigned way = 0; way < WAYS; way++) {
