@@ -396,7 +396,8 @@ static bool read_body(struct line *l)
 static void line_ended(struct line *l, enum io r)
 {
     struct upstream *u = l->u;
-    if (l->state == LINE_BODY && l->framing.kind == FRAMING_UNTIL_CLOSE && r == IO_EOF) {
+    /* After a failed write the reset has been told already, and looks like an end here. */
+    if (l->state == LINE_BODY && l->framing.kind == FRAMING_UNTIL_CLOSE && r == IO_EOF && !l->stream.failed) {
         line_answered(l);
         return;
     }
@@ -711,9 +712,16 @@ static size_t write_chunk(struct line *l, struct str span)
 size_t upstream_write(struct upstream *u, struct str span)
 {
     struct line *l = u->line;
-    if (!l || l->stream.failed || l->stream.blocked || !span.n)
+    size_t taken = 0;
+    if (u->body_done)
+        bug("a request's body goes on after its end");
+    if (!l || !span.n || (l->state != LINE_HEAD && l->state != LINE_BODY))
         return 0;
-    size_t taken = u->chunked ? write_chunk(l, span) : stream_send(&l->stream, span);
+    if (!u->chunked && !l->stream.blocked)
+        taken = stream_send(&l->stream, span);
+    /* Nothing tells when to come back to a socket that took everything: so only a blocked one may stop us. */
+    while (u->chunked && taken < span.n && !l->stream.failed && !l->stream.blocked)
+        taken += write_chunk(l, str_sub(span, taken, span.n));
     if (l->stream.failed)
         line_come_back(l);
     else if (taken && l->state == LINE_HEAD)
@@ -724,6 +732,8 @@ size_t upstream_write(struct upstream *u, struct str span)
 void upstream_write_end(struct upstream *u)
 {
     struct line *l = u->line;
+    if (u->body_done)
+        bug("a request's body ends twice");
     u->body_done = true;
     if (!l)
         return;
