@@ -12,6 +12,7 @@
 #include "http/chunked.h"
 #include "http/status.h"
 #include "http/stream.h"
+#include "loop/count.h"
 
 #define ACCEPT_BURST 64
 #define READ_BURST (256 * 1024)   /* bytes a client may take of one round, so that others get their turn */
@@ -56,7 +57,7 @@ struct exchange {
     struct chunked chunked;
     uint64_t body_left;
     bool body_ended, body_paused, feeding, refused, body_told;
-    bool begun, headed, ended, keep_alive, no_body, in_enter;
+    bool begun, headed, dated, ended, keep_alive, no_body, in_enter;
     enum framing_kind answer;
     uint64_t answer_left, chunk_left;
     exchange_sink *sink;
@@ -71,14 +72,16 @@ struct server {
     struct timer accept_again;
     struct stream_pool *pool;
     struct list clients;
-    int count;
-    uint64_t accepted, requests;
+    /* Written by the loop, read by /metrics on any thread. */
+    _Atomic int count;
+    _Atomic uint64_t accepted, requests;
     bool listening, draining;
     void (*drained)(void *context);
     void *drained_context;
     struct exchange *spare;
     int spares;
-    char date[40];              /* "Date: ...\r\n", renewed each second */
+    char date[40];              /* "Date: ...\r\n" (RFC 9110 6.6.1), renewed each second */
+    size_t date_size;
     int64_t date_second;
 };
 
@@ -129,7 +132,7 @@ static void exchange_drop(struct exchange *x)
 
 static void told_drained(struct server *s)
 {
-    if (s->draining && !s->count && s->drained) {
+    if (s->draining && !glance(s->count) && s->drained) {
         void (*done)(void *) = s->drained;
         s->drained = NULL;
         done(s->drained_context);
@@ -144,7 +147,7 @@ static void client_close(struct client *c)
     timer_stop(&c->timer);
     stream_close(&c->stream);
     list_remove(&c->link);
-    s->count--;
+    bump(s->count, -1);
     if (c->x) {
         tell_gone(c->x);
         exchange_drop(c->x);
@@ -220,8 +223,8 @@ static void client_new(struct server *s, int fd, const struct sockaddr_storage *
         return;
     }
     list_push_back(&s->clients, &c->link);
-    s->count++;
-    s->accepted++;
+    bump(s->count, 1);
+    bump(s->accepted, 1);
     c->state = tls ? CLIENT_HANDSHAKE : CLIENT_IDLE;
     client_timer(c, s->config.limits.head_ms);
     /* Bytes may have arrived with the connection: the first edge comes by itself after EPOLL_CTL_ADD. */
@@ -236,7 +239,7 @@ static void on_accept(struct watch *w, unsigned events)
     for (int i = 0; i < ACCEPT_BURST; i++) {
         struct sockaddr_storage from;
         socklen_t size = sizeof from;
-        int fd = s->count < s->config.limits.clients
+        int fd = glance(s->count) < s->config.limits.clients
                      ? accept4(w->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
                      : (errno = EMFILE, -1);
         if (fd >= 0) {
@@ -349,7 +352,7 @@ static void enter(struct client *c, struct exchange *x)
     chunked_init(&x->chunked);
     c->state = CLIENT_EXCHANGE;
     c->waiting_since = loop_now(s->config.loop);
-    s->requests++;
+    bump(s->requests, 1);
     client_timer(c, s->config.limits.total_ms);
     s->config.enter(x, s->config.context);
 }
@@ -669,6 +672,21 @@ void exchange_header(struct exchange *x, struct str name, struct str value)
         memcpy(to + name.n + 2, value.p, value.n);
     memcpy(to + name.n + 2 + value.n, "\r\n", 2);
     s->out.end += name.n + value.n + 4;
+    if (name.n == 4 && str_ieq(name, STR("date")))
+        x->dated = true;
+}
+
+static struct str date_line(struct server *s)
+{
+    int64_t second = loop_now(s->config.loop).ms / 1000;
+    if (second != s->date_second || !s->date_size) {
+        time_t now = time(NULL);
+        struct tm utc;
+        s->date_second = second;
+        /* The program never leaves the C locale for times: the names are English. */
+        s->date_size = strftime(s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&now, &utc));
+    }
+    return (struct str){ s->date, s->date_size };
 }
 
 /* May the rest of the request be read and dropped, to keep the connection? A client that waits for 100 may send the body or not. */
@@ -695,6 +713,8 @@ void exchange_body(struct exchange *x, enum framing_kind kind, uint64_t length)
     } else if (kind == FRAMING_NONE && !x->no_body) {
         exchange_header(x, STR("Content-Length"), STR("0"));
     }
+    if (!x->dated)
+        stream_put(s, date_line(x->client->server));
     if (!worth_swallowing(x))
         x->keep_alive = false;
     if (x->client->server->draining)
@@ -924,10 +944,12 @@ void server_drain(struct server *s, void (*done)(void *context), void *context)
     s->drained_context = context;
     list_each_safe(node, &s->clients) {
         struct client *c = list_entry(node, struct client, link);
-        if (c->state == CLIENT_IDLE || c->state == CLIENT_HANDSHAKE || c->state == CLIENT_LINGER)
-            client_close(c);
-        else if (c->x)
+        if (c->x)
             c->x->keep_alive = false;
+        if (c->state == CLIENT_IDLE)
+            client_step(c); /* a request that has arrived is answered */
+        if (c->stream.sock.open && (c->state == CLIENT_IDLE || c->state == CLIENT_HANDSHAKE))
+            client_close(c);
     }
     told_drained(s);
 }
@@ -950,6 +972,6 @@ void server_free(struct server *s)
     free(s);
 }
 
-int server_clients(const struct server *s) { return s->count; }
-uint64_t server_accepted(const struct server *s) { return s->accepted; }
-uint64_t server_requests(const struct server *s) { return s->requests; }
+int server_clients(const struct server *s) { return glance(s->count); }
+uint64_t server_accepted(const struct server *s) { return glance(s->accepted); }
+uint64_t server_requests(const struct server *s) { return glance(s->requests); }
