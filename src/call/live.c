@@ -263,14 +263,25 @@ static void on_writable(struct upstream *u)
         upstream_write_end(u);
 }
 
+/* A redirect may have turned the request into one without a body (RFC 9110 15.4.4) while the caller still sends: on the wire these
+ * bytes would be a request of their own. */
+static bool wants_body(const struct live *c) { return c->body_kind != FRAMING_NONE && !c->over; }
+
 size_t live_write(struct live *c, struct str span)
 {
+    if (!wants_body(c))
+        return span.n;
     size_t taken = upstream_write(&c->up, span);
     c->run.request_bytes += (int64_t)taken;
     return taken;
 }
 
-void live_write_end(struct live *c) { upstream_write_end(&c->up); }
+void live_write_end(struct live *c)
+{
+    if (wants_body(c))
+        upstream_write_end(&c->up);
+}
+
 void live_resume(struct live *c) { upstream_resume(&c->up); }
 
 /* ---- again: redirects and retries ---- */

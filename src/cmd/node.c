@@ -55,7 +55,8 @@ struct node {
     struct str url;
     char setup_code[33];
     pthread_t upkeep;
-    bool upkeep_running, upkeep_stop;
+    bool upkeep_running;
+    _Atomic bool upkeep_stop;
     pthread_mutex_t upkeep_lock;
     pthread_cond_t upkeep_wake;
 };
@@ -71,7 +72,7 @@ static void metric(struct buf *out, const char *name, const char *kind, const ch
     buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name, (unsigned long long)value);
 }
 
-/* Counters of other threads are read without a lock: each is one aligned word, and a metric may be a moment old. */
+/* Counters of other threads: a metric may be a moment old. */
 static void metrics(struct hub *h, struct buf *out)
 {
     struct node *n = h->metrics_context;

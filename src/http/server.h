@@ -44,6 +44,7 @@ enum err server_new(const struct server_config *c, int fd, struct server **out, 
 void server_drain(struct server *s, void (*done)(void *context), void *context);
 /* Closes every client at once and frees. After this no callback. */
 void server_free(struct server *s);
+/* From any thread. */
 int server_clients(const struct server *s);
 uint64_t server_accepted(const struct server *s);
 uint64_t server_requests(const struct server *s);

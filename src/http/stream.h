@@ -21,6 +21,7 @@ void stream_pool_free(struct stream_pool *p);
 struct stream_buf {
     char *p;
     size_t size, start, end;
+    size_t dirty; /* bytes from p that an earlier filling wrote: to be wiped with the rest */
 };
 
 struct stream {

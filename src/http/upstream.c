@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "http/chunked.h"
+#include "loop/count.h"
 
 #define READ_BURST (256 * 1024) /* bytes one answer may take of one round */
 #define INTERIM_MAX 16          /* 1xx heads before the final one */
@@ -65,7 +66,7 @@ struct upstreams {
     struct stream_pool *buffers;
     struct map *pools;
     struct list lines;          /* busy ones, to close at the end */
-    struct upstream_counts counts;
+    struct { _Atomic uint64_t opened, reused, retried, failed; _Atomic int idle, busy; } counts; /* as struct upstream_counts */
 };
 
 static void line_step(struct line *l);
@@ -137,9 +138,9 @@ static void line_close(struct line *l)
     struct pool *p = l->pool;
     if (l->state == LINE_IDLE) {
         p->idle_count--;
-        l->owner->counts.idle--;
+        bump(l->owner->counts.idle, -1);
     } else {
-        l->owner->counts.busy--;
+        bump(l->owner->counts.busy, -1);
     }
     line_move(l, LINE_CLOSED, 0);
     list_remove(&l->link);
@@ -186,7 +187,7 @@ static void upstream_fail(struct upstream *u, const struct fault *why)
         l->u = NULL;
         line_close(l);
     }
-    u->owner->counts.failed++;
+    bump(u->owner->counts.failed, 1);
     u->failed(u, why);
 }
 
@@ -221,8 +222,8 @@ static void line_answered(struct line *l)
         list_remove(&l->link);
         list_push_front(&l->pool->idle, &l->link);
         l->pool->idle_count++;
-        s->counts.idle++;
-        s->counts.busy--;
+        bump(s->counts.idle, 1);
+        bump(s->counts.busy, -1);
     } else {
         line_close(l);
     }
@@ -237,7 +238,7 @@ static bool retry(struct line *l)
         return false;
     u->retried = true;
     u->timing.reused = false;
-    u->owner->counts.retried++;
+    bump(u->owner->counts.retried, 1);
     u->line = NULL;
     l->u = NULL;
     line_close(l);
@@ -396,7 +397,8 @@ static bool read_body(struct line *l)
 static void line_ended(struct line *l, enum io r)
 {
     struct upstream *u = l->u;
-    if (l->state == LINE_BODY && l->framing.kind == FRAMING_UNTIL_CLOSE && r == IO_EOF) {
+    /* After a failed write the reset has been told already, and looks like an end here. */
+    if (l->state == LINE_BODY && l->framing.kind == FRAMING_UNTIL_CLOSE && r == IO_EOF && !l->stream.failed) {
         line_answered(l);
         return;
     }
@@ -581,8 +583,8 @@ static void next_address(struct upstream *u, const char *note)
         l->u = u;
         u->line = l;
         list_push_back(&s->lines, &l->link);
-        s->counts.opened++;
-        s->counts.busy++;
+        bump(s->counts.opened, 1);
+        bump(s->counts.busy, 1);
         return;
     }
     fail_with(u, ERR_UPSTREAM_CONNECT, u->url->host, note);
@@ -654,8 +656,9 @@ static struct line *idle_line(struct upstream *u)
     struct pool *p = pool_of(u);
     for (struct list *node; (node = p->idle.next) != &p->idle;) {
         struct line *l = list_entry(node, struct line, link);
-        /* A request that must not be sent twice deserves a look first; the others are simply sent again. */
-        if (l->stream.sock.hung_up || (!u->safe_to_retry && sock_is_stale(&l->stream.sock))) {
+        /* One look before each use, also for requests that may be sent again: bytes that came while nobody asked would be taken for
+         * this request's answer (requirement 5.4). */
+        if (sock_is_stale(&l->stream.sock)) {
             bool last = p->line_count == 1;
             line_close(l);
             if (last)
@@ -665,8 +668,8 @@ static struct line *idle_line(struct upstream *u)
         list_remove(node);
         list_push_back(&u->owner->lines, node);
         p->idle_count--;
-        u->owner->counts.idle--;
-        u->owner->counts.busy++;
+        bump(u->owner->counts.idle, -1);
+        bump(u->owner->counts.busy, 1);
         return l;
     }
     pool_drop_if_empty(p);
@@ -689,7 +692,7 @@ void upstream_start(struct upstream *u)
         dial(u);
         return;
     }
-    u->owner->counts.reused++;
+    bump(u->owner->counts.reused, 1);
     u->timing.reused = true;
     u->line = l;
     l->u = u;
@@ -711,9 +714,16 @@ static size_t write_chunk(struct line *l, struct str span)
 size_t upstream_write(struct upstream *u, struct str span)
 {
     struct line *l = u->line;
-    if (!l || l->stream.failed || l->stream.blocked || !span.n)
+    size_t taken = 0;
+    if (u->body_done)
+        bug("a request's body goes on after its end");
+    if (!l || !span.n || (l->state != LINE_HEAD && l->state != LINE_BODY))
         return 0;
-    size_t taken = u->chunked ? write_chunk(l, span) : stream_send(&l->stream, span);
+    if (!u->chunked && !l->stream.blocked)
+        taken = stream_send(&l->stream, span);
+    /* Nothing tells when to come back to a socket that took everything: so only a blocked one may stop us. */
+    while (u->chunked && taken < span.n && !l->stream.failed && !l->stream.blocked)
+        taken += write_chunk(l, str_sub(span, taken, span.n));
     if (l->stream.failed)
         line_come_back(l);
     else if (taken && l->state == LINE_HEAD)
@@ -724,6 +734,8 @@ size_t upstream_write(struct upstream *u, struct str span)
 void upstream_write_end(struct upstream *u)
 {
     struct line *l = u->line;
+    if (u->body_done)
+        bug("a request's body ends twice");
     u->body_done = true;
     if (!l)
         return;
@@ -807,4 +819,8 @@ void upstreams_free(struct upstreams *s)
     free(s);
 }
 
-struct upstream_counts upstreams_counts(const struct upstreams *s) { return s->counts; }
+struct upstream_counts upstreams_counts(const struct upstreams *s)
+{
+    return (struct upstream_counts){ glance(s->counts.opened), glance(s->counts.reused), glance(s->counts.retried),
+                                     glance(s->counts.failed), glance(s->counts.idle),   glance(s->counts.busy) };
+}

@@ -31,6 +31,7 @@ enum err upstreams_new(struct loop *l, const struct egress *egress, struct tls_c
                        struct upstreams **out, struct fault *why) MUST_CHECK;
 void upstreams_free(struct upstreams *s);
 struct upstream_counts { uint64_t opened, reused, retried, failed; int idle, busy; };
+/* From any thread. */
 struct upstream_counts upstreams_counts(const struct upstreams *s);
 
 struct upstream_timing { int32_t resolve_us, connect_us, tls_us, first_byte_us; bool reused; };
