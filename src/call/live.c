@@ -78,11 +78,20 @@ static void describe_target(struct live *c, struct str host, struct str path)
 
 /* ---- where it goes ---- */
 
-static enum err check_domain(struct live *c, const struct url *u, struct fault *why)
+/* Of a target that did not come from the base URL. Another port of the same host is another server: where egress.ports lists none, only the
+ * base URL's own is meant (requirement 3.8). A listed one is for egress_check_url() to judge. */
+static enum err check_target(const struct live *c, const struct url *u, struct fault *why)
 {
+    const struct url *base = &c->to->base;
     if (!domain_matches(c->to->row.allowed_domain, u->host))
         return fault(why, ERR_DOMAIN_NOT_ALLOWED, u->host, "allowed domain %.*s", STR_ARG(c->to->row.allowed_domain));
-    return ERR_NONE;
+    if (base->https && !u->https)
+        return fault(why, ERR_SCHEME_NOT_ALLOWED, u->host, "plain http beside an https base URL");
+    if (u->port == base->port || egress_lists_ports(switchboard_config(c->board->switchboard)->egress))
+        return ERR_NONE;
+    char number[8];
+    snprintf(number, sizeof number, "%u", u->port);
+    return fault(why, ERR_PORT_NOT_ALLOWED, str_of(number), "not the port of the base URL");
 }
 
 static enum err check_query(struct str query, struct fault *why)
@@ -114,7 +123,7 @@ static enum err resolve_target(struct live *c, struct str path, struct str query
     if ((e = check_query(query, why)))
         return e;
     c->query = rewrite_query(c->arena, query, &c->to->injections);
-    return check_domain(c, &c->target, why);
+    return check_target(c, &c->target, why);
 }
 
 static enum err check_headers(const struct live *c, struct fault *why)
@@ -315,8 +324,8 @@ static bool redirect(struct live *c, const struct head *h)
         return false;
     if (c->redirects >= REDIRECTS_MAX || url_resolve(c->arena, &c->target, location, &next, &unused))
         return false;
-    /* Outside the allowed domain, or from https to http: the caller gets the answer and decides; nothing of ours goes there. */
-    if ((c->target.https && !next.https) || !domain_matches(c->to->row.allowed_domain, next.host))
+    /* Outside the allowed domain, to another port, or from https to http: the caller gets the answer and decides; nothing of ours goes there. */
+    if ((c->target.https && !next.https) || check_target(c, &next, &unused))
         return false;
     bool to_get = s == 303 ? !str_is(c->method, "HEAD") : (s == 301 || s == 302) && str_is(c->method, "POST");
     if (!to_get && !replayable(c))

@@ -21,7 +21,8 @@ LOCATION = """
 
 SERVER = """
     server {
-        listen %s ssl reuseport;
+        listen 127.0.0.1:{port} ssl;
+        %s
         server_name _;
         ssl_certificate %s;
         ssl_certificate_key %s;
@@ -63,15 +64,15 @@ def reply_ok(request):
 
 
 class Provider:
-    """`answer`: a function from a Request to the bytes of an answer; may be changed between requests."""
+    """`answer`: a function from a Request to the bytes of an answer; may be changed between requests. `listen`: more places of nginx."""
 
-    def __init__(self, case, listen=None, alternative="DNS:localhost,IP:127.0.0.1", extra="", name="provider", pki=None):
+    def __init__(self, case, listen=(), alternative="DNS:localhost,IP:127.0.0.1", extra="", name="provider", pki=None):
         self.answer = reply_ok
         self.requests = []
         self.pki = pki or case.pki(name + "-pki")
         certificate, key = self.pki.issue(alternative=alternative)
         self.behind = case.upstream(self._serve)
-        where = listen or "127.0.0.1:{port}"
+        where = "".join(f"listen {at} ssl reuseport;" for at in listen)
         place = LOCATION.replace("{behind}", str(self.behind.port))
         self.nginx = case.nginx(SERVER % (where, certificate, key, extra.replace("{place}", place), place), name=name)
         self.port = self.nginx.port
