@@ -14,8 +14,8 @@ static const struct str request_prefix_stays[] = {
     { "x-forwarded-", 12 }, { "proxy-", 6 }, { "raccord-", 8 }, { "sec-", 4 },
 };
 
-/* Of an answer. Cookies would be set on the hub's own host; the others speak about the provider's origin, and the caller would take them for
- * the hub's. Content-Length is the framing's. */
+/* Of an answer. Cookies would be set on the hub's own host; the others speak about the provider's origin, and the caller would take
+ * them for the hub's. Content-Length is the framing's. */
 static const struct str response_stays[] = {
     { "content-length", 14 }, { "set-cookie", 10 },  { "set-cookie2", 11 }, { "alt-svc", 7 },
     { "strict-transport-security", 25 }, { "public-key-pins", 15 }, { "clear-site-data", 15 },

@@ -23,8 +23,8 @@ enum err ask_secret(const char *prompt, struct secret *out, struct fault *why) M
 /* A line typed and shown. */
 enum err ask_line(struct arena *a, const char *prompt, struct str *out, struct fault *why) MUST_CHECK;
 
-/* All of a file, or of standard input for "-"; at most `max` bytes. With `trim`, one line end at the end is dropped: an editor put it
- * there. ERR_FILE. */
+/* All of a file, or of standard input for "-"; at most `max` bytes. With `trim`, one line end at the end is dropped: an editor put
+ * it there. ERR_FILE. */
 enum err secret_read_file(const char *path, size_t max, bool trim, struct secret *out, struct fault *why) MUST_CHECK;
 
 #endif
