@@ -29,10 +29,19 @@ static bool one_of(struct str name, const struct str *table, size_t n)
     return false;
 }
 
+/* "X_Forwarded_For" is read as "X-Forwarded-For" by many servers behind a gateway: both spellings are one name (requirement 2.5). */
+static bool same_as_one_of(struct str name, const struct str *table, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (header_name_same(name, table[i]))
+            return true;
+    return false;
+}
+
 static bool begins_with_one_of(struct str name, const struct str *table, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (str_istarts(name, table[i]))
+        if (name.n >= table[i].n && header_name_same(str_sub(name, 0, table[i].n), table[i]))
             return true;
     return false;
 }
@@ -49,15 +58,9 @@ enum header_verdict headers_request(const struct head *h, const struct header *h
 {
     if (sets_it(injections, header->name) || header_name_same(header->name, STR("authorization")))
         return HEADER_OVERRIDES;
-    if (framing_hop_by_hop(h, header->name) || one_of(header->name, request_stays, COUNT(request_stays)) ||
+    if (framing_hop_by_hop(h, header->name) || same_as_one_of(header->name, request_stays, COUNT(request_stays)) ||
         begins_with_one_of(header->name, request_prefix_stays, COUNT(request_prefix_stays)))
         return HEADER_STAYS;
-    /* "X_Forwarded_For" is read as "X-Forwarded-For" by many servers behind a gateway. */
-    if (str_find(header->name, '_') != SIZE_MAX) {
-        for (size_t i = 0; i < COUNT(request_stays); i++)
-            if (header_name_same(header->name, request_stays[i]))
-                return HEADER_STAYS;
-    }
     return HEADER_PASSES;
 }
 

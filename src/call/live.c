@@ -385,11 +385,13 @@ static void dial_again(struct live *c)
         c->failed(c, &why);
         return;
     }
-    c->host = url_authority(c->arena, &c->target);
+    bool at_base = c->target.host.p == c->to->base.host.p; /* the common case: the texts are there already */
+    c->host = at_base ? c->to->authority : url_authority(c->arena, &c->target);
     bool streamed = c->body_kind != FRAMING_NONE && !c->body_buffered;
     bool has_body = streamed || (c->body_kind == FRAMING_LENGTH && c->body.n);
     c->up = (struct upstream){
-        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target, .host = arena_str(c->arena, c->target.host),
+        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target,
+        .host = at_base ? c->target.host : arena_str(c->arena, c->target.host),
         .head_request = str_is(c->method, "HEAD"), .chunked = c->body_kind == FRAMING_CHUNKED,
         .safe_to_retry = idempotent(c->method) && !streamed, .total_ms = left, .total_covers_body = c->total_covers_body,
         .render = render, .writable = has_body ? on_writable : NULL, .head = on_head, .body = on_body, .end = on_end,

@@ -20,7 +20,8 @@ struct prepared {
     struct arena *arena;            /* everything below lives here, but for secrets */
     struct connection_row row;
     const struct connector *connector;
-    struct url base;
+    struct url base;                /* its host ends in NUL */
+    struct str authority;           /* of the base: the Host header */
     struct injections injections;
     struct mask *mask;
     uint64_t pool;                  /* names its upstream sockets; never used twice */

@@ -144,6 +144,8 @@ static enum err prepare_target(struct switchboard *s, struct prepared *p, const 
     if (e)
         return e;
     p->base = t.base;
+    p->base.host = arena_str(p->arena, t.base.host);
+    p->authority = url_authority(p->arena, &p->base);
     p->verify_path = t.verify_path;
     p->verify_query = t.verify_query;
     p->verify_method = p->connector->verify.method;

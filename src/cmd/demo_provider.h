@@ -1,5 +1,4 @@
-/* cmd/demo_provider.h - the demonstration provider: the CRM of demo_crm.h behind a real HTTPS server on loopback, with its own
- * threads.
+/* cmd/demo_provider.h - the demonstration provider: the CRM of demo_crm.h behind real HTTPS on loopback, with threads of its own.
  *
  * Its certificate comes from an authority made at start, whose key is gone when the certificate is issued: TLS verification
  * stays on. Only `raccord serve --demo` starts it.

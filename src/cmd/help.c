@@ -163,14 +163,13 @@ static void man_page(void)
         troff(o->help);
         fputs(o->repeats ? "; may be repeated.\n" : ".\n", stdout);
     }
-    fputs(
-        ".SH ENVIRONMENT\n"
-        ".TP\n.B RACCORD_SERVER\nthe hub's address.\n"
-        ".TP\n.B RACCORD_TOKEN\nthe token that client verbs present; it is wiped from the environment once read.\n"
-        ".TP\n.B RACCORD_DATA\nthe data directory.\n"
-        ".SH EXIT STATUS\n"
-        ".nr PI 4n\n.IP 0\ndone\n.IP 1\nfailed\n.IP 2\nwrong usage\n.IP 3\nnot found\n.IP 4\ndenied\n.IP 5\nthe provider failed\n",
-        stdout);
+    fputs(".SH ENVIRONMENT\n"
+          ".TP\n.B RACCORD_SERVER\nthe hub's address.\n"
+          ".TP\n.B RACCORD_TOKEN\nthe token that client verbs present; it is wiped from the environment once read.\n"
+          ".TP\n.B RACCORD_DATA\nthe data directory.\n"
+          ".SH EXIT STATUS\n"
+          ".IP 0\ndone\n.IP 1\nfailed\n.IP 2\nwrong usage\n.IP 3\nnot found\n.IP 4\ndenied\n.IP 5\nthe provider failed\n",
+          stdout);
 }
 
 int help_verb_run(struct command *c)

@@ -11,17 +11,16 @@
 #include "loop/inside.h"
 
 #define EVENTS 128     /* fetched at once */
-#define ROUNDS 32      /* of socket events before libuv's own handles get their turn */
 #define TICK_MS 100
 #define SLOTS 1024     /* of the timer wheel: one turn is 102.4 s; longer timers go round again */
 
 struct loop {
     uv_loop_t uv;
-    uv_poll_t set_ready;   /* the epoll set below, as seen by libuv */
     uv_async_t wake;
-    uv_timer_t tick;
     int number;
-    int set;
+    int set;               /* our sockets, and libuv's own set as one member of it */
+    struct watch uv_ready;
+    bool stopping;
     pthread_t thread;
     struct mono now;
 
@@ -29,7 +28,6 @@ struct loop {
     int event_count, event_at;
 
     struct loop_job *later, **later_end;
-    bool in_round;
 
     struct list slots[SLOTS];
     int64_t ticks;         /* wheel position, in TICK_MS since the clock's start */
@@ -52,9 +50,8 @@ static void run_later(struct loop *l)
     }
 }
 
-static int fetch_and_dispatch(struct loop *l)
+static void dispatch(struct loop *l, int n)
 {
-    int n = epoll_wait(l->set, l->events, EVENTS, 0);
     l->event_count = n > 0 ? n : 0;
     for (l->event_at = 0; l->event_at < l->event_count; l->event_at++) {
         struct epoll_event *e = &l->events[l->event_at];
@@ -63,35 +60,18 @@ static int fetch_and_dispatch(struct loop *l)
             w->ready(w, e->events);
     }
     l->event_count = 0;
-    return n;
 }
 
-static void on_set_ready(uv_poll_t *handle, int status, int events)
+static void on_uv_ready(struct watch *w, unsigned events)
 {
-    struct loop *l = handle->data;
-    (void)status;
+    struct loop *l = list_entry(w, struct loop, uv_ready);
     (void)events;
-    int round = 0;
-    l->in_round = true;
-    for (; round < ROUNDS; round++) {
-        refresh_now(l);
-        int n = fetch_and_dispatch(l);
-        bool more = l->later != NULL;
-        run_later(l);
-        if (n <= 0 && !more)
-            break;
-    }
-    l->in_round = false;
-    if (round < ROUNDS)
-        return;
-    /* Work is left over: come back after libuv has looked at its timers and wake-ups. */
-    uv_async_send(&l->wake);
+    uv_run(&l->uv, UV_RUN_NOWAIT);
 }
 
 static void on_wake(uv_async_t *handle)
 {
     struct loop *l = handle->data;
-    refresh_now(l);
     pthread_mutex_lock(&l->lock);
     struct loop_job *job = l->posted;
     l->posted = NULL;
@@ -102,7 +82,6 @@ static void on_wake(uv_async_t *handle)
         job->do_it(job);
         job = next;
     }
-    on_set_ready(&l->set_ready, 0, 0);
 }
 
 static void fire_slot(struct loop *l, struct list *slot)
@@ -122,18 +101,13 @@ static void fire_slot(struct loop *l, struct list *slot)
     }
 }
 
-static void on_tick(uv_timer_t *handle)
+static void tick(struct loop *l)
 {
-    struct loop *l = handle->data;
-    refresh_now(l);
     int64_t last = l->now.ms / TICK_MS;
     if (last - l->ticks > SLOTS)
         l->ticks = last - SLOTS; /* slept through a whole turn: each slot once is enough */
     while (l->ticks < last)
         fire_slot(l, &l->slots[++l->ticks % SLOTS]);
-    run_later(l);
-    if (l->later)
-        uv_async_send(&l->wake);
 }
 
 void timer_set(struct loop *l, struct timer *t, int64_t in_ms, void (*fire)(struct timer *t))
@@ -179,12 +153,16 @@ enum err loop_new(int number, struct loop **out, struct fault *why)
         return fault(why, ERR_INTERNAL, STR(""), "epoll_create1: %m");
     }
     l->uv.data = l;
-    l->set_ready.data = l->wake.data = l->tick.data = l;
+    l->wake.data = l;
     uv_async_init(&l->uv, &l->wake, on_wake);
-    uv_poll_init(&l->uv, &l->set_ready, l->set);
-    uv_poll_start(&l->set_ready, UV_READABLE, on_set_ready);
-    uv_timer_init(&l->uv, &l->tick);
-    uv_timer_start(&l->tick, on_tick, TICK_MS, TICK_MS);
+    /* libuv puts its wake-ups into its set when it runs; from then on that set tells ours. */
+    uv_run(&l->uv, UV_RUN_NOWAIT);
+    l->uv_ready = (struct watch){ uv_backend_fd(&l->uv), on_uv_ready };
+    enum err bad = watch_add_listener(l, &l->uv_ready, why);
+    if (bad) {
+        loop_free(l);
+        return bad;
+    }
     *out = l;
     return ERR_NONE;
 }
@@ -192,12 +170,18 @@ enum err loop_new(int number, struct loop **out, struct fault *why)
 void loop_run(struct loop *l)
 {
     l->thread = pthread_self();
-    uv_update_time(&l->uv);
     refresh_now(l);
-    uv_run(&l->uv, UV_RUN_DEFAULT);
+    while (!l->stopping) {
+        int64_t wait = l->later ? 0 : (l->ticks + 1) * TICK_MS - l->now.ms;
+        int n = epoll_wait(l->set, l->events, EVENTS, wait > 0 ? (int)wait : 0);
+        refresh_now(l);
+        dispatch(l, n);
+        tick(l);
+        run_later(l);
+    }
 }
 
-void loop_stop(struct loop *l) { uv_stop(&l->uv); }
+void loop_stop(struct loop *l) { l->stopping = true; }
 
 static void close_handle(uv_handle_t *handle, void *unused)
 {
@@ -240,9 +224,6 @@ void loop_later(struct loop *l, struct loop_job *job)
     job->next = NULL;
     *l->later_end = job;
     l->later_end = &job->next;
-    /* Round ends run these; from any other callback (a look-up, say) make sure that one comes. */
-    if (!l->in_round)
-        uv_async_send(&l->wake);
 }
 
 static enum err add(struct loop *l, struct watch *w, uint32_t events, struct fault *why)
