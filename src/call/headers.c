@@ -29,7 +29,8 @@ static bool one_of(struct str name, const struct str *table, size_t n)
     return false;
 }
 
-/* "X_Forwarded_For" is read as "X-Forwarded-For" by many servers behind a gateway: both spellings are one name (requirement 2.5). */
+/* "X_Forwarded_For" is read as "X-Forwarded-For" by many servers behind a gateway: both spellings are one name (requirement 2.5).
+ */
 static bool same_as_one_of(struct str name, const struct str *table, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -76,7 +76,8 @@ static void write_allow(struct exchange *x, unsigned allow)
     exchange_header(x, STR("Allow"), buf_str(&list));
 }
 
-static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id, unsigned allow)
+static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id,
+                                    unsigned allow)
 {
     const struct err_row *row = err_row(why->err);
     enum language lang = LANG_EN;
