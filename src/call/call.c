@@ -54,7 +54,8 @@ static void on_head(struct live *c, const struct head *h, const struct framing *
         bool decoded = w->inflate && str_ieq(header->name, STR("content-encoding"));
         if (decoded || !live_passes(c, h, header))
             continue;
-        out->headers[out->header_count++] = (struct header){ arena_str(w->arena, header->name), arena_str(w->arena, header->value) };
+        out->headers[out->header_count++] =
+            (struct header){ arena_str(w->arena, header->name), arena_str(w->arena, header->value) };
     }
 }
 
@@ -116,7 +117,8 @@ static enum err check_headers(const struct call_request *q, struct fault *why)
         return fault(why, ERR_HEAD_TOO_LARGE, STR("100 headers"), "call headers");
     for (size_t i = 0; i < q->header_count; i++)
         if (!head_is_token(q->headers[i].name) || !head_is_value(q->headers[i].value))
-            return fault(why, ERR_FIELD_INVALID, STR("a header's name or value has characters that HTTP does not allow"), "header %zu", i);
+            return fault(why, ERR_FIELD_INVALID, STR("a header's name or value has characters that HTTP does not allow"),
+                         "header %zu", i);
     return ERR_NONE;
 }
 

@@ -14,8 +14,8 @@ static const struct str request_prefix_stays[] = {
     { "x-forwarded-", 12 }, { "proxy-", 6 }, { "raccord-", 8 }, { "sec-", 4 },
 };
 
-/* Of an answer. Cookies would be set on the hub's own host; the others speak about the provider's origin, and the caller would take them for
- * the hub's. Content-Length is the framing's. */
+/* Of an answer. Cookies would be set on the hub's own host; the others speak about the provider's origin, and the caller would take
+ * them for the hub's. Content-Length is the framing's. */
 static const struct str response_stays[] = {
     { "content-length", 14 }, { "set-cookie", 10 },  { "set-cookie2", 11 }, { "alt-svc", 7 },
     { "strict-transport-security", 25 }, { "public-key-pins", 15 }, { "clear-site-data", 15 },
@@ -29,7 +29,8 @@ static bool one_of(struct str name, const struct str *table, size_t n)
     return false;
 }
 
-/* "X_Forwarded_For" is read as "X-Forwarded-For" by many servers behind a gateway: both spellings are one name (requirement 2.5). */
+/* "X_Forwarded_For" is read as "X-Forwarded-For" by many servers behind a gateway: both spellings are one name (requirement 2.5).
+ */
 static bool same_as_one_of(struct str name, const struct str *table, size_t n)
 {
     for (size_t i = 0; i < n; i++)

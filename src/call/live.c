@@ -98,7 +98,8 @@ static enum err check_query(struct str query, struct fault *why)
 {
     for (size_t i = 0; i < query.n; i++)
         if ((unsigned char)query.p[i] <= 0x20 || (unsigned char)query.p[i] >= 0x7f || query.p[i] == '#')
-            return fault(why, ERR_URL_INVALID, STR("the query holds a blank, a control character, '#' or a non-ASCII byte; percent-encode it"), "query");
+            return fault(why, ERR_URL_INVALID,
+                         STR("the query holds a blank, a control character, '#' or a non-ASCII byte; percent-encode it"), "query");
     return ERR_NONE;
 }
 
@@ -237,8 +238,8 @@ static void put_callers_headers(struct live *c, struct stream *to)
 static void render(struct upstream *u, struct stream *to)
 {
     struct live *c = of(u);
-    /* The last moment: the next bytes carry the credential. The target was checked when it was made; a target that changed since would
-     * be our own mistake. */
+    /* The last moment: the next bytes carry the credential. The target was checked when it was made; a target that changed since
+     * would be our own mistake. */
     if (!domain_matches(c->to->row.allowed_domain, c->target.host) || !c->up.url || c->up.url != &c->target)
         bug("a credential was about to leave its allowed domain");
     put_target(c, to);
@@ -251,7 +252,8 @@ static void render(struct upstream *u, struct stream *to)
         stream_put(to, STR("Transfer-Encoding: chunked\r\n"));
     } else if (c->body_kind == FRAMING_LENGTH || takes_body(c->method)) {
         char digits[STR_U64_MAX];
-        put_header(to, STR("Content-Length"), (struct str){ digits, str_put_u64(digits, c->body_kind == FRAMING_LENGTH ? c->body_length : 0) });
+        put_header(to, STR("Content-Length"),
+                   (struct str){ digits, str_put_u64(digits, c->body_kind == FRAMING_LENGTH ? c->body_length : 0) });
     }
     stream_put(to, STR("\r\n"));
     c->run.request_bytes = 0;
@@ -305,7 +307,8 @@ static bool may_retry(const struct live *c) { return c->retries > 0 && idempoten
 
 static void retry_later(struct live *c)
 {
-    int64_t most = RETRY_FIRST_MS << (c->board->switchboard ? switchboard_config(c->board->switchboard)->limits.retries - c->retries : 0);
+    int64_t most =
+        RETRY_FIRST_MS << (c->board->switchboard ? switchboard_config(c->board->switchboard)->limits.retries - c->retries : 0);
     uint16_t dice;
     c->retries--;
     random_bytes(&dice, sizeof dice);

@@ -18,7 +18,8 @@ size_t text_fit(struct str s, size_t columns);
  * line breaks and tabs a space. `s` itself when there is nothing of the kind. */
 struct str text_safe(struct arena *a, struct str s);
 
-/* A line typed without being shown; the prompt goes to stderr, or to the terminal where stderr is none. ERR_USAGE when there is no terminal to ask at. */
+/* A line typed without being shown; the prompt goes to stderr, or to the terminal where stderr is none. ERR_USAGE when there is no
+ * terminal to ask at. */
 enum err ask_secret(const char *prompt, struct secret *out, struct fault *why) MUST_CHECK;
 /* A line typed and shown. */
 enum err ask_line(struct arena *a, const char *prompt, struct str *out, struct fault *why) MUST_CHECK;

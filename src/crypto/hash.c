@@ -137,7 +137,8 @@ enum err password_hash(struct arena *a, struct str password, struct str *out, st
 {
     char text[crypto_pwhash_STRBYTES];
     gate_enter();
-    int bad = crypto_pwhash_str_alg(text, never_null(password), password.n, ARGON_PASSES, ARGON_MEMORY, crypto_pwhash_ALG_ARGON2ID13);
+    int bad =
+        crypto_pwhash_str_alg(text, never_null(password), password.n, ARGON_PASSES, ARGON_MEMORY, crypto_pwhash_ALG_ARGON2ID13);
     gate_leave();
     if (bad)
         return fault(why, ERR_OVERLOADED, STR_NONE, "no memory for Argon2id (%u bytes)", ARGON_MEMORY);
@@ -166,14 +167,27 @@ void password_check_nobody(struct str password)
 
 /* Of the lists of leaked passwords, those that are long enough to pass otherwise. Letter case is ignored. */
 static const char *const common[] = {
-    "123456789012", "1234567890123", "12345678901234", "123456789abc", "0123456789ab", "012345678901", "1q2w3e4r5t6y", "1qaz2wsx3edc", "1qazxsw23edc",
-    "qwertyuiop12", "qwertyuiop123", "qwerty123456", "qwertyuiop[]", "q1w2e3r4t5y6", "azertyuiop12", "azertyuiop123", "azerty123456",
-    "asdfghjkl123", "password1234", "password12345", "password123456", "passwordpassword", "password2024", "password2025", "password2026",
-    "passw0rd1234", "p@ssw0rd1234", "p@ssword1234", "administrator", "administrateur", "admin1234567", "admin12345678", "adminadminadmin",
-    "changemeplease", "changeme1234", "changeme123456", "letmein12345", "letmeinplease", "welcome12345", "welcome123456", "iloveyou1234", "iloveyouforever",
-    "motdepasse12", "motdepasse123", "motdepasse1234", "monmotdepasse", "bonjour12345", "bonjour123456", "soleil123456", "jetaime12345",
-    "raccordraccord", "raccord12345", "raccord123456", "correcthorsebatterystaple", "abcdefghijkl", "abcdefghijklm", "abcdefghijklmnopqrstuvwxyz", "abcd12345678",
-    "abc123456789", "a1b2c3d4e5f6", "unknownpassword", "trustno1trustno1", "iamtheadministrator",
+    "123456789012",     "1234567890123",    "12345678901234",
+    "123456789abc",     "0123456789ab",     "012345678901",
+    "1q2w3e4r5t6y",     "1qaz2wsx3edc",     "1qazxsw23edc",
+    "qwertyuiop12",     "qwertyuiop123",    "qwerty123456",
+    "qwertyuiop[]",     "q1w2e3r4t5y6",     "azertyuiop12",
+    "azertyuiop123",    "azerty123456",     "asdfghjkl123",
+    "password1234",     "password12345",    "password123456",
+    "passwordpassword", "password2024",     "password2025",
+    "password2026",     "passw0rd1234",     "p@ssw0rd1234",
+    "p@ssword1234",     "administrator",    "administrateur",
+    "admin1234567",     "admin12345678",    "adminadminadmin",
+    "changemeplease",   "changeme1234",     "changeme123456",
+    "letmein12345",     "letmeinplease",    "welcome12345",
+    "welcome123456",    "iloveyou1234",     "iloveyouforever",
+    "motdepasse12",     "motdepasse123",    "motdepasse1234",
+    "monmotdepasse",    "bonjour12345",     "bonjour123456",
+    "soleil123456",     "jetaime12345",     "raccordraccord",
+    "raccord12345",     "raccord123456",    "correcthorsebatterystaple",
+    "abcdefghijkl",     "abcdefghijklm",    "abcdefghijklmnopqrstuvwxyz",
+    "abcd12345678",     "abc123456789",     "a1b2c3d4e5f6",
+    "unknownpassword",  "trustno1trustno1", "iamtheadministrator",
 };
 
 static bool is_common(struct str s)

@@ -1,11 +1,12 @@
 /* http/upstream.h - requests to providers, from one loop: kept-alive pools, timeouts, streaming both ways, cancellation.
  *
- * A pool belongs to one (connection, scheme, host, port): credentials of different connections never share a socket. Dialling goes through
- * the egress guard: the name is looked up once, every address of the answer must be permitted, and the socket is connected to one of
- * those very addresses (invariants 3 and 4).
+ * A pool belongs to one (connection, scheme, host, port): credentials of different connections never share a socket. Dialling goes
+ * through the egress guard: the name is looked up once, every address of the answer must be permitted, and the socket is connected
+ * to one of those very addresses (invariants 3 and 4).
  *
  * A request is a struct upstream inside its owner, zeroed and filled before upstream_start(). From then on exactly one of `end` and
- * `failed` is called, once, unless upstream_cancel() comes first; the owner may then forget it. Callbacks may call any function here.
+ * `failed` is called, once, unless upstream_cancel() comes first; the owner may then forget it. Callbacks may call any function
+ * here.
  */
 #ifndef HTTP_UPSTREAM_H
 #define HTTP_UPSTREAM_H

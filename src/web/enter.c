@@ -11,7 +11,8 @@
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
 
-/* One request of the API, while a worker has it. Has an arena of its own: the caller may leave meanwhile, and the exchange with it. */
+/* One request of the API, while a worker has it. Has an arena of its own: the caller may leave meanwhile, and the exchange with it.
+ */
 struct visit {
     struct work work;
     struct loop_job back;
@@ -75,7 +76,8 @@ static void write_allow(struct exchange *x, unsigned allow)
     exchange_header(x, STR("Allow"), buf_str(&list));
 }
 
-static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id, unsigned allow)
+static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id,
+                                    unsigned allow)
 {
     const struct err_row *row = err_row(why->err);
     enum language lang = LANG_EN;
@@ -394,8 +396,13 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
     copy_head(v, h);
     unsigned method = method_of(h->method);
     v->q = (struct web_request){
-        .hub = in->hub, .arena = v->arena, .method = method == METHOD_HEAD ? METHOD_GET : method, .path = v->head.path, .query = v->head.query,
-        .head = &v->head, .client = str_of(address_format(exchange_peer(x), v->peer)),
+        .hub = in->hub,
+        .arena = v->arena,
+        .method = method == METHOD_HEAD ? METHOD_GET : method,
+        .path = v->head.path,
+        .query = v->head.query,
+        .head = &v->head,
+        .client = str_of(address_format(exchange_peer(x), v->peer)),
     };
     language_wanted(&v->head, &v->q.language);
     buf_init(&v->reply.body, (size_t)in->hub->call_response_max * 2 + REPLY_SLACK);

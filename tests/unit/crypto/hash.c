@@ -31,7 +31,8 @@ static void come_in(void)
         ;
 }
 
-int __wrap_crypto_pwhash_str_alg(char *out, const char *password, unsigned long long n, unsigned long long passes, size_t memory, int alg)
+int __wrap_crypto_pwhash_str_alg(char *out, const char *password, unsigned long long n, unsigned long long passes, size_t memory,
+                                 int alg)
 {
     come_in();
     int answer = __real_crypto_pwhash_str_alg(out, password, n, passes, memory, alg);
