@@ -213,7 +213,8 @@ static enum err read_wishes(struct passage *p, struct fault *why)
         int64_t ms;
         if (!duration_parse(value, &ms) || ms < 1)
             return fault(why, ERR_INPUT_INVALID, STR("Raccord-Timeout takes a duration such as 5s or 500ms"), "wish");
-        p->live.total_ms = limits->total_ms && ms > limits->total_ms ? limits->total_ms : ms;
+        int64_t own = p->to->connector->times.total_ms, most = own ? own : limits->total_ms;
+        p->live.total_ms = most && ms > most ? most : ms;
         p->live.total_covers_body = true;
     }
     if (wish(h, STR("raccord-retries"), &value)) {
