@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
+#include "base/fold.h"
 #include "base/template.h"
-#include "catalog/fold.h"
 
 #define TEXT_MAX (16 * 1024)
 
@@ -566,11 +566,11 @@ static struct str haystack(struct arena *a, const struct connector *c)
     buf_init(&text, 4 * TEXT_MAX);
     const struct str heads[] = { c->id, c->name, c->description[LANG_EN], c->description[LANG_FR] };
     for (size_t i = 0; i < COUNT(heads); i++) {
-        fold(&text, heads[i]);
+        buf_add(&text, fold_search(a, heads[i]));
         buf_char(&text, '\n');
     }
     for (size_t i = 0; i < c->keyword_count + c->domain_count; i++) {
-        fold(&text, i < c->keyword_count ? c->keywords[i] : c->domains[i - c->keyword_count]);
+        buf_add(&text, fold_search(a, i < c->keyword_count ? c->keywords[i] : c->domains[i - c->keyword_count]));
         buf_char(&text, '\n');
     }
     return arena_str(a, buf_str(&text));
