@@ -194,7 +194,8 @@ void loop_free(struct loop *l)
 {
     if (!l)
         return;
-    run_later(l);
+    while (l->later)
+        run_later(l);
     uv_walk(&l->uv, close_handle, NULL);
     while (uv_run(&l->uv, UV_RUN_DEFAULT))
         ;
@@ -208,6 +209,7 @@ int loop_number(const struct loop *l) { return l->number; }
 struct mono loop_now(const struct loop *l) { return l->now; }
 bool loop_is_current(const struct loop *l) { return pthread_equal(l->thread, pthread_self()); }
 uv_loop_t *loop_uv(struct loop *l) { return &l->uv; }
+void loop_refresh(struct loop *l) { refresh_now(l); }
 
 void loop_post(struct loop *l, struct loop_job *job)
 {
