@@ -56,7 +56,27 @@ static bool language_wanted(const struct head *h, enum language *out)
 
 /* ---- refusals ---- */
 
-static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
+static const struct {
+    const char *name;
+    unsigned method;
+} methods[] = {
+    { "GET", METHOD_GET }, { "POST", METHOD_POST }, { "PUT", METHOD_PUT }, { "PATCH", METHOD_PATCH },
+    { "DELETE", METHOD_DELETE }, { "HEAD", METHOD_HEAD }, { "OPTIONS", METHOD_OPTIONS },
+};
+
+/* RFC 9110 15.5.6: a 405 says which methods there are. */
+static void write_allow(struct exchange *x, unsigned allow)
+{
+    char text[64];
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT(methods); i++)
+        if (allow & methods[i].method)
+            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? ", " : "", methods[i].name);
+    exchange_header(x, STR("Allow"), (struct str){ text, n });
+}
+
+/* `allow`: of a 405; the methods that the resource takes. */
+static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id, unsigned allow)
 {
     const struct err_row *row = err_row(why->err);
     enum language lang = LANG_EN;
@@ -73,6 +93,8 @@ static void answer_problem(struct exchange *x, const struct entrance *in, const 
         exchange_header(x, STR("Raccord-Run"), run_id);
     if (row->status == 401)
         exchange_header(x, STR("WWW-Authenticate"), STR("Bearer realm=\"raccord\""));
+    if (row->status == 405)
+        write_allow(x, allow);
     if (row->status == 503)
         exchange_header(x, STR("Retry-After"), STR("1"));
     exchange_body(x, FRAMING_LENGTH, body.n);
@@ -82,6 +104,11 @@ static void answer_problem(struct exchange *x, const struct entrance *in, const 
         exchange_abort(x); /* a problem is small: a socket that takes none of it is gone */
     else
         exchange_end(x);
+}
+
+static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
+{
+    answer_problem_allowing(x, in, why, run_id, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
 }
 
 void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context)
@@ -349,14 +376,6 @@ static void copy_head(struct visit *v, const struct head *h)
         to->headers[i] = (struct header){ copy_text(v->arena, h->headers[i].name), copy_text(v->arena, h->headers[i].value) };
 }
 
-static const struct {
-    const char *name;
-    unsigned method;
-} methods[] = {
-    { "GET", METHOD_GET }, { "POST", METHOD_POST }, { "PUT", METHOD_PUT }, { "PATCH", METHOD_PATCH },
-    { "DELETE", METHOD_DELETE }, { "HEAD", METHOD_HEAD }, { "OPTIONS", METHOD_OPTIONS },
-};
-
 static unsigned method_of(struct str name)
 {
     for (size_t i = 0; i < COUNT(methods); i++)
@@ -385,14 +404,14 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
     return v;
 }
 
-static void refuse_route(struct visit *v, bool known)
+static void refuse_route(struct visit *v, bool known, unsigned allow)
 {
     struct exchange *x = v->exchange;
     struct entrance *in = v->entrance;
     struct fault why;
     fault(&why, known ? ERR_METHOD_NOT_ALLOWED : ERR_NO_SUCH_ROUTE, exchange_head(x)->method, "route");
     visit_free(v);
-    answer_problem(x, in, &why, STR_NONE);
+    answer_problem_allowing(x, in, &why, STR_NONE, allow);
 }
 
 void entrance_enter(struct exchange *x, void *context)
@@ -412,7 +431,7 @@ void entrance_enter(struct exchange *x, void *context)
     unsigned allow = 0;
     v->route = route_find(v->q.method, v->q.path, v->arena, v->q.params, &v->q.param_count, &known, &allow);
     if (!v->route) {
-        refuse_route(v, known);
+        refuse_route(v, known, allow);
         return;
     }
     int64_t max = v->route->body_max;
