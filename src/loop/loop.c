@@ -179,6 +179,7 @@ void loop_run(struct loop *l)
         tick(l);
         run_later(l);
     }
+    l->stopping = false; /* it may be run again */
 }
 
 void loop_stop(struct loop *l) { l->stopping = true; }
