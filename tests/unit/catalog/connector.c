@@ -6,51 +6,25 @@
 
 /* A small connector that holds one of everything. */
 /* clang-format off: it takes the macros for calls */
-static const char
-    whole
-        [] =
-            "{\"id\":\"acme\",\"name\":\"Acme\",\"version\":\"1.2.3\",\"stage\":\"preview\","
-            "\"description\":{\"en\":\"Anvils\",\"fr\":[\"Enclumes\",\"et "
-            "ressorts\"]},\"homepage\":\"https://acme.example\",\"documentation\":\"https://acme.example/"
-            "docs\",\"domains\":[\"commerce\"],"
-            "\"keywords\":[\"anvil\",\"Café\"],\"base_url\":\"https://{{fields.tenant}}.acme.example/{{fields.region}}\","
-            "\"allowed_domain\":\"{{fields.tenant}}.acme.example\",\"fields\":["
-            "{\"key\":\"tenant\",\"type\":\"text\",\"label\":" BOTH(
-                "Tenant") ",\"required\":true,"
-                          "\"host_suffix\":\".acme.example\",\"aliases\":[\"org\"]},"
-                          "{\"key\":\"region\",\"type\":\"select\",\"label\":" BOTH(
-                              "Region") ",\"options\":[\"eu\",\"us\"],\"default\":\"eu\"},"
-                                        "{\"key\":\"beta\",\"type\":\"boolean\",\"label\":" BOTH(
-                                            "Beta") ",\"default\":true,\"advanced\":true},"
-                                                    "{\"key\":\"since\",\"type\":\"text\",\"format\":\"date\",\"label\":" BOTH(
-                                                        "Since") "}],"
-                                                                 "\"headers\":{\"X-Since\":\"{{fields.since}}\"},"
-                                                                 "\"verify\":{\"method\":\"GET\",\"path\":\"/me\",\"account\":\"/"
-                                                                 "name\",\"account_detail\":\"/team\",\"ok_pointer\":\"/ok\"},"
-                                                                 "\"follow_redirects\":true,\"timeouts\":{\"first_byte\":\"90s\","
-                                                                 "\"total\":\"10m\"},\"prerequisites\":" BOTH(
-                                                                     "An account") ",\"auth\":["
-                                                                                   "{\"type\":\"bearer\",\"label\":" BOTH("Token") ",\"instructions\":" BOTH(
-                                                                                       "Ask.") ",\"prefix\":\"Acme\","
-                                                                                               "\"credentials\":[{\"key\":"
-                                                                                               "\"token\",\"type\":\"secret\","
-                                                                                               "\"label\":" BOTH(
-                                                                                                   "Token") ",\"required\":true,"
-                                                                                                            "\"aliases\":[\"key\"]}"
-                                                                                                            "],"
-                                                                                                            "\"fields\":[{\"key\":"
-                                                                                                            "\"note\",\"type\":"
-                                                                                                            "\"text\","
-                                                                                                            "\"label\":" BOTH(
-                                                                                                                "Note") "}]},"
-                                                                                                                        "{\"type\":"
-                                                                                                                        "\"custom_"
-                                                                                                                        "fields\","
-                                                                                                                        "\"label\""
-                                                                                                                        ":" BOTH("O"
-                                                                                                                                 "w"
-                                                                                                                                 "n") ",\"instructions\":" BOTH(
-                                                                                                                            "Any.") ",\"open_credentials\":true}]}";
+static const char whole[] =
+    "{\"id\":\"acme\",\"name\":\"Acme\",\"version\":\"1.2.3\",\"stage\":\"preview\","
+    "\"description\":{\"en\":\"Anvils\",\"fr\":[\"Enclumes\",\"et "
+    "ressorts\"]},\"homepage\":\"https://acme.example\",\"documentation\":\"https://acme.example/docs\",\"domains\":[\"commerce\"],"
+    "\"keywords\":[\"anvil\",\"Café\"],\"base_url\":\"https://{{fields.tenant}}.acme.example/{{fields.region}}\","
+    "\"allowed_domain\":\"{{fields.tenant}}.acme.example\",\"fields\":["
+    "{\"key\":\"tenant\",\"type\":\"text\",\"label\":" BOTH("Tenant") ",\"required\":true,"
+    "\"host_suffix\":\".acme.example\",\"aliases\":[\"org\"]},"
+    "{\"key\":\"region\",\"type\":\"select\",\"label\":" BOTH("Region") ",\"options\":[\"eu\",\"us\"],\"default\":\"eu\"},"
+    "{\"key\":\"beta\",\"type\":\"boolean\",\"label\":" BOTH("Beta") ",\"default\":true,\"advanced\":true},"
+    "{\"key\":\"since\",\"type\":\"text\",\"format\":\"date\",\"label\":" BOTH("Since") "}],"
+    "\"headers\":{\"X-Since\":\"{{fields.since}}\"},"
+    "\"verify\":{\"method\":\"GET\",\"path\":\"/me\",\"account\":\"/name\",\"account_detail\":\"/team\",\"ok_pointer\":\"/ok\"},"
+    "\"follow_redirects\":true,\"timeouts\":{\"first_byte\":\"90s\",\"total\":\"10m\"},"
+    "\"prerequisites\":" BOTH("An account") ",\"auth\":["
+    "{\"type\":\"bearer\",\"label\":" BOTH("Token") ",\"instructions\":" BOTH("Ask.") ",\"prefix\":\"Acme\","
+    "\"credentials\":[{\"key\":\"token\",\"type\":\"secret\",\"label\":" BOTH("Token") ",\"required\":true,\"aliases\":[\"key\"]}],"
+    "\"fields\":[{\"key\":\"note\",\"type\":\"text\",\"label\":" BOTH("Note") "}]},"
+    "{\"type\":\"custom_fields\",\"label\":" BOTH("Own") ",\"instructions\":" BOTH("Any.") ",\"open_credentials\":true}]}";
 /* clang-format on */
 
 static void a_whole_file_is_read_into_its_parts(void **state)
