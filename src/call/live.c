@@ -78,18 +78,28 @@ static void describe_target(struct live *c, struct str host, struct str path)
 
 /* ---- where it goes ---- */
 
-static enum err check_domain(struct live *c, const struct url *u, struct fault *why)
+/* Of a target that did not come from the base URL. Another port of the same host is another server: where egress.ports lists none, only the
+ * base URL's own is meant (requirement 3.8). A listed one is for egress_check_url() to judge. */
+static enum err check_target(const struct live *c, const struct url *u, struct fault *why)
 {
+    const struct url *base = &c->to->base;
     if (!domain_matches(c->to->row.allowed_domain, u->host))
         return fault(why, ERR_DOMAIN_NOT_ALLOWED, u->host, "allowed domain %.*s", STR_ARG(c->to->row.allowed_domain));
-    return ERR_NONE;
+    if (base->https && !u->https)
+        return fault(why, ERR_SCHEME_NOT_ALLOWED, u->host, "plain http beside an https base URL");
+    if (u->port == base->port || egress_lists_ports(switchboard_config(c->board->switchboard)->egress))
+        return ERR_NONE;
+    char number[8];
+    snprintf(number, sizeof number, "%u", u->port);
+    return fault(why, ERR_PORT_NOT_ALLOWED, str_of(number), "not the port of the base URL");
 }
 
 static enum err check_query(struct str query, struct fault *why)
 {
     for (size_t i = 0; i < query.n; i++)
         if ((unsigned char)query.p[i] <= 0x20 || (unsigned char)query.p[i] >= 0x7f || query.p[i] == '#')
-            return fault(why, ERR_URL_INVALID, STR("the query holds a blank, a control character, '#' or a non-ASCII byte; percent-encode it"), "query");
+            return fault(why, ERR_URL_INVALID,
+                         STR("the query holds a blank, a control character, '#' or a non-ASCII byte; percent-encode it"), "query");
     return ERR_NONE;
 }
 
@@ -114,7 +124,7 @@ static enum err resolve_target(struct live *c, struct str path, struct str query
     if ((e = check_query(query, why)))
         return e;
     c->query = rewrite_query(c->arena, query, &c->to->injections);
-    return check_domain(c, &c->target, why);
+    return check_target(c, &c->target, why);
 }
 
 static enum err check_headers(const struct live *c, struct fault *why)
@@ -228,8 +238,8 @@ static void put_callers_headers(struct live *c, struct stream *to)
 static void render(struct upstream *u, struct stream *to)
 {
     struct live *c = of(u);
-    /* The last moment: the next bytes carry the credential. The target was checked when it was made; a target that changed since would
-     * be our own mistake. */
+    /* The last moment: the next bytes carry the credential. The target was checked when it was made; a target that changed since
+     * would be our own mistake. */
     if (!domain_matches(c->to->row.allowed_domain, c->target.host) || !c->up.url || c->up.url != &c->target)
         bug("a credential was about to leave its allowed domain");
     put_target(c, to);
@@ -242,7 +252,8 @@ static void render(struct upstream *u, struct stream *to)
         stream_put(to, STR("Transfer-Encoding: chunked\r\n"));
     } else if (c->body_kind == FRAMING_LENGTH || takes_body(c->method)) {
         char digits[STR_U64_MAX];
-        put_header(to, STR("Content-Length"), (struct str){ digits, str_put_u64(digits, c->body_kind == FRAMING_LENGTH ? c->body_length : 0) });
+        put_header(to, STR("Content-Length"),
+                   (struct str){ digits, str_put_u64(digits, c->body_kind == FRAMING_LENGTH ? c->body_length : 0) });
     }
     stream_put(to, STR("\r\n"));
     c->run.request_bytes = 0;
@@ -296,7 +307,8 @@ static bool may_retry(const struct live *c) { return c->retries > 0 && idempoten
 
 static void retry_later(struct live *c)
 {
-    int64_t most = RETRY_FIRST_MS << (c->board->switchboard ? switchboard_config(c->board->switchboard)->limits.retries - c->retries : 0);
+    int64_t most =
+        RETRY_FIRST_MS << (c->board->switchboard ? switchboard_config(c->board->switchboard)->limits.retries - c->retries : 0);
     uint16_t dice;
     c->retries--;
     random_bytes(&dice, sizeof dice);
@@ -315,8 +327,8 @@ static bool redirect(struct live *c, const struct head *h)
         return false;
     if (c->redirects >= REDIRECTS_MAX || url_resolve(c->arena, &c->target, location, &next, &unused))
         return false;
-    /* Outside the allowed domain, or from https to http: the caller gets the answer and decides; nothing of ours goes there. */
-    if ((c->target.https && !next.https) || !domain_matches(c->to->row.allowed_domain, next.host))
+    /* Outside the allowed domain, to another port, or from https to http: the caller gets the answer and decides; nothing of ours goes there. */
+    if ((c->target.https && !next.https) || check_target(c, &next, &unused))
         return false;
     bool to_get = s == 303 ? !str_is(c->method, "HEAD") : (s == 301 || s == 302) && str_is(c->method, "POST");
     if (!to_get && !replayable(c))
@@ -387,7 +399,8 @@ bool live_passes(const struct live *c, const struct head *h, const struct header
 static void dial_again(struct live *c)
 {
     const struct call_limits *limits = &switchboard_config(c->board->switchboard)->limits;
-    int64_t most = c->total_ms ? c->total_ms : limits->total_ms;
+    int64_t own = c->to->connector->times.total_ms;
+    int64_t most = c->total_ms ? c->total_ms : own ? own : limits->total_ms;
     int64_t left = most ? most - (clock_mono_us() - c->started_us) / 1000 : 0;
     if (most && left <= 0) {
         struct fault why;
@@ -401,7 +414,7 @@ static void dial_again(struct live *c)
     bool streamed = c->body_kind != FRAMING_NONE && !c->body_buffered;
     bool has_body = streamed || (c->body_kind == FRAMING_LENGTH && c->body.n);
     c->up = (struct upstream){
-        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target,
+        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target, .times = &c->to->connector->times,
         .host = at_base ? c->target.host : arena_str(c->arena, c->target.host),
         .head_request = str_is(c->method, "HEAD"), .chunked = c->body_kind == FRAMING_CHUNKED,
         .safe_to_retry = idempotent(c->method) && !streamed, .total_ms = left, .total_covers_body = c->total_covers_body,

@@ -559,6 +559,8 @@ static bool port_allowed(const struct egress *e, struct str host, uint16_t port)
     return false;
 }
 
+bool egress_lists_ports(const struct egress *e) { return e->port_count > 0; }
+
 enum err egress_check_url(const struct egress *e, bool https, struct str host, uint16_t port, struct fault *why)
 {
     if (!https && !rules_name(&e->http, host, port))

@@ -43,8 +43,10 @@ void egress_add_self(struct egress *e, const struct address *listener);
 /* May `host` (lower-case A-label name or IP text), resolved to `to` (with port), be dialled?
  * ERR_ADDRESS_NOT_ALLOWED; subject is the host, never the address. */
 enum err egress_check(const struct egress *e, struct str host, const struct address *to, struct fault *why) MUST_CHECK;
-/* Before any look-up: scheme and port. ERR_SCHEME_NOT_ALLOWED, ERR_PORT_NOT_ALLOWED. */
+/* Before any look-up: scheme and port. Where no ports are listed every port passes: the caller holds it against the base URL's.
+ * ERR_SCHEME_NOT_ALLOWED, ERR_PORT_NOT_ALLOWED. */
 enum err egress_check_url(const struct egress *e, bool https, struct str host, uint16_t port, struct fault *why) MUST_CHECK;
+bool egress_lists_ports(const struct egress *e);
 /* True when `host` itself (not just an address range) was listed in allow_private: single-label and private
  * names may then be an allowed domain. */
 bool egress_allows_private_host(const struct egress *e, struct str host, uint16_t port);

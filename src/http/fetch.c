@@ -112,7 +112,7 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
     /* The person named this very host: no egress policy stands between them and it. */
     if ((e = egress_new(a, f.authority, f.authority, STR(""), &egress, why)))
         return e;
-    struct upstream_limits limits = { .connect_ms = 5000, .tls_ms = 5000, .first_byte_ms = q->timeout_ms, .idle_ms = q->timeout_ms,
+    struct upstream_limits limits = { .times = { 5000, 5000, q->timeout_ms, q->timeout_ms, 0 },
                                       .keep_ms = 1000, .head = HEAD_LIMITS_PRESET };
     if (f.url.https && (e = tls_client_context(q->ca_file, &tls, why)))
         return e;

@@ -896,7 +896,8 @@ enum err server_listen(const struct address *where, int *fd, struct address *bou
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (bind(s, (struct sockaddr *)&at, size) || listen(s, 4096)) {
-        fault(why, ERR_CONFIG, STR("cannot listen on that address and port; is it taken, or another machine's?"), "bind or listen: %m");
+        fault(why, ERR_CONFIG, STR("cannot listen on that address and port; is it taken, or another machine's?"),
+              "bind or listen: %m");
         close(s);
         return why ? why->err : ERR_CONFIG;
     }

@@ -23,7 +23,8 @@ struct sock {
 };
 
 /* Takes fd (non-blocking, connected or connecting) and, if not NULL, tls. */
-enum err sock_open(struct sock *s, struct loop *l, int fd, struct tls *tls, void (*ready)(struct sock *s), struct fault *why) MUST_CHECK;
+enum err sock_open(struct sock *s, struct loop *l, int fd, struct tls *tls, void (*ready)(struct sock *s),
+                   struct fault *why) MUST_CHECK;
 /* Put TLS on an open stream. */
 void sock_start_tls(struct sock *s, struct tls *tls);
 /* IO_DONE once the TLS handshake is over (at once on plain streams). */

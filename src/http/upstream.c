@@ -77,6 +77,9 @@ static void line_step(struct line *l);
 static void line_timeout(struct timer *t);
 static void dial(struct upstream *u);
 
+/* The connector's own time for a phase, else the loop's. */
+#define PHASE(u, phase) ((u)->times && (u)->times->phase ? (u)->times->phase : (u)->owner->limits.times.phase)
+
 /* Only line_move() assigns ->state, so the table above is the truth. */
 static void line_move(struct line *l, enum line_state to, int64_t limit_ms)
 {
@@ -307,7 +310,7 @@ static void line_timeout(struct timer *t)
         break;
     case LINE_BODY:
         if (l->paused)
-            timer_set(l->owner->loop, t, l->owner->limits.idle_ms, line_timeout); /* the caller is slow, not the provider */
+            timer_set(l->owner->loop, t, PHASE(l->u, idle_ms), line_timeout); /* the caller is slow, not the provider */
         else
             fail_with(l->u, ERR_UPSTREAM_TIMEOUT, STR("idle"), "no bytes for too long");
         break;
@@ -318,7 +321,7 @@ static void line_timeout(struct timer *t)
 static void send_request(struct line *l)
 {
     struct upstream *u = l->u;
-    line_move(l, LINE_HEAD, l->owner->limits.first_byte_ms);
+    line_move(l, LINE_HEAD, PHASE(l->u, first_byte_ms));
     l->answered = false;
     l->resume = 0;
     l->interims = 0;
@@ -366,7 +369,7 @@ static bool read_head(struct line *l)
             fail_with(u, ERR_UPSTREAM_INVALID, STR("too many interim answers"), "1xx");
         return true;
     }
-    line_move(l, LINE_BODY, l->owner->limits.idle_ms);
+    line_move(l, LINE_BODY, PHASE(l->u, idle_ms));
     if (!u->total_covers_body)
         timer_stop(&u->total);
     chunked_init(&l->chunked);
@@ -476,7 +479,7 @@ static void pump(struct line *l)
             break;
         }
         if (l->state == LINE_BODY)
-            timer_set(l->owner->loop, &l->timer, l->owner->limits.idle_ms, line_timeout);
+            timer_set(l->owner->loop, &l->timer, PHASE(l->u, idle_ms), line_timeout);
     }
     l->reading = false;
 }
@@ -507,7 +510,7 @@ static void step_connect(struct line *l)
         return;
     }
     u->phase_us = clock_mono_us();
-    line_move(l, LINE_TLS, l->owner->limits.tls_ms);
+    line_move(l, LINE_TLS, PHASE(l->u, tls_ms));
     sock_start_tls(&l->stream.sock, tls_client(u->tls ? u->tls : l->owner->tls, l->stream.sock.watch.fd, u->host.p, u->url->ip,
                                               l->pool->session));
 }
@@ -546,7 +549,7 @@ static void line_step(struct line *l)
         bool all = stream_unblock(&l->stream);
         if (all && !u->body_done && u->writable) {
             if (l->state == LINE_HEAD)
-                timer_set(l->owner->loop, &l->timer, l->owner->limits.first_byte_ms, line_timeout);
+                timer_set(l->owner->loop, &l->timer, PHASE(l->u, first_byte_ms), line_timeout);
             u->writable(u);
         }
         if (l->u != u)
@@ -668,7 +671,7 @@ static void dial(struct upstream *u)
         upstream_fail(u, &why);
         return;
     }
-    timer_set(u->owner->loop, &u->connect, u->owner->limits.connect_ms, on_connect_timeout);
+    timer_set(u->owner->loop, &u->connect, PHASE(u, connect_ms), on_connect_timeout);
     u->phase_us = clock_mono_us();
     if (u->url->ip) {
         struct address a;
@@ -759,7 +762,7 @@ size_t upstream_write(struct upstream *u, struct str span)
     if (l->stream.failed)
         line_come_back(l);
     else if (taken && l->state == LINE_HEAD)
-        timer_set(u->owner->loop, &l->timer, u->owner->limits.first_byte_ms, line_timeout);
+        timer_set(u->owner->loop, &l->timer, PHASE(u, first_byte_ms), line_timeout);
     return taken;
 }
 
@@ -784,7 +787,7 @@ void upstream_resume(struct upstream *u)
     if (!l || !l->paused)
         return;
     l->paused = false;
-    timer_set(u->owner->loop, &l->timer, u->owner->limits.idle_ms, line_timeout);
+    timer_set(u->owner->loop, &l->timer, PHASE(u, idle_ms), line_timeout);
     line_come_back(l);
 }
 

@@ -1,6 +1,7 @@
 #include "loop/resolve.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -156,8 +157,25 @@ static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *li
     name_free(n);
 }
 
+/* RFC 6761 6.3: localhost and what ends in it is loopback, and is asked of no server: a bare system has no hosts file, and what a
+ * name server says about it is worth nothing. IPv4, as almost all that listens on "localhost" does. */
+static bool is_localhost(struct str host) { return str_ieq(host, STR("localhost")) || str_ends(host, STR(".localhost")); }
+
+static void answer_loopback(struct resolve *who)
+{
+    struct sockaddr_storage at = { 0 };
+    struct sockaddr_in *in = (struct sockaddr_in *)&at;
+    in->sin_family = AF_INET;
+    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    who->done(who, &at, 1, NULL);
+}
+
 void resolve(struct resolver *r, const char *host, struct resolve *who)
 {
+    if (is_localhost(str_of(host))) {
+        answer_loopback(who);
+        return;
+    }
     struct name *n = map_get(r->names, str_of(host));
     if (n && !n->looking) {
         if (mono_since(n->until, loop_now(r->loop)) < 0) {

@@ -5,8 +5,8 @@
 #include "base/arena.h"
 #include "base/str.h"
 
-/* Lower case without accents, for ASCII and Latin (U+00C0 to U+017F, and combining marks): "Éditions" -> "editions", "Œuvre" -> "oeuvre".
- * Other characters stay. Owned by `a`. */
+/* Lower case without accents, for ASCII and Latin (U+00C0 to U+017F, and combining marks): "Éditions" -> "editions", "Œuvre" ->
+ * "oeuvre". Other characters stay. Owned by `a`. */
 struct str fold_search(struct arena *a, struct str text);
 
 /* `folded` as the inside of LIKE ... ESCAPE '\': "%50\%%". Owned by `a`. */

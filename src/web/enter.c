@@ -11,7 +11,8 @@
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
 
-/* One request of the API, while a worker has it. Has an arena of its own: the caller may leave meanwhile, and the exchange with it. */
+/* One request of the API, while a worker has it. Has an arena of its own: the caller may leave meanwhile, and the exchange with it.
+ */
 struct visit {
     struct work work;
     struct loop_job back;
@@ -64,19 +65,19 @@ static const struct {
     { "DELETE", METHOD_DELETE }, { "HEAD", METHOD_HEAD }, { "OPTIONS", METHOD_OPTIONS },
 };
 
-/* RFC 9110 15.5.6: a 405 says which methods there are. */
+/* RFC 9110 15.5.6: a 405 names the methods that are taken. */
 static void write_allow(struct exchange *x, unsigned allow)
 {
-    char text[64];
-    size_t n = 0;
+    AUTO_BUF list;
+    buf_init(&list, 128);
     for (size_t i = 0; i < COUNT(methods); i++)
         if (allow & methods[i].method)
-            n += (size_t)snprintf(text + n, sizeof text - n, "%s%s", n ? ", " : "", methods[i].name);
-    exchange_header(x, STR("Allow"), (struct str){ text, n });
+            buf_fmt(&list, list.n ? ", %s" : "%s", methods[i].name);
+    exchange_header(x, STR("Allow"), buf_str(&list));
 }
 
-/* `allow`: of a 405; the methods that the resource takes. */
-static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id, unsigned allow)
+static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id,
+                                    unsigned allow)
 {
     const struct err_row *row = err_row(why->err);
     enum language lang = LANG_EN;
@@ -108,7 +109,7 @@ static void answer_problem_allowing(struct exchange *x, const struct entrance *i
 
 static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
 {
-    answer_problem_allowing(x, in, why, run_id, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
+    answer_problem_allowing(x, in, why, run_id, 0);
 }
 
 void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context)
@@ -122,7 +123,7 @@ void entrance_refuse_call(struct exchange *x, const struct fault *why, struct st
 {
     if (log_wanted(LOG_DEBUG))
         log_fault(LOG_DEBUG, "call refused or failed", why);
-    answer_problem(x, context, why, run_id);
+    answer_problem_allowing(x, context, why, run_id, METHOD_ANY);
 }
 
 static void refuse(struct exchange *x, struct entrance *in, enum err e, struct str subject)
@@ -395,8 +396,13 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
     copy_head(v, h);
     unsigned method = method_of(h->method);
     v->q = (struct web_request){
-        .hub = in->hub, .arena = v->arena, .method = method == METHOD_HEAD ? METHOD_GET : method, .path = v->head.path, .query = v->head.query,
-        .head = &v->head, .client = str_of(address_format(exchange_peer(x), v->peer)),
+        .hub = in->hub,
+        .arena = v->arena,
+        .method = method == METHOD_HEAD ? METHOD_GET : method,
+        .path = v->head.path,
+        .query = v->head.query,
+        .head = &v->head,
+        .client = str_of(address_format(exchange_peer(x), v->peer)),
     };
     language_wanted(&v->head, &v->q.language);
     buf_init(&v->reply.body, (size_t)in->hub->call_response_max * 2 + REPLY_SLACK);

@@ -548,7 +548,7 @@ class Nginx:
             except OSError:
                 if self.process.poll() is not None or not deadline.left():
                     self.close()
-                    raise AssertionError("nginx does not start")
+                    raise AssertionError("nginx does not start: " + (open(self.errors).read() if os.path.exists(self.errors) else ""))
                 select.select([], [], [], 0.02)  # nothing tells when nginx listens
 
     def close(self):
