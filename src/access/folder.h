@@ -1,6 +1,8 @@
-/* access/folder.h - the unit of sharing. Two in every instance: "shared", and one personal workspace per user, made when first needed.
+/* access/folder.h - the unit of sharing. Two in every instance: "shared", and one personal workspace per user, made when first
+ * needed.
  *
- * Paths: "shared", "personal" (the caller's own), "shared/sales" later. Nobody sees another's personal workspace, administrators included.
+ * Paths: "shared", "personal" (the caller's own), "shared/sales" later. Nobody sees another's personal workspace, administrators
+ * included.
  */
 #ifndef ACCESS_FOLDER_H
 #define ACCESS_FOLDER_H
@@ -24,6 +26,7 @@ enum err folder_ensure_personal(struct db *db, struct arena *a, struct str user,
 /* Likewise; `serve` and the CLI call it at start. */
 enum err folder_ensure_shared(struct db *db, struct arena *a, struct str *id, struct fault *why) MUST_CHECK;
 /* Ids of what a principal may see, for struct caller. */
-enum err folder_visible(struct db *db, struct arena *a, struct str principal, struct str **ids, size_t *n, struct fault *why) MUST_CHECK;
+enum err folder_visible(struct db *db, struct arena *a, struct str principal, struct str **ids, size_t *n,
+                        struct fault *why) MUST_CHECK;
 
 #endif

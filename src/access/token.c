@@ -91,8 +91,9 @@ static enum err check_new(struct db *db, const struct token_new *t, struct fault
 static enum err insert_token(struct db *db, const struct token_new *t, struct str id, struct str text, struct fault *why)
 {
     char hash[TEXT_HASH];
-    struct query *q = query_begin(db, "INSERT INTO token (id, hash, last4, name, principal_id, role, limited, created_ms, expires_ms)"
-                                      " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    struct query *q =
+        query_begin(db, "INSERT INTO token (id, hash, last4, name, principal_id, role, limited, created_ms, expires_ms)"
+                        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
     query_text(q, id);
     query_text(q, text_hash(text, hash));
     query_text(q, str_sub(text, text.n - 4, text.n));

@@ -1,7 +1,7 @@
 /* access/token.h - what a caller presents; its grants narrow its principal's rights.
  *
- * "rcd_" + 40 characters (200 random bits, base32) + 6 characters of checksum (CRC-32 over what stands before, base32), so that scanners
- * recognise one and a typing error is told from a revoked one. Stored as SHA-256; the text is shown once and never again.
+ * "rcd_" + 40 characters (200 random bits, base32) + 6 characters of checksum (CRC-32 over what stands before, base32), so that
+ * scanners recognise one and a typing error is told from a revoked one. Stored as SHA-256; the text is shown once and never again.
  */
 #ifndef ACCESS_TOKEN_H
 #define ACCESS_TOKEN_H

@@ -35,8 +35,9 @@ static enum err email_check(struct str s, char out[EMAIL_BYTES + 1], struct faul
 {
     if (!s.n)
         return fault(why, ERR_FIELD_REQUIRED, STR("email"), "no e-mail address");
-    return email_parse(s, out) ? ERR_NONE
-                               : fault(why, ERR_FIELD_INVALID, STR("email (name@host, at most 254 characters)"), "e-mail of %zu bytes", s.n);
+    return email_parse(s, out)
+               ? ERR_NONE
+               : fault(why, ERR_FIELD_INVALID, STR("email (name@host, at most 254 characters)"), "e-mail of %zu bytes", s.n);
 }
 
 static enum err check_row(struct str language, enum role role, struct fault *why)
@@ -73,8 +74,8 @@ static enum err insert_principal(struct db *db, struct arena *a, const char *pre
     return name_conflict(query_end(q, why), name, why);
 }
 
-enum err user_create(struct db *db, struct arena *a, struct str email, struct str password_hash, enum role role, struct str language,
-                     struct str *id, struct fault *why)
+enum err user_create(struct db *db, struct arena *a, struct str email, struct str password_hash, enum role role,
+                     struct str language, struct str *id, struct fault *why)
 {
     char name[EMAIL_BYTES + 1];
     enum err e = email_check(email, name, why);
@@ -135,11 +136,14 @@ static enum err keep_an_owner(struct db *db, const struct user_row *leaving, str
 {
     if (leaving->role != ROLE_OWNER || leaving->disabled)
         return ERR_NONE;
-    struct query *q = query_begin(db, "SELECT id FROM principal WHERE kind = 'user' AND role = 'owner' AND disabled = 0 AND id <> $1 LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT id FROM principal WHERE kind = 'user' AND role = 'owner' AND disabled = 0 AND id <> $1 LIMIT 1");
     query_text(q, leaving->id);
     bool another = query_next(q);
     enum err e = query_end(q, why);
-    return e ? e : another ? ERR_NONE : fault(why, ERR_LIMIT, STR("the last owner stays"), "%.*s is the last owner", STR_ARG(leaving->id));
+    return e         ? e
+           : another ? ERR_NONE
+                     : fault(why, ERR_LIMIT, STR("the last owner stays"), "%.*s is the last owner", STR_ARG(leaving->id));
 }
 
 static enum err write_row(struct db *db, const struct user_row *row, const char *email, struct str password_hash, wall_ms now,
@@ -167,7 +171,8 @@ enum err user_update(struct db *db, struct user_row *row, struct str password_ha
     if (e || (e = check_row(row->language, row->role, why)) || (e = user_get(db, scratch, row->id, &was, why)))
         return e;
     if (was.revision != row->revision)
-        return fault(why, ERR_PRECONDITION_FAILED, STR(""), "revision %lld, not %lld", (long long)was.revision, (long long)row->revision);
+        return fault(why, ERR_PRECONDITION_FAILED, STR(""), "revision %lld, not %lld", (long long)was.revision,
+                     (long long)row->revision);
     bool leaves = row->role != ROLE_OWNER || row->disabled;
     wall_ms now = clock_wall();
     if ((leaves && (e = keep_an_owner(db, &was, why))) || (e = write_row(db, row, email, password_hash, now, why)))
@@ -183,14 +188,16 @@ enum err user_update(struct db *db, struct user_row *row, struct str password_ha
 /* Takes the personal workspace along, unless connections are left in it: they are not thrown away by the way. */
 static enum err delete_personal(struct db *db, struct str id, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT c.id FROM connection c JOIN folder f ON f.id = c.folder_id WHERE f.owner_id = $1 LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT c.id FROM connection c JOIN folder f ON f.id = c.folder_id WHERE f.owner_id = $1 LIMIT 1");
     query_text(q, id);
     bool used = query_next(q);
     enum err e = query_end(q, why);
     if (e)
         return e;
     if (used)
-        return fault(why, ERR_LIMIT, STR("connections are left in the personal folder; disable the user instead"), "folder not empty");
+        return fault(why, ERR_LIMIT, STR("connections are left in the personal folder; disable the user instead"),
+                     "folder not empty");
     q = query_begin(db, "DELETE FROM folder WHERE owner_id = $1");
     query_text(q, id);
     return query_end(q, why);
@@ -310,8 +317,8 @@ static enum err verify(struct store *s, struct arena *a, const char *email, stru
     return ERR_NONE;
 }
 
-static enum err sign_in_one(struct store *s, struct arena *a, const char *email, struct str name, struct str password, struct str *id,
-                            struct fault *why)
+static enum err sign_in_one(struct store *s, struct arena *a, const char *email, struct str name, struct str password,
+                            struct str *id, struct fault *why)
 {
     enum err e = store_write(s, note_attempt, &name, why);
     if (e || (e = verify(s, a, email, password, id, why)))

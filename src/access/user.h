@@ -23,17 +23,19 @@ enum err user_get(struct db *db, struct arena *a, struct str id, struct user_row
 /* By id, which is by age; `after` is the last id of the page before, or empty. */
 enum err user_list(struct db *db, struct arena *a, struct str after, int limit, struct user_row **out, size_t *n,
                    struct fault *why) MUST_CHECK;
-/* Writes the row back; `revision` must be the one that was read (ERR_PRECONDITION_FAILED), and is the new one afterwards, as is `updated`.
- * A new password, and disabling, end all sessions of the user. ERR_LIMIT when the last owner would be demoted or disabled. */
+/* Writes the row back; `revision` must be the one that was read (ERR_PRECONDITION_FAILED), and is the new one afterwards, as is
+ * `updated`. A new password, and disabling, end all sessions of the user. ERR_LIMIT when the last owner would be demoted or
+ * disabled. */
 enum err user_update(struct db *db, struct user_row *row, struct str password_hash /* NULL: keep */, struct fault *why) MUST_CHECK;
 enum err user_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK; /* refuses the last owner: ERR_LIMIT */
 enum err user_count(struct db *db, int64_t *out, struct fault *why) MUST_CHECK;
 /* The role is for a new account; one that exists keeps its own. */
 enum err service_account_find_or_create(struct db *db, struct arena *a, struct str name, enum role role, struct str *id,
                                         struct fault *why) MUST_CHECK;
-/* Password sign-in. Same time whether or not the user exists. ERR_BAD_CREDENTIALS; ERR_RATE_LIMITED after 5 failures in 15 minutes for
- * one account, with the wait as subject (kept in the database, so it survives a restart; requirement 15.2). `s` because a failure is
- * recorded in a transaction of its own. When the store fails nobody signs in: ERR_STORE. */
-enum err user_sign_in(struct store *s, struct arena *a, struct str email, struct str password, struct str *id, struct fault *why) MUST_CHECK;
+/* Password sign-in. Same time whether or not the user exists. ERR_BAD_CREDENTIALS; ERR_RATE_LIMITED after 5 failures in 15 minutes
+ * for one account, with the wait as subject (kept in the database, so it survives a restart; requirement 15.2). `s` because a
+ * failure is recorded in a transaction of its own. When the store fails nobody signs in: ERR_STORE. */
+enum err user_sign_in(struct store *s, struct arena *a, struct str email, struct str password, struct str *id,
+                      struct fault *why) MUST_CHECK;
 
 #endif

@@ -47,7 +47,8 @@ struct auth_method {
     const char *name;                  /* as connector files and the API spell it */
     const struct auth_field *fields;   /* credential fields, ended by a NULL name; NULL with `open_fields` */
     bool open_fields;                  /* any names ([A-Za-z0-9_-]) */
-    /* Values in range (Basic user without ':', no control bytes ...), header names legal. Pointers as "/credentials/x", "/fields/header". */
+    /* Values in range (Basic user without ':', no control bytes ...), header names legal. Pointers as "/credentials/x",
+     * "/fields/header". */
     enum err (*check)(const struct auth_input *in, struct fault *why);
     /* *out is the caller's to end; names point into `a`. Runs on what check() accepted. */
     enum err (*prepare)(struct arena *a, const struct auth_input *in, struct injections *out, struct fault *why);

@@ -54,7 +54,8 @@ static void on_head(struct live *c, const struct head *h, const struct framing *
         bool decoded = w->inflate && str_ieq(header->name, STR("content-encoding"));
         if (decoded || !live_passes(c, h, header))
             continue;
-        out->headers[out->header_count++] = (struct header){ arena_str(w->arena, header->name), arena_str(w->arena, header->value) };
+        out->headers[out->header_count++] =
+            (struct header){ arena_str(w->arena, header->name), arena_str(w->arena, header->value) };
     }
 }
 
@@ -116,7 +117,8 @@ static enum err check_headers(const struct call_request *q, struct fault *why)
         return fault(why, ERR_HEAD_TOO_LARGE, STR("100 headers"), "call headers");
     for (size_t i = 0; i < q->header_count; i++)
         if (!head_is_token(q->headers[i].name) || !head_is_value(q->headers[i].value))
-            return fault(why, ERR_FIELD_INVALID, STR("a header's name or value has characters that HTTP does not allow"), "header %zu", i);
+            return fault(why, ERR_FIELD_INVALID, STR("a header's name or value has characters that HTTP does not allow"),
+                         "header %zu", i);
     return ERR_NONE;
 }
 
@@ -143,11 +145,12 @@ enum err call_wait(struct switchboard *s, struct arena *a, const struct call_req
     if (!own_encoding)
         w->head.headers[w->head.count++] = (struct header){ STR("Accept-Encoding"), STR("identity") };
 
-    bool bounded = q->timeout_ms && (!limits->total_ms || q->timeout_ms < limits->total_ms);
+    int64_t most = q->to->connector->times.total_ms ? q->to->connector->times.total_ms : limits->total_ms;
+    bool shorter = q->timeout_ms && (!most || q->timeout_ms < most);
     w->live = (struct live){
         .board = next_board(s), .to = q->to, .arena = a, .caller = q->caller, .token = q->token, .via = q->via, .method = q->method,
         .from = &w->head, .refuse_override = true, .body_buffered = true, .body = q->body, .body_length = q->body.n,
-        .body_kind = q->body.p ? FRAMING_LENGTH : FRAMING_NONE, .total_ms = bounded ? q->timeout_ms : limits->total_ms,
+        .body_kind = q->body.p ? FRAMING_LENGTH : FRAMING_NONE, .total_ms = shorter ? q->timeout_ms : most,
         .total_covers_body = true, .head = on_head, .got = on_body, .end = on_end, .failed = on_failed,
     };
     loop_post(w->live.board->loop, &w->job);

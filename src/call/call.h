@@ -41,7 +41,8 @@ enum err call_wait(struct switchboard *s, struct arena *a, const struct call_req
                    struct fault *why) MUST_CHECK;
 
 /* The prepared form of a stored connection, from the cache or made now (SQL: worker threads only). The answer is the caller's
- * reference: prepared_release(). Errors: ERR_CONNECTION_NOT_FOUND, ERR_CONNECTION_DISABLED, ERR_NEEDS_AUTH, ERR_RECONNECT_REQUIRED. */
+ * reference: prepared_release(). Errors: ERR_CONNECTION_NOT_FOUND, ERR_CONNECTION_DISABLED, ERR_NEEDS_AUTH, ERR_RECONNECT_REQUIRED.
+ */
 enum err switchboard_prepare(struct switchboard *s, struct str connection_id, struct prepared **out, struct fault *why) MUST_CHECK;
 /* A change was committed: entries made before it are not used again. */
 void switchboard_forget_connection(struct switchboard *s, struct str connection_id);

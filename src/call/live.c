@@ -78,8 +78,8 @@ static void describe_target(struct live *c, struct str host, struct str path)
 
 /* ---- where it goes ---- */
 
-/* Of a target that did not come from the base URL. Another port of the same host is another server: where egress.ports lists none, only the
- * base URL's own is meant (requirement 3.8). A listed one is for egress_check_url() to judge. */
+/* Of a target that did not come from the base URL. Another port of the same host is another server: where egress.ports lists none,
+ * only the base URL's own is meant (requirement 3.8). A listed one is for egress_check_url() to judge. */
 static enum err check_target(const struct live *c, const struct url *u, struct fault *why)
 {
     const struct url *base = &c->to->base;
@@ -98,7 +98,8 @@ static enum err check_query(struct str query, struct fault *why)
 {
     for (size_t i = 0; i < query.n; i++)
         if ((unsigned char)query.p[i] <= 0x20 || (unsigned char)query.p[i] >= 0x7f || query.p[i] == '#')
-            return fault(why, ERR_URL_INVALID, STR("the query holds a blank, a control character, '#' or a non-ASCII byte; percent-encode it"), "query");
+            return fault(why, ERR_URL_INVALID,
+                         STR("the query holds a blank, a control character, '#' or a non-ASCII byte; percent-encode it"), "query");
     return ERR_NONE;
 }
 
@@ -237,8 +238,8 @@ static void put_callers_headers(struct live *c, struct stream *to)
 static void render(struct upstream *u, struct stream *to)
 {
     struct live *c = of(u);
-    /* The last moment: the next bytes carry the credential. The target was checked when it was made; a target that changed since would
-     * be our own mistake. */
+    /* The last moment: the next bytes carry the credential. The target was checked when it was made; a target that changed since
+     * would be our own mistake. */
     if (!domain_matches(c->to->row.allowed_domain, c->target.host) || !c->up.url || c->up.url != &c->target)
         bug("a credential was about to leave its allowed domain");
     put_target(c, to);
@@ -251,7 +252,8 @@ static void render(struct upstream *u, struct stream *to)
         stream_put(to, STR("Transfer-Encoding: chunked\r\n"));
     } else if (c->body_kind == FRAMING_LENGTH || takes_body(c->method)) {
         char digits[STR_U64_MAX];
-        put_header(to, STR("Content-Length"), (struct str){ digits, str_put_u64(digits, c->body_kind == FRAMING_LENGTH ? c->body_length : 0) });
+        put_header(to, STR("Content-Length"),
+                   (struct str){ digits, str_put_u64(digits, c->body_kind == FRAMING_LENGTH ? c->body_length : 0) });
     }
     stream_put(to, STR("\r\n"));
     c->run.request_bytes = 0;
@@ -272,14 +274,25 @@ static void on_writable(struct upstream *u)
         upstream_write_end(u);
 }
 
+/* A redirect may have turned the request into one without a body (RFC 9110 15.4.4) while the caller still sends: on the wire these
+ * bytes would be a request of their own. */
+static bool wants_body(const struct live *c) { return c->body_kind != FRAMING_NONE && !c->over; }
+
 size_t live_write(struct live *c, struct str span)
 {
+    if (!wants_body(c))
+        return span.n;
     size_t taken = upstream_write(&c->up, span);
     c->run.request_bytes += (int64_t)taken;
     return taken;
 }
 
-void live_write_end(struct live *c) { upstream_write_end(&c->up); }
+void live_write_end(struct live *c)
+{
+    if (wants_body(c))
+        upstream_write_end(&c->up);
+}
+
 void live_resume(struct live *c) { upstream_resume(&c->up); }
 
 /* ---- again: redirects and retries ---- */
@@ -294,7 +307,8 @@ static bool may_retry(const struct live *c) { return c->retries > 0 && idempoten
 
 static void retry_later(struct live *c)
 {
-    int64_t most = RETRY_FIRST_MS << (c->board->switchboard ? switchboard_config(c->board->switchboard)->limits.retries - c->retries : 0);
+    int64_t most =
+        RETRY_FIRST_MS << (c->board->switchboard ? switchboard_config(c->board->switchboard)->limits.retries - c->retries : 0);
     uint16_t dice;
     c->retries--;
     random_bytes(&dice, sizeof dice);
@@ -313,7 +327,8 @@ static bool redirect(struct live *c, const struct head *h)
         return false;
     if (c->redirects >= REDIRECTS_MAX || url_resolve(c->arena, &c->target, location, &next, &unused))
         return false;
-    /* Outside the allowed domain, to another port, or from https to http: the caller gets the answer and decides; nothing of ours goes there. */
+    /* Outside the allowed domain, to another port, or from https to http: the caller gets the answer and decides; nothing of ours
+     * goes there. */
     if ((c->target.https && !next.https) || check_target(c, &next, &unused))
         return false;
     bool to_get = s == 303 ? !str_is(c->method, "HEAD") : (s == 301 || s == 302) && str_is(c->method, "POST");
@@ -385,7 +400,8 @@ bool live_passes(const struct live *c, const struct head *h, const struct header
 static void dial_again(struct live *c)
 {
     const struct call_limits *limits = &switchboard_config(c->board->switchboard)->limits;
-    int64_t most = c->total_ms ? c->total_ms : limits->total_ms;
+    int64_t own = c->to->connector->times.total_ms;
+    int64_t most = c->total_ms ? c->total_ms : own ? own : limits->total_ms;
     int64_t left = most ? most - (clock_mono_us() - c->started_us) / 1000 : 0;
     if (most && left <= 0) {
         struct fault why;
@@ -399,7 +415,7 @@ static void dial_again(struct live *c)
     bool streamed = c->body_kind != FRAMING_NONE && !c->body_buffered;
     bool has_body = streamed || (c->body_kind == FRAMING_LENGTH && c->body.n);
     c->up = (struct upstream){
-        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target,
+        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target, .times = &c->to->connector->times,
         .host = at_base ? c->target.host : arena_str(c->arena, c->target.host),
         .head_request = str_is(c->method, "HEAD"), .chunked = c->body_kind == FRAMING_CHUNKED,
         .safe_to_retry = idempotent(c->method) && !streamed, .total_ms = left, .total_covers_body = c->total_covers_body,

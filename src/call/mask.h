@@ -1,8 +1,8 @@
 /* call/mask.h - no live secret of a call is ever stored, logged or shown (invariant 9, SEC-21).
  *
- * A mask knows every spelling of a connection's secrets: raw, base64 and base64url (at each of the three alignments), percent-encoded
- * (upper and lower-case hex), JSON-escaped, hex. What matches becomes "[masked]". Secrets under 4 bytes are
- * not searched for: they would mask ordinary text. The spellings live in secret memory.
+ * A mask knows every spelling of a connection's secrets: raw, base64 and base64url (at each of the three alignments),
+ * percent-encoded (upper and lower-case hex), JSON-escaped, hex. What matches becomes "[masked]". Secrets under 4 bytes are not
+ * searched for: they would mask ordinary text. The spellings live in secret memory.
  */
 #ifndef CALL_MASK_H
 #define CALL_MASK_H

@@ -31,7 +31,8 @@ static struct str pair_name(struct arena *a, struct str pair)
     return percent_decode(a, copy, &decoded) ? decoded : name;
 }
 
-static void keep_others(struct arena *a, struct buf *out, struct str pairs, const struct injections *injections, enum inject_where where)
+static void keep_others(struct arena *a, struct buf *out, struct str pairs, const struct injections *injections,
+                        enum inject_where where)
 {
     struct str pair;
     while (str_piece(&pairs, '&', &pair)) {
@@ -53,7 +54,8 @@ struct str rewrite_query(struct arena *a, struct str query, const struct injecti
     return arena_str(a, buf_str(&out));
 }
 
-static enum err rewrite_json(struct arena *a, struct str body, const struct injections *injections, struct buf *out, struct fault *why)
+static enum err rewrite_json(struct arena *a, struct str body, const struct injections *injections, struct buf *out,
+                             struct fault *why)
 {
     struct json *doc = NULL;
     if (str_trim(body).n) {
@@ -61,7 +63,8 @@ static enum err rewrite_json(struct arena *a, struct str body, const struct inje
         if (e)
             return e;
         if (!json_is(doc, JSON_OBJECT))
-            return fault(why, ERR_INPUT_INVALID, STR("this connection adds members to the body, so it must be a JSON object"), "body");
+            return fault(why, ERR_INPUT_INVALID, STR("this connection adds members to the body, so it must be a JSON object"),
+                         "body");
     }
     struct json_out o = json_out(out);
     json_open(&o, '{');
@@ -108,12 +111,14 @@ enum err rewrite_body(struct arena *a, struct str content_type, struct str body,
     enum err e = ERR_NONE;
     str_cut(content_type, ';', &type, &rest);
     type = str_trim(type);
-    bool json = !type.n || str_ieq(type, STR("application/json")) || (type.n > 5 && str_ieq(str_sub(type, type.n - 5, type.n), STR("+json")));
+    bool json = !type.n || str_ieq(type, STR("application/json")) ||
+                (type.n > 5 && str_ieq(str_sub(type, type.n - 5, type.n), STR("+json")));
     bool form = str_ieq(type, STR("application/x-www-form-urlencoded"));
     if (body.n > REWRITE_MAX)
         return fault(why, ERR_BODY_TOO_LARGE, STR("1 MiB (this connection adds members to the body)"), "rewrite");
     if (!json && !form)
-        return fault(why, ERR_UNSUPPORTED_MEDIA_TYPE, STR(""), "this connection adds members to the body: JSON object or form only");
+        return fault(why, ERR_UNSUPPORTED_MEDIA_TYPE, STR(""),
+                     "this connection adds members to the body: JSON object or form only");
     struct buf b;
     buf_init(&b, room_needed(body, injections));
     buf_room(&b, b.max); /* all at once, so that no outgrown copy is left behind */

@@ -72,7 +72,8 @@ static int32_t timing_parse(struct str text)
 {
     struct str whole, part;
     uint64_t ms, us;
-    if (!str_cut(text, '.', &whole, &part) || part.n != 3 || !str_u64(whole, &ms) || !str_u64(part, &us) || ms > INT32_MAX / 1000 - 1)
+    if (!str_cut(text, '.', &whole, &part) || part.n != 3 || !str_u64(whole, &ms) || !str_u64(part, &us) ||
+        ms > INT32_MAX / 1000 - 1)
         return 0;
     return (int32_t)(ms * 1000 + us);
 }
@@ -108,10 +109,11 @@ static enum err insert_one(struct db *db, const struct run *r, struct fault *why
     struct json_out o = json_out(&timing);
     run_write_timing(&o, r);
 
-    struct query *q = query_begin(db,
-        "INSERT INTO run (id, started_ms, connection_id, connection_key, caller_id, token_id, via, method, host, path, status, outcome, error,"
-        " request_bytes, response_bytes, timing) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
-        " ON CONFLICT (id) DO NOTHING");
+    struct query *q = query_begin(
+        db, "INSERT INTO run (id, started_ms, connection_id, connection_key, caller_id, token_id, via, method, host, path, status, "
+            "outcome, error,"
+            " request_bytes, response_bytes, timing) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+            " ON CONFLICT (id) DO NOTHING");
     query_text(q, str_of(r->id));
     query_i64(q, r->started);
     bind_text_or_null(q, r->connection);
@@ -276,7 +278,8 @@ enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, st
     if (f->limit < 1 || f->action.p || f->automation.p)
         return ERR_NONE;
     if (f->folder_count + f->connection_count > BOUND_MAX - 16)
-        return fault(why, ERR_LIMIT, STR("folders and connections of one token"), "%zu and %zu", f->folder_count, f->connection_count);
+        return fault(why, ERR_LIMIT, STR("folders and connections of one token"), "%zu and %zu", f->folder_count,
+                     f->connection_count);
 
     struct where *w = arena_zero(a, sizeof *w);
     buf_init(&w->sql, 32 * 1024);
@@ -303,8 +306,8 @@ enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, st
 
 enum err run_count(struct db *db, struct str connection, wall_ms since, int64_t most, int64_t *out, struct fault *why)
 {
-    struct query *q = query_begin(db,
-        "SELECT count(*) FROM (SELECT 1 FROM run WHERE connection_id = $1 AND started_ms >= $2 ORDER BY id DESC LIMIT $3) AS recent");
+    struct query *q = query_begin(db, "SELECT count(*) FROM (SELECT 1 FROM run WHERE connection_id = $1 AND started_ms >= $2 ORDER "
+                                      "BY id DESC LIMIT $3) AS recent");
     query_text(q, connection);
     query_i64(q, since);
     query_i64(q, most);

@@ -40,7 +40,8 @@ struct run_filter {
     const struct str *connections; size_t connection_count; bool limited; /* limited: of these connections only */
     int limit;
 };
-enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, struct run **out, size_t *n, struct fault *why) MUST_CHECK;
+enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, struct run **out, size_t *n,
+                  struct fault *why) MUST_CHECK;
 enum err run_get(struct db *db, struct str id, struct run *out, struct fault *why) MUST_CHECK; /* ERR_NOT_FOUND "run" */
 /* Deletes at most `most` records older than `before`; *deleted says how many. */
 enum err runs_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why) MUST_CHECK;

@@ -111,8 +111,8 @@ static void end_secrets(struct connection_secret *secrets, size_t n)
         secret_end(&secrets[i].value);
 }
 
-static enum err prepare_auth(struct switchboard *s, struct prepared *p, const struct connector_auth *auth, const struct json *fields,
-                             const struct connection_secret *secrets, size_t n, struct fault *why)
+static enum err prepare_auth(struct switchboard *s, struct prepared *p, const struct connector_auth *auth,
+                             const struct json *fields, const struct connection_secret *secrets, size_t n, struct fault *why)
 {
     const struct auth_method *method = auth_find(p->row.auth_type);
     if (!method)
@@ -242,7 +242,8 @@ void switchboard_forget_connection(struct switchboard *s, struct str id)
 
 static bool looks_like_id(struct str s) { return s.n == 30 && str_starts(s, STR("con_")); }
 
-enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out, struct fault *why)
+enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out,
+                                struct fault *why)
 {
     AUTO_ARENA a = arena_new(4096);
     struct connection_row row;

@@ -1,7 +1,7 @@
 /* call/switchboard.h - all that calls need: one board per loop, the caches that boards share, and the recorder.
  *
- * Caches hold immutable, counted entries. A change marks the old entry stale and takes it out; who still runs on it finishes; the next call
- * makes a new one. Making one takes SQL and unsealing, so it happens on worker threads only.
+ * Caches hold immutable, counted entries. A change marks the old entry stale and takes it out; who still runs on it finishes; the
+ * next call makes a new one. Making one takes SQL and unsealing, so it happens on worker threads only.
  */
 #ifndef CALL_SWITCHBOARD_H
 #define CALL_SWITCHBOARD_H

@@ -34,8 +34,9 @@ struct setup {
 };
 
 /* `fields` and `credentials` may be NULL. `allowed_domain` may be STR_NONE when the connector gives one. `digits_ok`: the setting
- * header_names.allow_digits. Errors carry a pointer: ERR_FIELD_REQUIRED, ERR_FIELD_INVALID, ERR_UNKNOWN_FIELD, ERR_AUTH_TYPE_NOT_OFFERED, ERR_DOMAIN_INVALID,
- * ERR_DOMAIN_NOT_ALLOWED (base URL outside the allowed domain), ERR_HEADER_NAME_INVALID, ERR_URL_INVALID, ERR_SCHEME_NOT_ALLOWED. */
+ * header_names.allow_digits. Errors carry a pointer: ERR_FIELD_REQUIRED, ERR_FIELD_INVALID, ERR_UNKNOWN_FIELD,
+ * ERR_AUTH_TYPE_NOT_OFFERED, ERR_DOMAIN_INVALID, ERR_DOMAIN_NOT_ALLOWED (base URL outside the allowed domain),
+ * ERR_HEADER_NAME_INVALID, ERR_URL_INVALID, ERR_SCHEME_NOT_ALLOWED. */
 enum err setup_check(struct arena *a, const struct connector *c, struct str auth_type, const struct json *fields,
                      const struct json *credentials, struct str allowed_domain, const struct egress *egress, bool digits_ok,
                      struct setup *out, struct fault *why) MUST_CHECK;

@@ -138,6 +138,8 @@ static int problem(struct client *k, const struct fetch_answer *f)
         fputc('\n', stderr);
     }
     say_json_str(a, "  run: ", json_str(doc, "run_id"), "\n");
+    if (f->status == 401 && !k->authorization.n)
+        fputs("  Give a token: RACCORD_TOKEN, or --token-file FILE.\n", stderr);
     return exit_of(json_str(doc, "code"), f->status);
 }
 

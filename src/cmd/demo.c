@@ -31,8 +31,8 @@ static enum err create_token(struct db *db, void *context, struct fault *why)
     return token_create(db, o->arena, &t, o->text, &id, why);
 }
 
-static enum err ask(struct arena *a, struct str url, struct str token, const char *method, const char *path, struct str body, int *status,
-                    struct fault *why)
+static enum err ask(struct arena *a, struct str url, struct str token, const char *method, const char *path, struct str body,
+                    int *status, struct fault *why)
 {
     struct fetch_answer answer;
     struct fetch_request q = { .method = str_of(method), .url = str_fmt(a, "%.*s/api/v1%s", STR_ARG(url), path), .body = body,

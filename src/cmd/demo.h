@@ -8,7 +8,8 @@
 
 #define DEMO_CONNECTION "demo"
 
-/* Replaces the connection "demo" by one to this provider and verifies it. *token: for calls, good for a day. Texts are in `boot`. */
+/* Replaces the connection "demo" by one to this provider and verifies it. *token: for calls, good for a day. Texts are in `boot`.
+ */
 enum err demo_connect(struct arena *boot, struct store *store, struct str url, const struct demo *provider, struct str *token,
                       struct fault *why) MUST_CHECK;
 

@@ -10,6 +10,7 @@
 #include "crypto/hash.h"
 #include "store/db.h"
 #include "vault/connection.h"
+#include "web/principal.h"
 
 static void store_end(struct store **s) { store_close(*s); }
 #define AUTO_STORE __attribute__((cleanup(store_end))) struct store *
@@ -86,6 +87,18 @@ static enum err grants_read(struct db *db, const struct order *o, struct token_n
     return ERR_NONE;
 }
 
+/* A token never does more than its account: one that says admin and acts as user would be found out at the worst time. */
+static enum err role_check(struct db *db, const struct order *o, struct str account, struct fault *why)
+{
+    struct service_account row;
+    enum err e = service_account_get(db, o->c->arena, account, &row, why);
+    if (e || row.role >= o->role)
+        return e;
+    struct str said = str_fmt(o->c->arena, "the service account “%.*s” has the role %s: choose another name for a token of role %s",
+                              STR_ARG(o->name), role_name(row.role), role_name(o->role));
+    return fault(why, ERR_USAGE, said, "role above the account's");
+}
+
 static enum err create_token(struct db *db, void *context, struct fault *why)
 {
     struct order *o = context;
@@ -94,7 +107,8 @@ static enum err create_token(struct db *db, void *context, struct fault *why)
     struct str shared, id;
     enum err e;
     if ((e = folder_ensure_shared(db, a, &shared, why)) ||
-        (e = service_account_find_or_create(db, a, o->name, o->role, &t.principal, why)) || (e = grants_read(db, o, &t, why)))
+        (e = service_account_find_or_create(db, a, o->name, o->role, &t.principal, why)) ||
+        (e = role_check(db, o, t.principal, why)) || (e = grants_read(db, o, &t, why)))
         return e;
     return token_create(db, a, &t, o->text, &id, why);
 }

@@ -55,7 +55,8 @@ struct node {
     struct str url;
     char setup_code[33];
     pthread_t upkeep;
-    bool upkeep_running, upkeep_stop;
+    bool upkeep_running;
+    _Atomic bool upkeep_stop;
     pthread_mutex_t upkeep_lock;
     pthread_cond_t upkeep_wake;
 };
@@ -71,7 +72,7 @@ static void metric(struct buf *out, const char *name, const char *kind, const ch
     buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name, (unsigned long long)value);
 }
 
-/* Counters of other threads are read without a lock: each is one aligned word, and a metric may be a moment old. */
+/* Counters of other threads: a metric may be a moment old. */
 static void metrics(struct hub *h, struct buf *out)
 {
     struct node *n = h->metrics_context;
@@ -135,7 +136,8 @@ static enum err check_listen(const struct config *c, const struct address *at, s
     if (address_classify(at) == ADDRESS_LOOPBACK || c->tls.certificate.n || c->insecure_listen)
         return ERR_NONE;
     return fault(why, ERR_CONFIG,
-                 STR("refusing to listen in clear text beyond loopback: set tls.certificate and tls.key, or insecure_listen: true behind a TLS proxy"),
+                 STR("refusing to listen in clear text beyond loopback: set tls.certificate and tls.key, or insecure_listen: true "
+                     "behind a TLS proxy"),
                  "listen");
 }
 
@@ -181,7 +183,8 @@ static struct str list_join(struct arena *a, struct str x, struct str y)
     return x.n && y.n ? str_fmt(a, "%.*s,%.*s", STR_ARG(x), STR_ARG(y)) : x.n ? x : y;
 }
 
-static enum err open_outside(struct node *n, const struct config *c, const struct node_extra *extra, struct arena *boot, struct fault *why)
+static enum err open_outside(struct node *n, const struct config *c, const struct node_extra *extra, struct arena *boot,
+                             struct fault *why)
 {
     enum err e;
     struct str private = list_join(boot, c->egress.allow_private, extra->allow_private);
@@ -235,7 +238,7 @@ static struct server_limits server_limits_of(const struct config *c, int loops)
 static enum err open_desk(struct node *n, struct desk *d, const struct config *c, struct fault *why)
 {
     struct upstream_limits limits = {
-        c->timeouts.connect, c->timeouts.tls, c->timeouts.first_byte, c->timeouts.idle, KEEP_UPSTREAM_MS,
+        { c->timeouts.connect, c->timeouts.tls, c->timeouts.first_byte, c->timeouts.idle, 0 }, KEEP_UPSTREAM_MS,
         (int)c->limits.upstreams_per_connection, HEAD_LIMITS_PRESET,
     };
     enum err e;
@@ -252,7 +255,8 @@ static enum err open_desk(struct node *n, struct desk *d, const struct config *c
 
 static enum err listen_desk(struct node *n, struct desk *d, const struct config *c, struct address *at, struct fault *why)
 {
-    struct server_config config = { d->loop, n->server_tls, server_limits_of(c, n->desk_count), entrance_enter, entrance_refuse, &d->entrance };
+    struct server_config config = { d->loop,        n->server_tls,   server_limits_of(c, n->desk_count),
+                                    entrance_enter, entrance_refuse, &d->entrance };
     int fd;
     enum err e = server_listen(at, &fd, at, why); /* port 0 becomes a real one with the first desk; the others share it */
     return e ? e : server_new(&config, fd, &d->server, why);
@@ -266,15 +270,16 @@ static enum err listen_metrics(struct node *n, const struct config *c, struct fa
     if (!c->metrics.listen.n)
         return ERR_NONE;
     n->metrics_entrance = (struct entrance){ .hub = &n->hub, .workers = n->workers, .metrics_only = true };
-    struct server_config config = { n->desks[0].loop, NULL, server_limits_of(c, 1), entrance_enter, entrance_refuse, &n->metrics_entrance };
+    struct server_config config = { n->desks[0].loop,    NULL, server_limits_of(c, 1), entrance_enter, entrance_refuse,
+                                    &n->metrics_entrance };
     if ((e = parse_listen(c->metrics.listen, &at, why)) || (e = server_listen(&at, &fd, &at, why)))
         return e;
     egress_add_self(n->hub.egress, &at);
     return server_new(&config, fd, &n->metrics_server, why);
 }
 
-static enum err open_house(struct node *n, struct config *c, const struct node_extra *extra, struct arena *boot, struct str *created,
-                           struct fault *why)
+static enum err open_house(struct node *n, struct config *c, const struct node_extra *extra, struct arena *boot,
+                           struct str *created, struct fault *why)
 {
     struct address at;
     enum err e;
@@ -299,7 +304,8 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
             return e;
     egress_add_self(n->hub.egress, &at);
     char text[ADDRESS_TEXT];
-    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->server_tls ? "https" : "http", address_format(&at, text), at.port);
+    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->server_tls ? "https" : "http",
+                     address_format(&at, text), at.port);
     n->hub.public_url = c->public_url.n ? c->public_url : n->url;
     while (str_ends(n->hub.public_url, STR("/")))
         n->hub.public_url.n--;

@@ -14,8 +14,8 @@ struct node_extra {
     struct str ca_file;       /* trusted beside egress.ca_file; may be empty */
 };
 
-/* Opens everything, listens, starts the threads. Wipes config->master_key. Texts live in `boot`. *created_key: where a master key was made now,
- * or empty. */
+/* Opens everything, listens, starts the threads. Wipes config->master_key. Texts live in `boot`. *created_key: where a master key
+ * was made now, or empty. */
 enum err node_start(struct arena *boot, struct config *config, const struct node_extra *extra, struct node **out,
                     struct str *created_key, struct fault *why) MUST_CHECK;
 struct hub *node_hub(struct node *n);

@@ -63,7 +63,8 @@ static void say(const struct serving *s)
     if (code.n)
         printf("setup: %.*s/setup#%.*s\n", STR_ARG(public), STR_ARG(code));
     if (s->demo) {
-        printf("token: %.*s\n\nA first call, as pasted into another terminal, or the same through the CLI:\n\n", STR_ARG(s->demo_token));
+        printf("token: %.*s\n\nA first call, as pasted into another terminal, or the same through the CLI:\n\n",
+               STR_ARG(s->demo_token));
         printf("curl -H 'Authorization: Bearer %.*s' '%.*s/proxy/" DEMO_CONNECTION "/contacts?limit=3'\n", STR_ARG(s->demo_token),
                STR_ARG(url));
         printf("RACCORD_SERVER=%.*s RACCORD_TOKEN=%.*s %s call " DEMO_CONNECTION " GET /contacts -q limit=3\n\n", STR_ARG(url),

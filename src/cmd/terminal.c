@@ -24,7 +24,16 @@ int terminal_columns(void)
     return 80;
 }
 
-bool terminal_asks(void) { return isatty(STDIN_FILENO) && isatty(STDERR_FILENO); }
+bool terminal_asks(void) { return isatty(STDIN_FILENO) != 0; }
+
+/* 2>errors.log must not hide the question. */
+static void ask(const char *prompt)
+{
+    int fd = isatty(STDERR_FILENO) ? STDERR_FILENO : open("/dev/tty", O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    dprintf(fd >= 0 ? fd : STDERR_FILENO, "%s", prompt);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
 
 /* One code point; broken UTF-8 gives its first byte as U+FFFD. Answers the bytes taken. */
 static size_t code_point(struct str s, uint32_t *out)
@@ -185,12 +194,11 @@ enum err ask_secret(const char *prompt, struct secret *out, struct fault *why)
 
     sigaction(SIGINT, &ours, &theirs);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
-    fputs(prompt, stderr);
-    fflush(stderr);
+    ask(prompt);
     bool ok = read_line((char *)line.p, line.n, &n);
     tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_prompt);
     sigaction(SIGINT, &theirs, NULL);
-    fputc('\n', stderr);
+    ask("\n");
 
     if (!ok || !n)
         return fault(why, ERR_USAGE, STR("nothing was typed"), "%s", "");
@@ -202,8 +210,7 @@ enum err ask_line(struct arena *a, const char *prompt, struct str *out, struct f
 {
     char *line = arena_alloc(a, LINE_MAX_BYTES);
     size_t n;
-    fputs(prompt, stderr);
-    fflush(stderr);
+    ask(prompt);
     if (!read_line(line, LINE_MAX_BYTES, &n))
         return fault(why, ERR_USAGE, STR("nothing was typed"), "%s", "");
     *out = str_trim((struct str){ line, n });

@@ -8,7 +8,7 @@
 
 /* Columns of the terminal that stdout is; 0 when it is none. COLUMNS in the environment wins. */
 int terminal_columns(void);
-/* Somebody can be asked: stdin and stderr are terminals. */
+/* Somebody can be asked: stdin is a terminal. */
 bool terminal_asks(void);
 /* Columns that the text takes on a terminal: wide characters count two, combining ones none. */
 size_t text_columns(struct str s);
@@ -18,7 +18,8 @@ size_t text_fit(struct str s, size_t columns);
  * line breaks and tabs a space. `s` itself when there is nothing of the kind. */
 struct str text_safe(struct arena *a, struct str s);
 
-/* A line typed without being shown; the prompt goes to stderr. ERR_USAGE when there is no terminal to ask at. */
+/* A line typed without being shown; the prompt goes to stderr, or to the terminal where stderr is none. ERR_USAGE when there is no
+ * terminal to ask at. */
 enum err ask_secret(const char *prompt, struct secret *out, struct fault *why) MUST_CHECK;
 /* A line typed and shown. */
 enum err ask_line(struct arena *a, const char *prompt, struct str *out, struct fault *why) MUST_CHECK;

@@ -9,6 +9,9 @@
 #include "base/encode.h"
 #include "crypto/sodium_ready.h"
 
+/* libsodium's arguments are declared so, even where there are no bytes. */
+static const char *never_null(struct str s) { return s.n ? s.p : ""; }
+
 void sha256(struct str in, unsigned char out[SHA256_SIZE])
 {
     crypto_hash_sha256(out, (const unsigned char *)in.p, in.n);
@@ -17,7 +20,7 @@ void sha256(struct str in, unsigned char out[SHA256_SIZE])
 void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE])
 {
     crypto_auth_hmacsha256_state s;
-    crypto_auth_hmacsha256_init(&s, (const unsigned char *)(key.n ? key.p : ""), key.n); /* never NULL, says libsodium */
+    crypto_auth_hmacsha256_init(&s, (const unsigned char *)never_null(key), key.n);
     crypto_auth_hmacsha256_update(&s, (const unsigned char *)in.p, in.n);
     crypto_auth_hmacsha256_final(&s, out);
     secret_wipe(&s, sizeof s);
@@ -134,7 +137,8 @@ enum err password_hash(struct arena *a, struct str password, struct str *out, st
 {
     char text[crypto_pwhash_STRBYTES];
     gate_enter();
-    int bad = crypto_pwhash_str_alg(text, password.p, password.n, ARGON_PASSES, ARGON_MEMORY, crypto_pwhash_ALG_ARGON2ID13);
+    int bad =
+        crypto_pwhash_str_alg(text, never_null(password), password.n, ARGON_PASSES, ARGON_MEMORY, crypto_pwhash_ALG_ARGON2ID13);
     gate_leave();
     if (bad)
         return fault(why, ERR_OVERLOADED, STR_NONE, "no memory for Argon2id (%u bytes)", ARGON_MEMORY);
@@ -151,7 +155,7 @@ bool password_check(struct str hash, struct str password)
     }
     str_copy(text, sizeof text, hash);
     gate_enter();
-    bool right = crypto_pwhash_str_verify(text, password.p, password.n) == 0;
+    bool right = crypto_pwhash_str_verify(text, never_null(password), password.n) == 0;
     gate_leave();
     return right;
 }
@@ -163,14 +167,27 @@ void password_check_nobody(struct str password)
 
 /* Of the lists of leaked passwords, those that are long enough to pass otherwise. Letter case is ignored. */
 static const char *const common[] = {
-    "123456789012", "1234567890123", "12345678901234", "123456789abc", "0123456789ab", "012345678901", "1q2w3e4r5t6y", "1qaz2wsx3edc", "1qazxsw23edc",
-    "qwertyuiop12", "qwertyuiop123", "qwerty123456", "qwertyuiop[]", "q1w2e3r4t5y6", "azertyuiop12", "azertyuiop123", "azerty123456",
-    "asdfghjkl123", "password1234", "password12345", "password123456", "passwordpassword", "password2024", "password2025", "password2026",
-    "passw0rd1234", "p@ssw0rd1234", "p@ssword1234", "administrator", "administrateur", "admin1234567", "admin12345678", "adminadminadmin",
-    "changemeplease", "changeme1234", "changeme123456", "letmein12345", "letmeinplease", "welcome12345", "welcome123456", "iloveyou1234", "iloveyouforever",
-    "motdepasse12", "motdepasse123", "motdepasse1234", "monmotdepasse", "bonjour12345", "bonjour123456", "soleil123456", "jetaime12345",
-    "raccordraccord", "raccord12345", "raccord123456", "correcthorsebatterystaple", "abcdefghijkl", "abcdefghijklm", "abcdefghijklmnopqrstuvwxyz", "abcd12345678",
-    "abc123456789", "a1b2c3d4e5f6", "unknownpassword", "trustno1trustno1", "iamtheadministrator",
+    "123456789012",     "1234567890123",    "12345678901234",
+    "123456789abc",     "0123456789ab",     "012345678901",
+    "1q2w3e4r5t6y",     "1qaz2wsx3edc",     "1qazxsw23edc",
+    "qwertyuiop12",     "qwertyuiop123",    "qwerty123456",
+    "qwertyuiop[]",     "q1w2e3r4t5y6",     "azertyuiop12",
+    "azertyuiop123",    "azerty123456",     "asdfghjkl123",
+    "password1234",     "password12345",    "password123456",
+    "passwordpassword", "password2024",     "password2025",
+    "password2026",     "passw0rd1234",     "p@ssw0rd1234",
+    "p@ssword1234",     "administrator",    "administrateur",
+    "admin1234567",     "admin12345678",    "adminadminadmin",
+    "changemeplease",   "changeme1234",     "changeme123456",
+    "letmein12345",     "letmeinplease",    "welcome12345",
+    "welcome123456",    "iloveyou1234",     "iloveyouforever",
+    "motdepasse12",     "motdepasse123",    "motdepasse1234",
+    "monmotdepasse",    "bonjour12345",     "bonjour123456",
+    "soleil123456",     "jetaime12345",     "raccordraccord",
+    "raccord12345",     "raccord123456",    "correcthorsebatterystaple",
+    "abcdefghijkl",     "abcdefghijklm",    "abcdefghijklmnopqrstuvwxyz",
+    "abcd12345678",     "abc123456789",     "a1b2c3d4e5f6",
+    "unknownpassword",  "trustno1trustno1", "iamtheadministrator",
 };
 
 static bool is_common(struct str s)
@@ -223,8 +240,8 @@ struct fingerprint fingerprint(struct str x, struct str y)
         return out;
     }
     memcpy(text, lengths, sizeof lengths);
-    memcpy(text + sizeof lengths, x.p, x.n);
-    memcpy(text + sizeof lengths + x.n, y.p, y.n);
+    memcpy(text + sizeof lengths, never_null(x), x.n);
+    memcpy(text + sizeof lengths + x.n, never_null(y), y.n);
     crypto_shorthash_siphashx24((unsigned char *)&out, text, sizeof lengths + x.n + y.n, fingerprint_key);
     secret_wipe(text, sizeof lengths + x.n);
     return out;

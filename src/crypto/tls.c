@@ -15,6 +15,7 @@ struct tls_context {
 struct tls {
     SSL *ssl;
     enum tls_result state; /* TLS_FAILED: use no more */
+    bool unwritable;       /* a write failed: what the peer said before it left may still be read */
     unsigned long error;
 };
 
@@ -171,16 +172,26 @@ enum tls_result tls_read(struct tls *t, void *p, size_t n, size_t *got)
 
 enum tls_result tls_write(struct tls *t, const void *p, size_t n, size_t *put)
 {
-    if (t->state == TLS_FAILED)
+    if (t->state == TLS_FAILED || t->unwritable)
         return TLS_FAILED;
     ERR_clear_error();
     int answer = SSL_write_ex(t->ssl, p, n, put);
-    return answer == 1 ? TLS_DONE : outcome(t, answer);
+    if (answer == 1)
+        return TLS_DONE;
+    bool lost = SSL_get_error(t->ssl, answer) == SSL_ERROR_SYSCALL;
+    enum tls_result r = outcome(t, answer);
+    if (lost) {
+        t->unwritable = true;
+        t->state = TLS_DONE;
+    }
+    return r;
 }
+
+bool tls_write_held(struct tls *t) { return !SSL_in_init(t->ssl); }
 
 void tls_shutdown(struct tls *t)
 {
-    if (t->state == TLS_FAILED || !SSL_is_init_finished(t->ssl))
+    if (t->state == TLS_FAILED || t->unwritable || !SSL_is_init_finished(t->ssl))
         return;
     ERR_clear_error();
     SSL_shutdown(t->ssl);

@@ -12,12 +12,14 @@
 #include "http/chunked.h"
 #include "http/status.h"
 #include "http/stream.h"
+#include "loop/count.h"
 
 #define ACCEPT_BURST 64
 #define READ_BURST (256 * 1024)   /* bytes a client may take of one round, so that others get their turn */
 #define SMALL_WRITE 4096          /* gathered rather than sent at once */
 #define DRAIN_MAX (64 * 1024)     /* unread body bytes that are worth swallowing to keep the connection */
-#define LINGER_MS 2000
+#define LINGER_MS 2000            /* without a byte from the peer */
+#define LINGER_MOST_MS 30000
 #define ARENA_FIRST 4096
 #define SPARE_EXCHANGES 128
 
@@ -55,7 +57,7 @@ struct exchange {
     struct chunked chunked;
     uint64_t body_left;
     bool body_ended, body_paused, feeding, refused, body_told;
-    bool begun, headed, ended, keep_alive, no_body, in_enter;
+    bool begun, headed, dated, ended, keep_alive, no_body, in_enter;
     enum framing_kind answer;
     uint64_t answer_left, chunk_left;
     exchange_sink *sink;
@@ -70,14 +72,16 @@ struct server {
     struct timer accept_again;
     struct stream_pool *pool;
     struct list clients;
-    int count;
-    uint64_t accepted, requests;
+    /* Written by the loop, read by /metrics on any thread. */
+    _Atomic int count;
+    _Atomic uint64_t accepted, requests;
     bool listening, draining;
     void (*drained)(void *context);
     void *drained_context;
     struct exchange *spare;
     int spares;
-    char date[40];              /* "Date: ...\r\n", renewed each second */
+    char date[40];              /* "Date: ...\r\n" (RFC 9110 6.6.1), renewed each second */
+    size_t date_size;
     int64_t date_second;
 };
 
@@ -93,6 +97,22 @@ static void client_free(struct loop_job *job)
 {
     struct client *c = list_entry(job, struct client, again);
     free(c);
+}
+
+/* From here on nothing of the handler is called: it has ended the exchange, or was told that it is gone. */
+static void forget_handler(struct exchange *x)
+{
+    x->sink = NULL;
+    x->drained = NULL;
+    x->gone = NULL;
+}
+
+static void tell_gone(struct exchange *x)
+{
+    void (*gone)(struct exchange *) = x->gone;
+    forget_handler(x);
+    if (gone)
+        gone(x);
 }
 
 static void exchange_drop(struct exchange *x)
@@ -112,7 +132,7 @@ static void exchange_drop(struct exchange *x)
 
 static void told_drained(struct server *s)
 {
-    if (s->draining && !s->count && s->drained) {
+    if (s->draining && !glance(s->count) && s->drained) {
         void (*done)(void *) = s->drained;
         s->drained = NULL;
         done(s->drained_context);
@@ -127,14 +147,10 @@ static void client_close(struct client *c)
     timer_stop(&c->timer);
     stream_close(&c->stream);
     list_remove(&c->link);
-    s->count--;
+    bump(s->count, -1);
     if (c->x) {
-        struct exchange *x = c->x;
-        void (*gone)(struct exchange *) = x->gone;
-        x->gone = NULL;
-        if (gone)
-            gone(x);
-        exchange_drop(x);
+        tell_gone(c->x);
+        exchange_drop(c->x);
     }
     if (!c->again_posted) {
         c->again_posted = true;
@@ -207,8 +223,8 @@ static void client_new(struct server *s, int fd, const struct sockaddr_storage *
         return;
     }
     list_push_back(&s->clients, &c->link);
-    s->count++;
-    s->accepted++;
+    bump(s->count, 1);
+    bump(s->accepted, 1);
     c->state = tls ? CLIENT_HANDSHAKE : CLIENT_IDLE;
     client_timer(c, s->config.limits.head_ms);
     /* Bytes may have arrived with the connection: the first edge comes by itself after EPOLL_CTL_ADD. */
@@ -223,7 +239,7 @@ static void on_accept(struct watch *w, unsigned events)
     for (int i = 0; i < ACCEPT_BURST; i++) {
         struct sockaddr_storage from;
         socklen_t size = sizeof from;
-        int fd = s->count < s->config.limits.clients
+        int fd = glance(s->count) < s->config.limits.clients
                      ? accept4(w->fd, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
                      : (errno = EMFILE, -1);
         if (fd >= 0) {
@@ -290,6 +306,8 @@ static void refuse(struct client *c, struct exchange *x, enum err e, const char 
     x->refused = true;
     x->keep_alive = false;
     x->body_ended = true;
+    forget_handler(x);
+    client_timer(c, s->config.limits.write_ms);
     if (s->config.refuse)
         s->config.refuse(x, e, detail, s->config.context);
     else
@@ -334,7 +352,7 @@ static void enter(struct client *c, struct exchange *x)
     chunked_init(&x->chunked);
     c->state = CLIENT_EXCHANGE;
     c->waiting_since = loop_now(s->config.loop);
-    s->requests++;
+    bump(s->requests, 1);
     client_timer(c, s->config.limits.total_ms);
     s->config.enter(x, s->config.context);
 }
@@ -372,6 +390,19 @@ static bool step_head(struct client *c)
     return true;
 }
 
+/* What follows on this connection means nothing. An answer that has begun cannot turn into a refusal. */
+static void bad_body(struct client *c, struct exchange *x)
+{
+    const char *why = x->chunked.why;
+    if (x->begun) {
+        client_close(c);
+        return;
+    }
+    tell_gone(x);
+    stream_take(&c->stream, stream_in(&c->stream).n);
+    refuse(c, x, ERR_REQUEST_INVALID, why);
+}
+
 /* Body bytes that are in the buffer go to the sink. True when something moved. */
 static bool feed(struct client *c, struct exchange *x)
 {
@@ -384,8 +415,8 @@ static bool feed(struct client *c, struct exchange *x)
             enum chunked_result r = chunked_next(&x->chunked, in, &span, &used);
             if (r == CHUNKED_BAD) {
                 x->feeding = false;
-                client_close(c);
-                return false;
+                bad_body(c, x);
+                return c->stream.sock.open;
             }
             if (r == CHUNKED_DATA) {
                 /* The span stays in the buffer until the sink has taken it: remember how much of it is plain body. */
@@ -455,7 +486,10 @@ static bool step_input(struct client *c)
     case CLIENT_EXCHANGE:
         return c->x->sink && !c->x->feeding && (!c->x->body_ended || !c->x->body_told) && feed(c, c->x);
     case CLIENT_SWALLOW: return swallow(c, c->x);
-    case CLIENT_LINGER: stream_take(&c->stream, stream_in(&c->stream).n); return false;
+    case CLIENT_LINGER:
+        c->window_bytes += (int64_t)stream_in(&c->stream).n;
+        stream_take(&c->stream, stream_in(&c->stream).n);
+        return false;
     default: return false;
     }
 }
@@ -536,6 +570,12 @@ static void client_timeout(struct timer *t)
         refuse(c, x, ERR_REQUEST_TIMEOUT, "");
         return;
     }
+    /* A client that is still sending has not read our answer yet: a reset now might take it away. */
+    if (c->state == CLIENT_LINGER && c->window_bytes && mono_since(c->waiting_since, loop_now(s->config.loop)) < LINGER_MOST_MS) {
+        c->window_bytes = 0;
+        client_timer(c, LINGER_MS);
+        return;
+    }
     if (c->state != CLIENT_EXCHANGE) {
         client_close(c);
         return;
@@ -550,18 +590,21 @@ static void client_timeout(struct timer *t)
             client_timer(c, s->config.limits.write_ms);
         return;
     }
-    bool reading = wants_input(c);
-    bool too_slow = reading && c->window_bytes < s->config.limits.body_rate * s->config.limits.body_window_ms / 1000;
-    bool too_long = !reading && mono_since(c->waiting_since, loop_now(s->config.loop)) >= s->config.limits.total_ms;
-    c->window_bytes = 0;
-    if (!too_slow && !too_long) {
-        client_timer(c, reading ? s->config.limits.body_window_ms : s->config.limits.total_ms);
+    if (x->body_paused) {
+        /* The handler takes no more for now: it has limits of its own, and the caller is not to blame. */
+        client_timer(c, s->config.limits.body_window_ms);
         return;
     }
-    void (*gone)(struct exchange *) = x->gone;
-    x->gone = NULL;
-    if (gone)
-        gone(x);
+    bool reading = wants_input(c);
+    int64_t since = mono_since(c->waiting_since, loop_now(s->config.loop));
+    bool too_slow = reading && c->window_bytes < s->config.limits.body_rate * s->config.limits.body_window_ms / 1000;
+    bool too_long = !reading && since >= s->config.limits.total_ms;
+    c->window_bytes = 0;
+    if (!too_slow && !too_long) {
+        client_timer(c, reading ? s->config.limits.body_window_ms : s->config.limits.total_ms - since);
+        return;
+    }
+    tell_gone(x);
     refuse(c, x, ERR_REQUEST_TIMEOUT, "");
 }
 
@@ -597,6 +640,10 @@ void exchange_resume(struct exchange *x)
     if (!x->body_paused)
         return;
     x->body_paused = false;
+    if (!x->headed) {
+        x->client->window_bytes = 0; /* the caller's rate is measured over time in which it could send */
+        client_timer(x->client, x->client->server->config.limits.body_window_ms);
+    }
     client_come_back(x->client);
 }
 
@@ -625,6 +672,30 @@ void exchange_header(struct exchange *x, struct str name, struct str value)
         memcpy(to + name.n + 2, value.p, value.n);
     memcpy(to + name.n + 2 + value.n, "\r\n", 2);
     s->out.end += name.n + value.n + 4;
+    if (name.n == 4 && str_ieq(name, STR("date")))
+        x->dated = true;
+}
+
+static struct str date_line(struct server *s)
+{
+    int64_t second = loop_now(s->config.loop).ms / 1000;
+    if (second != s->date_second || !s->date_size) {
+        time_t now = time(NULL);
+        struct tm utc;
+        s->date_second = second;
+        /* The program never leaves the C locale for times: the names are English. */
+        s->date_size = strftime(s->date, sizeof s->date, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", gmtime_r(&now, &utc));
+    }
+    return (struct str){ s->date, s->date_size };
+}
+
+/* May the rest of the request be read and dropped, to keep the connection? A client that waits for 100 may send the body or not. */
+static bool worth_swallowing(const struct exchange *x)
+{
+    if (x->body_ended)
+        return true;
+    bool sent_for = x->sink || x->framing.expect != EXPECT_CONTINUE;
+    return sent_for && x->framing.kind == FRAMING_LENGTH && x->body_left <= DRAIN_MAX;
 }
 
 void exchange_body(struct exchange *x, enum framing_kind kind, uint64_t length)
@@ -642,8 +713,9 @@ void exchange_body(struct exchange *x, enum framing_kind kind, uint64_t length)
     } else if (kind == FRAMING_NONE && !x->no_body) {
         exchange_header(x, STR("Content-Length"), STR("0"));
     }
-    bool unread = !x->body_ended && !x->sink; /* the handler answered without looking at the body */
-    if (unread && (x->framing.expect == EXPECT_CONTINUE || x->framing.kind == FRAMING_CHUNKED || x->body_left > DRAIN_MAX))
+    if (!x->dated)
+        stream_put(s, date_line(x->client->server));
+    if (!worth_swallowing(x))
         x->keep_alive = false;
     if (x->client->server->draining)
         x->keep_alive = false;
@@ -682,6 +754,15 @@ static size_t write_chunk(struct exchange *x, struct str span)
     return span.n;
 }
 
+/* What is gathered leaves when the round ends, unless more comes before: an answer that trickles must not wait for its next piece.
+ */
+static void leave_soon(struct exchange *x)
+{
+    struct stream *s = &x->client->stream;
+    if (still_open(x) && !s->blocked && stream_unsent(s))
+        client_come_back(x->client);
+}
+
 size_t exchange_write(struct exchange *x, struct str span)
 {
     struct stream *s = &x->client->stream;
@@ -693,6 +774,7 @@ size_t exchange_write(struct exchange *x, struct str span)
         size_t taken = 0;
         for (size_t n = 1; taken < span.n && n; taken += n)
             n = write_chunk(x, str_sub(span, taken, span.n));
+        leave_soon(x);
         return taken;
     }
     if (x->answer == FRAMING_LENGTH) {
@@ -713,7 +795,7 @@ size_t exchange_write(struct exchange *x, struct str span)
         x->client->sent_before = s->sent;
         client_timer(x->client, x->client->server->config.limits.write_ms);
     }
-    still_open(x);
+    leave_soon(x);
     return taken;
 }
 
@@ -729,19 +811,19 @@ static void exchange_finish(struct exchange *x)
 {
     struct client *c = x->client;
     bool keep = x->keep_alive, unread = !x->body_ended;
-    if (!keep) {
+    if (!keep || (unread && (x->framing.kind != FRAMING_LENGTH || x->body_left > DRAIN_MAX))) {
         exchange_drop(x);
         sock_shutdown(&c->stream.sock);
         c->state = CLIENT_LINGER;
+        c->window_bytes = 0;
+        c->waiting_since = loop_now(c->server->config.loop);
         client_timer(c, LINGER_MS);
         client_come_back(c);
         return;
     }
     if (unread) {
         c->state = CLIENT_SWALLOW;
-        x->sink = NULL;
         x->body_paused = false;
-        x->gone = NULL;
         client_timer(c, c->server->config.limits.body_window_ms);
         client_come_back(c);
         return;
@@ -762,7 +844,7 @@ void exchange_end(struct exchange *x)
     if (x->answer == FRAMING_CHUNKED && !x->no_body)
         stream_put(&c->stream, STR(CHUNKED_LAST));
     x->ended = true;
-    x->gone = NULL;
+    forget_handler(x);
     client_timer(c, c->server->config.limits.write_ms);
     stream_send(&c->stream, STR_NONE);
     if (!still_open(x))
@@ -774,10 +856,9 @@ void exchange_end(struct exchange *x)
 void exchange_abort(struct exchange *x)
 {
     struct client *c = x->client;
-    struct linger now = { 1, 0 };
-    x->gone = NULL;
+    forget_handler(x);
     /* A reset, not an orderly end: a length-less answer must not look complete. */
-    setsockopt(c->stream.sock.watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    sock_abort(&c->stream.sock);
     client_close(c);
 }
 
@@ -816,7 +897,8 @@ enum err server_listen(const struct address *where, int *fd, struct address *bou
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (bind(s, (struct sockaddr *)&at, size) || listen(s, 4096)) {
-        fault(why, ERR_CONFIG, STR("cannot listen on that address and port; is it taken, or another machine's?"), "bind or listen: %m");
+        fault(why, ERR_CONFIG, STR("cannot listen on that address and port; is it taken, or another machine's?"),
+              "bind or listen: %m");
         close(s);
         return why ? why->err : ERR_CONFIG;
     }
@@ -864,10 +946,12 @@ void server_drain(struct server *s, void (*done)(void *context), void *context)
     s->drained_context = context;
     list_each_safe(node, &s->clients) {
         struct client *c = list_entry(node, struct client, link);
-        if (c->state == CLIENT_IDLE || c->state == CLIENT_HANDSHAKE || c->state == CLIENT_LINGER)
-            client_close(c);
-        else if (c->x)
+        if (c->x)
             c->x->keep_alive = false;
+        if (c->state == CLIENT_IDLE)
+            client_step(c); /* a request that has arrived is answered */
+        if (c->stream.sock.open && (c->state == CLIENT_IDLE || c->state == CLIENT_HANDSHAKE))
+            client_close(c);
     }
     told_drained(s);
 }
@@ -890,6 +974,6 @@ void server_free(struct server *s)
     free(s);
 }
 
-int server_clients(const struct server *s) { return s->count; }
-uint64_t server_accepted(const struct server *s) { return s->accepted; }
-uint64_t server_requests(const struct server *s) { return s->requests; }
+int server_clients(const struct server *s) { return glance(s->count); }
+uint64_t server_accepted(const struct server *s) { return glance(s->accepted); }
+uint64_t server_requests(const struct server *s) { return glance(s->requests); }

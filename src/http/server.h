@@ -3,8 +3,9 @@
  * A client's requests are answered one after another. For each complete head the server calls `enter` with an exchange;
  * from then on the handler drives it: read the body (or not), answer, end. Everything runs on the loop's thread.
  *
- * Re-entrance: `enter`, `sink` and `drained` may call any exchange_ function. exchange_end() and exchange_abort() end the exchange: do not touch it
- * afterwards. When the client goes away first, `gone` is called once and the exchange must not be touched afterwards either.
+ * Re-entrance: `enter`, `sink` and `drained` may call any exchange_ function. exchange_end() and exchange_abort() end the exchange:
+ * do not touch it afterwards. When the client goes away first, `gone` is called once and the exchange must not be touched
+ * afterwards either.
  */
 #ifndef HTTP_SERVER_H
 #define HTTP_SERVER_H
@@ -40,10 +41,12 @@ struct server_config {
 enum err server_listen(const struct address *where, int *fd, struct address *bound, struct fault *why) MUST_CHECK;
 /* Takes fd. */
 enum err server_new(const struct server_config *c, int fd, struct server **out, struct fault *why) MUST_CHECK;
-/* Stop accepting; close idle clients; finish exchanges with Connection: close; call `done` on the loop when the last client has left. */
+/* Stop accepting; close idle clients; finish exchanges with Connection: close; call `done` on the loop when the last client has
+ * left. */
 void server_drain(struct server *s, void (*done)(void *context), void *context);
 /* Closes every client at once and frees. After this no callback. */
 void server_free(struct server *s);
+/* From any thread. */
 int server_clients(const struct server *s);
 uint64_t server_accepted(const struct server *s);
 uint64_t server_requests(const struct server *s);

@@ -99,7 +99,7 @@ enum io sock_flush(struct sock *s)
 static enum io write_record(struct sock *s, const char *p, size_t n, size_t *put)
 {
     enum io r = from_tls(tls_write(s->tls, p, n, put));
-    if (r == IO_WAIT)
+    if (r == IO_WAIT && tls_write_held(s->tls))
         *put = s->tls_pending = n;
     return r;
 }
@@ -151,13 +151,23 @@ void sock_shutdown(struct sock *s)
     shutdown(s->watch.fd, SHUT_WR);
 }
 
+void sock_abort(struct sock *s)
+{
+    struct linger now = { 1, 0 };
+    if (!s->open)
+        return;
+    setsockopt(s->watch.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    s->aborted = true;
+}
+
 void sock_close(struct sock *s)
 {
     if (!s->open)
         return;
     s->open = false;
     if (s->tls) {
-        tls_shutdown(s->tls);
+        if (!s->aborted)
+            tls_shutdown(s->tls);
         tls_free(s->tls);
         s->tls = NULL;
     }
@@ -169,9 +179,12 @@ void sock_close(struct sock *s)
 bool sock_is_stale(struct sock *s)
 {
     char c;
+    size_t got;
     if (s->hung_up)
         return true;
+    /* Under TLS a session ticket may be waiting, which is no sign of an end: only reading tells. */
+    if (s->tls)
+        return tls_read(s->tls, &c, 1, &got) != TLS_WANT_READ;
     ssize_t r = recv(s->watch.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
-    /* TLS may have a session ticket waiting: bytes alone are no sign of an end there. */
-    return r == 0 || (r > 0 && !s->tls) || (r < 0 && errno != EAGAIN && errno != EINTR);
+    return r >= 0 || (errno != EAGAIN && errno != EINTR);
 }

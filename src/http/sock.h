@@ -15,7 +15,7 @@ struct sock {
     struct watch watch;
     struct loop *loop;
     struct tls *tls;          /* NULL: plain */
-    bool open, handshaking;
+    bool open, handshaking, aborted;
     size_t tls_pending;       /* plain bytes of a record that is built but not sent */
     bool drained;             /* plain: the last read took all there was; nothing to read before the kernel says so */
     bool hung_up;             /* the peer closed or reset: told by the kernel */
@@ -23,7 +23,8 @@ struct sock {
 };
 
 /* Takes fd (non-blocking, connected or connecting) and, if not NULL, tls. */
-enum err sock_open(struct sock *s, struct loop *l, int fd, struct tls *tls, void (*ready)(struct sock *s), struct fault *why) MUST_CHECK;
+enum err sock_open(struct sock *s, struct loop *l, int fd, struct tls *tls, void (*ready)(struct sock *s),
+                   struct fault *why) MUST_CHECK;
 /* Put TLS on an open stream. */
 void sock_start_tls(struct sock *s, struct tls *tls);
 /* IO_DONE once the TLS handshake is over (at once on plain streams). */
@@ -36,8 +37,10 @@ enum io sock_write(struct sock *s, struct str first, struct str second, size_t *
 enum io sock_flush(struct sock *s);
 /* Says goodbye (close-notify, FIN) and goes on reading: for lingering closes. */
 void sock_shutdown(struct sock *s);
+/* The coming sock_close() is to look like an accident: a reset, and no close-notify. */
+void sock_abort(struct sock *s);
 void sock_close(struct sock *s);   /* fine when closed */
-/* True when an idle plain stream has bytes or an end waiting: do not reuse it. */
+/* True when an idle stream has bytes or an end waiting: do not reuse it. May eat a byte of what must not be used anyway. */
 bool sock_is_stale(struct sock *s);
 
 #endif

@@ -56,12 +56,20 @@ static void give_back(struct stream_pool *p, struct stream_buf *b)
     *b = (struct stream_buf){ 0 };
 }
 
+static void wipe(struct stream_buf *b)
+{
+    size_t used = b->end > b->dirty ? b->end : b->dirty;
+    if (b->p && used)
+        explicit_bzero(b->p, used);
+    b->dirty = 0;
+}
+
 /* A bigger home for the same bytes. The old one is wiped: it may have carried a credential. */
 static void move_to(struct stream_pool *p, struct stream_buf *b, size_t size)
 {
-    struct stream_buf bigger = { mem_grow(NULL, size), size, 0, b->end - b->start };
+    struct stream_buf bigger = { mem_grow(NULL, size), size, 0, b->end - b->start, 0 };
     memcpy(bigger.p, b->p + b->start, bigger.end);
-    explicit_bzero(b->p, b->end);
+    wipe(b);
     give_back(p, b);
     *b = bigger;
 }
@@ -89,8 +97,7 @@ static void make_room_in(struct stream *s, size_t most)
 
 enum io stream_fill(struct stream *s, size_t most)
 {
-    if (s->failed)
-        return IO_FAILED;
+    /* Not after a failed read, which fails again by itself; after a failed write what the peer said last is still there. */
     make_room_in(s, most);
     size_t room = s->in.size - s->in.end, got;
     if (!room)
@@ -110,8 +117,10 @@ char *stream_room(struct stream *s, size_t n)
     struct stream_buf *b = &s->out;
     if (!b->p)
         lend(s->pool, b);
-    if (b->start == b->end)
+    if (b->start == b->end) {
+        b->dirty = b->end > b->dirty ? b->end : b->dirty;
         b->start = b->end = 0;
+    }
     if (b->size - b->end < n) {
         size_t size = b->size * 2;
         while (size - (b->end - b->start) < n)
@@ -164,8 +173,8 @@ bool stream_unblock(struct stream *s)
 
 void stream_wipe_out(struct stream *s)
 {
-    if (s->out.p && !stream_unsent(s))
-        explicit_bzero(s->out.p, s->out.end);
+    if (!stream_unsent(s))
+        wipe(&s->out);
 }
 
 void stream_idle(struct stream *s)
@@ -180,8 +189,7 @@ void stream_idle(struct stream *s)
 void stream_close(struct stream *s)
 {
     sock_close(&s->sock);
-    if (s->out.p)
-        explicit_bzero(s->out.p, s->out.end);
+    wipe(&s->out);
     give_back(s->pool, &s->in);
     give_back(s->pool, &s->out);
 }

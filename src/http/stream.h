@@ -21,6 +21,7 @@ void stream_pool_free(struct stream_pool *p);
 struct stream_buf {
     char *p;
     size_t size, start, end;
+    size_t dirty; /* bytes from p that an earlier filling wrote: to be wiped with the rest */
 };
 
 struct stream {
@@ -34,12 +35,15 @@ struct stream {
     bool in_full;     /* the last read filled the buffer: more is likely there */
 };
 
-static inline struct str stream_in(const struct stream *s) { return (struct str){ s->in.p + s->in.start, s->in.end - s->in.start }; }
+static inline struct str stream_in(const struct stream *s)
+{
+    return (struct str){ s->in.p + s->in.start, s->in.end - s->in.start };
+}
 /* `n` bytes of the front are used. */
 static inline void stream_take(struct stream *s, size_t n) { s->in.start += n; }
 
-/* One read into the buffer. IO_DONE: bytes came; IO_WAIT; IO_EOF; IO_FAILED (also when the buffer is full at its largest). `most`: how large the
- * buffer may grow when it is full of unused bytes. */
+/* One read into the buffer. IO_DONE: bytes came; IO_WAIT; IO_EOF; IO_FAILED (also when the buffer is full at its largest). `most`:
+ * how large the buffer may grow when it is full of unused bytes. */
 enum io stream_fill(struct stream *s, size_t most);
 /* Append to the out buffer, growing it as needed (heads; the caller bounds them). */
 void stream_put(struct stream *s, struct str bytes);

@@ -1,11 +1,12 @@
 /* http/upstream.h - requests to providers, from one loop: kept-alive pools, timeouts, streaming both ways, cancellation.
  *
- * A pool belongs to one (connection, scheme, host, port): credentials of different connections never share a socket. Dialling goes through
- * the egress guard: the name is looked up once, every address of the answer must be permitted, and the socket is connected to one of
- * those very addresses (invariants 3 and 4).
+ * A pool belongs to one (connection, scheme, host, port): credentials of different connections never share a socket. Dialling goes
+ * through the egress guard: the name is looked up once, every address of the answer must be permitted, and the socket is connected
+ * to one of those very addresses (invariants 3 and 4).
  *
  * A request is a struct upstream inside its owner, zeroed and filled before upstream_start(). From then on exactly one of `end` and
- * `failed` is called, once, unless upstream_cancel() comes first; the owner may then forget it. Callbacks may call any function here.
+ * `failed` is called, once, unless upstream_cancel() comes first; the owner may then forget it. Callbacks may call any function
+ * here.
  */
 #ifndef HTTP_UPSTREAM_H
 #define HTTP_UPSTREAM_H
@@ -13,6 +14,7 @@
 #include "http/address.h"
 #include "http/framing.h"
 #include "http/stream.h"
+#include "http/times.h"
 #include "http/url.h"
 #include "loop/loop.h"
 #include "loop/resolve.h"
@@ -21,7 +23,7 @@ struct upstreams;   /* of one loop */
 struct upstream;
 
 struct upstream_limits {
-    int64_t connect_ms, tls_ms, first_byte_ms, idle_ms;
+    struct http_times times;
     int64_t keep_ms;             /* a socket without a request */
     int kept;                    /* idle sockets per pool */
     struct head_limits head;
@@ -31,6 +33,7 @@ enum err upstreams_new(struct loop *l, const struct egress *egress, struct tls_c
                        struct upstreams **out, struct fault *why) MUST_CHECK;
 void upstreams_free(struct upstreams *s);
 struct upstream_counts { uint64_t opened, reused, retried, failed; int idle, busy; };
+/* From any thread. */
 struct upstream_counts upstreams_counts(const struct upstreams *s);
 
 struct upstream_timing { int32_t resolve_us, connect_us, tls_us, first_byte_us; bool reused; };
@@ -42,6 +45,7 @@ struct upstream {
     const struct url *url;       /* scheme, host, port */
     struct str host;             /* NUL-terminated copy of url->host */
     struct tls_context *tls;     /* NULL: the loop's own */
+    const struct http_times *times; /* NULL, or 0 inside: the loop's own; total_ms is not read from here */
     bool head_request;           /* the method is HEAD */
     bool chunked;                /* the request body goes out in chunks: framed here */
     bool safe_to_retry;          /* idempotent and without a streamed body: may be sent again when a kept socket turns out dead */

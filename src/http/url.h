@@ -2,8 +2,8 @@
  *
  * One parser serves checking and dialling (requirement 1.5). The host comes out as what is dialled: lower-case A-labels
  * (UTS #46 through libidn2, as WHATWG's "domain to ASCII"), or canonical IP text. Tricks (user info, backslashes, control bytes,
- * percent-encoded hosts, odd IPv4 spellings: decimal, octal, hex, short) are refused or parsed as WHATWG does and then judged: never a
- * different host from the one dialled.
+ * percent-encoded hosts, odd IPv4 spellings: decimal, octal, hex, short) are refused or parsed as WHATWG does and then judged:
+ * never a different host from the one dialled.
  */
 #ifndef HTTP_URL_H
 #define HTTP_URL_H

@@ -1,8 +1,9 @@
 /* loop/loop.h - one event loop per thread: an edge-triggered epoll set for sockets, with libuv's set as one member of it.
  *
  * libuv gives wake-ups from other threads and the look-up pool. Sockets are registered once, edge-triggered, and never
- * touched again until closed: no system call is spent on changing interest, and one epoll_wait() fetches a whole round. A watch's callback runs when the kernel says
- * something changed; what to do next is the owner's state. All functions but loop_post() belong to the loop's own thread.
+ * touched again until closed: no system call is spent on changing interest, and one epoll_wait() fetches a whole round. A watch's
+ * callback runs when the kernel says something changed; what to do next is the owner's state. All functions but loop_post() belong
+ * to the loop's own thread.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H

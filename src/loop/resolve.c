@@ -1,6 +1,7 @@
 #include "loop/resolve.h"
 
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -25,6 +26,7 @@ struct resolver {
     struct map *names;
     int looking;
     bool ending;
+    struct mono swept;
 };
 
 struct resolver *resolver_new(struct loop *l)
@@ -41,6 +43,32 @@ static void name_free(struct name *n)
     free(n);
 }
 
+static void forget_waiting(struct name *n)
+{
+    while (list_pop(&n->waiting))
+        ;
+    uv_cancel((uv_req_t *)&n->request); /* fails once it has begun; then it comes back when it comes back */
+}
+
+/* Makes room by dropping what is too old to be used. */
+static void sweep(struct resolver *r)
+{
+    struct mono now = loop_now(r->loop);
+    size_t at = 0;
+    struct str key;
+    void *value;
+    if (mono_since(r->swept, now) < RESOLVE_KEEP_MS)
+        return;
+    r->swept = now;
+    while (map_next(r->names, &at, &key, &value)) {
+        struct name *n = value;
+        if (!n->looking && mono_since(n->until, now) >= 0) {
+            map_take(r->names, key);
+            name_free(n);
+        }
+    }
+}
+
 void resolver_free(struct resolver *r)
 {
     if (!r)
@@ -55,7 +83,7 @@ void resolver_free(struct resolver *r)
         if (!n->looking)
             name_free(n);
         else
-            list_init(&n->waiting);
+            forget_waiting(n);
     }
     map_free(r->names);
     r->names = NULL;
@@ -110,9 +138,12 @@ static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *li
             free(r);
         return;
     }
+    loop_refresh(r->loop);
     map_take(r->names, str_of(n->host));
     tell(n, at, count, problem);
     struct str host = str_of(n->host);
+    if (map_count(r->names) >= CACHE_MAX)
+        sweep(r);
     if (count && !map_get(r->names, host) && map_count(r->names) < CACHE_MAX) {
         struct name *kept = mem_zero(sizeof *kept + count * sizeof at[0]);
         kept->owner = r;
@@ -126,8 +157,25 @@ static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *li
     name_free(n);
 }
 
+/* RFC 6761 6.3: localhost and what ends in it is loopback, and is asked of no server: a bare system has no hosts file, and what a
+ * name server says about it is worth nothing. IPv4, as almost all that listens on "localhost" does. */
+static bool is_localhost(struct str host) { return str_ieq(host, STR("localhost")) || str_ends(host, STR(".localhost")); }
+
+static void answer_loopback(struct resolve *who)
+{
+    struct sockaddr_storage at = { 0 };
+    struct sockaddr_in *in = (struct sockaddr_in *)&at;
+    in->sin_family = AF_INET;
+    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    who->done(who, &at, 1, NULL);
+}
+
 void resolve(struct resolver *r, const char *host, struct resolve *who)
 {
+    if (is_localhost(str_of(host))) {
+        answer_loopback(who);
+        return;
+    }
     struct name *n = map_get(r->names, str_of(host));
     if (n && !n->looking) {
         if (mono_since(n->until, loop_now(r->loop)) < 0) {

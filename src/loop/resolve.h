@@ -1,8 +1,8 @@
 /* loop/resolve.h - host names to addresses, off the loop, with a small cache per loop.
  *
- * The system's resolver (getaddrinfo in libuv's pool). An answer is kept for RESOLVE_KEEP_MS; failures are not kept. Look-ups of one
- * name at the same time share one answer. What the addresses may be used for is the caller's business: whoever dials
- * judges the very addresses given here and looks nothing up again.
+ * The system's resolver (getaddrinfo in libuv's pool). An answer is kept for RESOLVE_KEEP_MS; failures are not kept. Look-ups of
+ * one name at the same time share one answer. What the addresses may be used for is the caller's business: whoever dials judges the
+ * very addresses given here and looks nothing up again.
  */
 #ifndef LOOP_RESOLVE_H
 #define LOOP_RESOLVE_H

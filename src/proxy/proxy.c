@@ -9,7 +9,8 @@
 #define PLACES 1024      /* remembered decisions per loop; a power of two */
 #define NEAR 4           /* places that one decision may take */
 
-/* A remembered decision: this token may use this connection. The key is a keyed 128-bit hash of both texts; the texts are not kept. */
+/* A remembered decision: this token may use this connection. The key is a keyed 128-bit hash of both texts; the texts are not kept.
+ */
 struct decision {
     struct fingerprint key;
     struct pass *pass;
@@ -97,11 +98,10 @@ static void on_head(struct live *c, const struct head *h, const struct framing *
         if (live_passes(c, h, &h->headers[i]))
             exchange_header(x, h->headers[i].name, h->headers[i].value);
     exchange_header(x, STR("Raccord-Run"), str_of(c->run.id));
-    bool empty = f->kind == FRAMING_NONE;
-    bool length_known = f->kind == FRAMING_LENGTH || (empty && f->length);
-    if (h->status == 204 || h->status == 304)
+    /* To HEAD: the length that GET would have, when the provider tells it; none when it does not. */
+    if (h->status == 204 || h->status == 304 || (f->kind == FRAMING_NONE && !head_find(h, STR("content-length"))))
         exchange_body(x, FRAMING_NONE, 0);
-    else if (length_known || empty)
+    else if (f->kind == FRAMING_LENGTH || f->kind == FRAMING_NONE)
         exchange_body(x, FRAMING_LENGTH, f->length);
     else
         exchange_body(x, FRAMING_CHUNKED, 0);
@@ -212,7 +212,8 @@ static enum err read_wishes(struct passage *p, struct fault *why)
         int64_t ms;
         if (!duration_parse(value, &ms) || ms < 1)
             return fault(why, ERR_INPUT_INVALID, STR("Raccord-Timeout takes a duration such as 5s or 500ms"), "wish");
-        p->live.total_ms = limits->total_ms && ms > limits->total_ms ? limits->total_ms : ms;
+        int64_t own = p->to->connector->times.total_ms, most = own ? own : limits->total_ms;
+        p->live.total_ms = most && ms > most ? most : ms;
         p->live.total_covers_body = true;
     }
     if (wish(h, STR("raccord-retries"), &value)) {
@@ -231,11 +232,23 @@ static void start_call(struct passage *p)
     bool whole = live_needs_whole_body(p->to);
     struct fault why;
     p->live = (struct live){
-        .board = p->proxy->config.board, .to = p->to, .arena = exchange_arena(x), .caller = p->pass->caller.principal,
-        .token = p->pass->caller.token, .via = RUN_PROXY, .method = exchange_head(x)->method, .from = exchange_head(x),
-        .body_kind = whole && f->kind != FRAMING_NONE ? FRAMING_LENGTH : f->kind, .body_length = whole ? p->body.n : f->length,
-        .body_buffered = whole || f->kind == FRAMING_NONE || (f->kind == FRAMING_LENGTH && !f->length), .body = whole ? buf_str(&p->body) : STR_NONE,
-        .writable = on_writable, .head = on_head, .got = on_body, .end = on_end, .failed = on_failed,
+        .board = p->proxy->config.board,
+        .to = p->to,
+        .arena = exchange_arena(x),
+        .caller = p->pass->caller.principal,
+        .token = p->pass->caller.token,
+        .via = RUN_PROXY,
+        .method = exchange_head(x)->method,
+        .from = exchange_head(x),
+        .body_kind = whole && f->kind != FRAMING_NONE ? FRAMING_LENGTH : f->kind,
+        .body_length = whole ? p->body.n : f->length,
+        .body_buffered = whole || f->kind == FRAMING_NONE || (f->kind == FRAMING_LENGTH && !f->length),
+        .body = whole ? buf_str(&p->body) : STR_NONE,
+        .writable = on_writable,
+        .head = on_head,
+        .got = on_body,
+        .end = on_end,
+        .failed = on_failed,
     };
     if (read_wishes(p, &why) || live_begin(&p->live, p->path, p->query, &why)) {
         refuse(p, &why);
@@ -278,7 +291,8 @@ static struct decision *remembered(struct proxy *proxy, struct fingerprint key)
         struct decision *d = &proxy->decisions[(key.low + i) % PLACES];
         if (!d->pass || d->key.low != key.low || d->key.high != key.high)
             continue;
-        if (!atomic_load_explicit(&d->pass->stale, memory_order_acquire) && !atomic_load_explicit(&d->to->stale, memory_order_acquire))
+        if (!atomic_load_explicit(&d->pass->stale, memory_order_acquire) &&
+            !atomic_load_explicit(&d->to->stale, memory_order_acquire))
             return d;
         pass_release(d->pass);
         prepared_release(d->to);

@@ -1,8 +1,8 @@
 /* proxy/proxy.h - stream a request through: ANY /proxy/{connection}/{path...}.
  *
  * Everything happens on the loop that took the request. Who may use which connection is decided once on a worker
- * thread and remembered per loop, until the token, the caller or the connection changes; a remembered decision costs one keyed hash and
- * one look-up, no lock and no SQL.
+ * thread and remembered per loop, until the token, the caller or the connection changes; a remembered decision costs one keyed hash
+ * and one look-up, no lock and no SQL.
  */
 #ifndef PROXY_PROXY_H
 #define PROXY_PROXY_H

@@ -28,6 +28,7 @@ struct store {
     bool writing;                /* somebody has the turn, and with it the writer */
     int64_t ready_until_ms;      /* monotonic: until then the last probe speaks for the database */
     struct db *writer;           /* NULL: to be opened by the next write */
+    bool unsynced;               /* a sync failed: the system may have dropped what we wrote, and says so only once */
 
     pthread_key_t reader_key;    /* this thread's reader */
     pthread_mutex_t readers_lock;
@@ -211,6 +212,8 @@ static enum err finish(struct db *db, enum err e, struct fault *why)
 static enum err write_once(struct store *s, int64_t left_ms, store_work *work, void *context, bool *busy, struct fault *why)
 {
     enum err e;
+    if (s->unsynced)
+        return fault(why, ERR_STORE, STR(""), "a sync to disk failed: no write is taken until the hub is restarted");
     if (!s->writer && (e = connection_open(s->path, CONNECTION_WRITES, &s->writer, why)))
         return e;
     struct db *db = s->writer;
@@ -227,6 +230,8 @@ static enum err write_once(struct store *s, int64_t left_ms, store_work *work, v
     *busy = e && connection_busy(db->failed);
     if (*busy)
         db->failed = 0;
+    /* Trying again after a failed fsync would believe pages that the system has thrown away: requirement 18.2. */
+    s->unsynced = db->failed == SQLITE_IOERR_FSYNC || db->failed == SQLITE_IOERR_DIR_FSYNC;
     if (db->failed)
         drop_writer(s);
     return e;

@@ -1,17 +1,20 @@
 #include "vault/connection.h"
 
 #include "base/buf.h"
+#include "base/fold.h"
 #include "crypto/hash.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
-#include "vault/fold.h"
 
 #define FOLDERS_MAX 64
 #define LIST_MAX 1000
 #define KEY_TRIES 20
 
 static const char *const state_names[] = {
-    [CONNECTION_DRAFT] = "draft", [CONNECTION_NEEDS_AUTH] = "needs_auth", [CONNECTION_ACTIVE] = "active", [CONNECTION_DISABLED] = "disabled",
+    [CONNECTION_DRAFT] = "draft",
+    [CONNECTION_NEEDS_AUTH] = "needs_auth",
+    [CONNECTION_ACTIVE] = "active",
+    [CONNECTION_DISABLED] = "disabled",
 };
 static const char *const health_names[] = {
     [HEALTH_UNKNOWN] = "unknown", [HEALTH_OK] = "ok", [HEALTH_FAILING] = "failing", [HEALTH_EXPIRING] = "expiring",
@@ -52,8 +55,10 @@ static struct connection_row read_row(struct query *q, struct arena *a)
 {
     int at = 0;
     struct connection_row r = { 0 };
-    struct str *const texts[] = { &r.id, &r.key, &r.name, &r.folder, &r.connector, &r.connector_version, &r.auth_type, &r.allowed_domain,
-                                  &r.fields, &r.notes, &r.account, &r.owner };
+    struct str *const texts[] = {
+        &r.id,     &r.key,   &r.name,    &r.folder, &r.connector, &r.connector_version, &r.auth_type, &r.allowed_domain,
+        &r.fields, &r.notes, &r.account, &r.owner
+    };
     for (; at < (int)COUNT(texts); at++)
         *texts[at] = query_get_text(q, at, a);
     /* A word that we did not write opens nothing. */
@@ -119,8 +124,8 @@ static enum err too_many_folders(struct fault *why)
     return fault(why, ERR_LIMIT, STR("64 folders in one search"), "more folders than that");
 }
 
-enum err connection_find(struct db *db, struct arena *a, struct str key, const struct str *folders, size_t n, struct connection_row *out,
-                         struct fault *why)
+enum err connection_find(struct db *db, struct arena *a, struct str key, const struct str *folders, size_t n,
+                         struct connection_row *out, struct fault *why)
 {
     if (!n)
         return not_found(key, why);
@@ -299,8 +304,9 @@ static struct str searched(struct arena *a, struct str key, struct str name)
 
 static enum err insert_row(struct db *db, struct arena *a, const struct connection_row *row, struct str data_key, struct fault *why)
 {
-    struct query *q = query_begin(db, "INSERT INTO connection (" COLUMNS ", search, data_key) VALUES"
-                                      " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)");
+    struct query *q =
+        query_begin(db, "INSERT INTO connection (" COLUMNS ", search, data_key) VALUES"
+                        " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)");
     const struct str texts[] = { row->id, row->key, row->name, row->folder, row->connector, row->connector_version, row->auth_type,
                                  row->allowed_domain, row->fields, row->notes.p ? row->notes : STR(""), row->account, row->owner,
                                  str_of(connection_state_name(row->state)), str_of(connection_health_name(row->health)) };
@@ -360,7 +366,8 @@ static enum err why_unchanged(struct db *db, const struct connection_row *row, s
         return e;
     if (!found)
         return not_found(row->id, why);
-    return fault(why, ERR_PRECONDITION_FAILED, row->key, "revision %lld is stored, %lld was read", (long long)stored, (long long)row->revision);
+    return fault(why, ERR_PRECONDITION_FAILED, row->key, "revision %lld is stored, %lld was read", (long long)stored,
+                 (long long)row->revision);
 }
 
 enum err connection_update(struct db *db, struct connection_row *row, struct fault *why)
@@ -373,9 +380,10 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     made.updated = clock_wall();
     made.revision++;
 
-    struct query *q = query_begin(db, "UPDATE connection SET name = $1, notes = $2, fields = $3, state = $4, health = $5, account = $6,"
-                                      " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, revision = revision + 1"
-                                      " WHERE id = $11 AND revision = $12");
+    struct query *q =
+        query_begin(db, "UPDATE connection SET name = $1, notes = $2, fields = $3, state = $4, health = $5, account = $6,"
+                        " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, revision = revision + 1"
+                        " WHERE id = $11 AND revision = $12");
     query_text(q, row->name);
     query_text(q, row->notes.p ? row->notes : STR(""));
     query_text(q, row->fields);
@@ -402,7 +410,8 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
 
 static enum err replace_data_key(struct db *db, const struct connection_row *row, struct str data_key, struct fault *why)
 {
-    struct query *q = query_begin(db, "UPDATE connection SET data_key = $1, updated_ms = $2, revision = revision + 1 WHERE id = $3 AND revision = $4");
+    struct query *q = query_begin(
+        db, "UPDATE connection SET data_key = $1, updated_ms = $2, revision = revision + 1 WHERE id = $3 AND revision = $4");
     query_text(q, data_key);
     query_i64(q, row->updated);
     query_text(q, row->id);
@@ -432,7 +441,8 @@ enum err connection_replace_secrets(struct db *db, struct keyring *k, struct are
     if (e || (e = connection_get(db, a, row->id, &made, why)))
         return e;
     if (!str_eq(made.allowed_domain, row->allowed_domain) || !str_eq(made.auth_type, row->auth_type))
-        return fault(why, ERR_FIELD_IMMUTABLE, str_eq(made.auth_type, row->auth_type) ? STR("allowed_domain") : STR("auth_type"), "not what is stored");
+        return fault(why, ERR_FIELD_IMMUTABLE, str_eq(made.auth_type, row->auth_type) ? STR("allowed_domain") : STR("auth_type"),
+                     "not what is stored");
     made.revision = row->revision;
     made.updated = clock_wall();
     if ((e = connection_sealed_key(k, a, made.id, &key, &data_key, why)) || (e = replace_data_key(db, &made, data_key, why)) ||
@@ -455,10 +465,12 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
     return db_changes(db) ? ERR_NONE : not_found(id, why);
 }
 
-enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account, struct fault *why)
+enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,
+                               struct fault *why)
 {
-    struct query *q = query_begin(db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN $2 > 0 THEN $2 ELSE verified_ms END,"
-                                      " account = COALESCE($3, account) WHERE id = $4");
+    struct query *q =
+        query_begin(db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN $2 > 0 THEN $2 ELSE verified_ms END,"
+                        " account = COALESCE($3, account) WHERE id = $4");
     query_text(q, str_of(connection_health_name(h)));
     query_i64(q, verified);
     query_text(q, account);

@@ -1,8 +1,8 @@
 /* vault/connection.h - a stored connection and its sealed credentials.
  *
  * auth_type and allowed_domain never change once saved: no function here can. Each secret is sealed with the connection's data key,
- * bound to "connection_secret|<connection id>|<name>|<allowed domain>|<auth type>|1", so a value moved to another row, name or domain
- * does not open (requirement 12.1). Deleting a connection deletes its data key with it.
+ * bound to "connection_secret|<connection id>|<name>|<allowed domain>|<auth type>|1", so a value moved to another row, name or
+ * domain does not open (requirement 12.1). Deleting a connection deletes its data key with it.
  *
  * Rights are not checked here; the caller has done that.
  */
@@ -39,8 +39,8 @@ struct connection_secret_info { struct str name; wall_ms updated; };
 struct connection_secret { struct str name; struct secret value; };
 #define CONNECTION_SECRETS 32
 
-/* Insert row (id, key, revision and times are filled in: key falls back to a slug of the name, made unique in the folder) with its secrets.
- * ERR_CONFLICT when the key is taken in that folder. The first connection of a connector in a folder becomes its default.
+/* Insert row (id, key, revision and times are filled in: key falls back to a slug of the name, made unique in the folder) with its
+ * secrets. ERR_CONFLICT when the key is taken in that folder. The first connection of a connector in a folder becomes its default.
  * Runs inside the caller's transaction. */
 enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                            const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;

@@ -56,7 +56,8 @@ static enum err check_fixed(const struct connection_row *row, struct fault *why)
         { "/owner", "-_", row->owner, 1, 64 },
     };
     for (size_t i = 0; i < COUNT(parts); i++)
-        if (parts[i].value.n < parts[i].least || parts[i].value.n > parts[i].most || !spelt_with(parts[i].value, parts[i].more, true))
+        if (parts[i].value.n < parts[i].least || parts[i].value.n > parts[i].most ||
+            !spelt_with(parts[i].value, parts[i].more, true))
             return wrong(why, parts[i].pointer, parts[i].pointer + 1);
     return ERR_NONE;
 }

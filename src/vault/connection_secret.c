@@ -9,10 +9,12 @@
 /* Where a secret belongs, authenticated with it (requirement 12.1). No part can hold '|': see connection_rules.c. */
 static struct str place(struct arena *a, const struct connection_row *row, struct str name)
 {
-    return str_fmt(a, "connection_secret|%.*s|%.*s|%.*s|%.*s|1", STR_ARG(row->id), STR_ARG(name), STR_ARG(row->allowed_domain), STR_ARG(row->auth_type));
+    return str_fmt(a, "connection_secret|%.*s|%.*s|%.*s|%.*s|1", STR_ARG(row->id), STR_ARG(name), STR_ARG(row->allowed_domain),
+                   STR_ARG(row->auth_type));
 }
 
-enum err connection_sealed_key(struct keyring *k, struct arena *a, struct str id, struct secret *key, struct str *text, struct fault *why)
+enum err connection_sealed_key(struct keyring *k, struct arena *a, struct str id, struct secret *key, struct str *text,
+                               struct fault *why)
 {
     struct str sealed;
     enum err e = keyring_new_data_key(k, a, id, key, &sealed, why);
@@ -28,7 +30,8 @@ enum err connection_sealed_insert(struct db *db, struct arena *a, const struct c
     for (size_t i = 0; i < n && !e; i++) {
         struct str sealed;
         seal(a, key, 0, place(a, row, secrets[i].name), secret_str(secrets[i].value), &sealed);
-        struct query *q = query_begin(db, "INSERT INTO connection_secret (connection_id, name, sealed, updated_ms) VALUES ($1, $2, $3, $4)");
+        struct query *q =
+            query_begin(db, "INSERT INTO connection_secret (connection_id, name, sealed, updated_ms) VALUES ($1, $2, $3, $4)");
         query_text(q, row->id);
         query_text(q, secrets[i].name);
         query_text(q, base64_encode(a, sealed, BASE64_STANDARD));
@@ -38,7 +41,8 @@ enum err connection_sealed_insert(struct db *db, struct arena *a, const struct c
     return e;
 }
 
-enum err connection_secret_infos(struct db *db, struct arena *a, struct str id, struct connection_secret_info **out, size_t *n, struct fault *why)
+enum err connection_secret_infos(struct db *db, struct arena *a, struct str id, struct connection_secret_info **out, size_t *n,
+                                 struct fault *why)
 {
     struct connection_secret_info *all = arena_array(a, CONNECTION_SECRETS, sizeof *all);
     size_t count = 0;
@@ -59,7 +63,8 @@ static enum err unusable(const struct connection_row *row, struct fault *why, co
     return fault(why, ERR_RECONNECT_REQUIRED, row->key, "connection %.*s: %s", STR_ARG(row->id), what);
 }
 
-static enum err open_data_key(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row, struct secret *key, struct fault *why)
+static enum err open_data_key(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
+                              struct secret *key, struct fault *why)
 {
     struct query *q = query_begin(db, "SELECT data_key FROM connection WHERE id = $1");
     query_text(q, row->id);
@@ -75,7 +80,8 @@ static enum err open_data_key(struct db *db, struct keyring *k, struct arena *a,
     return ERR_NONE;
 }
 
-static bool open_one(struct arena *a, const struct connection_row *row, struct secret key, struct str text, struct connection_secret *out)
+static bool open_one(struct arena *a, const struct connection_row *row, struct secret key, struct str text,
+                     struct connection_secret *out)
 {
     struct str sealed;
     uint32_t id;

@@ -83,7 +83,8 @@ enum err domain_suffixes_load(struct str file, struct fault *why)
         if (load_file(usual[i]))
             return ERR_NONE;
     if (!list_sound(psl_builtin()))
-        return fault(why, ERR_CONFIG, STR("no Public Suffix List; install publicsuffix or set public_suffix_file"), "libpsl has none built in");
+        return fault(why, ERR_CONFIG, STR("no Public Suffix List; install publicsuffix or set public_suffix_file"),
+                     "libpsl has none built in");
     domain_suffixes_end();
     char date[11];
     date_of(psl_builtin_file_time(), date);
@@ -223,7 +224,9 @@ static enum err check_wildcard(struct str host, bool number, struct fault *why)
     if (number)
         return refuse(why, "a wildcard needs a host name, not an IP address", "wildcard on a number");
     if (psl_is_public_suffix2(suffixes(), host.p, PSL_TYPE_ANY))
-        return refuse(why, "a wildcard here would cover other people's domains (it stands on a public suffix); add your own name, as in *.example.com",
+        return refuse(why,
+                      "a wildcard here would cover other people's domains (it stands on a public suffix); add your own name, as in "
+                      "*.example.com",
                       "wildcard on a public suffix");
     return ERR_NONE;
 }

@@ -2,8 +2,9 @@
  *
  * Form: "api.example.com" (exactly that host) or "*.example.com" (example.com and every depth below it).
  * At most 128 characters after to-ASCII and lower-casing, labels 1-63 of letters, digits and hyphens (not at the ends), at least
- * one dot, no scheme, port, path, user part, IP literal, percent sign, trailing dot. "*." only as the first two characters. A wildcard directly on a
- * public suffix is refused (ICANN and private sections, wildcard and exception rules; an unlisted top level counts as one).
+ * one dot, no scheme, port, path, user part, IP literal, percent sign, trailing dot. "*." only as the first two characters. A
+ * wildcard directly on a public suffix is refused (ICANN and private sections, wildcard and exception rules; an unlisted top level
+ * counts as one).
  */
 #ifndef VAULT_DOMAIN_H
 #define VAULT_DOMAIN_H

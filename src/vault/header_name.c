@@ -46,13 +46,16 @@ enum err header_name_check(struct str name, bool digits_ok, struct fault *why)
         char c = name.p[i];
         if (ascii_digit(c) && !digits_ok)
             return fault(why, ERR_HEADER_NAME_INVALID,
-                         STR("digits are not permitted here; an administrator can permit them (header_names.allow_digits)"), "digit in header name");
+                         STR("digits are not permitted here; an administrator can permit them (header_names.allow_digits)"),
+                         "digit in header name");
         if (!ascii_alpha(c) && !ascii_digit(c) && c != '-' && c != '_')
-            return fault(why, ERR_HEADER_NAME_INVALID, STR("use only letters, hyphens and underscores"), "byte 0x%02x in header name", (unsigned char)c);
+            return fault(why, ERR_HEADER_NAME_INVALID, STR("use only letters, hyphens and underscores"),
+                         "byte 0x%02x in header name", (unsigned char)c);
     }
     for (size_t i = 0; i < COUNT(forbidden); i++)
         if (header_name_same(name, str_of(forbidden[i])))
-            return fault(why, ERR_HEADER_NAME_INVALID, str_of(forbidden[i]), "forbidden name; HTTP or the hub gives it a meaning of its own");
+            return fault(why, ERR_HEADER_NAME_INVALID, str_of(forbidden[i]),
+                         "forbidden name; HTTP or the hub gives it a meaning of its own");
     for (size_t i = 0; i < COUNT(forbidden_prefixes); i++)
         if (starts_same(name, str_of(forbidden_prefixes[i])))
             return fault(why, ERR_HEADER_NAME_INVALID, str_of(forbidden_prefixes[i]), "forbidden prefix");

@@ -188,7 +188,8 @@ static enum err key_from_directory(struct str directory, bool may_create, struct
     return create_key(arena_cstr(a, directory), path, out, created, why);
 }
 
-enum err master_key_load(const struct master_key_source *from, bool may_create, struct secret *out, bool *created, struct fault *why)
+enum err master_key_load(const struct master_key_source *from, bool may_create, struct secret *out, bool *created,
+                         struct fault *why)
 {
     AUTO_ARENA a = arena_new(512);
     *created = false;
@@ -196,7 +197,8 @@ enum err master_key_load(const struct master_key_source *from, bool may_create, 
     if (from->text.n) {
         if (key_from_text(from->text, out))
             return ERR_NONE;
-        return fault(why, ERR_KEY_MISSING, STR("RACCORD_MASTER_KEY is not 32 bytes in base64 or hex"), "text of %zu bytes", from->text.n);
+        return fault(why, ERR_KEY_MISSING, STR("RACCORD_MASTER_KEY is not 32 bytes in base64 or hex"), "text of %zu bytes",
+                     from->text.n);
     }
     if (from->file.n)
         return key_from_file(arena_cstr(a, from->file), false, out, why);
@@ -237,7 +239,8 @@ static enum err add_key(struct keyring *k, struct arena *a, struct secret master
 {
     struct str sealed;
     uint32_t by;
-    if (id < 1 || id > UINT32_MAX || !base64_decode(a, text, BASE64_STANDARD, &sealed) || !seal_key_id(sealed, &by) || by != MASTER_ID)
+    if (id < 1 || id > UINT32_MAX || !base64_decode(a, text, BASE64_STANDARD, &sealed) || !seal_key_id(sealed, &by) ||
+        by != MASTER_ID)
         return fault(why, ERR_CRYPTO, STR_NONE, "wrapping key %lld is not in the sealed form", (long long)id);
     struct secret key;
     if (seal_open(master, wrapping_place(a, (uint32_t)id), sealed, &key, NULL))
@@ -336,7 +339,8 @@ enum err keyring_open(struct store *s, struct secret master, struct keyring **ou
 
 /* ---- data keys ---- */
 
-enum err keyring_new_data_key(struct keyring *k, struct arena *a, struct str owner, struct secret *key, struct str *sealed, struct fault *why)
+enum err keyring_new_data_key(struct keyring *k, struct arena *a, struct str owner, struct secret *key, struct str *sealed,
+                              struct fault *why)
 {
     (void)why; /* nothing fails today: randomness that is gone aborts */
     AUTO_ARENA scratch = arena_new(512);
@@ -356,7 +360,8 @@ enum err keyring_open_data_key(struct keyring *k, struct str owner, struct str s
         if (k->keys[i].id == id)
             by = &k->keys[i];
     if (!by)
-        return fault(why, ERR_CRYPTO, STR_NONE, "the data key of %.*s is sealed by wrapping key %u, which is not here", STR_ARG(owner), id);
+        return fault(why, ERR_CRYPTO, STR_NONE, "the data key of %.*s is sealed by wrapping key %u, which is not here",
+                     STR_ARG(owner), id);
     AUTO_ARENA scratch = arena_new(512);
     struct secret opened;
     enum err e = seal_open(by->key, data_place(scratch, owner), sealed, &opened, why);

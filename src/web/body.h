@@ -6,7 +6,8 @@
 
 /* Text of at most `max` bytes without control bytes; absent or null: STR_NONE. ERR_FIELD_INVALID, and ERR_FIELD_REQUIRED when
  * `required` and absent, null or empty. */
-enum err body_text(const struct json *body, const char *name, bool required, size_t max, struct str *out, struct fault *why) MUST_CHECK;
+enum err body_text(const struct json *body, const char *name, bool required, size_t max, struct str *out,
+                   struct fault *why) MUST_CHECK;
 /* The same, but line breaks and tabs are fine. */
 enum err body_prose(const struct json *body, const char *name, size_t max, struct str *out, struct fault *why) MUST_CHECK;
 /* Absent: *out is left as it is. */

@@ -10,7 +10,9 @@
 #define QUERY_MAX (16 * 1024)
 #define TIMEOUT_MAX_MS (10 * 60 * 1000)
 
-static const char *const members[] = { "method", "path", "query", "headers", "body", "body_text", "body_base64", "timeout_ms", NULL };
+static const char *const members[] = {
+    "method", "path", "query", "headers", "body", "body_text", "body_base64", "timeout_ms", NULL
+};
 static const char *const methods[] = { "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS" };
 
 static enum err read_method(const struct json *body, struct str *out, struct fault *why)

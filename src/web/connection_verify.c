@@ -38,21 +38,35 @@ static const struct cause {
     int from, to;
     const char *text[2];
 } causes[] = {
-    { 200, 299, { "The provider answered, but says that the call failed. Check the credentials and their rights.",
-                  "Le fournisseur a répondu, mais signale un échec. Vérifiez les identifiants et leurs droits." } },
-    { 401, 401, { "The provider refused the credentials. Enter them again, or create new ones at the provider.",
-                  "Le fournisseur a refusé les identifiants. Saisissez-les à nouveau ou créez-en de nouveaux chez le fournisseur." } },
-    { 403, 403, { "The provider knows the credentials but they lack a right. Grant it at the provider.",
-                  "Le fournisseur reconnaît les identifiants, mais il leur manque un droit. Accordez-le chez le fournisseur." } },
-    { 404, 404, { "The verify call's address does not exist. Check the base URL of this connection.",
-                  "L'adresse de l'appel de vérification n'existe pas. Vérifiez l'URL de base de cette connexion." } },
-    { 300, 399, { "The provider redirects elsewhere. Check the base URL of this connection.",
-                  "Le fournisseur redirige ailleurs. Vérifiez l'URL de base de cette connexion." } },
-    { 429, 429, { "The provider limits the rate of calls. Wait a moment and try again.",
-                  "Le fournisseur limite le nombre d'appels. Attendez un moment et réessayez." } },
+    { 200,
+      299,
+      { "The provider answered, but says that the call failed. Check the credentials and their rights.",
+        "Le fournisseur a répondu, mais signale un échec. Vérifiez les identifiants et leurs droits." } },
+    { 401,
+      401,
+      { "The provider refused the credentials. Enter them again, or create new ones at the provider.",
+        "Le fournisseur a refusé les identifiants. Saisissez-les à nouveau ou créez-en de nouveaux chez le fournisseur." } },
+    { 403,
+      403,
+      { "The provider knows the credentials but they lack a right. Grant it at the provider.",
+        "Le fournisseur reconnaît les identifiants, mais il leur manque un droit. Accordez-le chez le fournisseur." } },
+    { 404,
+      404,
+      { "The verify call's address does not exist. Check the base URL of this connection.",
+        "L'adresse de l'appel de vérification n'existe pas. Vérifiez l'URL de base de cette connexion." } },
+    { 300,
+      399,
+      { "The provider redirects elsewhere. Check the base URL of this connection.",
+        "Le fournisseur redirige ailleurs. Vérifiez l'URL de base de cette connexion." } },
+    { 429,
+      429,
+      { "The provider limits the rate of calls. Wait a moment and try again.",
+        "Le fournisseur limite le nombre d'appels. Attendez un moment et réessayez." } },
     { 500, 599, { "The provider failed. Try again later.", "Le fournisseur est en panne. Réessayez plus tard." } },
-    { 0, 999, { "The provider refused the verify call. Check the fields of this connection.",
-                "Le fournisseur a refusé l'appel de vérification. Vérifiez les champs de cette connexion." } },
+    { 0,
+      999,
+      { "The provider refused the verify call. Check the fields of this connection.",
+        "Le fournisseur a refusé l'appel de vérification. Vérifiez les champs de cette connexion." } },
 };
 
 static struct str cause_of(int status, enum language lang)
@@ -98,8 +112,8 @@ static enum err write_health(struct db *db, void *context, struct fault *why)
     return connection_set_health(db, h->row.id, h->health, h->verified, h->account, why);
 }
 
-static enum err set_health(struct web_request *q, const struct connection_row *row, enum connection_health health, struct str account,
-                           struct fault *why)
+static enum err set_health(struct web_request *q, const struct connection_row *row, enum connection_health health,
+                           struct str account, struct fault *why)
 {
     struct health_change h = {
         .row = *row, .health = health, .verified = health == HEALTH_OK ? clock_wall() : row->verified,
@@ -109,8 +123,8 @@ static enum err set_health(struct web_request *q, const struct connection_row *r
 }
 
 /* No answer came: the caller gets that problem, and the connection is marked when it is not the hub that failed. */
-static enum err no_answer(struct web_request *q, struct reply *r, const struct connection_row *row, const struct call_answer *answer,
-                          enum err e, struct fault *why)
+static enum err no_answer(struct web_request *q, struct reply *r, const struct connection_row *row,
+                          const struct call_answer *answer, enum err e, struct fault *why)
 {
     struct fault other;
     enum blame blame = err_row(e)->blame;
@@ -137,7 +151,8 @@ static void write_verdict(struct web_request *q, struct reply *r, const struct v
     json_close(&o, '}');
 }
 
-static enum err verify(struct web_request *q, struct reply *r, const struct connection_row *row, struct prepared *p, struct fault *why)
+static enum err verify(struct web_request *q, struct reply *r, const struct connection_row *row, struct prepared *p,
+                       struct fault *why)
 {
     if (!p->verify_path.n)
         return fault(why, ERR_VERIFY_NOT_OFFERED, STR(""), "connector %.*s", STR_ARG(row->connector));

@@ -56,7 +56,8 @@ enum err connection_may_edit(struct web_request *q, struct db *db, struct str fo
         return e;
     if (caller_may(q->caller, RIGHT_CONNECTION_EDIT) || (str_is(row.kind, "personal") && str_eq(row.owner, q->caller->principal)))
         return ERR_NONE;
-    return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "role %s in a shared folder", role_name(q->caller->role));
+    return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "role %s in a shared folder",
+                 role_name(q->caller->role));
 }
 
 static enum err write_credentials(struct web_request *q, struct json_out *o, struct str id, struct fault *why)

@@ -12,7 +12,8 @@ enum err connection_seen(struct web_request *q, struct db *db, struct str id_or_
 /* Administrators edit wherever they see; users in their own workspace (FLD-05, FLD-06). ERR_DENIED. */
 enum err connection_may_edit(struct web_request *q, struct db *db, struct str folder, struct fault *why) MUST_CHECK;
 /* The filter's folders: ?folder=, or all that the caller sees. */
-enum err connection_folders(struct web_request *q, struct db *db, const struct str **folders, size_t *n, struct fault *why) MUST_CHECK;
+enum err connection_folders(struct web_request *q, struct db *db, const struct str **folders, size_t *n,
+                            struct fault *why) MUST_CHECK;
 
 /* One connection as the API shows it; reads folder, owner and what credentials are set. */
 enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,

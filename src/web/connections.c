@@ -62,7 +62,8 @@ struct creation {
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. */
 static enum err check_key(struct str key, struct fault *why)
 {
-    return str_starts(key, STR("con_")) ? body_fault(why, ERR_FIELD_INVALID, "key", "a key does not begin with con_, as ids do") : ERR_NONE;
+    return str_starts(key, STR("con_")) ? body_fault(why, ERR_FIELD_INVALID, "key", "a key does not begin with con_, as ids do")
+                                        : ERR_NONE;
 }
 
 /* The caller was resolved before its workspace was made: let this request see it. */
@@ -104,8 +105,8 @@ static enum err choose_folder(struct creation *c, struct db *db, struct fault *w
 /* A hint, not a rule: only the newest of a big folder are looked at, so that creating stays quick. */
 static enum err look_for_same_name(struct creation *c, struct db *db, struct fault *why)
 {
-    struct query *query = query_begin(db,
-        "SELECT 1 FROM (SELECT name FROM connection WHERE folder_id = $1 ORDER BY id DESC LIMIT 1000) AS newest WHERE name = $2 LIMIT 1");
+    struct query *query = query_begin(db, "SELECT 1 FROM (SELECT name FROM connection WHERE folder_id = $1 ORDER BY id DESC LIMIT "
+                                          "1000) AS newest WHERE name = $2 LIMIT 1");
     query_text(query, c->row.folder);
     query_text(query, c->row.name);
     c->same_name = query_next(query);
@@ -148,12 +149,15 @@ static enum err read_creation(struct web_request *q, struct creation *c, struct 
     struct str name;
     enum err e;
     if ((e = json_only(body, create_members, "", why)) || (e = body_text(body, "connector", true, 128, &in->connector_id, why)) ||
-        (e = body_text(body, "auth_type", false, 64, &in->auth_type, why)) || (e = body_text(body, "key", false, 256, &c->row.key, why)) ||
-        (e = body_text(body, "name", false, NAME_MAX_BYTES, &name, why)) || (e = body_text(body, "folder", false, 1024, &c->folder, why)) ||
-        (e = body_text(body, "allowed_domain", false, 1024, &in->domain, why)) || (e = body_object(body, "fields", &in->fields, why)) ||
-        (e = body_object(body, "credentials", &in->credentials, why)) ||
-        (e = body_prose(body, "notes", NOTES_MAX_BYTES, &c->row.notes, why)) || (e = body_bool(body, "default", &c->make_default, why)) ||
-        (e = find_connector(q, in->connector_id, &in->connector, why)) || (c->row.key.p && (e = check_key(c->row.key, why))))
+        (e = body_text(body, "auth_type", false, 64, &in->auth_type, why)) ||
+        (e = body_text(body, "key", false, 256, &c->row.key, why)) ||
+        (e = body_text(body, "name", false, NAME_MAX_BYTES, &name, why)) ||
+        (e = body_text(body, "folder", false, 1024, &c->folder, why)) ||
+        (e = body_text(body, "allowed_domain", false, 1024, &in->domain, why)) ||
+        (e = body_object(body, "fields", &in->fields, why)) || (e = body_object(body, "credentials", &in->credentials, why)) ||
+        (e = body_prose(body, "notes", NOTES_MAX_BYTES, &c->row.notes, why)) ||
+        (e = body_bool(body, "default", &c->make_default, why)) || (e = find_connector(q, in->connector_id, &in->connector, why)) ||
+        (c->row.key.p && (e = check_key(c->row.key, why))))
         return e;
     name = str_trim(name);
     c->row.name = name.n ? name : c->row.key.p ? c->row.key : in->connector->name;
@@ -166,7 +170,8 @@ static enum err read_creation(struct web_request *q, struct creation *c, struct 
 
 static enum err store_creation(struct web_request *q, struct creation *c, const struct setup *s, struct fault *why)
 {
-    enum err e = s->has_credentials ? check_auth(q, s->connector, s->auth->type, s->fields_json, s->secrets, s->secret_count, why) : ERR_NONE;
+    enum err e = s->has_credentials ? check_auth(q, s->connector, s->auth->type, s->fields_json, s->secrets, s->secret_count, why)
+                                    : ERR_NONE;
     if (e)
         return e;
     c->setup = s;
@@ -191,8 +196,8 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "a token limited to connections makes no new one");
     if ((e = read_creation(q, &c, &in, why)))
         return e;
-    e = setup_check(q->arena, in.connector, in.auth_type, in.fields, in.credentials, in.domain, q->hub->egress, q->hub->header_digits_ok,
-                    &s, why);
+    e = setup_check(q->arena, in.connector, in.auth_type, in.fields, in.credentials, in.domain, q->hub->egress,
+                    q->hub->header_digits_ok, &s, why);
     if (!e)
         e = store_creation(q, &c, &s, why);
     setup_end(&s);
@@ -273,7 +278,8 @@ static enum err read_filter(struct web_request *q, struct connection_filter *f, 
     if (f->by_state && !connection_state_parse(state, &f->state))
         return fault(why, ERR_FIELD_INVALID, STR("state: draft, needs_auth, active, disabled"), "unknown state");
     if (f->by_health && !connection_health_parse(health, &f->health))
-        return fault(why, ERR_FIELD_INVALID, STR("health: unknown, ok, failing, expiring, expired, reconnect_required"), "unknown health");
+        return fault(why, ERR_FIELD_INVALID, STR("health: unknown, ok, failing, expiring, expired, reconnect_required"),
+                     "unknown health");
     return connection_folders(q, q->db, &f->folders, &f->folder_count, why);
 }
 
@@ -419,7 +425,8 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
     struct setup s = { 0 };
     size_t n = 0;
     enum err e;
-    if ((e = find_connector(q, c->row.connector, &connector, why)) || (e = merge_fields(q->arena, connector, &c->row, patch, &merged, why)))
+    if ((e = find_connector(q, c->row.connector, &connector, why)) ||
+        (e = merge_fields(q->arena, connector, &c->row, patch, &merged, why)))
         return e;
     e = setup_check_fields(q->arena, connector, c->row.auth_type, merged, c->row.allowed_domain, q->hub->egress,
                            q->hub->header_digits_ok, &s, why);
@@ -482,9 +489,9 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
     enum err e;
     if ((e = change_begin(c, db, why)) || (e = check_immutable(c, db, why)) ||
         (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)) ||
-        (e = body_prose(body, "notes", NOTES_MAX_BYTES, &notes, why)) || (e = body_bool(body, "default", &c->row.is_default, why)) ||
-        (e = body_object(body, "fields", &fields, why)) || (e = change_state(c, db, why)) ||
-        (fields && (e = change_fields(c, db, fields, why))))
+        (e = body_prose(body, "notes", NOTES_MAX_BYTES, &notes, why)) ||
+        (e = body_bool(body, "default", &c->row.is_default, why)) || (e = body_object(body, "fields", &fields, why)) ||
+        (e = change_state(c, db, why)) || (fields && (e = change_fields(c, db, fields, why))))
         return e;
     if (name.p)
         c->row.name = str_trim(name);
@@ -495,8 +502,8 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
 
 enum err connections_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const members[] = { "name", "notes", "fields", "default", "state", "key", "auth_type", "allowed_domain", "connector",
-                                           "folder", NULL };
+    static const char *const members[] = { "name",      "notes",          "fields",    "default", "state", "key",
+                                           "auth_type", "allowed_domain", "connector", "folder",  NULL };
     struct change c = { .q = q };
     enum err e;
     if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||

@@ -1,6 +1,7 @@
 /* web/cookie.h - the cookie of a console session (RFC 6265).
  *
- * __Host-raccord over https: bound to this host, Secure, Path=/. A browser drops that name over plain http, so there it is "raccord".
+ * __Host-raccord over https: bound to this host, Secure, Path=/. A browser drops that name over plain http, so there it is
+ * "raccord".
  */
 #ifndef WEB_COOKIE_H
 #define WEB_COOKIE_H

@@ -11,7 +11,8 @@
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
 
-/* One request of the API, while a worker has it. Has an arena of its own: the caller may leave meanwhile, and the exchange with it. */
+/* One request of the API, while a worker has it. Has an arena of its own: the caller may leave meanwhile, and the exchange with it.
+ */
 struct visit {
     struct work work;
     struct loop_job back;
@@ -56,7 +57,27 @@ static bool language_wanted(const struct head *h, enum language *out)
 
 /* ---- refusals ---- */
 
-static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
+static const struct {
+    const char *name;
+    unsigned method;
+} methods[] = {
+    { "GET", METHOD_GET }, { "POST", METHOD_POST }, { "PUT", METHOD_PUT }, { "PATCH", METHOD_PATCH },
+    { "DELETE", METHOD_DELETE }, { "HEAD", METHOD_HEAD }, { "OPTIONS", METHOD_OPTIONS },
+};
+
+/* RFC 9110 15.5.6: a 405 names the methods that are taken. */
+static void write_allow(struct exchange *x, unsigned allow)
+{
+    AUTO_BUF list;
+    buf_init(&list, 128);
+    for (size_t i = 0; i < COUNT(methods); i++)
+        if (allow & methods[i].method)
+            buf_fmt(&list, list.n ? ", %s" : "%s", methods[i].name);
+    exchange_header(x, STR("Allow"), buf_str(&list));
+}
+
+static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id,
+                                    unsigned allow)
 {
     const struct err_row *row = err_row(why->err);
     enum language lang = LANG_EN;
@@ -73,6 +94,8 @@ static void answer_problem(struct exchange *x, const struct entrance *in, const 
         exchange_header(x, STR("Raccord-Run"), run_id);
     if (row->status == 401)
         exchange_header(x, STR("WWW-Authenticate"), STR("Bearer realm=\"raccord\""));
+    if (row->status == 405)
+        write_allow(x, allow);
     if (row->status == 503)
         exchange_header(x, STR("Retry-After"), STR("1"));
     exchange_body(x, FRAMING_LENGTH, body.n);
@@ -82,6 +105,11 @@ static void answer_problem(struct exchange *x, const struct entrance *in, const 
         exchange_abort(x); /* a problem is small: a socket that takes none of it is gone */
     else
         exchange_end(x);
+}
+
+static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
+{
+    answer_problem_allowing(x, in, why, run_id, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
 }
 
 void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context)
@@ -349,14 +377,6 @@ static void copy_head(struct visit *v, const struct head *h)
         to->headers[i] = (struct header){ copy_text(v->arena, h->headers[i].name), copy_text(v->arena, h->headers[i].value) };
 }
 
-static const struct {
-    const char *name;
-    unsigned method;
-} methods[] = {
-    { "GET", METHOD_GET }, { "POST", METHOD_POST }, { "PUT", METHOD_PUT }, { "PATCH", METHOD_PATCH },
-    { "DELETE", METHOD_DELETE }, { "HEAD", METHOD_HEAD }, { "OPTIONS", METHOD_OPTIONS },
-};
-
 static unsigned method_of(struct str name)
 {
     for (size_t i = 0; i < COUNT(methods); i++)
@@ -376,8 +396,13 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
     copy_head(v, h);
     unsigned method = method_of(h->method);
     v->q = (struct web_request){
-        .hub = in->hub, .arena = v->arena, .method = method == METHOD_HEAD ? METHOD_GET : method, .path = v->head.path, .query = v->head.query,
-        .head = &v->head, .client = str_of(address_format(exchange_peer(x), v->peer)),
+        .hub = in->hub,
+        .arena = v->arena,
+        .method = method == METHOD_HEAD ? METHOD_GET : method,
+        .path = v->head.path,
+        .query = v->head.query,
+        .head = &v->head,
+        .client = str_of(address_format(exchange_peer(x), v->peer)),
     };
     language_wanted(&v->head, &v->q.language);
     buf_init(&v->reply.body, (size_t)in->hub->call_response_max * 2 + REPLY_SLACK);
@@ -385,14 +410,14 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
     return v;
 }
 
-static void refuse_route(struct visit *v, bool known)
+static void refuse_route(struct visit *v, bool known, unsigned allow)
 {
     struct exchange *x = v->exchange;
     struct entrance *in = v->entrance;
     struct fault why;
     fault(&why, known ? ERR_METHOD_NOT_ALLOWED : ERR_NO_SUCH_ROUTE, exchange_head(x)->method, "route");
     visit_free(v);
-    answer_problem(x, in, &why, STR_NONE);
+    answer_problem_allowing(x, in, &why, STR_NONE, allow);
 }
 
 void entrance_enter(struct exchange *x, void *context)
@@ -412,7 +437,7 @@ void entrance_enter(struct exchange *x, void *context)
     unsigned allow = 0;
     v->route = route_find(v->q.method, v->q.path, v->arena, v->q.params, &v->q.param_count, &known, &allow);
     if (!v->route) {
-        refuse_route(v, known);
+        refuse_route(v, known, allow);
         return;
     }
     int64_t max = v->route->body_max;

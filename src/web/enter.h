@@ -1,7 +1,7 @@
 /* web/enter.h - where a request enters the house: from the loop to a worker and back.
  *
- * On the loop: the route is found, the body gathered up to the route's limit. On a worker: caller, right, JSON, handler. On the loop
- * again: the reply is written. /proxy/ never leaves the loop: it goes to proxy/ at once.
+ * On the loop: the route is found, the body gathered up to the route's limit. On a worker: caller, right, JSON, handler. On the
+ * loop again: the reply is written. /proxy/ never leaves the loop: it goes to proxy/ at once.
  */
 #ifndef WEB_ENTER_H
 #define WEB_ENTER_H

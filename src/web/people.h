@@ -14,6 +14,7 @@ enum err people_language(const struct web_request *q, struct str *out, struct fa
 enum err people_password(struct web_request *q, const char *name, bool required, struct str *hash, struct fault *why) MUST_CHECK;
 
 /* user_create() from the row's e-mail, role and language; fills row->id. Points at the address: all else was checked before. */
-enum err people_create(struct db *db, struct arena *a, struct user_row *row, struct str password_hash, struct fault *why) MUST_CHECK;
+enum err people_create(struct db *db, struct arena *a, struct user_row *row, struct str password_hash,
+                       struct fault *why) MUST_CHECK;
 
 #endif

@@ -28,7 +28,8 @@ static void read_row(struct query *q, struct arena *a, struct service_account *o
 
 enum err service_account_get(struct db *db, struct arena *a, struct str id, struct service_account *out, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM principal WHERE kind = 'service_account' AND (id = $1 OR name = $2)");
+    struct query *q =
+        query_begin(db, "SELECT " COLUMNS " FROM principal WHERE kind = 'service_account' AND (id = $1 OR name = $2)");
     query_text(q, id);
     query_text(q, id);
     bool found = query_next(q);

@@ -18,7 +18,8 @@ struct service_account {
     int64_t revision;
 };
 /* By id or name. ERR_NOT_FOUND. */
-enum err service_account_get(struct db *db, struct arena *a, struct str id, struct service_account *out, struct fault *why) MUST_CHECK;
+enum err service_account_get(struct db *db, struct arena *a, struct str id, struct service_account *out,
+                             struct fault *why) MUST_CHECK;
 /* By id; `after` is the last id of the page before, or empty. */
 enum err service_account_list(struct db *db, struct arena *a, struct str after, int limit, struct service_account **out, size_t *n,
                               struct fault *why) MUST_CHECK;

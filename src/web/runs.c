@@ -31,7 +31,8 @@ static enum err read_filter(struct web_request *q, struct run_filter *f, struct 
     f->automation = web_query(q, "automation");
     f->by_outcome = outcome.p;
     if (outcome.p && !run_outcome_parse(outcome, &f->outcome))
-        return fault(why, ERR_FIELD_INVALID, STR("outcome: success, provider_error, failed, refused, cancelled"), "unknown outcome");
+        return fault(why, ERR_FIELD_INVALID, STR("outcome: success, provider_error, failed, refused, cancelled"),
+                     "unknown outcome");
     if (since.p && !clock_parse(since, &f->since))
         return fault(why, ERR_FIELD_INVALID, STR("since: a time as 2027-01-31T00:00:00Z"), "since of %zu bytes", since.n);
     f->folders = q->caller->folders ? q->caller->folders : &STR_NONE;
@@ -45,7 +46,8 @@ static enum err read_filter(struct web_request *q, struct run_filter *f, struct 
 
 enum err runs_list(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const allowed[] = { "connection", "folder", "action", "automation", "caller", "outcome", "since", "limit", "cursor", NULL };
+    static const char *const allowed[] = { "connection", "folder", "action", "automation", "caller",
+                                           "outcome",    "since",  "limit",  "cursor",     NULL };
     struct run_filter f = { 0 };
     struct page page;
     struct run *runs;

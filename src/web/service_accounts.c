@@ -79,8 +79,9 @@ enum err service_accounts_create(struct web_request *q, struct reply *r, struct 
     static const char *const members[] = { "name", "role", NULL };
     struct account_change c = { .q = q, .row.role = ROLE_USER };
     enum err e;
-    if ((e = json_only(body_of(q), members, "", why)) || (e = body_text(body_of(q), "name", true, NAME_MAX_BYTES, &c.row.name, why)) ||
-        (e = read_role(q, &c.row.role, why)) || (e = store_write(q->hub->store, insert_account, &c, why)) ||
+    if ((e = json_only(body_of(q), members, "", why)) ||
+        (e = body_text(body_of(q), "name", true, NAME_MAX_BYTES, &c.row.name, why)) || (e = read_role(q, &c.row.role, why)) ||
+        (e = store_write(q->hub->store, insert_account, &c, why)) ||
         (e = service_account_get(q->db, q->arena, c.row.id, &c.row, why)))
         return e;
     r->status = 201;
@@ -102,7 +103,8 @@ static enum err apply_account(struct db *db, void *context, struct fault *why)
     const struct json *body = body_of(c->q);
     struct str name;
     enum err e;
-    if ((e = service_account_get(db, c->q->arena, c->q->params[0], &c->row, why)) || (e = web_if_match(c->q, c->row.revision, why)) ||
+    if ((e = service_account_get(db, c->q->arena, c->q->params[0], &c->row, why)) ||
+        (e = web_if_match(c->q, c->row.revision, why)) ||
         (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)) ||
         (e = read_role(c->q, &c->row.role, why)) || (e = body_bool(body, "disabled", &c->row.disabled, why)))
         return e;

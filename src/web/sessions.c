@@ -31,7 +31,8 @@ static enum err session_checked(struct web_request *q, struct reply *r, struct f
         return e;
     password = json_str(body, "password");
     if (!password.n || password.n > 1024)
-        return body_fault(why, password.n ? ERR_FIELD_INVALID : ERR_FIELD_REQUIRED, "password", password.n ? "at most 1024 bytes" : "");
+        return body_fault(why, password.n ? ERR_FIELD_INVALID : ERR_FIELD_REQUIRED, "password",
+                          password.n ? "at most 1024 bytes" : "");
     if ((e = user_sign_in(q->hub->store, q->arena, email, password, &s.user, why)) ||
         (e = store_write(q->hub->store, make_session, &s, why)) ||
         (e = session_resolve(q->db, q->arena, str_of(s.text), &me, &touch, why)))

@@ -52,8 +52,8 @@ static enum err setup_checked(struct web_request *q, struct reply *r, struct fau
     if (!code_right(q->hub, code))
         return fault(why, ERR_SETUP_CODE_INVALID, STR(""), "wrong code");
     if ((e = body_text(body, "email", true, 254, &owner.row.email, why)) || (e = people_language(q, &owner.row.language, why)) ||
-        (e = people_password(q, "password", true, &owner.password, why)) || (e = store_write(q->hub->store, make_owner, &owner, why)) ||
-        (e = user_get(q->db, q->arena, owner.row.id, &row, why)))
+        (e = people_password(q, "password", true, &owner.password, why)) ||
+        (e = store_write(q->hub->store, make_owner, &owner, why)) || (e = user_get(q->db, q->arena, owner.row.id, &row, why)))
         return e;
     atomic_store(&q->hub->setup_open, false);
     r->status = 201;

@@ -143,9 +143,9 @@ static enum err patch_checked(struct web_request *q, struct reply *r, struct fau
     static const char *const members[] = { "role", "language", "disabled", "password", "current_password", NULL };
     struct user_change c = { .q = q };
     enum err e;
-    if ((e = json_only(body_of(q), members, "", why)) || (e = find_user(q, q->db, &c.row, why)) || (e = may_change(q, &c.row, why)) ||
-        (e = check_current(q, &c.row, why)) || (e = people_password(q, "password", false, &c.password, why)) ||
-        (e = store_write(q->hub->store, apply_user, &c, why)))
+    if ((e = json_only(body_of(q), members, "", why)) || (e = find_user(q, q->db, &c.row, why)) ||
+        (e = may_change(q, &c.row, why)) || (e = check_current(q, &c.row, why)) ||
+        (e = people_password(q, "password", false, &c.password, why)) || (e = store_write(q->hub->store, apply_user, &c, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     return reply_user(q, r, &c.row);

@@ -38,7 +38,16 @@ struct hub {
     void *metrics_context;
 };
 
-enum { METHOD_GET = 1, METHOD_POST = 2, METHOD_PUT = 4, METHOD_PATCH = 8, METHOD_DELETE = 16, METHOD_HEAD = 32, METHOD_OPTIONS = 64, METHOD_ANY = 127 };
+enum {
+    METHOD_GET = 1,
+    METHOD_POST = 2,
+    METHOD_PUT = 4,
+    METHOD_PATCH = 8,
+    METHOD_DELETE = 16,
+    METHOD_HEAD = 32,
+    METHOD_OPTIONS = 64,
+    METHOD_ANY = 127
+};
 
 struct web_request {
     struct hub *hub;
@@ -91,7 +100,8 @@ struct route {
 };
 const struct route *routes_all(size_t *count);
 const struct route *routes_check(void); /* the first bad row, or NULL */
-/* HEAD finds the rows of GET. The matching row; *known is false when the path exists under no method (404 against 405; *allow then gets the methods). */
+/* HEAD finds the rows of GET. The matching row; *known is false when the path exists under no method (404 against 405; *allow then
+ * gets the methods). */
 const struct route *route_find(unsigned method, struct str path, struct arena *a, struct str params[4], size_t *param_count,
                                bool *known, unsigned *allow);
 

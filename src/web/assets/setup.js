@@ -16,6 +16,7 @@ const words = {
     sending: "Creating the account…",
     emailMissing: "Enter your e-mail address, as name@example.com.",
     passwordShort: "The password is too short: at least 12 characters.",
+    passwordCommon: "This password is among the first that others would try. Choose another one.",
     codeMissing: "Enter the setup code.",
     unreachable: "The hub does not answer. Is it still running?",
     doneTitle: "The owner's account is ready",
@@ -44,6 +45,7 @@ const words = {
     sending: "Création du compte…",
     emailMissing: "Saisissez votre adresse e-mail, comme nom@example.com.",
     passwordShort: "Le mot de passe est trop court : au moins 12 caractères.",
+    passwordCommon: "Ce mot de passe est parmi les premiers que d'autres essaieraient. Choisissez-en un autre.",
     codeMissing: "Saisissez le code d'installation.",
     unreachable: "Le hub ne répond pas. Est-il toujours démarré ?",
     doneTitle: "Le compte du propriétaire est prêt",
@@ -124,7 +126,8 @@ async function submit(event) {
     csrf = (await ask("POST", "api/v1/session", account)).csrf_token;
   } catch (problem) {
     const pointer = problem.errors && problem.errors[0] && problem.errors[0].pointer.slice(1);
-    complain(problem.detail || say("unreachable"), ["email", "password", "code"].includes(pointer) ? pointer : null);
+    const text = pointer === "password" ? say("passwordCommon") : problem.detail;
+    complain(text || say("unreachable"), ["email", "password", "code"].includes(pointer) ? pointer : null);
   } finally {
     send.disabled = false;
     send.textContent = say("send");

@@ -186,7 +186,8 @@ static void what_was_typed_as_an_address_is_not_in_the_database(void **state)
 {
     struct house *h = *state;
     assert_int_equal(sign_in(h, "my-password-by-mistake", WRONG), ERR_BAD_CREDENTIALS);
-    assert_int_equal(house_number(h, "SELECT count(*) FROM sign_in_failure WHERE length(name) = 64 AND name NOT LIKE '%mistake%'"), 1);
+    assert_int_equal(house_number(h, "SELECT count(*) FROM sign_in_failure WHERE length(name) = 64 AND name NOT LIKE '%mistake%'"),
+                     1);
 }
 
 static void nobody_signs_in_and_no_guess_is_answered_when_a_failure_could_not_be_written_down(void **state)

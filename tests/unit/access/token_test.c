@@ -268,7 +268,8 @@ static void a_limited_token_names_its_connections_and_without_any_opens_none(voi
     char text[TOKEN_TEXT];
     struct str id, two[] = { STR("con_b"), STR("con_a"), STR("con_b") };
     struct caller c;
-    assert_ok(make(h, (struct token_new){ .principal = h->ann, .limited = true, .connections = two, .connection_count = 3 }, text, &id));
+    assert_ok(
+        make(h, (struct token_new){ .principal = h->ann, .limited = true, .connections = two, .connection_count = 3 }, text, &id));
     assert_ok(resolve(h, text, &c));
     assert_true(c.limited);
     assert_int_equal(c.connection_count, 2);
@@ -359,7 +360,9 @@ static void tokens_are_listed_page_by_page_without_a_gap_or_a_double(void **stat
     struct token_row *rows;
     size_t n, seen = 0;
     for (int i = 0; i < 5; i++)
-        assert_ok(make(h, (struct token_new){ .principal = i % 2 ? h->bob : h->ann, .connections = one, .connection_count = i == 3 }, text, &made[i]));
+        assert_ok(make(h,
+                       (struct token_new){ .principal = i % 2 ? h->bob : h->ann, .connections = one, .connection_count = i == 3 },
+                       text, &made[i]));
     assert_ok(token_revoke(h->db, made[1], &h->why));
     do {
         assert_ok(token_list(h->db, h->arena, STR_NONE, after, 2, &rows, &n, &h->why));

@@ -39,11 +39,14 @@ static enum err seed(struct db *db, void *context, struct fault *why)
 {
     (void)context;
     return db_script(db,
-        "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('fld_a', 'a', 'a', 'shared', 1, 1), ('fld_b', 'b', 'b', 'shared', 1, 1);"
-        "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, fields, owner_id, state,"
-        " data_key, created_ms, updated_ms) VALUES"
-        " ('con_a', 'a', 'a', 'a', 'fld_a', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
-        " ('con_b', 'b', 'b', 'b', 'fld_b', 'http', '1', 'none', 'x.example', '{}', 'usr_2', 'active', '', 1, 1)", why);
+                     "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('fld_a', 'a', 'a', 'shared', 1, "
+                     "1), ('fld_b', 'b', 'b', 'shared', 1, 1);"
+                     "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, "
+                     "allowed_domain, fields, owner_id, state,"
+                     " data_key, created_ms, updated_ms) VALUES"
+                     " ('con_a', 'a', 'a', 'a', 'fld_a', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
+                     " ('con_b', 'b', 'b', 'b', 'fld_b', 'http', '1', 'none', 'x.example', '{}', 'usr_2', 'active', '', 1, 1)",
+                     why);
 }
 
 static int with_store(void **state)
@@ -65,7 +68,9 @@ static int drop_store(void **state)
 
 static struct run sample(int number, const char *connection, const char *caller, enum run_outcome outcome)
 {
-    struct run run = { .via = RUN_CALL, .outcome = outcome, .status = outcome == RUN_SUCCESS ? 200 : 0, .started = T0 + number * 1000 };
+    struct run run = {
+        .via = RUN_CALL, .outcome = outcome, .status = outcome == RUN_SUCCESS ? 200 : 0, .started = T0 + number * 1000
+    };
     snprintf(run.id, sizeof run.id, "run_%04d", number);
     str_copy(run.connection, sizeof run.connection, str_of(connection));
     str_copy(run.connection_key, sizeof run.connection_key, STR("crm"));
@@ -82,7 +87,8 @@ static void keep_ten(struct room *r)
 {
     struct run runs[10];
     for (int i = 1; i <= 9; i++)
-        runs[i - 1] = i % 2 ? sample(i, "con_a", "usr_1", i == 9 ? RUN_FAILED : RUN_SUCCESS) : sample(i, "con_b", "usr_2", RUN_SUCCESS);
+        runs[i - 1] =
+            i % 2 ? sample(i, "con_a", "usr_1", i == 9 ? RUN_FAILED : RUN_SUCCESS) : sample(i, "con_b", "usr_2", RUN_SUCCESS);
     runs[8].error = ERR_UPSTREAM_TIMEOUT;
     runs[9] = sample(10, "", "usr_1", RUN_REFUSED);
     keep(r, runs, 10);
@@ -137,10 +143,13 @@ static void a_record_that_fails_has_no_status_but_an_error(void **state)
     buf_init(&text, 4096);
     struct json_out o = json_out(&text);
     run_write(&o, &out);
-    assert_string_equal(arena_cstr(r->arena, buf_str(&text)),
-        "{\"id\":\"run_0001\",\"started_at\":\"2027-01-15T08:00:01.000Z\",\"connection\":null,\"caller\":null,\"token\":null,\"via\":\"call\","
+    assert_string_equal(
+        arena_cstr(r->arena, buf_str(&text)),
+        "{\"id\":\"run_0001\",\"started_at\":\"2027-01-15T08:00:01.000Z\",\"connection\":null,\"caller\":null,\"token\":null,"
+        "\"via\":\"call\","
         "\"method\":\"POST\",\"host\":\"api.example.com\",\"path\":\"/v1/[masked]\",\"status\":null,\"outcome\":\"failed\","
-        "\"error\":\"upstream_dns\",\"request_bytes\":0,\"response_bytes\":0,\"timing_ms\":{\"resolve\":null,\"connect\":null,\"tls\":null,"
+        "\"error\":\"upstream_dns\",\"request_bytes\":0,\"response_bytes\":0,\"timing_ms\":{\"resolve\":null,\"connect\":null,"
+        "\"tls\":null,"
         "\"first_byte\":null,\"total\":null,\"reused\":false}}");
 }
 
@@ -169,8 +178,14 @@ static void each_filter_narrows(void **state)
     assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .caller = STR("usr_1") }), "10 9 7 5 3 1");
     assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .by_outcome = true, .outcome = RUN_FAILED }), "9");
     assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .since = T0 + 8000 }), "10 9 8");
-    assert_string_equal(listed(r, &(struct run_filter){ .limit = 2, .connection = STR("con_a"), .caller = STR("usr_1"), .by_outcome = true,
-                                                        .outcome = RUN_SUCCESS, .since = T0 + 3000, .before = STR("run_0007") }), "5 3");
+    assert_string_equal(listed(r, &(struct run_filter){ .limit = 2,
+                                                        .connection = STR("con_a"),
+                                                        .caller = STR("usr_1"),
+                                                        .by_outcome = true,
+                                                        .outcome = RUN_SUCCESS,
+                                                        .since = T0 + 3000,
+                                                        .before = STR("run_0007") }),
+                        "5 3");
     assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .action = STR("act_1") }), "");
 }
 
@@ -180,9 +195,12 @@ static void runs_of_folders_one_does_not_see_are_not_listed(void **state)
     const struct str a[] = { STR("fld_a") }, none[] = { STR("fld_none") };
     keep_ten(r);
     assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = a, .folder_count = 1 }), "9 7 5 3 1");
-    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = a, .folder_count = 1, .own = STR("usr_2") }), "9 8 7 6 5 4 3 2 1");
-    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = none, .folder_count = 1, .own = STR("usr_3") }), "");
-    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = none, .folder_count = 0, .own = STR("usr_1") }), "10 9 7 5 3 1");
+    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = a, .folder_count = 1, .own = STR("usr_2") }),
+                        "9 8 7 6 5 4 3 2 1");
+    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = none, .folder_count = 1, .own = STR("usr_3") }),
+                        "");
+    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = none, .folder_count = 0, .own = STR("usr_1") }),
+                        "10 9 7 5 3 1");
 }
 
 static void a_token_limited_to_connections_lists_their_runs_only(void **state)
@@ -190,7 +208,9 @@ static void a_token_limited_to_connections_lists_their_runs_only(void **state)
     struct room *r = *state;
     const struct str folders[] = { STR("fld_a"), STR("fld_b") }, one[] = { STR("con_b") };
     keep_ten(r);
-    struct run_filter f = { .limit = 20, .folders = folders, .folder_count = 2, .own = STR("usr_1"), .limited = true, .connections = one };
+    struct run_filter f = {
+        .limit = 20, .folders = folders, .folder_count = 2, .own = STR("usr_1"), .limited = true, .connections = one
+    };
     assert_string_equal(listed(r, &f), "");
     f.connection_count = 1;
     assert_string_equal(listed(r, &f), "8 6 4 2");

@@ -37,7 +37,8 @@ static struct secret test_key(unsigned char first)
 static void the_cipher_is_xchacha20_poly1305(void **state)
 {
     struct arena *a = *state;
-    struct str plain = STR("Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.");
+    struct str plain =
+        STR("Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.");
     struct str key = unhex(a, "808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
     struct str nonce = unhex(a, "404142434445464748494a4b4c4d4e4f5051525354555657");
     struct str ad = unhex(a, "50515253c0c1c2c3c4c5c6c7");
@@ -48,8 +49,8 @@ static void the_cipher_is_xchacha20_poly1305(void **state)
                                    "c0875924c1c7987947deafd8780acf49");
     unsigned char made[256];
     unsigned long long n;
-    crypto_aead_xchacha20poly1305_ietf_encrypt(made, &n, (const unsigned char *)plain.p, plain.n, (const unsigned char *)ad.p, ad.n, NULL,
-                                               (const unsigned char *)nonce.p, (const unsigned char *)key.p);
+    crypto_aead_xchacha20poly1305_ietf_encrypt(made, &n, (const unsigned char *)plain.p, plain.n, (const unsigned char *)ad.p, ad.n,
+                                               NULL, (const unsigned char *)nonce.p, (const unsigned char *)key.p);
     assert_int_equal(n, expected.n);
     assert_memory_equal(made, expected.p, expected.n);
 }

@@ -140,8 +140,9 @@ static void a_transaction_goes_on_after_a_conflict_that_its_work_expects(void **
 static void a_reference_to_nothing_is_refused(void **state)
 {
     struct room *r = *state;
-    assert_int_equal(room_script(r, "INSERT INTO session (hash, user_id, csrf, created_ms, seen_ms) VALUES ('h', 'usr_none', '', 0, 0)"),
-                     ERR_STORE);
+    assert_int_equal(
+        room_script(r, "INSERT INTO session (hash, user_id, csrf, created_ms, seen_ms) VALUES ('h', 'usr_none', '', 0, 0)"),
+        ERR_STORE);
     assert_non_null(strstr(r->why.note, "FOREIGN KEY"));
 }
 
@@ -164,8 +165,9 @@ static void an_error_sticks_to_its_query_until_the_end(void **state)
 static void a_name_in_double_quotes_is_never_taken_for_a_text(void **state)
 {
     struct room *r = *state;
-    assert_int_equal(query_end(query_begin(store_reader(r->store, &r->why), "SELECT name FROM thing WHERE name = \"misspelt\""), &r->why),
-                     ERR_STORE);
+    assert_int_equal(
+        query_end(query_begin(store_reader(r->store, &r->why), "SELECT name FROM thing WHERE name = \"misspelt\""), &r->why),
+        ERR_STORE);
 }
 
 static enum err insert_then_fail(struct db *db, void *context, struct fault *why)
@@ -573,7 +575,8 @@ static void every_migration_is_recorded_once_and_a_second_start_changes_nothing(
 static void a_changed_migration_stops_the_start_and_is_named(void **state)
 {
     struct room *r = *state;
-    assert_ok(room_script(r, "UPDATE schema_migration SET checksum = replace(checksum, substr(checksum, 1, 1), '-') WHERE number = 2"));
+    assert_ok(
+        room_script(r, "UPDATE schema_migration SET checksum = replace(checksum, substr(checksum, 1, 1), '-') WHERE number = 2"));
     assert_int_equal(reopen(r), ERR_STORE);
     assert_non_null(strstr(r->why.note, "migration 2 (tokens)"));
 }

@@ -128,22 +128,28 @@ static void assert_sound(struct room *r)
     assert_ok(query_end(q, &r->why));
 }
 
-static void a_failed_sync_fails_the_write_and_the_next_one_goes_through_a_new_connection(void **state)
+static void after_a_failed_sync_no_write_is_taken_until_the_database_is_opened_anew(void **state)
 {
     struct room *r = *state;
     assert_ok(room_script(r, "INSERT INTO thing (name) VALUES ('before')"));
-    assert_int_equal(count(r), 1);
-    int opened = disk.writers;
-
     disk.fail_syncs = 1;
     assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('lost')"), ERR_STORE);
     assert_non_null(strstr(r->why.note, "committing"));
     assert_int_equal(disk.fail_syncs, 0);
-    assert_int_equal(disk.writers, opened);
 
+    assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('too early')"), ERR_STORE);
+    assert_non_null(strstr(r->why.note, "restarted"));
+    assert_int_equal(store_ready(r->store, &r->why), ERR_STORE);
+    /* Reading goes on. Whether the write that was not acknowledged is there is nobody's to say: its frame was written, not synced.
+     */
+    int64_t seen = count(r);
+    assert_in_range(seen, 1, 2);
+
+    store_close(r->store);
+    r->store = NULL;
+    assert_ok(store_open(str_of(r->directory), &r->store, &r->why));
     assert_ok(room_script(r, "INSERT INTO thing (name) VALUES ('after')"));
-    assert_int_equal(disk.writers, opened + 1);
-    assert_int_equal(count(r), 2);
+    assert_int_equal(count(r), seen + 1);
     assert_sound(r);
 }
 
@@ -217,7 +223,7 @@ static void files_that_may_not_grow_lose_no_acknowledged_row_and_nothing_is_corr
 static void a_database_that_vanished_fails_writes_and_none_is_made_in_its_place(void **state)
 {
     struct room *r = *state;
-    disk.fail_syncs = 1; /* so that the writer is opened anew */
+    disk.fail_writes = 1; /* so that the writer is opened anew */
     assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('lost')"), ERR_STORE);
     assert_int_equal(unlink(r->file), 0);
     assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('nowhere')"), ERR_STORE);
@@ -228,7 +234,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, with_store, drop_room)
     const struct CMUnitTest tests[] = {
-        T(a_failed_sync_fails_the_write_and_the_next_one_goes_through_a_new_connection),
+        T(after_a_failed_sync_no_write_is_taken_until_the_database_is_opened_anew),
         T(a_full_disk_fails_writes_and_readiness_and_both_recover_when_there_is_room_again),
         T(files_that_may_not_grow_lose_no_acknowledged_row_and_nothing_is_corrupt),
         T(a_database_that_vanished_fails_writes_and_none_is_made_in_its_place),

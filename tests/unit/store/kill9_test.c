@@ -97,8 +97,9 @@ static void an_acknowledged_write_survives_kill_9(void **state)
         int64_t last = kill_one(r, round);
 
         assert_ok(store_open(str_of(r->directory), &r->store, &r->why));
-        struct query *q = query_begin(store_reader(r->store, &r->why),
-                                      "SELECT count(*), coalesce(max(number), 0) FROM ack WHERE round = $1 AND length(filler) = 9000");
+        struct query *q =
+            query_begin(store_reader(r->store, &r->why),
+                        "SELECT count(*), coalesce(max(number), 0) FROM ack WHERE round = $1 AND length(filler) = 9000");
         query_i64(q, round);
         assert_true(query_next(q));
         int64_t rows = query_get_i64(q, 0), newest = query_get_i64(q, 1);

@@ -17,8 +17,14 @@
 static struct connection_row a_row(const char *name, const char *folder)
 {
     return (struct connection_row){
-        .name = str_of(name), .folder = str_of(folder), .connector = STR("http"), .connector_version = STR("1.0.0"), .auth_type = STR("bearer"),
-        .allowed_domain = STR("api.example.com"), .fields = STR("{\"base_url\":\"https://api.example.com/v2\"}"), .owner = STR("usr_1"),
+        .name = str_of(name),
+        .folder = str_of(folder),
+        .connector = STR("http"),
+        .connector_version = STR("1.0.0"),
+        .auth_type = STR("bearer"),
+        .allowed_domain = STR("api.example.com"),
+        .fields = STR("{\"base_url\":\"https://api.example.com/v2\"}"),
+        .owner = STR("usr_1"),
         .state = CONNECTION_ACTIVE,
     };
 }
@@ -93,7 +99,8 @@ static struct connection_row get(struct hub *h, struct str id)
     return row;
 }
 
-static enum err open_row(struct hub *h, const struct connection_row *row, struct connection_secret out[CONNECTION_SECRETS], size_t *n)
+static enum err open_row(struct hub *h, const struct connection_row *row, struct connection_secret out[CONNECTION_SECRETS],
+                         size_t *n)
 {
     memset(&h->why, 0, sizeof h->why);
     return connection_open_secrets(reader(h), h->keys, h->arena, row, out, n, &h->why);
@@ -145,10 +152,20 @@ static void what_was_stored_comes_back(void **state)
     hub_close(h);
     hub_open(h);
     struct connection_row got = get(h, row.id);
-    const struct { struct str a, b; } texts[] = {
-        { row.id, got.id }, { row.key, got.key }, { row.name, got.name }, { row.folder, got.folder }, { row.connector, got.connector },
-        { row.connector_version, got.connector_version }, { row.auth_type, got.auth_type }, { row.allowed_domain, got.allowed_domain },
-        { row.fields, got.fields }, { row.notes, got.notes }, { row.account, got.account }, { row.owner, got.owner },
+    const struct { struct str a, b;
+    } texts[] = {
+        { row.id, got.id },
+        { row.key, got.key },
+        { row.name, got.name },
+        { row.folder, got.folder },
+        { row.connector, got.connector },
+        { row.connector_version, got.connector_version },
+        { row.auth_type, got.auth_type },
+        { row.allowed_domain, got.allowed_domain },
+        { row.fields, got.fields },
+        { row.notes, got.notes },
+        { row.account, got.account },
+        { row.owner, got.owner },
     };
     for (size_t i = 0; i < COUNT(texts); i++)
         assert_true(str_eq(texts[i].a, texts[i].b));
@@ -248,17 +265,40 @@ static void fields_that_break_a_rule_are_named(void **state)
     struct connection_row good = a_row("x", "fld_a");
     good.key = STR("k");
 #define LONG(n) ((struct str){ long_text, (n) })
-    const struct { size_t at; struct str value; const char *pointer; } rows[] = {
+    const struct { size_t at; struct str value; const char *pointer;
+    } rows[] = {
 #define F(field) offsetof(struct connection_row, field)
-        { F(key), STR("-a"), "/key" }, { F(key), STR("_a"), "/key" }, { F(key), STR("A"), "/key" }, { F(key), STR("a b"), "/key" },
-        { F(key), STR("a/b"), "/key" }, { F(key), STR("é"), "/key" }, { F(key), STR("a\0b"), "/key" }, { F(key), LONG(65), "/key" },
-        { F(name), STR(""), "/name" }, { F(name), STR("  "), "/name" }, { F(name), LONG(129), "/name" }, { F(name), STR("a\nb"), "/name" },
-        { F(name), STR("\xff"), "/name" }, { F(notes), LONG(16385), "/notes" }, { F(notes), STR("\xff"), "/notes" }, { F(notes), STR("a\0b"), "/notes" },
-        { F(fields), STR(""), "/fields" }, { F(fields), STR("[]"), "/fields" }, { F(fields), STR("{"), "/fields" }, { F(fields), STR("{}{}"), "/fields" },
-        { F(fields), STR("{\"a\":1,\"a\":2}"), "/fields" }, { F(account), LONG(256), "/account" }, { F(account), STR("a\rb"), "/account" },
-        { F(auth_type), STR("bearer|x"), "/auth_type" }, { F(auth_type), STR(""), "/auth_type" },
-        { F(allowed_domain), STR(""), "/allowed_domain" }, { F(allowed_domain), STR("a|b.com"), "/allowed_domain" }, { F(allowed_domain), LONG(129), "/allowed_domain" },
-        { F(connector), STR(""), "/connector" }, { F(folder), STR(""), "/folder" }, { F(owner), STR(""), "/owner" },
+        { F(key), STR("-a"), "/key" },
+        { F(key), STR("_a"), "/key" },
+        { F(key), STR("A"), "/key" },
+        { F(key), STR("a b"), "/key" },
+        { F(key), STR("a/b"), "/key" },
+        { F(key), STR("é"), "/key" },
+        { F(key), STR("a\0b"), "/key" },
+        { F(key), LONG(65), "/key" },
+        { F(name), STR(""), "/name" },
+        { F(name), STR("  "), "/name" },
+        { F(name), LONG(129), "/name" },
+        { F(name), STR("a\nb"), "/name" },
+        { F(name), STR("\xff"), "/name" },
+        { F(notes), LONG(16385), "/notes" },
+        { F(notes), STR("\xff"), "/notes" },
+        { F(notes), STR("a\0b"), "/notes" },
+        { F(fields), STR(""), "/fields" },
+        { F(fields), STR("[]"), "/fields" },
+        { F(fields), STR("{"), "/fields" },
+        { F(fields), STR("{}{}"), "/fields" },
+        { F(fields), STR("{\"a\":1,\"a\":2}"), "/fields" },
+        { F(account), LONG(256), "/account" },
+        { F(account), STR("a\rb"), "/account" },
+        { F(auth_type), STR("bearer|x"), "/auth_type" },
+        { F(auth_type), STR(""), "/auth_type" },
+        { F(allowed_domain), STR(""), "/allowed_domain" },
+        { F(allowed_domain), STR("a|b.com"), "/allowed_domain" },
+        { F(allowed_domain), LONG(129), "/allowed_domain" },
+        { F(connector), STR(""), "/connector" },
+        { F(folder), STR(""), "/folder" },
+        { F(owner), STR(""), "/owner" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct connection_row row = good;
@@ -290,12 +330,14 @@ static void credentials_have_names_and_limits(void **state)
     AUTO_SECRET small = secret_from(STR("x"));
     AUTO_SECRET largest = secret_new(64 * 1024);
     AUTO_SECRET too_large = secret_new(64 * 1024 + 1);
-    static const char *const bad_names[] = { "", "a b", "a|b", "a.b", "é", "a12345678901234567890123456789012345678901234567890123456789012345" };
+    static const char *const bad_names[] = { "",    "a b", "a|b",
+                                             "a.b", "é",   "a12345678901234567890123456789012345678901234567890123456789012345" };
     struct connection_row row;
     for (size_t i = 0; i < COUNT(bad_names); i++) {
         row = a_row("x", "fld_a");
         struct connection_secret s = { str_of(bad_names[i]), small };
-        assert_int_equal(change((struct change){ .hub = h, .kind = INSERT, .row = &row, .secrets = &s, .n = 1 }), ERR_FIELD_INVALID);
+        assert_int_equal(change((struct change){ .hub = h, .kind = INSERT, .row = &row, .secrets = &s, .n = 1 }),
+                         ERR_FIELD_INVALID);
     }
     const struct connection_secret twice[] = { { STR("a"), small }, { STR("a"), small } };
     assert_int_equal(change((struct change){ .hub = h, .kind = INSERT, .row = &row, .secrets = twice, .n = 2 }), ERR_FIELD_INVALID);
@@ -453,7 +495,9 @@ static void health_is_noted_without_a_new_revision(void **state)
     struct hub *h = *state;
     struct connection_row row = a_row("x", "fld_a");
     assert_int_equal(insert(h, &row), ERR_NONE);
-    assert_int_equal(change((struct change){ .hub = h, .kind = HEALTH, .id = row.id, .health = HEALTH_OK, .verified = 99, .account = STR("me") }), ERR_NONE);
+    assert_int_equal(change((struct change){
+                         .hub = h, .kind = HEALTH, .id = row.id, .health = HEALTH_OK, .verified = 99, .account = STR("me") }),
+                     ERR_NONE);
     assert_int_equal(change((struct change){ .hub = h, .kind = HEALTH, .id = row.id, .health = HEALTH_FAILING }), ERR_NONE);
     struct connection_row got = get(h, row.id);
     assert_int_equal(got.health, HEALTH_FAILING);
@@ -466,7 +510,8 @@ static void health_is_noted_without_a_new_revision(void **state)
 static void a_folder_has_one_default_per_connector(void **state)
 {
     struct hub *h = *state;
-    struct connection_row first = a_row("1", "fld_a"), second = a_row("2", "fld_a"), third = a_row("3", "fld_a"), other = a_row("4", "fld_b"), kind = a_row("5", "fld_a");
+    struct connection_row first = a_row("1", "fld_a"), second = a_row("2", "fld_a"), third = a_row("3", "fld_a"),
+                          other = a_row("4", "fld_b"), kind = a_row("5", "fld_a");
     kind.connector = STR("mail");
     assert_int_equal(insert(h, &first), ERR_NONE);
     assert_int_equal(insert(h, &second), ERR_NONE);
@@ -485,7 +530,10 @@ static void a_folder_has_one_default_per_connector(void **state)
     third.is_default = true;
     assert_int_equal(insert(h, &third), ERR_NONE);
     assert_false(get(h, second.id).is_default);
-    assert_true(str_is(hub_text(h, "SELECT CAST(count(*) AS TEXT) FROM connection WHERE is_default = 1 AND folder_id = 'fld_a' AND connector = 'http'"), "1"));
+    assert_true(str_is(
+        hub_text(
+            h, "SELECT CAST(count(*) AS TEXT) FROM connection WHERE is_default = 1 AND folder_id = 'fld_a' AND connector = 'http'"),
+        "1"));
 }
 
 /* ---- lists ---- */
@@ -559,8 +607,17 @@ static void filters_narrow_together(void **state)
     assert_int_equal(list(h, (struct connection_filter){ .by_state = true, .state = CONNECTION_ACTIVE, .limit = 9 }, &got), 2);
     assert_int_equal(list(h, (struct connection_filter){ .by_state = true, .state = CONNECTION_DRAFT, .limit = 9 }, &got), 0);
     assert_int_equal(list(h, (struct connection_filter){ .by_health = true, .health = HEALTH_UNKNOWN, .limit = 9 }, &got), 3);
-    assert_int_equal(list(h, (struct connection_filter){ .connector = STR("mail"), .by_state = true, .state = CONNECTION_ACTIVE, .by_health = true, .health = HEALTH_OK,
-                                                         .search = STR("x"), .after = rows[2].id, .limit = 9 }, &got), 1);
+    assert_int_equal(list(h,
+                          (struct connection_filter){ .connector = STR("mail"),
+                                                      .by_state = true,
+                                                      .state = CONNECTION_ACTIVE,
+                                                      .by_health = true,
+                                                      .health = HEALTH_OK,
+                                                      .search = STR("x"),
+                                                      .after = rows[2].id,
+                                                      .limit = 9 },
+                          &got),
+                     1);
     assert_true(str_eq(got[0].id, rows[3].id));
 }
 
@@ -571,9 +628,25 @@ static void a_search_finds_names_and_keys_without_accents_or_case(void **state)
     two.key = STR("le-cle");
     assert_int_equal(insert(h, &one), ERR_NONE);
     assert_int_equal(insert(h, &two), ERR_NONE);
-    static const struct { const char *search; size_t found; } cases[] = {
-        { "editions", 1 }, { "ÉDITIONS", 1 }, { "e\xcc\x81" "dit", 1 }, { "LIMARD", 1 }, { "le-cle", 1 }, { "0 % p", 1 }, { "pur_jus", 1 },
-        { "100%", 0 }, { "%", 1 }, { "_", 1 }, { "purxjus", 0 }, { "\\", 0 }, { "", 2 }, { "l", 2 }, { "'; DROP TABLE connection; --", 0 },
+    static const struct { const char *search; size_t found;
+    } cases[] = {
+        { "editions", 1 },
+        { "ÉDITIONS", 1 },
+        { "e\xcc\x81"
+          "dit",
+          1 },
+        { "LIMARD", 1 },
+        { "le-cle", 1 },
+        { "0 % p", 1 },
+        { "pur_jus", 1 },
+        { "100%", 0 },
+        { "%", 1 },
+        { "_", 1 },
+        { "purxjus", 0 },
+        { "\\", 0 },
+        { "", 2 },
+        { "l", 2 },
+        { "'; DROP TABLE connection; --", 0 },
     };
     for (size_t i = 0; i < COUNT(cases); i++)
         if (list(h, (struct connection_filter){ .search = str_of(cases[i].search), .limit = 9 }, &rows) != cases[i].found)
@@ -582,7 +655,8 @@ static void a_search_finds_names_and_keys_without_accents_or_case(void **state)
     one.name = STR("Renommé");
     assert_int_equal(update(h, &one), ERR_NONE);
     assert_int_equal(list(h, (struct connection_filter){ .search = STR("renomme"), .limit = 9 }, &rows), 1);
-    assert_int_equal(list(h, (struct connection_filter){ .search = STR("gallimard"), .limit = 9 }, &rows), 1); /* still in the key */
+    assert_int_equal(list(h, (struct connection_filter){ .search = STR("gallimard"), .limit = 9 }, &rows),
+                     1); /* still in the key */
     assert_int_equal(list(h, (struct connection_filter){ .search = STR("editions gall"), .limit = 9 }, &rows), 0);
 }
 
@@ -595,7 +669,10 @@ static void every_flipped_or_cut_byte_makes_its_connection_unusable_and_no_other
     assert_int_equal(insert_sealed(h, &row, CANARY), ERR_NONE);
     assert_int_equal(insert_sealed(h, &other, CANARY), ERR_NONE);
     const char *id = arena_cstr(h->arena, row.id);
-    struct str text = hub_text(h, str_fmt(h->arena, "SELECT sealed FROM connection_secret WHERE connection_id = '%s' AND name = 'token'", id).p), sealed;
+    struct str text = hub_text(
+                   h,
+                   str_fmt(h->arena, "SELECT sealed FROM connection_secret WHERE connection_id = '%s' AND name = 'token'", id).p),
+               sealed;
     assert_true(base64_decode(h->arena, text, BASE64_STANDARD, &sealed));
     char *bytes = (char *)sealed.p;
     for (size_t i = 0; i <= sealed.n; i++) {
@@ -613,7 +690,9 @@ static void every_flipped_or_cut_byte_makes_its_connection_unusable_and_no_other
         arena_rewind(h->arena, mark);
     }
     assert_true(opens(h, other.id));
-    hub_sql(h, str_fmt(h->arena, "UPDATE connection_secret SET sealed = '%s' WHERE connection_id = '%s' AND name = 'token'", arena_cstr(h->arena, text), id).p);
+    hub_sql(h, str_fmt(h->arena, "UPDATE connection_secret SET sealed = '%s' WHERE connection_id = '%s' AND name = 'token'",
+                       arena_cstr(h->arena, text), id)
+                   .p);
     assert_true(opens(h, row.id));
 }
 
@@ -627,19 +706,23 @@ static void a_credential_opens_only_where_it_was_sealed(void **state)
         "UPDATE connection SET auth_type = 'basic' WHERE id = '$x'",
         "UPDATE connection_secret SET sealed = (SELECT sealed FROM connection_secret WHERE connection_id = '$y' AND name = 'token')"
         " WHERE connection_id = '$x' AND name = 'token'",
-        "UPDATE connection_secret SET sealed = (SELECT sealed FROM connection_secret WHERE connection_id = '$x' AND name = 'Other_2-x')"
+        "UPDATE connection_secret SET sealed = (SELECT sealed FROM connection_secret WHERE connection_id = '$x' AND name = "
+        "'Other_2-x')"
         " WHERE connection_id = '$x' AND name = 'token'",
         "UPDATE connection_secret SET name = 'password' WHERE connection_id = '$x' AND name = 'token'",
         "UPDATE connection SET data_key = (SELECT data_key FROM connection WHERE id = '$y') WHERE id = '$x'",
         /* with its key and all */
         "UPDATE connection SET data_key = (SELECT data_key FROM connection WHERE id = '$y') WHERE id = '$x';"
-        "DELETE FROM connection_secret WHERE connection_id = '$x'; UPDATE connection_secret SET connection_id = '$x' WHERE connection_id = '$y'",
+        "DELETE FROM connection_secret WHERE connection_id = '$x'; UPDATE connection_secret SET connection_id = '$x' WHERE "
+        "connection_id = '$y'",
         "UPDATE connection SET data_key = '' WHERE id = '$x'",
         "UPDATE connection SET data_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=' WHERE id = '$x'",
         "UPDATE connection SET data_key = (SELECT sealed FROM wrapping_key) WHERE id = '$x'",
         "UPDATE connection_secret SET sealed = '' WHERE connection_id = '$x'",
         "UPDATE connection_secret SET sealed = '" CANARY "' WHERE connection_id = '$x'",
-        "UPDATE connection_secret SET sealed = 'Y2FuYXJ5LTliMWY3LW9mLWEtY3JlZGVudGlhbC1pbi1jbGVhci10aGF0LWlzLWxvbmctZW5vdWdoLWZvci1hLXNlYWxlZC12YWx1ZQ==' WHERE connection_id = '$x'",
+        "UPDATE connection_secret SET sealed = "
+        "'Y2FuYXJ5LTliMWY3LW9mLWEtY3JlZGVudGlhbC1pbi1jbGVhci10aGF0LWlzLWxvbmctZW5vdWdoLWZvci1hLXNlYWxlZC12YWx1ZQ==' WHERE "
+        "connection_id = '$x'",
         "UPDATE connection_secret SET sealed = sealed || ' ' WHERE connection_id = '$x'",
     };
     for (size_t i = 0; i < COUNT(edits); i++) {
@@ -741,7 +824,8 @@ static void deleting_leaves_neither_data_key_nor_credential(void **state)
     struct hub *h = *state;
     struct connection_row row = a_row("x", "fld_a");
     assert_int_equal(insert_sealed(h, &row, CANARY), ERR_NONE);
-    struct str data_key = hub_text(h, "SELECT data_key FROM connection"), sealed = hub_text(h, "SELECT sealed FROM connection_secret WHERE name = 'token'");
+    struct str data_key = hub_text(h, "SELECT data_key FROM connection"),
+               sealed = hub_text(h, "SELECT sealed FROM connection_secret WHERE name = 'token'");
     assert_true(in_files(h, data_key));
     assert_true(in_files(h, sealed));
 

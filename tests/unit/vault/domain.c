@@ -220,17 +220,36 @@ static void the_longest_domain_has_128_characters_and_a_label_63(void **state)
 static void a_private_host_needs_its_administrator(void **state)
 {
     struct arena *a = *state;
-    static const struct { const char *typed, *stored; } rows[] = {
-        { "LOCALHOST", "localhost" }, { "intranet", "intranet" }, { "db.corp.internal", "db.corp.internal" }, { "127.0.0.1", "127.0.0.1" },
-        { "::1", "::1" }, { "fd00::5:1", "fd00::5:1" },
-        { "localhost.", NULL }, { "127.1", NULL }, { "0x7f.0.0.1", NULL }, { "0127.0.0.1", NULL }, { "10.0.0.1", NULL }, { "other", NULL },
-        { "x.corp.internal", NULL }, { "[::1]", NULL }, { "0:0:0:0:0:0:0:1", NULL }, { "::2", NULL }, { "::ffff:127.0.0.1", NULL }, { "fe80::1%eth0", NULL },
-        { "*.localhost", NULL }, { "*.intranet", NULL }, { "*.127.0.0.1", NULL }, { "*.::1", NULL },
+    static const struct { const char *typed, *stored;
+    } rows[] = {
+        { "LOCALHOST", "localhost" },
+        { "intranet", "intranet" },
+        { "db.corp.internal", "db.corp.internal" },
+        { "127.0.0.1", "127.0.0.1" },
+        { "::1", "::1" },
+        { "fd00::5:1", "fd00::5:1" },
+        { "localhost.", NULL },
+        { "127.1", NULL },
+        { "0x7f.0.0.1", NULL },
+        { "0127.0.0.1", NULL },
+        { "10.0.0.1", NULL },
+        { "other", NULL },
+        { "x.corp.internal", NULL },
+        { "[::1]", NULL },
+        { "0:0:0:0:0:0:0:1", NULL },
+        { "::2", NULL },
+        { "::ffff:127.0.0.1", NULL },
+        { "fe80::1%eth0", NULL },
+        { "*.localhost", NULL },
+        { "*.intranet", NULL },
+        { "*.127.0.0.1", NULL },
+        { "*.::1", NULL },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct str out = STR_NONE;
         enum err e = domain_check(a, str_of(rows[i].typed), listed,
-                                  "localhost intranet db.corp.internal 127.0.0.1 127.1 0x7f.0.0.1 ::1 fd00::5:1 ::ffff:127.0.0.1", &out, NULL);
+                                  "localhost intranet db.corp.internal 127.0.0.1 127.1 0x7f.0.0.1 ::1 fd00::5:1 ::ffff:127.0.0.1",
+                                  &out, NULL);
         if ((e == ERR_NONE) != (rows[i].stored != NULL) || !str_is(out, rows[i].stored ? rows[i].stored : ""))
             fail_msg("%s: %.*s", rows[i].typed, STR_ARG(out));
     }
@@ -282,8 +301,9 @@ static void wildcards_on_public_suffixes_are_refused(void **state)
         { "公司.cn", true }, { "xn--55qx5d.cn", true }, { "食狮.公司.cn", false }, { "xn--85x722f.xn--55qx5d.cn", false },
         { "unlisted", true }, { "example.unlisted", false },
     };
-    static const char *const lists[] = { "/usr/share/publicsuffix/public_suffix_list.dafsa", "/usr/share/publicsuffix/public_suffix_list.dat",
-                                         CORPORA "/psl/public_suffix_list.dat", "" };
+    static const char *const lists[] = { "/usr/share/publicsuffix/public_suffix_list.dafsa",
+                                         "/usr/share/publicsuffix/public_suffix_list.dat", CORPORA "/psl/public_suffix_list.dat",
+                                         "" };
     for (size_t l = 0; l < COUNT(lists); l++) {
         if (lists[l][0] && access(lists[l], R_OK)) {
             print_message("left out: no %s\n", lists[l]);

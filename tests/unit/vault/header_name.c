@@ -24,8 +24,10 @@ static bool takes(struct str name, bool digits_ok)
 static void ordinary_names_are_taken(void **state)
 {
     (void)state;
-    static const char *const names[] = { "X-API-Key", "authorization", "Authorization", "apikey", "api_key", "Private-Token", "a", "-", "X-Auth-Token",
-                                         "x-amz", "xamz-key", "security", "proxyauth", "raccord", "hosts", "x-via", "ten", "cookies" };
+    static const char *const names[] = {
+        "X-API-Key", "authorization", "Authorization", "apikey",    "api_key", "Private-Token", "a",     "-",   "X-Auth-Token",
+        "x-amz",     "xamz-key",      "security",      "proxyauth", "raccord", "hosts",         "x-via", "ten", "cookies"
+    };
     for (size_t i = 0; i < COUNT(names); i++)
         if (!takes(str_of(names[i]), false))
             fail_msg("%s", names[i]);
@@ -60,8 +62,10 @@ static void only_letters_hyphens_and_underscores_are_taken(void **state)
 
 /* Typed anew, not taken from the table under test. */
 static const char *const reserved =
-    "accept accept-charset accept-encoding accept-language cache-control connection content-md5 cookie date expect from host if-match "
-    "if-modified-since if-none-match if-range if-unmodified-since max-forwards pragma proxy-authenticate proxy-authorization range server "
+    "accept accept-charset accept-encoding accept-language cache-control connection content-md5 cookie date expect from host "
+    "if-match "
+    "if-modified-since if-none-match if-range if-unmodified-since max-forwards pragma proxy-authenticate proxy-authorization range "
+    "server "
     "referer te trailer transfer-encoding upgrade user-agent via warning www-authenticate "
     "content-length content-type keep-alive proxy-connection http2-settings forwarded set-cookie "
     "sec-fetch-site sec-websocket-key sec- proxy- proxy-x x-amz- x-amz-date x-amzn- x-amzn-trace-id x-forwarded- x-forwarded-for "

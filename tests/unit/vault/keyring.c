@@ -116,9 +116,15 @@ static void a_text_that_is_no_key_is_refused_and_not_repeated(void **state)
 {
     struct hub *h = *state;
     static const char *const texts[] = {
-        "canary", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==" /* 31 bytes */, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g" /* 33 */,
-        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" /* no padding */, "zz0102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F",
-        HEX_KEY "00", "0123456789012345678901234567890", "01234567890123456789012345678901" /* 32 characters are no key in a text */, " ",
+        "canary",
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==" /* 31 bytes */,
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g" /* 33 */,
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" /* no padding */,
+        "zz0102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F",
+        HEX_KEY "00",
+        "0123456789012345678901234567890",
+        "01234567890123456789012345678901" /* 32 characters are no key in a text */,
+        " ",
     };
     for (size_t i = 0; i < COUNT(texts); i++) {
         struct secret key;
@@ -458,8 +464,10 @@ static void lost_wrapping_keys_are_not_made_anew_over_connections(void **state)
 {
     struct hub *h = *state;
     hub_sql(h, "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('fld_a', 'a', 'shared', 'shared', 1, 1);"
-               "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, fields, owner_id, state,"
-               " data_key, created_ms, updated_ms) VALUES ('con_1', 'k', 'n', 'k n', 'fld_a', 'http', '1', 'bearer', 'a.test', '{}', 'usr_1', 'active', '', 1, 1)");
+               "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, "
+               "fields, owner_id, state,"
+               " data_key, created_ms, updated_ms) VALUES ('con_1', 'k', 'n', 'k n', 'fld_a', 'http', '1', 'bearer', 'a.test', "
+               "'{}', 'usr_1', 'active', '', 1, 1)");
     assert_int_equal(ring(h, 1), ERR_CRYPTO);
     assert_true(str_is(hub_text(h, "SELECT CAST(count(*) AS TEXT) FROM wrapping_key"), "0"));
 }
@@ -468,7 +476,8 @@ static void a_fingerprint_tells_secrets_apart_within_one_instance(void **state)
 {
     struct hub *h = *state;
     assert_int_equal(ring(h, 1), ERR_NONE);
-    struct str one = keyring_fingerprint(h->keys, h->arena, STR("canary")), other = keyring_fingerprint(h->keys, h->arena, STR("canarz"));
+    struct str one = keyring_fingerprint(h->keys, h->arena, STR("canary")),
+               other = keyring_fingerprint(h->keys, h->arena, STR("canarz"));
     assert_int_equal(one.n, 16);
     assert_false(str_eq(one, other));
     assert_int_equal(ring(h, 1), ERR_NONE);

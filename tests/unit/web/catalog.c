@@ -43,7 +43,10 @@ static void the_catalog_is_paged_by_name(void **state)
     const char *cursor = "null", *before = "";
     assert_true(total > 2);
     do {
-        hall_ask(h, METHOD_GET, strcmp(cursor, "null") ? str_fmt(h->exchange, "/api/v1/connectors?limit=2&cursor=%s", cursor).p : "/api/v1/connectors?limit=2", NULL);
+        hall_ask(h, METHOD_GET,
+                 strcmp(cursor, "null") ? str_fmt(h->exchange, "/api/v1/connectors?limit=2&cursor=%s", cursor).p
+                                        : "/api/v1/connectors?limit=2",
+                 NULL);
         assert_ok(h, 200);
         for (int i = 0; i < hall_count(h, "items"); i++, seen++) {
             const char *id = hall_text(h, str_fmt(h->exchange, "items.%d.id", i).p);
@@ -80,7 +83,8 @@ static void business_domains_are_counted(void **state)
     int n = hall_count(h, "items");
     assert_true(n > 0);
     for (int i = 0; i < n; i++) {
-        const char *id = hall_text(h, str_fmt(h->exchange, "items.%d.id", i).p), *count = hall_text(h, str_fmt(h->exchange, "items.%d.connectors", i).p);
+        const char *id = hall_text(h, str_fmt(h->exchange, "items.%d.id", i).p),
+                   *count = hall_text(h, str_fmt(h->exchange, "items.%d.connectors", i).p);
         hall_ask(h, METHOD_GET, str_fmt(h->exchange, "/api/v1/connectors?limit=200&domain=%s", id).p, NULL);
         uint64_t expected;
         assert_true(str_u64(str_of(count), &expected));
@@ -128,7 +132,9 @@ static void more_metrics(struct hub *hub, struct buf *out)
 static void metrics_count_connections_by_state(void **state)
 {
     struct hall *h = *state;
-    hall_ask(h, METHOD_POST, "/api/v1/connections", "{\"connector\":\"http\",\"auth_type\":\"none\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
+    hall_ask(h, METHOD_POST, "/api/v1/connections",
+             "{\"connector\":\"http\",\"auth_type\":\"none\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://"
+             "a.example.com\"}}");
     h->hub.metrics = more_metrics;
     hall_ask(h, METHOD_GET, "/metrics", NULL);
     assert_ok(h, 200);
@@ -166,18 +172,23 @@ static void a_problems_address_explains_it(void **state)
 static void pages_come_with_the_content_policy(void **state)
 {
     struct hall *h = *state;
-    static const struct { const char *path, *type; } pages[] = {
-        { "/", "text/html; charset=utf-8" }, { "/setup", "text/html; charset=utf-8" }, { "/assets/setup.js", "text/javascript; charset=utf-8" },
-        { "/assets/style.css", "text/css; charset=utf-8" }, { "/assets/favicon.svg", "image/svg+xml" },
+    static const struct { const char *path, *type;
+    } pages[] = {
+        { "/", "text/html; charset=utf-8" },
+        { "/setup", "text/html; charset=utf-8" },
+        { "/assets/setup.js", "text/javascript; charset=utf-8" },
+        { "/assets/style.css", "text/css; charset=utf-8" },
+        { "/assets/favicon.svg", "image/svg+xml" },
     };
     h->caller = NULL;
     for (size_t i = 0; i < COUNT(pages); i++) {
         hall_ask(h, METHOD_GET, pages[i].path, NULL);
         assert_ok(h, 200);
         assert_string_equal(h->reply.content_type, pages[i].type);
-        assert_string_equal(hall_reply_header(h, "Content-Security-Policy"),
-                            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-ancestors 'none';"
-                            " base-uri 'none'; form-action 'self'");
+        assert_string_equal(
+            hall_reply_header(h, "Content-Security-Policy"),
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-ancestors 'none';"
+            " base-uri 'none'; form-action 'self'");
         assert_string_equal(hall_reply_header(h, "Referrer-Policy"), "no-referrer");
         assert_non_null(hall_reply_header(h, "Strict-Transport-Security"));
     }

@@ -60,16 +60,33 @@ static void a_new_connection_is_answered_as_the_contract_says(void **state)
     const char *id = create(h, CRM);
     assert_true(str_starts(str_of(id), STR("con_")));
     static const char *const expected[][2] = {
-        { "key", "crm" }, { "name", "CRM" }, { "folder.path", "shared" }, { "connector.id", "http" }, { "connector.version", "1.0.0" },
-        { "auth_type", "bearer" }, { "allowed_domain", "api.example.com" }, { "fields.base_url", "https://api.example.com/v2" },
-        { "credentials.token.set", "true" }, { "state", "active" }, { "health", "unknown" }, { "account", "null" }, { "scopes.requested", "[]" },
-        { "scopes.granted", "[]" }, { "scopes.missing", "[]" }, { "default", "true" }, { "owner.name", "admin@example.com" }, { "used_by", "0" },
-        { "notes", "" }, { "verified_at", "null" }, { "warnings", "(none)" },
+        { "key", "crm" },
+        { "name", "CRM" },
+        { "folder.path", "shared" },
+        { "connector.id", "http" },
+        { "connector.version", "1.0.0" },
+        { "auth_type", "bearer" },
+        { "allowed_domain", "api.example.com" },
+        { "fields.base_url", "https://api.example.com/v2" },
+        { "credentials.token.set", "true" },
+        { "state", "active" },
+        { "health", "unknown" },
+        { "account", "null" },
+        { "scopes.requested", "[]" },
+        { "scopes.granted", "[]" },
+        { "scopes.missing", "[]" },
+        { "default", "true" },
+        { "owner.name", "admin@example.com" },
+        { "used_by", "0" },
+        { "notes", "" },
+        { "verified_at", "null" },
+        { "warnings", "(none)" },
     };
     for (size_t i = 0; i < COUNT(expected); i++)
         assert_string_equal(hall_text(h, expected[i][0]), expected[i][1]);
     assert_string_equal(hall_reply_header(h, "ETag"), "\"1\"");
-    assert_string_equal(hall_reply_header(h, "Location"), str_fmt(h->exchange, "https://hub.example/raccord/api/v1/connections/%s", id).p);
+    assert_string_equal(hall_reply_header(h, "Location"),
+                        str_fmt(h->exchange, "https://hub.example/raccord/api/v1/connections/%s", id).p);
 }
 
 static void a_credential_never_comes_back(void **state)
@@ -94,7 +111,8 @@ static void a_refused_body_does_not_show_the_credential(void **state)
     struct people *p = *state;
     struct hall *h = p->hall;
     hall_ask(h, METHOD_POST, "/api/v1/connections",
-             "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://api.example.com\"},\"credentials\":{\"token\":\"" CANARY "\\u0000\"}}");
+             "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://"
+             "api.example.com\"},\"credentials\":{\"token\":\"" CANARY "\\u0000\"}}");
     assert_true(h->err != ERR_NONE);
     assert_null(strstr(h->why.subject, CANARY));
     assert_null(strstr(h->why.note, CANARY));
@@ -120,7 +138,8 @@ static void without_credentials_a_connection_waits_for_them(void **state)
 {
     struct people *p = *state;
     struct hall *h = p->hall;
-    const char *id = create(h, "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
+    const char *id =
+        create(h, "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
     assert_string_equal(hall_text(h, "state"), "needs_auth");
     assert_string_equal(hall_text(h, "credentials"), "{}");
     hall_refresh(h, p->admin);
@@ -138,28 +157,37 @@ static void what_cannot_be_stored_is_pointed_at(void **state)
 {
     struct people *p = *state;
     struct hall *h = p->hall;
-    static const struct { const char *body; enum err err; const char *pointer; } cases[] = {
+    static const struct { const char *body; enum err err; const char *pointer;
+    } cases[] = {
         { "{}", ERR_FIELD_REQUIRED, "/connector" },
         { "{\"connector\":1}", ERR_FIELD_INVALID, "/connector" },
         { "{\"connector\":\"nope\"}", ERR_CONNECTOR_NOT_FOUND, "/connector" },
         { "{\"connector\":\"http\",\"nmae\":\"x\"}", ERR_UNKNOWN_FIELD, "/nmae" },
         { "{\"connector\":\"http\",\"auth_type\":\"kerberos\"}", ERR_AUTH_TYPE_NOT_OFFERED, "/auth_type" },
         { "{\"connector\":\"http\",\"auth_type\":\"none\"}", ERR_FIELD_REQUIRED, "/fields/base_url" },
-        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\",\"x\":1}}", ERR_UNKNOWN_FIELD, "/fields/x" },
-        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\"},\"allowed_domain\":\"b.example.com\"}",
+        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\",\"x\":1}}",
+          ERR_UNKNOWN_FIELD, "/fields/x" },
+        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://"
+          "a.example.com\"},\"allowed_domain\":\"b.example.com\"}",
           ERR_DOMAIN_NOT_ALLOWED, "/fields/base_url" },
-        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.co.uk\"},\"allowed_domain\":\"*.co.uk\"}",
+        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://"
+          "a.co.uk\"},\"allowed_domain\":\"*.co.uk\"}",
           ERR_DOMAIN_INVALID, "/allowed_domain" },
-        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"http://a.example.com\"}}", ERR_SCHEME_NOT_ALLOWED, "/fields/base_url" },
-        { "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://a.example.com\"},\"credentials\":{\"tokn\":\"x\"}}",
+        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"http://a.example.com\"}}",
+          ERR_SCHEME_NOT_ALLOWED, "/fields/base_url" },
+        { "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://"
+          "a.example.com\"},\"credentials\":{\"tokn\":\"x\"}}",
           ERR_UNKNOWN_FIELD, "/credentials/tokn" },
-        { "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://a.example.com\"},\"credentials\":{\"token\":\"a\\nb\"}}",
+        { "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://"
+          "a.example.com\"},\"credentials\":{\"token\":\"a\\nb\"}}",
           ERR_FIELD_INVALID, "/credentials/token" },
-        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\"},\"key\":\"Not A Key\"}",
+        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\"},\"key\":\"Not A "
+          "Key\"}",
           ERR_FIELD_INVALID, "/key" },
         { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\"},\"key\":\"con_1\"}",
           ERR_FIELD_INVALID, "/key" },
-        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\"},\"folder\":\"elsewhere\"}",
+        { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://"
+          "a.example.com\"},\"folder\":\"elsewhere\"}",
           ERR_NOT_FOUND, "/folder" },
         { "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\"},\"default\":\"yes\"}",
           ERR_FIELD_INVALID, "/default" },
@@ -179,7 +207,8 @@ static void a_taken_key_is_a_conflict_and_a_taken_name_a_warning(void **state)
     hall_ask(h, METHOD_POST, "/api/v1/connections", CRM);
     assert_refused(h, ERR_CONFLICT, "/key");
     h->language = LANG_FR;
-    create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"name\":\"CRM\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
+    create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"name\":\"CRM\",\"folder\":\"shared\",\"fields\":{\"base_url\":"
+              "\"https://api.example.com\"}}");
     assert_string_equal(hall_text(h, "key"), "crm-2");
     assert_int_equal(hall_count(h, "warnings"), 1);
     assert_non_null(strstr(hall_text(h, "warnings.0"), "m\xc3\xaame nom"));
@@ -194,7 +223,8 @@ static void a_user_edits_in_the_own_workspace_only(void **state)
     const char *shared = create(h, CRM);
     h->caller = p->ann;
     hall_ask(h, METHOD_POST, "/api/v1/connections",
-             "{\"connector\":\"http\",\"auth_type\":\"none\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
+             "{\"connector\":\"http\",\"auth_type\":\"none\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://"
+             "api.example.com\"}}");
     assert_refused(h, ERR_DENIED, "");
     hall_ask(h, METHOD_GET, id_path(h, shared, ""), NULL);
     assert_ok(h, 200);
@@ -206,7 +236,9 @@ static void a_user_edits_in_the_own_workspace_only(void **state)
         hall_ask(h, changes[i].method, id_path(h, shared, changes[i].rest), changes[i].body);
         assert_refused(h, ERR_DENIED, "");
     }
-    const char *own = create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"mine\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
+    const char *own = create(
+        h,
+        "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"mine\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
     hall_refresh(h, p->ann);
     hall_ask(h, METHOD_PATCH, id_path(h, own, ""), "{\"name\":\"x\"}");
     assert_ok(h, 200);
@@ -225,7 +257,9 @@ static void anothers_workspace_is_as_if_it_were_not_there(void **state)
         { METHOD_POST, "/call", "{\"method\":\"GET\",\"path\":\"/\"}" },
     };
     h->caller = p->ann;
-    const char *id = create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"mine\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
+    const char *id = create(
+        h,
+        "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"mine\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
     for (size_t who = 0; who < COUNT(others); who++)
         for (size_t i = 0; i < COUNT(doors); i++)
             for (int by_key = 0; by_key < 2; by_key++) {
@@ -258,22 +292,32 @@ static void a_limited_token_sees_its_connections_and_makes_none(void **state)
     struct people *p = *state;
     struct hall *h = p->hall;
     const char *one = create(h, CRM);
-    const char *two = create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"erp\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
+    const char *two = create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"erp\",\"folder\":\"shared\",\"fields\":{"
+                                "\"base_url\":\"https://api.example.com\"}}");
     h->caller = limited_to(p, p->admin, two);
     hall_ask(h, METHOD_GET, id_path(h, one, ""), NULL);
     assert_refused(h, ERR_CONNECTION_NOT_FOUND, "");
     hall_ask(h, METHOD_GET, id_path(h, "erp", ""), NULL);
     assert_ok(h, 200);
-    static const struct { const char *query; int n; } lists[] = {
-        { "", 1 }, { "?search=ERP", 1 }, { "?search=crm", 0 }, { "?folder=shared", 1 }, { "?state=active", 1 }, { "?state=disabled", 0 },
-        { "?connector=http", 1 }, { "?connector=github", 0 }, { "?health=ok", 0 },
+    static const struct { const char *query; int n;
+    } lists[] = {
+        { "", 1 },
+        { "?search=ERP", 1 },
+        { "?search=crm", 0 },
+        { "?folder=shared", 1 },
+        { "?state=active", 1 },
+        { "?state=disabled", 0 },
+        { "?connector=http", 1 },
+        { "?connector=github", 0 },
+        { "?health=ok", 0 },
     };
     for (size_t i = 0; i < COUNT(lists); i++) {
         hall_ask(h, METHOD_GET, str_fmt(h->exchange, "/api/v1/connections%s", lists[i].query).p, NULL);
         assert_ok(h, 200);
         assert_int_equal(hall_count(h, "items"), lists[i].n);
     }
-    hall_ask(h, METHOD_POST, "/api/v1/connections", "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
+    hall_ask(h, METHOD_POST, "/api/v1/connections",
+             "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
     assert_refused(h, ERR_DENIED, "");
     h->caller = limited_to(p, p->admin, NULL);
     hall_ask(h, METHOD_GET, "/api/v1/connections", NULL);
@@ -287,12 +331,18 @@ static void pages_follow_one_another_without_gap_or_repetition(void **state)
     struct people *p = *state;
     struct hall *h = p->hall;
     for (int i = 0; i < 5; i++)
-        create(h, str_fmt(h->exchange, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"c%d\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://a.example.com\"}}", i).p);
+        create(h, str_fmt(h->exchange,
+                          "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"c%d\",\"folder\":\"shared\",\"fields\":{\"base_"
+                          "url\":\"https://a.example.com\"}}",
+                          i)
+                      .p);
     const char *cursor = NULL;
     bool seen[5] = { false };
     int pages = 0;
     do {
-        hall_ask(h, METHOD_GET, cursor ? str_fmt(h->exchange, "/api/v1/connections?limit=2&cursor=%s", cursor).p : "/api/v1/connections?limit=2", NULL);
+        hall_ask(h, METHOD_GET,
+                 cursor ? str_fmt(h->exchange, "/api/v1/connections?limit=2&cursor=%s", cursor).p : "/api/v1/connections?limit=2",
+                 NULL);
         assert_ok(h, 200);
         for (int i = 0; i < hall_count(h, "items"); i++) {
             int n = hall_text(h, str_fmt(h->exchange, "items.%d.key", i).p)[1] - '0';
@@ -325,7 +375,8 @@ static void a_key_in_two_folders_needs_its_folder(void **state)
     struct people *p = *state;
     struct hall *h = p->hall;
     const char *shared = create(h, CRM);
-    const char *own = create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"crm\",\"folder\":\"personal\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
+    const char *own = create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"crm\",\"folder\":\"personal\",\"fields\":"
+                                "{\"base_url\":\"https://a.example.com\"}}");
     hall_refresh(h, p->admin);
     hall_ask(h, METHOD_GET, "/api/v1/connections/crm", NULL);
     assert_refused(h, ERR_AMBIGUOUS, "");
@@ -375,8 +426,13 @@ static void what_never_changes_is_refused_unless_it_is_the_same(void **state)
     struct people *p = *state;
     struct hall *h = p->hall;
     static const char *const others[][2] = {
-        { "{\"key\":\"crm2\"}", "/key" }, { "{\"auth_type\":\"basic\"}", "/auth_type" }, { "{\"allowed_domain\":\"*.example.com\"}", "/allowed_domain" },
-        { "{\"connector\":\"github\"}", "/connector" }, { "{\"folder\":\"personal\"}", "/folder" }, { "{\"folder\":7}", "/folder" }, { "{\"key\":null}", "/key" },
+        { "{\"key\":\"crm2\"}", "/key" },
+        { "{\"auth_type\":\"basic\"}", "/auth_type" },
+        { "{\"allowed_domain\":\"*.example.com\"}", "/allowed_domain" },
+        { "{\"connector\":\"github\"}", "/connector" },
+        { "{\"folder\":\"personal\"}", "/folder" },
+        { "{\"folder\":7}", "/folder" },
+        { "{\"key\":null}", "/key" },
     };
     create(h, CRM);
     for (size_t i = 0; i < COUNT(others); i++) {
@@ -384,7 +440,8 @@ static void what_never_changes_is_refused_unless_it_is_the_same(void **state)
         assert_refused(h, ERR_FIELD_IMMUTABLE, others[i][1]);
     }
     hall_ask(h, METHOD_PATCH, "/api/v1/connections/crm",
-             "{\"key\":\"crm\",\"auth_type\":\"bearer\",\"allowed_domain\":\"api.example.com\",\"connector\":{\"id\":\"http\",\"version\":\"1.0.0\"},"
+             "{\"key\":\"crm\",\"auth_type\":\"bearer\",\"allowed_domain\":\"api.example.com\",\"connector\":{\"id\":\"http\","
+             "\"version\":\"1.0.0\"},"
              "\"folder\":\"shared\",\"name\":\"Same\"}");
     assert_ok(h, 200);
     assert_string_equal(hall_text(h, "name"), "Same");
@@ -439,13 +496,15 @@ static void there_is_one_default_of_a_connector_in_a_folder(void **state)
     struct people *p = *state;
     struct hall *h = p->hall;
     create(h, CRM);
-    create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"two\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
+    create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"two\",\"folder\":\"shared\",\"fields\":{\"base_url\":"
+              "\"https://a.example.com\"}}");
     assert_string_equal(hall_text(h, "default"), "false");
     hall_ask(h, METHOD_POST, "/api/v1/connections/two/default", NULL);
     assert_string_equal(hall_text(h, "default"), "true");
     hall_ask(h, METHOD_GET, "/api/v1/connections/crm", NULL);
     assert_string_equal(hall_text(h, "default"), "false");
-    create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"three\",\"folder\":\"shared\",\"default\":true,\"fields\":{\"base_url\":\"https://a.example.com\"}}");
+    create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"three\",\"folder\":\"shared\",\"default\":true,\"fields\":{"
+              "\"base_url\":\"https://a.example.com\"}}");
     assert_string_equal(hall_text(h, "default"), "true");
     hall_ask(h, METHOD_GET, "/api/v1/connections/two", NULL);
     assert_string_equal(hall_text(h, "default"), "false");
@@ -455,15 +514,19 @@ static void credentials_are_replaced_whole(void **state)
 {
     struct people *p = *state;
     struct hall *h = p->hall;
-    create(h, "{\"connector\":\"http\",\"auth_type\":\"basic\",\"key\":\"b\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://a.example.com\"},"
+    create(h, "{\"connector\":\"http\",\"auth_type\":\"basic\",\"key\":\"b\",\"folder\":\"shared\",\"fields\":{\"base_url\":"
+              "\"https://a.example.com\"},"
               "\"credentials\":{\"username\":\"u\",\"password\":\"" CANARY "\"}}");
     hall_ask(h, METHOD_PUT, "/api/v1/connections/b/credentials", "{\"credentials\":{\"username\":\"v\"}}");
     assert_ok(h, 200);
     assert_string_equal(hall_text(h, "credentials.username.set"), "true");
     assert_string_equal(hall_text(h, "credentials.password"), "(none)");
-    static const struct { const char *body; enum err err; const char *pointer; } cases[] = {
-        { "{}", ERR_FIELD_REQUIRED, "/credentials" }, { "{\"credentials\":{}}", ERR_FIELD_REQUIRED, "/credentials" },
-        { "{\"password\":\"x\"}", ERR_FIELD_REQUIRED, "/credentials/username" }, { "{\"usr\":\"x\"}", ERR_UNKNOWN_FIELD, "/credentials/usr" },
+    static const struct { const char *body; enum err err; const char *pointer;
+    } cases[] = {
+        { "{}", ERR_FIELD_REQUIRED, "/credentials" },
+        { "{\"credentials\":{}}", ERR_FIELD_REQUIRED, "/credentials" },
+        { "{\"password\":\"x\"}", ERR_FIELD_REQUIRED, "/credentials/username" },
+        { "{\"usr\":\"x\"}", ERR_UNKNOWN_FIELD, "/credentials/usr" },
         { "{\"username\":\"a:b\",\"password\":\"x\"}", ERR_FIELD_INVALID, "/credentials/username" },
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -521,7 +584,10 @@ struct kept {
     struct run run;
 };
 
-static enum err keep_run(struct db *db, void *context, struct fault *why) { return runs_insert(db, &((struct kept *)context)->run, 1, why); }
+static enum err keep_run(struct db *db, void *context, struct fault *why)
+{
+    return runs_insert(db, &((struct kept *)context)->run, 1, why);
+}
 
 static void keep(struct hall *h, const char *id, const char *connection, const struct caller *who)
 {
@@ -539,7 +605,8 @@ static void runs_are_seen_by_their_callers_and_by_who_sees_the_connection(void *
     struct hall *h = p->hall;
     const char *shared = create(h, CRM);
     h->caller = p->ann;
-    const char *own = create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"mine\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
+    const char *own = create(
+        h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"mine\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
     struct caller *ann = p->ann;
     hall_refresh(h, ann);
     keep(h, "run_1", shared, p->admin);

@@ -51,7 +51,9 @@ static inline struct hall *hall_new(void)
     assert_int_equal(domain_suffixes_load(STR(""), &h->why), ERR_NONE);
     assert_int_equal(catalog_load(h->boot, STR_NONE, &h->hub.catalog, &h->why), ERR_NONE);
     assert_int_equal(egress_new(h->boot, STR(""), STR(""), STR(""), &h->hub.egress, &h->why), ERR_NONE);
-    struct switchboard_config config = { .store = h->hub.store, .keyring = h->hub.keyring, .catalog = h->hub.catalog, .egress = h->hub.egress };
+    struct switchboard_config config = {
+        .store = h->hub.store, .keyring = h->hub.keyring, .catalog = h->hub.catalog, .egress = h->hub.egress
+    };
     assert_int_equal(switchboard_new(&config, &h->hub.switchboard, &h->why), ERR_NONE);
     assert_int_equal(store_write(h->hub.store, hall_shared, h, &h->why), ERR_NONE);
     h->hub.public_url = STR("https://hub.example/raccord");
@@ -182,7 +184,9 @@ static inline const struct json *hall_at(struct hall *h, const char *path)
 static inline const char *hall_text(struct hall *h, const char *path)
 {
     const struct json *v = hall_at(h, path);
-    static const char *const words[] = { [JSON_NULL] = "null", [JSON_FALSE] = "false", [JSON_TRUE] = "true", [JSON_ARRAY] = "[]", [JSON_OBJECT] = "{}" };
+    static const char *const words[] = {
+        [JSON_NULL] = "null", [JSON_FALSE] = "false", [JSON_TRUE] = "true", [JSON_ARRAY] = "[]", [JSON_OBJECT] = "{}"
+    };
     if (!v)
         return "(none)";
     return v->type == JSON_STRING || v->type == JSON_NUMBER ? arena_cstr(h->exchange, v->text) : words[v->type];

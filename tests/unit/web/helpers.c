@@ -159,7 +159,8 @@ static void the_session_cookie_is_kept_from_scripts_and_other_sites(void **state
     struct bench *b = *state;
     b->hub.public_is_https = true;
     cookie_set_session(&b->q, &b->reply, STR("abc"));
-    assert_string_equal(arena_cstr(b->arena, b->reply.headers[0][1]), "__Host-raccord=abc; Path=/; HttpOnly; SameSite=Strict; Secure");
+    assert_string_equal(arena_cstr(b->arena, b->reply.headers[0][1]),
+                        "__Host-raccord=abc; Path=/; HttpOnly; SameSite=Strict; Secure");
     b->hub.public_is_https = false;
     cookie_set_session(&b->q, &b->reply, STR(""));
     assert_string_equal(arena_cstr(b->arena, b->reply.headers[1][1]), "raccord=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
@@ -175,7 +176,8 @@ static const struct json *parsed(struct bench *b, const char *text)
 static void a_wrong_member_is_pointed_at(void **state)
 {
     struct bench *b = *state;
-    const struct json *body = parsed(b, "{\"n\":1,\"long\":\"abcdef\",\"ctl\":\"a\\nb\",\"null\":null,\"empty\":\"\",\"yes\":true}");
+    const struct json *body =
+        parsed(b, "{\"n\":1,\"long\":\"abcdef\",\"ctl\":\"a\\nb\",\"null\":null,\"empty\":\"\",\"yes\":true}");
     struct str text;
     bool flag = false;
     const struct json *object;

@@ -63,7 +63,8 @@ static void every_operation_has_a_door(void **state)
             bool there = false;
             for (size_t i = 0; i < n; i++)
                 for (size_t m = 0; m < COUNT(methods); m++)
-                    there |= str_is(path->key, routes[i].path) && str_is(op->key, methods[m].name) && (routes[i].methods & methods[m].method);
+                    there |= str_is(path->key, routes[i].path) && str_is(op->key, methods[m].name) &&
+                             (routes[i].methods & methods[m].method);
             if (!there)
                 fail_msg("%.*s %.*s has no door", STR_ARG(op->key), STR_ARG(path->key));
         }
@@ -127,7 +128,8 @@ static void the_document_names_this_hub(void **state)
 static void pages_carry_no_script_or_style_in_line(void **state)
 {
     (void)state;
-    static const char *const banned[] = { "<style", "style=", "onclick=", "onsubmit=", "onload=", "javascript:", "http://", "https://", "src=\"/", "href=\"/" };
+    static const char *const banned[] = { "<style",      "style=",  "onclick=", "onsubmit=", "onload=",
+                                          "javascript:", "http://", "https://", "src=\"/",   "href=\"/" };
     static const char *const pages[] = { "landing.html", "setup.html" };
     for (size_t p = 0; p < COUNT(pages); p++) {
         struct str page = asset_bytes(pages[p]);

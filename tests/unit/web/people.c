@@ -90,7 +90,8 @@ static void signing_in_gives_a_cookie_and_the_csrf_token(void **state)
     assert_ok(h, 204);
     assert_non_null(strstr(hall_reply_header(h, "Set-Cookie"), "Max-Age=0"));
     struct caller gone;
-    assert_int_equal(session_resolve(store_reader(h->hub.store, &h->why), h->exchange, value, &gone, &touch, &h->why), ERR_UNAUTHENTICATED);
+    assert_int_equal(session_resolve(store_reader(h->hub.store, &h->why), h->exchange, value, &gone, &touch, &h->why),
+                     ERR_UNAUTHENTICATED);
 }
 
 static void a_wrong_password_says_no_more_than_an_unknown_address(void **state)
@@ -108,7 +109,10 @@ static void a_wrong_password_says_no_more_than_an_unknown_address(void **state)
 
 /* ---- users ---- */
 
-static const char *user_path(struct hall *h, const struct caller *c) { return str_fmt(h->exchange, "/api/v1/users/%.*s", STR_ARG(c->principal)).p; }
+static const char *user_path(struct hall *h, const struct caller *c)
+{
+    return str_fmt(h->exchange, "/api/v1/users/%.*s", STR_ARG(c->principal)).p;
+}
 
 static void users_are_made_and_seen_by_administrators(void **state)
 {
@@ -136,7 +140,8 @@ static void users_are_made_and_seen_by_administrators(void **state)
 static void a_user_sees_and_changes_oneself_and_no_one_else(void **state)
 {
     struct hall *h = *state;
-    struct caller *ann = hall_person(h, "ann@example.com", ROLE_USER, false), *bob = hall_person(h, "bob@example.com", ROLE_USER, false);
+    struct caller *ann = hall_person(h, "ann@example.com", ROLE_USER, false),
+                  *bob = hall_person(h, "bob@example.com", ROLE_USER, false);
     h->caller = ann;
     hall_ask(h, METHOD_GET, user_path(h, ann), NULL);
     assert_ok(h, 200);
@@ -156,7 +161,8 @@ static void a_user_sees_and_changes_oneself_and_no_one_else(void **state)
 static void ones_own_password_is_changed_by_who_knows_it(void **state)
 {
     struct hall *h = *state;
-    struct caller *owner = hall_person(h, "owner@example.com", ROLE_OWNER, false), *ann = hall_person(h, "ann@example.com", ROLE_USER, false);
+    struct caller *owner = hall_person(h, "owner@example.com", ROLE_OWNER, false),
+                  *ann = hall_person(h, "ann@example.com", ROLE_USER, false);
     h->caller = owner;
     hall_ask(h, METHOD_PATCH, user_path(h, ann), "{\"password\":\"" PASSWORD "\"}");
     assert_ok(h, 200);
@@ -224,7 +230,8 @@ static void a_service_account_lives_from_its_making_to_its_end(void **state)
     assert_ok(h, 200);
     assert_string_equal(hall_text(h, "id"), id);
     hall_header(h, "If-Match", tag);
-    hall_ask(h, METHOD_PATCH, "/api/v1/service-accounts/crm-sync", "{\"name\":\"crm-sync-2\",\"role\":\"admin\",\"disabled\":true}");
+    hall_ask(h, METHOD_PATCH, "/api/v1/service-accounts/crm-sync",
+             "{\"name\":\"crm-sync-2\",\"role\":\"admin\",\"disabled\":true}");
     assert_ok(h, 200);
     assert_string_equal(hall_text(h, "name"), "crm-sync-2");
     assert_string_equal(hall_text(h, "disabled"), "true");
@@ -268,7 +275,8 @@ static void a_tokens_secret_is_shown_once(void **state)
 static void a_token_gives_no_more_than_its_maker_has(void **state)
 {
     struct hall *h = *state;
-    struct caller *ann = hall_person(h, "ann@example.com", ROLE_USER, false), *admin = hall_person(h, "admin@example.com", ROLE_ADMIN, false);
+    struct caller *ann = hall_person(h, "ann@example.com", ROLE_USER, false),
+                  *admin = hall_person(h, "admin@example.com", ROLE_ADMIN, false);
     h->caller = ann;
     hall_ask(h, METHOD_POST, "/api/v1/tokens", "{\"name\":\"x\",\"role\":\"admin\"}");
     assert_refused(h, ERR_DENIED, "");
@@ -279,10 +287,15 @@ static void a_token_gives_no_more_than_its_maker_has(void **state)
     assert_refused(h, ERR_DENIED, "");
 
     /* A limited token makes tokens of the same limits, or narrower ones. */
-    hall_ask(h, METHOD_POST, "/api/v1/connections", "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"one\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
+    hall_ask(h, METHOD_POST, "/api/v1/connections",
+             "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"one\",\"folder\":\"shared\",\"fields\":{\"base_url\":"
+             "\"https://a.example.com\"}}");
     const char *one = hall_text(h, "id");
-    hall_ask(h, METHOD_POST, "/api/v1/connections", "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"two\",\"folder\":\"shared\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
-    hall_ask(h, METHOD_POST, "/api/v1/tokens", "{\"name\":\"narrow\",\"role\":\"admin\",\"connections\":[\"one\"],\"expires_in\":\"1h\"}");
+    hall_ask(h, METHOD_POST, "/api/v1/connections",
+             "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"two\",\"folder\":\"shared\",\"fields\":{\"base_url\":"
+             "\"https://a.example.com\"}}");
+    hall_ask(h, METHOD_POST, "/api/v1/tokens",
+             "{\"name\":\"narrow\",\"role\":\"admin\",\"connections\":[\"one\"],\"expires_in\":\"1h\"}");
     assert_ok(h, 201);
     assert_string_equal(hall_text(h, "connections.0"), one);
     const char *end = hall_text(h, "expires_at");
@@ -357,7 +370,8 @@ static void a_service_account_gets_tokens_of_its_role(void **state)
 static void a_revoked_token_opens_nothing_and_stays_in_the_list(void **state)
 {
     struct hall *h = *state;
-    struct caller *ann = hall_person(h, "ann@example.com", ROLE_USER, false), *bob = hall_person(h, "bob@example.com", ROLE_USER, false);
+    struct caller *ann = hall_person(h, "ann@example.com", ROLE_USER, false),
+                  *bob = hall_person(h, "bob@example.com", ROLE_USER, false);
     h->caller = ann;
     hall_ask(h, METHOD_POST, "/api/v1/tokens", "{\"name\":\"lost\"}");
     const char *id = hall_text(h, "id"), *secret = hall_text(h, "secret"), *path = str_fmt(h->exchange, "/api/v1/tokens/%s", id).p;
@@ -372,7 +386,8 @@ static void a_revoked_token_opens_nothing_and_stays_in_the_list(void **state)
         assert_ok(h, 204);
     }
     struct caller as;
-    assert_int_equal(token_resolve(store_reader(h->hub.store, &h->why), h->exchange, str_of(secret), &as, &h->why), ERR_TOKEN_INVALID);
+    assert_int_equal(token_resolve(store_reader(h->hub.store, &h->why), h->exchange, str_of(secret), &as, &h->why),
+                     ERR_TOKEN_INVALID);
     hall_ask(h, METHOD_GET, path, NULL);
     assert_ok(h, 200);
     assert_true(strcmp(hall_text(h, "revoked_at"), "null"));
@@ -381,7 +396,8 @@ static void a_revoked_token_opens_nothing_and_stays_in_the_list(void **state)
 static void a_user_lists_the_own_tokens_and_an_administrator_everyones(void **state)
 {
     struct hall *h = *state;
-    struct caller *ann = hall_person(h, "ann@example.com", ROLE_USER, false), *admin = hall_person(h, "admin@example.com", ROLE_ADMIN, false);
+    struct caller *ann = hall_person(h, "ann@example.com", ROLE_USER, false),
+                  *admin = hall_person(h, "admin@example.com", ROLE_ADMIN, false);
     h->caller = ann;
     hall_ask(h, METHOD_GET, "/api/v1/tokens", NULL);
     assert_int_equal(hall_count(h, "items"), 1);

@@ -22,13 +22,17 @@ static void a_problem_says_who_can_act_in_the_callers_language(void **state)
     AUTO_ARENA a = arena_new(4096);
     struct fault why;
     fault(&why, ERR_UPSTREAM_TIMEOUT, STR("30s"), "note for the log");
-    assert_string_equal(written(a, &why, LANG_EN, STR("run_1")),
+    assert_string_equal(
+        written(a, &why, LANG_EN, STR("run_1")),
         "{\"type\":\"https://hub.example/raccord/problems/upstream_timeout\",\"title\":\"Provider timeout\",\"status\":504,"
-        "\"detail\":\"The provider did not answer in time (30s).\",\"code\":\"upstream_timeout\",\"fault\":\"provider\",\"retryable\":true,"
+        "\"detail\":\"The provider did not answer in time "
+        "(30s).\",\"code\":\"upstream_timeout\",\"fault\":\"provider\",\"retryable\":true,"
         "\"run_id\":\"run_1\"}");
     assert_string_equal(written(a, &why, LANG_FR, STR("")),
-        "{\"type\":\"https://hub.example/raccord/problems/upstream_timeout\",\"title\":\"D\xc3\xa9lai du fournisseur d\xc3\xa9pass\xc3\xa9\",\"status\":504,"
-        "\"detail\":\"Le fournisseur n'a pas r\xc3\xa9pondu \xc3\xa0 temps (30s).\",\"code\":\"upstream_timeout\",\"fault\":\"provider\",\"retryable\":true}");
+                        "{\"type\":\"https://hub.example/raccord/problems/upstream_timeout\",\"title\":\"D\xc3\xa9lai du "
+                        "fournisseur d\xc3\xa9pass\xc3\xa9\",\"status\":504,"
+                        "\"detail\":\"Le fournisseur n'a pas r\xc3\xa9pondu \xc3\xa0 temps "
+                        "(30s).\",\"code\":\"upstream_timeout\",\"fault\":\"provider\",\"retryable\":true}");
 }
 
 static void a_member_at_fault_is_pointed_at(void **state)

@@ -43,8 +43,15 @@ static void no_door_stands_behind_another(void **state)
 static void only_these_doors_are_open_to_everybody(void **state)
 {
     (void)state;
-    static const char *const open[] = { "/", "/setup", "/assets/{name}", "/problems/{code}", "/healthz", "/readyz", "/api/v1/openapi.json",
-                                        "/api/v1/setup", "/api/v1/session" };
+    static const char *const open[] = { "/",
+                                        "/setup",
+                                        "/assets/{name}",
+                                        "/problems/{code}",
+                                        "/healthz",
+                                        "/readyz",
+                                        "/api/v1/openapi.json",
+                                        "/api/v1/setup",
+                                        "/api/v1/session" };
     size_t n, seen = 0;
     const struct route *routes = routes_all(&n);
     for (size_t i = 0; i < n; i++) {
@@ -106,9 +113,23 @@ static void an_address_that_only_looks_like_one_is_unknown(void **state)
 {
     (void)state;
     AUTO_ARENA a = arena_new(4096);
-    static const char *const paths[] = { "", "//", "/api", "/api/v1", "/api/v1/connections/", "/api/v1//connections", "/api/v1/connections//call",
-                                         "/API/v1/connections", "/api/v1/connections/a/b/c", "/api/v1/connections/%zz", "/api/v1/connections/%00",
-                                         "/api/v1/connections/%ff", "/healthz/", "/assets/", "/assets/a/b", "*", "/proxy/crm/x" };
+    static const char *const paths[] = { "",
+                                         "//",
+                                         "/api",
+                                         "/api/v1",
+                                         "/api/v1/connections/",
+                                         "/api/v1//connections",
+                                         "/api/v1/connections//call",
+                                         "/API/v1/connections",
+                                         "/api/v1/connections/a/b/c",
+                                         "/api/v1/connections/%zz",
+                                         "/api/v1/connections/%00",
+                                         "/api/v1/connections/%ff",
+                                         "/healthz/",
+                                         "/assets/",
+                                         "/assets/a/b",
+                                         "*",
+                                         "/proxy/crm/x" };
     for (size_t i = 0; i < COUNT(paths); i++) {
         struct found f = find(a, METHOD_GET, paths[i]);
         if (f.route || f.known)

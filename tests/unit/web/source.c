@@ -24,7 +24,8 @@ static void body_comes_out_as(const char *text, const char *expected)
 static void numbers_order_and_spacing_stay_as_they_were_written(void **state)
 {
     (void)state;
-    body_comes_out_as("{\"method\":\"POST\",\"body\": {\"b\" :19.99,\n \"a\":[9007199254740993 , 123456789012345678901234567890, 1E400,-0]} ,\"path\":\"/\"}",
+    body_comes_out_as("{\"method\":\"POST\",\"body\": {\"b\" :19.99,\n \"a\":[9007199254740993 , 123456789012345678901234567890, "
+                      "1E400,-0]} ,\"path\":\"/\"}",
                       "{\"b\" :19.99,\n \"a\":[9007199254740993 , 123456789012345678901234567890, 1E400,-0]}");
     body_comes_out_as("{\"body\":1.10}", "1.10");
     body_comes_out_as(" { \"body\" : null } ", "null");

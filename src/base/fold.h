@@ -1,12 +1,12 @@
-/* vault/fold.h - text as it is searched for, and as a key. Private to the room. */
-#ifndef VAULT_FOLD_H
-#define VAULT_FOLD_H
+/* base/fold.h - text as it is searched for, and as a key. */
+#ifndef BASE_FOLD_H
+#define BASE_FOLD_H
 
 #include "base/arena.h"
 #include "base/str.h"
 
-/* Lower case without accents, for ASCII and Latin (U+00C0 to U+017F, and combining marks): "Éditions" -> "editions", "Œuvre" -> "oeuvre".
- * Other characters stay. Owned by `a`. */
+/* Lower case without accents, for ASCII and Latin (U+00C0 to U+017F, and combining marks): "Éditions" -> "editions", "Œuvre" ->
+ * "oeuvre". Other characters stay. Owned by `a`. */
 struct str fold_search(struct arena *a, struct str text);
 
 /* `folded` as the inside of LIKE ... ESCAPE '\': "%50\%%". Owned by `a`. */

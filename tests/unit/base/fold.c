@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "vault/fold.h"
+#include "base/fold.h"
 
 static void accents_and_capitals_do_not_hide_a_name(void **state)
 {
@@ -40,9 +40,19 @@ static void a_searched_percent_is_a_percent(void **state)
 
 static void a_name_becomes_a_key(void **state)
 {
-    static const struct { const char *name, *key; } rows[] = {
-        { "CRM", "crm" }, { "Éditions Œuvre", "editions-oeuvre" }, { "  a  --  b  ", "a-b" }, { "a_b", "a-b" }, { "日本", "" }, { "9 lives!", "9-lives" },
-        { "-", "" }, { "A/B (test)", "a-b-test" }, { "abcdefghij-", "abcdefghij" }, { "abcdefghi-klm", "abcdefghi" }, { "abcdefghijkl", "abcdefghij" },
+    static const struct { const char *name, *key;
+    } rows[] = {
+        { "CRM", "crm" },
+        { "Éditions Œuvre", "editions-oeuvre" },
+        { "  a  --  b  ", "a-b" },
+        { "a_b", "a-b" },
+        { "日本", "" },
+        { "9 lives!", "9-lives" },
+        { "-", "" },
+        { "A/B (test)", "a-b-test" },
+        { "abcdefghij-", "abcdefghij" },
+        { "abcdefghi-klm", "abcdefghi" },
+        { "abcdefghijkl", "abcdefghij" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct str got = fold_key(*state, str_of(rows[i].name), i < 8 ? 64 : 10);

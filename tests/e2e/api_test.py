@@ -1,0 +1,311 @@
+"""The REST API over real sockets: every operation's real answer is held against the OpenAPI document that the binary serves."""
+import base64
+import json
+import re
+import unittest
+
+import harness
+
+try:
+    from jsonschema import Draft202012Validator
+except ImportError:  # Debian: python3-jsonschema
+    Draft202012Validator = None
+
+API = "/api/v1"
+PASSWORD = "four plain words here"
+CANARY = "canary-7f3a9c51e0b2"
+
+
+class Contract:
+    """Requests that are checked against the document on their way out and back."""
+
+    def __init__(self, test, hub):
+        self.test, self.hub, self.seen = test, hub, set()
+        self.document = hub.get(API + "/openapi.json", token="").json
+        self.templates = [(re.compile("^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(p)) + "$"), p) for p in self.document["paths"]]
+        self.templates.sort(key=lambda t: t[1].count("{"))
+
+    def valid(self, schema, value, what):
+        rooted = {**schema, "components": self.document["components"]}
+        errors = [f"{'/'.join(map(str, e.absolute_path))}: {e.message[:300]}" for e in Draft202012Validator(rooted).iter_errors(value)]
+        self.test.assertEqual(errors, [], what)
+
+    def operation(self, method, path):
+        bare = path.split("?")[0]
+        for pattern, template in self.templates:
+            operation = self.document["paths"][template].get(method.lower())
+            if pattern.match(bare) and operation:
+                self.seen.add((method, template))
+                return operation
+        raise AssertionError(f"{method} {bare} is not described")
+
+    def ask(self, method, path, body=None, status=200, **more):
+        operation = self.operation(method, path)
+        what = f"{method} {path}"
+        if body is not None and status < 300 and "requestBody" in operation:
+            self.valid(operation["requestBody"]["content"]["application/json"]["schema"], body, what + " (request)")
+        answer = self.hub.request(method, path, body, **more)
+        self.test.assertEqual(answer.status, status, f"{what}: {answer!r}")
+        described = operation["responses"].get(str(status)) or operation["responses"]["default"]
+        if "$ref" in described:
+            described = self.document["components"]["responses"][described["$ref"].rsplit("/", 1)[1]]
+        self.check_body(described.get("content", {}), answer, what)
+        self.test.assertNotIn(CANARY, answer.text, what)
+        return answer
+
+    def check_body(self, content, answer, what):
+        if not content:
+            self.test.assertEqual(answer.body, b"", what)
+            return
+        kind = answer.header("content-type").split(";")[0]
+        schema = content.get(kind) or content.get("*/*")
+        self.test.assertIsNotNone(schema, f"{what}: {kind} is not among {list(content)}")
+        if kind.endswith("json"):
+            self.valid(schema["schema"], json.loads(answer.body), what)
+        if kind == "application/problem+json":
+            self.test.assertEqual(answer.json["code"], answer.header("raccord-error"), what)
+            self.test.assertEqual(answer.json["status"], answer.status, what)
+
+    def unseen(self):
+        every = {(m.upper(), p) for p, item in self.document["paths"].items() for m in item}
+        return sorted(every - self.seen)
+
+
+@unittest.skipIf(Draft202012Validator is None, "python3-jsonschema is not here")
+class Api(harness.Case):
+    def start(self, script=None, setup=False, **env):
+        """A hub that may reach `self.provider` and a port where nobody listens, a connection to each, and the contract."""
+        self.provider = self.upstream(script or [harness.answer()])
+        nobody = harness.free_port()
+        allowed = f"localhost:{self.provider.port},localhost:{nobody}"
+        hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": allowed, "RACCORD_EGRESS_ALLOW_HTTP": allowed, **env})
+        self.api = Contract(self, hub)
+        if not setup:
+            hub.connection("crm", self.provider.url, credentials={"token": CANARY}, fields={"verify_path": "/me"})
+            hub.connection("nobody", f"http://localhost:{nobody}", fields={"verify_path": "/me"})
+        return hub
+
+    def call(self, body, status=200, key="crm"):
+        return self.api.ask("POST", f"{API}/connections/{key}/call", body, status)
+
+    # --- all of it ---
+
+    def test_every_operation_answers_as_it_is_described(self):
+        hub = self.start(script=[harness.answer(b'{"n":19.99}')], setup=True)
+        self.pages(hub)
+        owner = self.sign_in(hub)
+        self.access(owner)
+        self.catalog()
+        self.connections()
+        self.calls()
+        self.assertEqual(self.api.unseen(), [])
+
+    def pages(self, hub):
+        ask = self.api.ask
+        for path in ("/", "/setup", "/assets/setup.js", "/problems/not_found", "/healthz", "/readyz", API + "/openapi.json"):
+            ask("GET", path, token="")
+        self.assertIn(hub.url, ask("GET", API + "/openapi.json", token="").text)
+        self.assertIn("raccord_build_info", ask("GET", "/metrics").text)
+        ask("GET", "/metrics", token="", status=401)
+
+    def sign_in(self, hub):
+        ask = self.api.ask
+        setup = hub.line("setup")
+        ask("POST", API + "/setup", {"code": "wrong", "email": "o@example.com", "password": PASSWORD}, 403, token="")
+        code = setup.split("#")[1]
+        owner = ask("POST", API + "/setup", {"code": code, "email": "o@example.com", "password": PASSWORD, "language": "fr"}, 201, token="").json
+        ask("POST", API + "/setup", {"code": code, "email": "p@example.com", "password": PASSWORD}, 409, token="")
+        ask("POST", API + "/session", {"email": "o@example.com", "password": "wrong"}, 401, token="")
+        signed = ask("POST", API + "/session", {"email": "o@example.com", "password": PASSWORD}, token="")
+        cookie = {"Cookie": signed.header("set-cookie").split(";")[0]}
+        csrf = {**cookie, "X-CSRF-Token": signed.json["csrf_token"]}
+        self.assertEqual(ask("GET", API + "/session", headers=cookie, token="").json["principal"]["id"], owner["id"])
+        self.assertEqual(ask("POST", API + "/tokens", {"name": "x"}, 403, headers=cookie, token="").json["code"], "csrf_token_invalid")
+        token = ask("POST", API + "/tokens", {"name": "first", "role": "owner", "expires_in": "30d"}, 201, headers=csrf, token="").json["secret"]
+        ask("DELETE", API + "/session", status=403, headers=cookie, token="")
+        ask("DELETE", API + "/session", status=204, headers=csrf, token="")
+        ask("GET", API + "/session", status=401, headers=cookie, token="")
+        return token
+
+    def access(self, owner):
+        ask = self.api.ask
+        made = ask("POST", API + "/users", {"email": "ann@example.com", "role": "user"}, 201, token=owner)
+        user = API + "/users/" + made.json["id"]
+        ask("GET", API + "/users?limit=1", token=owner)
+        tag = ask("GET", user, token=owner).header("etag")
+        ask("PATCH", user, {"language": "fr", "password": PASSWORD}, headers={"If-Match": tag}, token=owner)
+        ask("PATCH", user, {"language": "en"}, 412, headers={"If-Match": tag}, token=owner)
+        ask("DELETE", user, status=204, token=owner)
+        ask("GET", user, status=404, token=owner)
+        ask("POST", API + "/service-accounts", {"name": "sync"}, 201)
+        ask("GET", API + "/service-accounts")
+        ask("GET", API + "/service-accounts/sync")
+        ask("PATCH", API + "/service-accounts/sync", {"role": "admin"})
+        made = ask("POST", API + "/tokens", {"name": "t", "service_account": "sync", "expires_in": "1h"}, 201).json
+        token = API + "/tokens/" + made["id"]
+        ask("GET", API + "/session", token=made["secret"])
+        ask("GET", API + "/tokens")
+        ask("GET", token)
+        ask("PATCH", token, {"name": "u"})
+        ask("DELETE", token, status=204)
+        self.assertEqual(ask("GET", API + "/session", status=401, token=made["secret"]).json["code"], "token_invalid")
+        ask("DELETE", API + "/service-accounts/sync", status=204)
+
+    def catalog(self):
+        ask = self.api.ask
+        for item in ask("GET", API + "/connectors?limit=200").json["items"]:
+            for language in ("en", "fr"):
+                ask("GET", f"{API}/connectors/{item['id']}?language={language}")
+        ask("GET", API + "/connectors/none", status=404)
+        ask("GET", API + "/domains")
+        for item in ask("GET", API + "/folders").json["items"]:
+            ask("GET", API + "/folders/" + item["id"])
+        ask("GET", API + "/limits")
+
+    def connections(self):
+        ask = self.api.ask
+        ask("POST", API + "/connections", {"connector": "http", "auth_typ": "x"}, 400)
+        made = ask("POST", API + "/connections", {
+            "connector": "http", "auth_type": "bearer", "key": "crm", "name": "CRM", "folder": "shared", "fields": {"base_url": self.provider.url,
+            "verify_path": "/me"}, "credentials": {"token": CANARY}}, 201)
+        self.assertTrue(made.header("location").endswith(f"{API}/connections/{made.json['id']}"))
+        self.assertEqual(ask("GET", API + "/connections?search=CRM&state=active&folder=shared&connector=http").json["items"], [made.json])
+        self.assertEqual(ask("GET", API + "/connections/crm?folder=shared").json, made.json)
+        ask("PATCH", API + "/connections/crm", {"allowed_domain": "example.com"}, 409)
+        ask("PATCH", API + "/connections/crm", {"notes": "n"}, headers={"If-Match": made.header("etag")})
+        ask("PUT", API + "/connections/crm/credentials", {"token": CANARY + "2"})
+        for verb in ("disable", "enable", "default"):
+            ask("POST", f"{API}/connections/crm/{verb}")
+        ask("GET", API + "/connections/crm/usage")
+        twin = ask("POST", API + "/connections", {"connector": "http", "auth_type": "none", "name": "CRM", "folder": "shared",
+                                                  "fields": {"base_url": self.provider.url}}, 201).json
+        self.assertEqual(len(twin["warnings"]), 1)
+        ask("DELETE", API + "/connections/" + twin["id"], status=204)
+        ask("DELETE", API + "/connections/" + twin["id"], status=404)
+
+    def calls(self):
+        ask = self.api.ask
+        verdict = ask("POST", API + "/connections/crm/verify").json
+        self.assertTrue(verdict["ok"])
+        self.assertEqual(ask("GET", API + "/connections/crm").json["health"], "ok")
+        run = ask("POST", API + "/connections/crm/call", {"method": "GET", "path": "/x"}).json["run_id"]
+        self.until_recorded(run)
+        ask("GET", API + "/runs?connection=crm&outcome=success")
+        self.assertEqual(ask("GET", API + "/runs/" + run).json["via"], "call")
+
+    def until_recorded(self, run):
+        """Records leave in batches; nothing tells when one is written."""
+        deadline = harness.Deadline()
+        while self.api.hub.get(API + "/runs/" + run).status != 200:
+            self.assertTrue(deadline.left(), "the run was never recorded")
+
+    # --- calls ---
+
+    def test_numbers_go_out_and_come_back_as_they_were_written(self):
+        self.start([harness.answer(b'{"price": 19.99, "big":9007199254740993,"huge":123456789012345678901234567890,"e":1E400}')])
+        raw = '{"method":"POST","path":"/p","body": {"b":19.990, "a":[9007199254740993,123456789012345678901234567890 ]}}'
+        answer = self.api.hub.request("POST", API + "/connections/crm/call", raw, headers={"Content-Type": "application/json"})
+        self.assertEqual(answer.status, 200, answer)
+        self.assertIn('"body":{"price": 19.99, "big":9007199254740993,"huge":123456789012345678901234567890,"e":1E400}', answer.text)
+        self.assertTrue(self.provider.wait(lambda r: b'{"b":19.990, "a":[9007199254740993,123456789012345678901234567890 ]}' in b"".join(r)))
+        self.assertRegex(self.provider.requests()[0].lower(), r"content-type: application/json")
+
+    def test_the_credential_is_added_and_the_query_encoded(self):
+        self.start()
+        self.call({"method": "GET", "path": "/s", "query": {"q": "a b&c=é", "n": 1.50, "on": True, "l": ["x", 2]}, "headers": {"X-One": "1"}})
+        head = self.provider.requests()[0]
+        self.assertIn("GET /s?q=a%20b%26c%3D%C3%A9&n=1.5&on=true&l=x&l=2 HTTP/1.1\r\n", head)
+        self.assertIn(f"Bearer {CANARY}", head)
+        self.assertRegex(head, r"(?i)x-one: 1")
+
+    def test_a_caller_does_not_replace_the_credential(self):
+        self.start()
+        for name in ("Authorization", "authorization", "AUTHORIZATION"):
+            problem = self.call({"method": "GET", "path": "/", "headers": {name: "Bearer mine"}}, 400).json
+            self.assertEqual(problem["code"], "header_refused")
+        self.assertEqual(self.provider.requests(), [])
+
+    def test_text_stays_text_and_bytes_come_in_base64(self):
+        answers = [
+            (harness.answer("né".encode(), content_type="text/plain; charset=utf-8"), {"body": "né"}),
+            (harness.answer(b"{broken", content_type="application/json"), {"body": "{broken"}),
+            (harness.answer(b"\xff\x00", content_type="image/png"), {"body_base64": base64.b64encode(b"\xff\x00").decode()}),
+            (harness.answer(b'{"a":1}', content_type="application/vnd.x+json"), {"body": {"a": 1}}),
+            (harness.answer(b"", content_type="application/json"), {"body": None}),
+        ]
+        def provider(s, _):
+            while request := s.read_request():
+                s.sendall(answers[int(request.split(b" ")[1][1:])][0])
+
+        self.start(provider)
+        for number, (_, expected) in enumerate(answers):
+            got = self.call({"method": "GET", "path": f"/{number}"}).json
+            self.assertEqual({k: got[k] for k in got if k.startswith("body")}, expected)
+
+    def test_repeated_headers_come_as_a_list(self):
+        self.start([harness.answer(headers=["X-Many: 1", "x-many: 2", "X-One: 3"])])
+        headers = self.call({"method": "GET", "path": "/"}).json["headers"]
+        self.assertEqual(headers["x-many"], ["1", "2"])
+        self.assertEqual(headers["x-one"], "3")
+
+    def test_a_providers_error_is_an_answer_and_its_silence_a_problem(self):
+        self.start([harness.answer(b'{"error":"x"}', status="503 Service Unavailable")])
+        self.assertEqual(self.call({"method": "GET", "path": "/"}).json["status"], 503)
+        problem = self.call({"method": "GET", "path": "/"}, 502, key="nobody")
+        self.assertEqual((problem.json["code"], problem.json["fault"]), ("upstream_connect", "provider"))
+        self.assertEqual(problem.json["run_id"], problem.header("raccord-run"))
+
+    def test_text_bodies_leave_as_text(self):
+        self.start()
+        self.call({"method": "POST", "path": "/", "headers": {"Content-Type": "application/x-www-form-urlencoded"}, "body": "a=1&b=2"})
+        self.call({"method": "POST", "path": "/", "body_base64": base64.b64encode(b"\x00\xff").decode()})
+        self.assertTrue(self.provider.wait(lambda r: b"\r\n\r\na=1&b=2" in b"".join(r) and b"\r\n\r\n\x00\xff" in b"".join(r)))
+        self.assertRegex(self.provider.requests()[1], r"(?i)content-type: application/octet-stream")
+
+    # --- verify ---
+
+    def test_a_refused_credential_is_said_so_in_the_callers_language(self):
+        self.start([harness.answer(status="401 Unauthorized")])
+        for language, word in (("en", "refused"), ("fr", "refusé")):
+            verdict = self.api.ask("POST", API + "/connections/crm/verify", headers={"Accept-Language": language}).json
+            self.assertFalse(verdict["ok"])
+            self.assertEqual((verdict["status"], verdict["health"]), (401, "failing"))
+            self.assertIn(word, verdict["reason"])
+        self.assertEqual(self.api.ask("GET", API + "/connections/crm").json["health"], "failing")
+
+    def test_an_unreachable_provider_makes_the_connection_failing(self):
+        self.start()
+        problem = self.api.ask("POST", API + "/connections/nobody/verify", status=502).json
+        self.assertEqual(problem["code"], "upstream_connect")
+        self.assertEqual(self.api.ask("GET", API + "/connections/nobody").json["health"], "failing")
+
+    # --- errors ---
+
+    def test_problems_speak_the_callers_language(self):
+        self.start()
+        for language, title in (("en", "No such connection"), ("fr", "Connexion inconnue"), ("de, fr;q=0.5, en;q=0.1", "Connexion inconnue")):
+            problem = self.api.ask("GET", API + "/connections/none", status=404, headers={"Accept-Language": language}).json
+            self.assertEqual((problem["code"], problem["title"]), ("connection_not_found", title))
+
+    def test_a_body_that_is_not_json_is_refused_before_anything_happens(self):
+        hub = self.start()
+        for body, kind, status in ((b"{", "application/json", 400), (b"[]", "application/json", 400), (b"a=1", "application/x-www-form-urlencoded", 415),
+                                   (b'{"name":"a","name":"b"}', "application/json", 400), (b"x" * 70000, "application/json", 413)):
+            answer = hub.request("POST", API + "/tokens", body, headers={"Content-Type": kind})
+            self.assertEqual(answer.status, status, body[:40])
+            self.assertEqual(answer.header("content-type"), "application/problem+json")
+
+    def test_a_wrong_method_names_the_right_ones(self):
+        hub = self.start()
+        answer = hub.request("PUT", API + "/connections/crm", {})
+        self.assertEqual(answer.status, 405)
+        self.assertEqual({m.strip() for m in (answer.header("allow") or "").split(",")}, {"GET", "HEAD", "PATCH", "DELETE"})
+
+    def test_head_has_the_head_of_get_and_no_body(self):
+        hub = self.start()
+        answer = hub.request("HEAD", "/healthz")
+        self.assertEqual((answer.status, answer.body), (200, b""))
+
+
+if __name__ == "__main__":
+    unittest.main()
