@@ -145,11 +145,12 @@ enum err call_wait(struct switchboard *s, struct arena *a, const struct call_req
     if (!own_encoding)
         w->head.headers[w->head.count++] = (struct header){ STR("Accept-Encoding"), STR("identity") };
 
-    bool bounded = q->timeout_ms && (!limits->total_ms || q->timeout_ms < limits->total_ms);
+    int64_t most = q->to->connector->times.total_ms ? q->to->connector->times.total_ms : limits->total_ms;
+    bool shorter = q->timeout_ms && (!most || q->timeout_ms < most);
     w->live = (struct live){
         .board = next_board(s), .to = q->to, .arena = a, .caller = q->caller, .token = q->token, .via = q->via, .method = q->method,
         .from = &w->head, .refuse_override = true, .body_buffered = true, .body = q->body, .body_length = q->body.n,
-        .body_kind = q->body.p ? FRAMING_LENGTH : FRAMING_NONE, .total_ms = bounded ? q->timeout_ms : limits->total_ms,
+        .body_kind = q->body.p ? FRAMING_LENGTH : FRAMING_NONE, .total_ms = shorter ? q->timeout_ms : most,
         .total_covers_body = true, .head = on_head, .got = on_body, .end = on_end, .failed = on_failed,
     };
     loop_post(w->live.board->loop, &w->job);

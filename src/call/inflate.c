@@ -9,7 +9,7 @@
 
 struct inflate {
     z_stream z;
-    bool ended;
+    bool gzip, ended;
 };
 
 struct inflate *inflate_new(struct str coding)
@@ -17,6 +17,7 @@ struct inflate *inflate_new(struct str coding)
     if (!str_ieq(coding, STR("gzip")) && !str_ieq(coding, STR("x-gzip")) && !str_ieq(coding, STR("deflate")))
         return NULL;
     struct inflate *z = mem_zero(sizeof *z);
+    z->gzip = !str_ieq(coding, STR("deflate"));
     if (inflateInit2(&z->z, 15 + GZIP_OR_ZLIB) != Z_OK)
         bug("inflateInit2 failed");
     return z;
@@ -30,11 +31,20 @@ void inflate_free(struct inflate *z)
     free(z);
 }
 
+/* A gzip file may hold several members, one after another (RFC 1952 2.2). Anything else behind the end is padding. */
+static bool next_member(struct inflate *z)
+{
+    if (!z->gzip || !z->z.avail_in || z->z.next_in[0] != 0x1f)
+        return false;
+    z->ended = inflateReset(&z->z) != Z_OK;
+    return !z->ended;
+}
+
 enum err inflate_feed(struct inflate *z, struct str span, struct buf *out, struct fault *why)
 {
     z->z.next_in = (unsigned char *)(uintptr_t)span.p;
     z->z.avail_in = (unsigned)span.n;
-    while (!z->ended) {
+    while (!z->ended || next_member(z)) {
         char step[STEP];
         z->z.next_out = (unsigned char *)step;
         z->z.avail_out = sizeof step;

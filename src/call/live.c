@@ -400,7 +400,8 @@ bool live_passes(const struct live *c, const struct head *h, const struct header
 static void dial_again(struct live *c)
 {
     const struct call_limits *limits = &switchboard_config(c->board->switchboard)->limits;
-    int64_t most = c->total_ms ? c->total_ms : limits->total_ms;
+    int64_t own = c->to->connector->times.total_ms;
+    int64_t most = c->total_ms ? c->total_ms : own ? own : limits->total_ms;
     int64_t left = most ? most - (clock_mono_us() - c->started_us) / 1000 : 0;
     if (most && left <= 0) {
         struct fault why;
@@ -414,7 +415,7 @@ static void dial_again(struct live *c)
     bool streamed = c->body_kind != FRAMING_NONE && !c->body_buffered;
     bool has_body = streamed || (c->body_kind == FRAMING_LENGTH && c->body.n);
     c->up = (struct upstream){
-        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target,
+        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target, .times = &c->to->connector->times,
         .host = at_base ? c->target.host : arena_str(c->arena, c->target.host),
         .head_request = str_is(c->method, "HEAD"), .chunked = c->body_kind == FRAMING_CHUNKED,
         .safe_to_retry = idempotent(c->method) && !streamed, .total_ms = left, .total_covers_body = c->total_covers_body,

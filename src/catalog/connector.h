@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "http/times.h"
 
 enum field_type { FIELD_TEXT, FIELD_SECRET, FIELD_MULTILINE_SECRET, FIELD_SELECT, FIELD_BOOLEAN, FIELD_URL, FIELD_HOST,
                   FIELD_NUMBER, FIELD_MAP /* object of text values */ };
@@ -59,6 +60,7 @@ struct connector {
     struct str headers[8][2]; size_t header_count;       /* request headers, e.g. Accept, API version; values are templates over
                                                           * {{fields.x}}; one that expands to nothing is not sent */
     bool follow_redirects;
+    struct http_times times;     /* 0: the hub's own */
     struct str prerequisites[2]; /* Markdown list, by language */
     struct str haystack;         /* what connector_matches() searches, folded */
 };

@@ -3,9 +3,10 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/encode.h"
+#include "base/fold.h"
 #include "base/template.h"
-#include "catalog/fold.h"
 
 #define TEXT_MAX (16 * 1024)
 
@@ -538,17 +539,39 @@ static enum err check_head(struct reader *r, const struct connector *c)
     return c->domain_count ? ERR_NONE : refuse(r, ERR_FIELD_REQUIRED, "domains", "/domains");
 }
 
+/* One row per phase; the same names in connector_write.c's answer and in the document of the format. */
+static enum err take_times(struct reader *r, const struct json *doc, struct http_times *out)
+{
+    static const char *const allowed[] = { "connect", "tls", "first_byte", "idle", "total", NULL };
+    int64_t *const at[] = { &out->connect_ms, &out->tls_ms, &out->first_byte_ms, &out->idle_ms, &out->total_ms };
+    const struct json *times = json_get(doc, "timeouts");
+    enum err e;
+    if (!times)
+        return ERR_NONE;
+    if (times->type != JSON_OBJECT)
+        return refuse(r, ERR_FIELD_INVALID, "timeouts is an object", "/timeouts");
+    if ((e = json_only(times, allowed, "/timeouts", r->why)))
+        return e;
+    for (size_t i = 0; allowed[i]; i++) {
+        const struct json *v = json_get(times, allowed[i]);
+        if (v && (v->type != JSON_STRING || !duration_parse(v->text, at[i]) || *at[i] < 100 || *at[i] > 3600000))
+            return refuse(r, ERR_FIELD_INVALID, "a timeout is a time such as \"30s\", from 100ms to 1h", "/timeouts/%s",
+                          allowed[i]);
+    }
+    return ERR_NONE;
+}
+
 static struct str haystack(struct arena *a, const struct connector *c)
 {
     AUTO_BUF text;
     buf_init(&text, 4 * TEXT_MAX);
     const struct str heads[] = { c->id, c->name, c->description[LANG_EN], c->description[LANG_FR] };
     for (size_t i = 0; i < COUNT(heads); i++) {
-        fold(&text, heads[i]);
+        buf_add(&text, fold_search(a, heads[i]));
         buf_char(&text, '\n');
     }
     for (size_t i = 0; i < c->keyword_count + c->domain_count; i++) {
-        fold(&text, i < c->keyword_count ? c->keywords[i] : c->domains[i - c->keyword_count]);
+        buf_add(&text, fold_search(a, i < c->keyword_count ? c->keywords[i] : c->domains[i - c->keyword_count]));
         buf_char(&text, '\n');
     }
     return arena_str(a, buf_str(&text));
@@ -556,9 +579,25 @@ static struct str haystack(struct arena *a, const struct connector *c)
 
 enum err connector_read(struct arena *a, struct str text, struct connector *out, struct fault *why)
 {
-    static const char *const allowed[] = { "id",       "name",   "version",  "stage",          "description", "homepage",
-                                           "documentation", "domains", "keywords", "base_url", "allowed_domain", "fields",
-                                           "headers",  "verify", "auth",     "follow_redirects", "prerequisites", NULL };
+    static const char *const allowed[] = { "id",
+                                           "name",
+                                           "version",
+                                           "stage",
+                                           "description",
+                                           "homepage",
+                                           "documentation",
+                                           "domains",
+                                           "keywords",
+                                           "base_url",
+                                           "allowed_domain",
+                                           "fields",
+                                           "headers",
+                                           "verify",
+                                           "auth",
+                                           "follow_redirects",
+                                           "prerequisites",
+                                           "timeouts",
+                                           NULL };
     struct reader reader = { a, why }, *r = &reader;
     struct connector *c = out;
     struct json *doc;
@@ -582,7 +621,8 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
         (e = check_no_secret(r, c->fields, c->field_count, "")) || (e = check_base_url(r, c)) || (e = check_base_field(r, c)) ||
         (e = check_template(r, c, IN_HOST, c->allowed_domain, "/allowed_domain")) || (e = take_headers(r, doc, c)) ||
         (e = take_verify(r, doc, c)) || (e = take_bool(r, doc, "", "follow_redirects", &c->follow_redirects)) ||
-        (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) || (e = take_auths(r, doc, c)))
+        (e = take_times(r, doc, &c->times)) || (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) ||
+        (e = take_auths(r, doc, c)))
         return e;
     c->haystack = haystack(a, c);
     return ERR_NONE;

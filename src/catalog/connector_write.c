@@ -1,6 +1,29 @@
 /* A connector as the API shows it. */
 #include "catalog/connector.h"
 
+/* In milliseconds; null: the hub's own. */
+static void write_times(struct json_out *o, const struct http_times *t)
+{
+    const struct {
+        const char *name;
+        int64_t ms;
+    } rows[] = { { "connect", t->connect_ms },
+                 { "tls", t->tls_ms },
+                 { "first_byte", t->first_byte_ms },
+                 { "idle", t->idle_ms },
+                 { "total", t->total_ms } };
+    json_key(o, "timeouts_ms");
+    json_open(o, '{');
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        json_key(o, rows[i].name);
+        if (rows[i].ms)
+            json_put_i64(o, rows[i].ms);
+        else
+            json_put_null(o);
+    }
+    json_close(o, '}');
+}
+
 static void write_list(struct json_out *o, const char *key, const struct str *items, size_t count)
 {
     json_key(o, key);
@@ -113,6 +136,7 @@ static void write_full(struct json_out *o, const struct connector *c, enum langu
         json_member_null(o, "verify");
     }
     json_member_bool(o, "follow_redirects", c->follow_redirects);
+    write_times(o, &c->times);
     json_member_str(o, "prerequisites", c->prerequisites[lang]);
 }
 

@@ -40,7 +40,6 @@ struct config {
         struct str allow_private, allow_http, ports; /* comma-separated */
         struct str ca_file;
         struct str proxy;    /* reserved */
-        struct str resolver; /* address:port; empty: the system's */
     } egress;
     struct {
         int64_t request_head, request_headers, request_uri, api_body, proxy_body, call_request, call_response;

@@ -238,7 +238,7 @@ static struct server_limits server_limits_of(const struct config *c, int loops)
 static enum err open_desk(struct node *n, struct desk *d, const struct config *c, struct fault *why)
 {
     struct upstream_limits limits = {
-        c->timeouts.connect, c->timeouts.tls, c->timeouts.first_byte, c->timeouts.idle, KEEP_UPSTREAM_MS,
+        { c->timeouts.connect, c->timeouts.tls, c->timeouts.first_byte, c->timeouts.idle, 0 }, KEEP_UPSTREAM_MS,
         (int)c->limits.upstreams_per_connection, HEAD_LIMITS_PRESET,
     };
     enum err e;

@@ -101,13 +101,19 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
     struct tls_context *tls = NULL;
     struct upstreams *ups = NULL;
     enum err e = url_parse(a, q->url, &f.url, why);
+    for (size_t i = 0; !e && i < q->header_count; i++)
+        if (!head_is_token(q->headers[i][0]) || !head_is_value(q->headers[i][1]))
+            e = fault(why, ERR_INPUT_INVALID, STR("a header's name or value has characters that HTTP does not allow"), "header %zu",
+                      i);
+    if (!e && !head_is_token(q->method))
+        e = fault(why, ERR_INPUT_INVALID, STR("the method"), "method");
     if (e)
         return e;
     f.authority = url_authority(a, &f.url);
     /* The person named this very host: no egress policy stands between them and it. */
     if ((e = egress_new(a, f.authority, f.authority, STR(""), &egress, why)))
         return e;
-    struct upstream_limits limits = { .connect_ms = 5000, .tls_ms = 5000, .first_byte_ms = q->timeout_ms, .idle_ms = q->timeout_ms,
+    struct upstream_limits limits = { .times = { 5000, 5000, q->timeout_ms, q->timeout_ms, 0 },
                                       .keep_ms = 1000, .head = HEAD_LIMITS_PRESET };
     if (f.url.https && (e = tls_client_context(q->ca_file, &tls, why)))
         return e;

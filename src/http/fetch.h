@@ -25,7 +25,7 @@ struct fetch_answer {
     size_t header_count;
     struct str body;
 };
-/* Everything in `a`. ERR_SERVER_UNREACHABLE, ERR_UPSTREAM_*, ERR_RESPONSE_TOO_LARGE. */
+/* Everything in `a`. ERR_URL_INVALID, ERR_INPUT_INVALID, ERR_UPSTREAM_*, ERR_RESPONSE_TOO_LARGE. */
 enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answer *out, struct fault *why) MUST_CHECK;
 struct str fetch_header(const struct fetch_answer *f, const char *name); /* STR_NONE when absent */
 

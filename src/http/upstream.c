@@ -14,6 +14,7 @@
 
 #define READ_BURST (256 * 1024) /* bytes one answer may take of one round */
 #define INTERIM_MAX 16          /* 1xx heads before the final one */
+#define RESTING_MAX 256         /* pools that are kept for their TLS session alone */
 
 /* One socket to a provider. Named for what it is: a line that is busy with one request or idle in its pool. */
 enum line_state { LINE_CONNECT, LINE_TLS, LINE_HEAD, LINE_BODY, LINE_IDLE, LINE_CLOSED };
@@ -35,7 +36,8 @@ struct pool {
     struct upstreams *owner;
     struct list idle;           /* lines, the most recently used first */
     int idle_count, line_count;
-    struct tls_session *session;
+    struct tls_session *session; /* to resume with: outlives the lines, see pool_rest() */
+    struct list resting;
     char key[];
 };
 
@@ -54,7 +56,7 @@ struct line {
     struct chunked chunked;
     uint64_t left;              /* bytes of the body, or of the current chunk's span */
     int interims;
-    bool paused, answered, reading;
+    bool paused, answered, reading, session_kept;
 };
 
 struct upstreams {
@@ -66,12 +68,17 @@ struct upstreams {
     struct stream_pool *buffers;
     struct map *pools;
     struct list lines;          /* busy ones, to close at the end */
+    struct list resting;        /* pools without a line that keep a TLS session, the latest first */
+    int resting_count;
     struct { _Atomic uint64_t opened, reused, retried, failed; _Atomic int idle, busy; } counts; /* as struct upstream_counts */
 };
 
 static void line_step(struct line *l);
 static void line_timeout(struct timer *t);
 static void dial(struct upstream *u);
+
+/* The connector's own time for a phase, else the loop's. */
+#define PHASE(u, phase) ((u)->times && (u)->times->phase ? (u)->times->phase : (u)->owner->limits.times.phase)
 
 /* Only line_move() assigns ->state, so the table above is the truth. */
 static void line_move(struct line *l, enum line_state to, int64_t limit_ms)
@@ -100,31 +107,58 @@ static size_t pool_key(const struct upstream *u, char key[300])
     return n + host;
 }
 
+static struct pool *pool_find(const struct upstream *u)
+{
+    char key[300];
+    return map_get(u->owner->pools, (struct str){ key, pool_key(u, key) });
+}
+
+/* For a line that is about to join. */
 static struct pool *pool_of(struct upstream *u)
 {
     char key[300];
     struct str k = { key, pool_key(u, key) };
     struct pool *p = map_get(u->owner->pools, k);
+    if (p && !list_empty(&p->resting)) {
+        list_remove(&p->resting);
+        u->owner->resting_count--;
+    }
     if (p)
         return p;
     p = mem_zero(sizeof *p + sizeof key);
     p->owner = u->owner;
     list_init(&p->idle);
+    list_init(&p->resting);
     memcpy(p->key, &(uint16_t){ (uint16_t)k.n }, 2);
     memcpy(p->key + 2, key, k.n);
     map_put(u->owner->pools, k, p);
     return p;
 }
 
-static void pool_drop_if_empty(struct pool *p)
+static void pool_drop(struct pool *p)
 {
-    if (p->line_count)
-        return;
     uint16_t n;
+    if (!list_empty(&p->resting)) {
+        list_remove(&p->resting);
+        p->owner->resting_count--;
+    }
     memcpy(&n, p->key, 2);
     map_take(p->owner->pools, (struct str){ p->key + 2, n });
     tls_session_free(p->session);
     free(p);
+}
+
+/* The last line has left. Where there is a session to resume with, the next line spares both sides the full handshake. */
+static void pool_rest(struct pool *p)
+{
+    struct upstreams *s = p->owner;
+    if (!p->session) {
+        pool_drop(p);
+        return;
+    }
+    list_push_front(&s->resting, &p->resting);
+    if (++s->resting_count > RESTING_MAX)
+        pool_drop(list_entry(s->resting.prev, struct pool, resting));
 }
 
 /* ---- lines ---- */
@@ -146,8 +180,8 @@ static void line_close(struct line *l)
     list_remove(&l->link);
     stream_close(&l->stream);
     l->u = NULL;
-    p->line_count--;
-    pool_drop_if_empty(p);
+    if (!--p->line_count)
+        pool_rest(p);
     l->again.do_it = line_free;
     if (!l->again_posted)
         loop_later(l->owner->loop, &l->again);
@@ -201,8 +235,12 @@ static void fail_with(struct upstream *u, enum err e, struct str subject, const 
 /* TLS 1.3 tickets come with the first answer: that is when there is something to resume with. */
 static void keep_session(struct line *l)
 {
-    if (l->stream.sock.tls && !l->pool->session)
-        l->pool->session = tls_take_session(l->stream.sock.tls);
+    struct tls_session *newest = l->stream.sock.tls && !l->session_kept ? tls_take_session(l->stream.sock.tls) : NULL;
+    if (!newest)
+        return;
+    tls_session_free(l->pool->session);
+    l->pool->session = newest;
+    l->session_kept = true;
 }
 
 /* The answer is complete: keep the socket if both sides may, then tell the owner. */
@@ -214,9 +252,9 @@ static void line_answered(struct line *l)
                  !stream_unsent(&l->stream) && !l->stream.blocked && !l->stream.sock.hung_up;
     upstream_over(u);
     l->u = NULL;
+    keep_session(l);
     if (clean && l->pool->idle_count < s->limits.kept) {
         line_move(l, LINE_IDLE, s->limits.keep_ms);
-        keep_session(l);
         stream_wipe_out(&l->stream);
         stream_idle(&l->stream);
         list_remove(&l->link);
@@ -272,7 +310,7 @@ static void line_timeout(struct timer *t)
         break;
     case LINE_BODY:
         if (l->paused)
-            timer_set(l->owner->loop, t, l->owner->limits.idle_ms, line_timeout); /* the caller is slow, not the provider */
+            timer_set(l->owner->loop, t, PHASE(l->u, idle_ms), line_timeout); /* the caller is slow, not the provider */
         else
             fail_with(l->u, ERR_UPSTREAM_TIMEOUT, STR("idle"), "no bytes for too long");
         break;
@@ -283,7 +321,7 @@ static void line_timeout(struct timer *t)
 static void send_request(struct line *l)
 {
     struct upstream *u = l->u;
-    line_move(l, LINE_HEAD, l->owner->limits.first_byte_ms);
+    line_move(l, LINE_HEAD, PHASE(l->u, first_byte_ms));
     l->answered = false;
     l->resume = 0;
     l->interims = 0;
@@ -331,7 +369,7 @@ static bool read_head(struct line *l)
             fail_with(u, ERR_UPSTREAM_INVALID, STR("too many interim answers"), "1xx");
         return true;
     }
-    line_move(l, LINE_BODY, l->owner->limits.idle_ms);
+    line_move(l, LINE_BODY, PHASE(l->u, idle_ms));
     if (!u->total_covers_body)
         timer_stop(&u->total);
     chunked_init(&l->chunked);
@@ -441,7 +479,7 @@ static void pump(struct line *l)
             break;
         }
         if (l->state == LINE_BODY)
-            timer_set(l->owner->loop, &l->timer, l->owner->limits.idle_ms, line_timeout);
+            timer_set(l->owner->loop, &l->timer, PHASE(l->u, idle_ms), line_timeout);
     }
     l->reading = false;
 }
@@ -472,7 +510,7 @@ static void step_connect(struct line *l)
         return;
     }
     u->phase_us = clock_mono_us();
-    line_move(l, LINE_TLS, l->owner->limits.tls_ms);
+    line_move(l, LINE_TLS, PHASE(l->u, tls_ms));
     sock_start_tls(&l->stream.sock, tls_client(u->tls ? u->tls : l->owner->tls, l->stream.sock.watch.fd, u->host.p, u->url->ip,
                                               l->pool->session));
 }
@@ -511,7 +549,7 @@ static void line_step(struct line *l)
         bool all = stream_unblock(&l->stream);
         if (all && !u->body_done && u->writable) {
             if (l->state == LINE_HEAD)
-                timer_set(l->owner->loop, &l->timer, l->owner->limits.first_byte_ms, line_timeout);
+                timer_set(l->owner->loop, &l->timer, PHASE(l->u, first_byte_ms), line_timeout);
             u->writable(u);
         }
         if (l->u != u)
@@ -633,7 +671,7 @@ static void dial(struct upstream *u)
         upstream_fail(u, &why);
         return;
     }
-    timer_set(u->owner->loop, &u->connect, u->owner->limits.connect_ms, on_connect_timeout);
+    timer_set(u->owner->loop, &u->connect, PHASE(u, connect_ms), on_connect_timeout);
     u->phase_us = clock_mono_us();
     if (u->url->ip) {
         struct address a;
@@ -653,16 +691,14 @@ static void dial(struct upstream *u)
 
 static struct line *idle_line(struct upstream *u)
 {
-    struct pool *p = pool_of(u);
-    for (struct list *node; (node = p->idle.next) != &p->idle;) {
+    struct pool *p = pool_find(u);
+    for (struct list *node; p && (node = p->idle.next) != &p->idle;) {
         struct line *l = list_entry(node, struct line, link);
         /* One look before each use, also for requests that may be sent again: bytes that came while nobody asked would be taken for
          * this request's answer (requirement 5.4). */
         if (sock_is_stale(&l->stream.sock)) {
-            bool last = p->line_count == 1;
             line_close(l);
-            if (last)
-                return NULL; /* the pool went with it */
+            p = pool_find(u); /* it may have gone with its last line */
             continue;
         }
         list_remove(node);
@@ -672,7 +708,6 @@ static struct line *idle_line(struct upstream *u)
         bump(u->owner->counts.busy, 1);
         return l;
     }
-    pool_drop_if_empty(p);
     return NULL;
 }
 
@@ -727,7 +762,7 @@ size_t upstream_write(struct upstream *u, struct str span)
     if (l->stream.failed)
         line_come_back(l);
     else if (taken && l->state == LINE_HEAD)
-        timer_set(u->owner->loop, &l->timer, u->owner->limits.first_byte_ms, line_timeout);
+        timer_set(u->owner->loop, &l->timer, PHASE(u, first_byte_ms), line_timeout);
     return taken;
 }
 
@@ -752,7 +787,7 @@ void upstream_resume(struct upstream *u)
     if (!l || !l->paused)
         return;
     l->paused = false;
-    timer_set(u->owner->loop, &l->timer, u->owner->limits.idle_ms, line_timeout);
+    timer_set(u->owner->loop, &l->timer, PHASE(u, idle_ms), line_timeout);
     line_come_back(l);
 }
 
@@ -783,6 +818,7 @@ enum err upstreams_new(struct loop *l, const struct egress *egress, struct tls_c
     s->buffers = stream_pool_new();
     s->pools = map_new();
     list_init(&s->lines);
+    list_init(&s->resting);
     *out = s;
     return ERR_NONE;
 }
@@ -805,13 +841,10 @@ void upstreams_free(struct upstreams *s)
         if (!map_next(s->pools, &at, &key, &value))
             break;
         struct pool *p = value;
-        bool last = list_empty(&p->idle);
-        if (last) {
-            p->line_count = 0;
-            pool_drop_if_empty(p);
-        } else {
+        if (list_empty(&p->idle))
+            pool_drop(p);
+        else
             line_close(list_entry(p->idle.next, struct line, link));
-        }
     }
     map_free(s->pools);
     resolver_free(s->resolver);

@@ -14,6 +14,7 @@
 #include "http/address.h"
 #include "http/framing.h"
 #include "http/stream.h"
+#include "http/times.h"
 #include "http/url.h"
 #include "loop/loop.h"
 #include "loop/resolve.h"
@@ -22,7 +23,7 @@ struct upstreams;   /* of one loop */
 struct upstream;
 
 struct upstream_limits {
-    int64_t connect_ms, tls_ms, first_byte_ms, idle_ms;
+    struct http_times times;
     int64_t keep_ms;             /* a socket without a request */
     int kept;                    /* idle sockets per pool */
     struct head_limits head;
@@ -44,6 +45,7 @@ struct upstream {
     const struct url *url;       /* scheme, host, port */
     struct str host;             /* NUL-terminated copy of url->host */
     struct tls_context *tls;     /* NULL: the loop's own */
+    const struct http_times *times; /* NULL, or 0 inside: the loop's own; total_ms is not read from here */
     bool head_request;           /* the method is HEAD */
     bool chunked;                /* the request body goes out in chunks: framed here */
     bool safe_to_retry;          /* idempotent and without a streamed body: may be sent again when a kept socket turns out dead */

@@ -6,5 +6,7 @@
 
 struct loop;
 uv_loop_t *loop_uv(struct loop *l);
+/* First thing in each callback from libuv: loop_now() is as old as the last one. */
+void loop_refresh(struct loop *l);
 
 #endif

@@ -179,6 +179,7 @@ void loop_run(struct loop *l)
         tick(l);
         run_later(l);
     }
+    l->stopping = false; /* it may be run again */
 }
 
 void loop_stop(struct loop *l) { l->stopping = true; }
@@ -194,7 +195,8 @@ void loop_free(struct loop *l)
 {
     if (!l)
         return;
-    run_later(l);
+    while (l->later)
+        run_later(l);
     uv_walk(&l->uv, close_handle, NULL);
     while (uv_run(&l->uv, UV_RUN_DEFAULT))
         ;
@@ -208,6 +210,7 @@ int loop_number(const struct loop *l) { return l->number; }
 struct mono loop_now(const struct loop *l) { return l->now; }
 bool loop_is_current(const struct loop *l) { return pthread_equal(l->thread, pthread_self()); }
 uv_loop_t *loop_uv(struct loop *l) { return &l->uv; }
+void loop_refresh(struct loop *l) { refresh_now(l); }
 
 void loop_post(struct loop *l, struct loop_job *job)
 {

@@ -26,6 +26,7 @@ struct resolver {
     struct map *names;
     int looking;
     bool ending;
+    struct mono swept;
 };
 
 struct resolver *resolver_new(struct loop *l)
@@ -42,6 +43,32 @@ static void name_free(struct name *n)
     free(n);
 }
 
+static void forget_waiting(struct name *n)
+{
+    while (list_pop(&n->waiting))
+        ;
+    uv_cancel((uv_req_t *)&n->request); /* fails once it has begun; then it comes back when it comes back */
+}
+
+/* Makes room by dropping what is too old to be used. */
+static void sweep(struct resolver *r)
+{
+    struct mono now = loop_now(r->loop);
+    size_t at = 0;
+    struct str key;
+    void *value;
+    if (mono_since(r->swept, now) < RESOLVE_KEEP_MS)
+        return;
+    r->swept = now;
+    while (map_next(r->names, &at, &key, &value)) {
+        struct name *n = value;
+        if (!n->looking && mono_since(n->until, now) >= 0) {
+            map_take(r->names, key);
+            name_free(n);
+        }
+    }
+}
+
 void resolver_free(struct resolver *r)
 {
     if (!r)
@@ -56,7 +83,7 @@ void resolver_free(struct resolver *r)
         if (!n->looking)
             name_free(n);
         else
-            list_init(&n->waiting);
+            forget_waiting(n);
     }
     map_free(r->names);
     r->names = NULL;
@@ -111,9 +138,12 @@ static void on_answer(uv_getaddrinfo_t *request, int status, struct addrinfo *li
             free(r);
         return;
     }
+    loop_refresh(r->loop);
     map_take(r->names, str_of(n->host));
     tell(n, at, count, problem);
     struct str host = str_of(n->host);
+    if (map_count(r->names) >= CACHE_MAX)
+        sweep(r);
     if (count && !map_get(r->names, host) && map_count(r->names) < CACHE_MAX) {
         struct name *kept = mem_zero(sizeof *kept + count * sizeof at[0]);
         kept->owner = r;

@@ -98,11 +98,10 @@ static void on_head(struct live *c, const struct head *h, const struct framing *
         if (live_passes(c, h, &h->headers[i]))
             exchange_header(x, h->headers[i].name, h->headers[i].value);
     exchange_header(x, STR("Raccord-Run"), str_of(c->run.id));
-    bool empty = f->kind == FRAMING_NONE;
-    bool length_known = f->kind == FRAMING_LENGTH || (empty && f->length);
-    if (h->status == 204 || h->status == 304)
+    /* To HEAD: the length that GET would have, when the provider tells it; none when it does not. */
+    if (h->status == 204 || h->status == 304 || (f->kind == FRAMING_NONE && !head_find(h, STR("content-length"))))
         exchange_body(x, FRAMING_NONE, 0);
-    else if (length_known || empty)
+    else if (f->kind == FRAMING_LENGTH || f->kind == FRAMING_NONE)
         exchange_body(x, FRAMING_LENGTH, f->length);
     else
         exchange_body(x, FRAMING_CHUNKED, 0);
@@ -213,7 +212,8 @@ static enum err read_wishes(struct passage *p, struct fault *why)
         int64_t ms;
         if (!duration_parse(value, &ms) || ms < 1)
             return fault(why, ERR_INPUT_INVALID, STR("Raccord-Timeout takes a duration such as 5s or 500ms"), "wish");
-        p->live.total_ms = limits->total_ms && ms > limits->total_ms ? limits->total_ms : ms;
+        int64_t own = p->to->connector->times.total_ms, most = own ? own : limits->total_ms;
+        p->live.total_ms = most && ms > most ? most : ms;
         p->live.total_covers_body = true;
     }
     if (wish(h, STR("raccord-retries"), &value)) {

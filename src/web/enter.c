@@ -109,7 +109,7 @@ static void answer_problem_allowing(struct exchange *x, const struct entrance *i
 
 static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
 {
-    answer_problem_allowing(x, in, why, run_id, 0);
+    answer_problem_allowing(x, in, why, run_id, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
 }
 
 void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context)

@@ -19,7 +19,8 @@ static const char whole[] =
     "{\"key\":\"since\",\"type\":\"text\",\"format\":\"date\",\"label\":" BOTH("Since") "}],"
     "\"headers\":{\"X-Since\":\"{{fields.since}}\"},"
     "\"verify\":{\"method\":\"GET\",\"path\":\"/me\",\"account\":\"/name\",\"account_detail\":\"/team\",\"ok_pointer\":\"/ok\"},"
-    "\"follow_redirects\":true,\"prerequisites\":" BOTH("An account") ",\"auth\":["
+    "\"follow_redirects\":true,\"timeouts\":{\"first_byte\":\"90s\",\"total\":\"10m\"},"
+    "\"prerequisites\":" BOTH("An account") ",\"auth\":["
     "{\"type\":\"bearer\",\"label\":" BOTH("Token") ",\"instructions\":" BOTH("Ask.") ",\"prefix\":\"Acme\","
     "\"credentials\":[{\"key\":\"token\",\"type\":\"secret\",\"label\":" BOTH("Token") ",\"required\":true,\"aliases\":[\"key\"]}],"
     "\"fields\":[{\"key\":\"note\",\"type\":\"text\",\"label\":" BOTH("Note") "}]},"
@@ -55,6 +56,9 @@ static void a_whole_file_is_read_into_its_parts(void **state)
     expect_str(c.verify.account_detail, "/team");
     expect_str(c.headers[0][1], "{{fields.since}}");
     assert_true(c.follow_redirects);
+    assert_int_equal(c.times.first_byte_ms, 90000);
+    assert_int_equal(c.times.total_ms, 600000);
+    assert_int_equal(c.times.connect_ms, 0);
     assert_ptr_equal(connector_auth_find(&c, STR("custom_fields")), &c.auth[1]);
     assert_null(connector_auth_find(&c, STR("basic")));
 }
@@ -127,6 +131,10 @@ static void mistakes_are_refused_where_they_stand(void **state)
           "\"open_credentials\":true,\"credentials\":[{\"key\":\"a\",\"type\":\"secret\",\"label\":" BOTH("A") "}]",
           ERR_FIELD_INVALID, "/auth/1/open_credentials" },
         { "\"follow_redirects\":true", "\"follow_redirects\":\"yes\"", ERR_FIELD_INVALID, "/follow_redirects" },
+        { "\"90s\"", "90", ERR_FIELD_INVALID, "/timeouts/first_byte" },
+        { "\"90s\"", "\"90ms\"", ERR_FIELD_INVALID, "/timeouts/first_byte" },
+        { "\"10m\"", "\"2h\"", ERR_FIELD_INVALID, "/timeouts/total" },
+        { "\"first_byte\"", "\"first\"", ERR_UNKNOWN_FIELD, "/timeouts/first" },
     };
     for (size_t i = 0; i < COUNT(mistakes); i++) {
         struct connector c;
