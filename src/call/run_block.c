@@ -57,8 +57,8 @@ size_t run_order(const struct run *runs, size_t n, const struct run **order)
 #define SLOTS (4 * RUN_BLOCK_MOST)
 #define NUMBERS_MAX 280 /* twelve numbers, commas and a bracket */
 
-/* Open addressing. Hashes are of what tells kinds apart in practice: the random ends of ids, and how the call ended. What stands behind
- * a text's NUL may count too; then a kind is written twice, which is no harm. */
+/* Open addressing. Hashes are of what tells kinds apart in practice: the random ends of ids, and how the call ended. What stands
+ * behind a text's NUL may count too; then a kind is written twice, which is no harm. */
 struct kind_table {
     const struct run *first[RUN_BLOCK_MOST];
     size_t count;
@@ -78,8 +78,8 @@ static size_t kind_hash(const struct run *r)
 static bool same_kind(const struct run *a, const struct run *b)
 {
     return a->outcome == b->outcome && a->error == b->error && a->via == b->via && !strcmp(a->connection, b->connection) &&
-           !strcmp(a->token, b->token) && !strcmp(a->caller, b->caller) && !strcmp(a->method, b->method) && !strcmp(a->host, b->host) &&
-           !strcmp(a->connection_key, b->connection_key);
+           !strcmp(a->token, b->token) && !strcmp(a->caller, b->caller) && !strcmp(a->method, b->method) &&
+           !strcmp(a->host, b->host) && !strcmp(a->connection_key, b->connection_key);
 }
 
 static size_t kind_of(struct kind_table *t, const struct run *r)
@@ -249,12 +249,16 @@ static bool at_end(struct str s) { return str_is(s, "]"); }
 
 static bool take_kind(struct str *s, struct run_kind *k)
 {
-    return take_row(s) && take_text(s, &k->connection, ',') && take_text(s, &k->connection_key, ',') && take_text(s, &k->caller, ',') &&
-           take_text(s, &k->token, ',') && take_text(s, &k->via, ',') && take_text(s, &k->method, ',') && take_text(s, &k->host, ',') &&
-           take_text(s, &k->outcome, ',') && take_text(s, &k->error, ']');
+    return take_row(s) && take_text(s, &k->connection, ',') && take_text(s, &k->connection_key, ',') &&
+           take_text(s, &k->caller, ',') && take_text(s, &k->token, ',') && take_text(s, &k->via, ',') &&
+           take_text(s, &k->method, ',') && take_text(s, &k->host, ',') && take_text(s, &k->outcome, ',') &&
+           take_text(s, &k->error, ']');
 }
 
-static enum err broken(struct fault *why, const char *what) { return fault(why, ERR_STORE, STR(""), "a block of run records is damaged: %s", what); }
+static enum err broken(struct fault *why, const char *what)
+{
+    return fault(why, ERR_STORE, STR(""), "a block of run records is damaged: %s", what);
+}
 
 enum err run_kinds_read(struct arena *a, struct str text, struct run_kind **out, size_t *n, struct fault *why)
 {
@@ -278,8 +282,8 @@ bool run_lines_next(struct run_lines *l, struct run_line *out)
     if (l->broken || at_end(l->left))
         return false;
     struct str s = l->left;
-    l->broken = !take_row(&s) || !take_text(&s, &out->id, ',') || !take_number(&s, &kind, ',') || kind < 0 || (size_t)kind >= l->kinds ||
-                !take_number(&s, &out->started, ',');
+    l->broken = !take_row(&s) || !take_text(&s, &out->id, ',') || !take_number(&s, &kind, ',') || kind < 0 ||
+                (size_t)kind >= l->kinds || !take_number(&s, &out->started, ',');
     if (l->broken)
         return false;
     out->kind = (size_t)kind;
@@ -375,9 +379,9 @@ enum err run_line_read(const struct run_line *line, const struct run_kind *kinds
     int32_t reused;
     memset(out, 0, sizeof *out);
     if (!take_text(&s, &path, ',') || !take_small(&s, &out->status, ',') || !take_number(&s, &out->request_bytes, ',') ||
-        !take_number(&s, &out->response_bytes, ',') || !take_small(&s, &out->resolve_us, ',') || !take_small(&s, &out->connect_us, ',') ||
-        !take_small(&s, &out->tls_us, ',') || !take_small(&s, &out->first_byte_us, ',') || !take_small(&s, &out->total_us, ',') ||
-        !take_small(&s, &reused, ']'))
+        !take_number(&s, &out->response_bytes, ',') || !take_small(&s, &out->resolve_us, ',') ||
+        !take_small(&s, &out->connect_us, ',') || !take_small(&s, &out->tls_us, ',') || !take_small(&s, &out->first_byte_us, ',') ||
+        !take_small(&s, &out->total_us, ',') || !take_small(&s, &reused, ']'))
         return broken(why, "records");
     put(out->id, sizeof out->id, line->id);
     put(out->path, sizeof out->path, path);

@@ -64,7 +64,8 @@ static void read_blocks(struct want_key *k, struct str text)
 static enum err want_key_seek(struct walk *w, struct want_key *k, int64_t at, struct fault *why)
 {
     struct arena_mark mark = arena_mark(w->scratch);
-    struct query *q = query_begin(w->db, "SELECT span, blocks FROM run_key WHERE key = $1 AND span <= $2 ORDER BY span DESC LIMIT 1");
+    struct query *q =
+        query_begin(w->db, "SELECT span, blocks FROM run_key WHERE key = $1 AND span <= $2 ORDER BY span DESC LIMIT 1");
     query_text(q, k->text);
     query_i64(q, at);
     bool found = query_next(q);
@@ -384,7 +385,8 @@ static enum err read_floor(struct walk *w, struct fault *why)
     w->floor = w->filter->since - RUN_ASTRAY_MS;
     if (w->filter->since <= 0)
         return ERR_NONE;
-    struct query *q = query_begin(w->db, "SELECT span FROM run_block WHERE to_ms > span + 7200000 AND to_ms >= $1 ORDER BY span LIMIT 1");
+    struct query *q =
+        query_begin(w->db, "SELECT span FROM run_block WHERE to_ms > span + 7200000 AND to_ms >= $1 ORDER BY span LIMIT 1");
     query_i64(q, w->filter->since);
     if (query_next(q) && query_get_i64(q, 0) < w->floor)
         w->floor = query_get_i64(q, 0);
@@ -410,7 +412,11 @@ static enum err walk_conditions(struct walk *w, struct fault *why)
 
 static enum err walk_begin(struct walk *w, struct db *db, const struct run_filter *f, struct fault *why)
 {
-    *w = (struct walk){ .db = db, .filter = f, .arena = arena_new(4096), .scratch = arena_new(64 * 1024), .before = f->before.p ? f->before : LAST_ID };
+    *w = (struct walk){ .db = db,
+                        .filter = f,
+                        .arena = arena_new(4096),
+                        .scratch = arena_new(64 * 1024),
+                        .before = f->before.p ? f->before : LAST_ID };
     w->at = run_id_ms(w->before);
     enum err e = read_floor(w, why);
     if (!e)
@@ -436,7 +442,10 @@ struct page {
 };
 
 /* Nothing that is as old as this would come into it. */
-static bool page_closed(const struct page *p, struct str id) { return p->n == p->most && str_cmp(id, str_of(p->runs[p->n - 1]->id)) < 0; }
+static bool page_closed(const struct page *p, struct str id)
+{
+    return p->n == p->most && str_cmp(id, str_of(p->runs[p->n - 1]->id)) < 0;
+}
 
 static struct run *page_place(struct page *p, struct str id)
 {
@@ -511,7 +520,8 @@ enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, st
     if (f->limit < 1 || f->action.p || f->automation.p)
         return ERR_NONE;
     if (f->folder_count + f->connection_count > BOUND_MOST)
-        return fault(why, ERR_LIMIT, STR("folders and connections of one token"), "%zu and %zu", f->folder_count, f->connection_count);
+        return fault(why, ERR_LIMIT, STR("folders and connections of one token"), "%zu and %zu", f->folder_count,
+                     f->connection_count);
     AUTO_ARENA own = arena_new(64 * 1024);
     struct page page = { arena_array(own, (size_t)f->limit, sizeof *page.runs), 0, (size_t)f->limit, own };
     enum err e = db_snapshot(db, why);
@@ -589,8 +599,8 @@ struct block_id {
 /* The blocks that may hold it: of the one span where its time is. */
 static enum err blocks_around(struct db *db, struct arena *a, struct str id, struct block_id **out, struct fault *why)
 {
-    struct query *q = query_begin(db,
-        "SELECT id FROM run_block WHERE span = (SELECT max(span) FROM run_block WHERE span <= $1) AND max_id >= $2 AND min_id <= $2");
+    struct query *q = query_begin(db, "SELECT id FROM run_block WHERE span = (SELECT max(span) FROM run_block WHERE span <= $1) "
+                                      "AND max_id >= $2 AND min_id <= $2");
     *out = NULL;
     query_i64(q, run_id_ms(id));
     query_text(q, id);
@@ -602,7 +612,8 @@ static enum err blocks_around(struct db *db, struct arena *a, struct str id, str
     return query_end(q, why);
 }
 
-static enum err get_from(struct db *db, struct arena *a, int64_t block, struct str id, struct run *out, bool *found, struct fault *why)
+static enum err get_from(struct db *db, struct arena *a, int64_t block, struct str id, struct run *out, bool *found,
+                         struct fault *why)
 {
     struct run_kind *kinds;
     struct run_line line;

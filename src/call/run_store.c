@@ -55,7 +55,8 @@ int64_t run_id_ms(struct str id)
 static enum err span_find(struct db *db, int64_t second, int64_t *span, struct fault *why)
 {
     AUTO_ARENA a = arena_new(256);
-    struct query *q = query_begin(db, "SELECT span, max_id FROM run_block WHERE span <= $1 ORDER BY span DESC, max_id DESC LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT span, max_id FROM run_block WHERE span <= $1 ORDER BY span DESC, max_id DESC LIMIT 1");
     query_i64(q, second);
     *span = second;
     if (query_next(q) && run_id_ms(query_get_text(q, 1, a)) >= second)
@@ -85,8 +86,8 @@ static enum err block_put(struct db *db, int64_t span, const struct run *const *
     run_block_write(runs, n, &kinds, &records);
     if (buf_failed(&kinds) || buf_failed(&records))
         return fault(why, ERR_INTERNAL, STR(""), "a block of %zu run records is too long", n);
-    struct query *q = query_begin(db,
-        "INSERT INTO run_block (span, min_id, max_id, to_ms, count, kinds, records) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id");
+    struct query *q = query_begin(db, "INSERT INTO run_block (span, min_id, max_id, to_ms, count, kinds, records) VALUES ($1, $2, "
+                                      "$3, $4, $5, $6, $7) RETURNING id");
     query_i64(q, span);
     query_text(q, str_of(runs[n - 1]->id));
     query_text(q, str_of(runs[0]->id));
@@ -464,7 +465,8 @@ static enum err span_beside(struct db *db, bool after, int64_t span, int64_t *ou
 static bool group_fits(const struct group *g, const struct span *s)
 {
     int64_t first = g->spans[0].begin, last = s->begin;
-    return g->n < COUNT(g->spans) && g->count + s->count <= RUN_BLOCK_MOST && (last > first ? last - first : first - last) < RUN_SPAN_MOST_MS;
+    return g->n < COUNT(g->spans) && g->count + s->count <= RUN_BLOCK_MOST &&
+           (last > first ? last - first : first - last) < RUN_SPAN_MOST_MS;
 }
 
 /* A span with fresh blocks, the one before it if it is as small, and those after it, while all fit into one block. */
