@@ -216,7 +216,7 @@ static enum err read_json(struct visit *v, struct fault *why)
         return fault(why, ERR_UNSUPPORTED_MEDIA_TYPE, STR(""), "body");
     enum err e = json_read(v->arena, v->q.body, &v->q.json, why);
     if (!e && !json_is(v->q.json, JSON_OBJECT))
-        e = fault(why, ERR_JSON_INVALID, STR("it must be an object"), "body");
+        e = fault(why, ERR_INPUT_INVALID, STR("the body must be a JSON object"), "body");
     return e;
 }
 
