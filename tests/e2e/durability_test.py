@@ -106,7 +106,6 @@ class KilledInTheMiddle(harness.Case):
             self.assertEqual(db.execute("PRAGMA foreign_key_check").fetchall(), [])
         print(f"# {self.ROUNDS} kills in {took:.0f} s, {acknowledged} acknowledged writes, none lost", flush=True)
         self.assertGreater(acknowledged, self.ROUNDS * self.WRITERS)
-        self.assertLess(took, 90)
 
     def check(self, hub, wanted, when):
         line, cursor, there = hub.connect(), "", {}
