@@ -29,20 +29,10 @@ static bool one_of(struct str name, const struct str *table, size_t n)
     return false;
 }
 
-/* "X_Forwarded_For" is read as "X-Forwarded-For" by many servers behind a gateway: both spellings are one name (requirement 2.5).
- */
-static bool same_as_one_of(struct str name, const struct str *table, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (header_name_same(name, table[i]))
-            return true;
-    return false;
-}
-
 static bool begins_with_one_of(struct str name, const struct str *table, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (name.n >= table[i].n && header_name_same(str_sub(name, 0, table[i].n), table[i]))
+        if (str_istarts(name, table[i]))
             return true;
     return false;
 }
@@ -55,12 +45,30 @@ static bool sets_it(const struct injections *injections, struct str name)
     return false;
 }
 
+static bool stays(const struct head *h, struct str name)
+{
+    return framing_hop_by_hop(h, name) || one_of(name, request_stays, COUNT(request_stays)) ||
+           begins_with_one_of(name, request_prefix_stays, COUNT(request_prefix_stays));
+}
+
+/* "X_Forwarded_For" is read as "X-Forwarded-For" by many servers behind a gateway (requirement 2.5). A name that does not fit
+ * here is longer than any that the tables hold; its beginning decides. */
+static struct str dashed(struct str name, char *out, size_t size)
+{
+    size_t n = name.n < size ? name.n : size;
+    for (size_t i = 0; i < n; i++)
+        out[i] = name.p[i] == '_' ? '-' : name.p[i];
+    return (struct str){ out, n };
+}
+
 enum header_verdict headers_request(const struct head *h, const struct header *header, const struct injections *injections)
 {
     if (sets_it(injections, header->name) || header_name_same(header->name, STR("authorization")))
         return HEADER_OVERRIDES;
-    if (framing_hop_by_hop(h, header->name) || same_as_one_of(header->name, request_stays, COUNT(request_stays)) ||
-        begins_with_one_of(header->name, request_prefix_stays, COUNT(request_prefix_stays)))
+    if (stays(h, header->name))
+        return HEADER_STAYS;
+    char spelt[64];
+    if (str_find(header->name, '_') != SIZE_MAX && stays(h, dashed(header->name, spelt, sizeof spelt)))
         return HEADER_STAYS;
     return HEADER_PASSES;
 }

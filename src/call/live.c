@@ -78,8 +78,8 @@ static void describe_target(struct live *c, struct str host, struct str path)
 
 /* ---- where it goes ---- */
 
-/* Of a target that did not come from the base URL. Another port of the same host is another server: where egress.ports lists none, only the
- * base URL's own is meant (requirement 3.8). A listed one is for egress_check_url() to judge. */
+/* Of a target that did not come from the base URL. Another port of the same host is another server: where egress.ports lists none,
+ * only the base URL's own is meant (requirement 3.8). A listed one is for egress_check_url() to judge. */
 static enum err check_target(const struct live *c, const struct url *u, struct fault *why)
 {
     const struct url *base = &c->to->base;
@@ -327,7 +327,8 @@ static bool redirect(struct live *c, const struct head *h)
         return false;
     if (c->redirects >= REDIRECTS_MAX || url_resolve(c->arena, &c->target, location, &next, &unused))
         return false;
-    /* Outside the allowed domain, to another port, or from https to http: the caller gets the answer and decides; nothing of ours goes there. */
+    /* Outside the allowed domain, to another port, or from https to http: the caller gets the answer and decides; nothing of ours
+     * goes there. */
     if ((c->target.https && !next.https) || check_target(c, &next, &unused))
         return false;
     bool to_get = s == 303 ? !str_is(c->method, "HEAD") : (s == 301 || s == 302) && str_is(c->method, "POST");

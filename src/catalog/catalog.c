@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 #include "base/embed.h"
-#include "catalog/fold.h"
+#include "base/fold.h"
 
+#define SEARCH_MAX 1024 /* bytes of a search; a longer one finds nothing */
 #define FILE_MAX (256 * 1024) /* bytes of one connector file */
 #define FILES_MAX 4096        /* installed files */
 
@@ -33,15 +34,11 @@ static int compare_ids(const void *a, const void *b)
     return str_cmp((*(const struct connector *const *)a)->id, (*(const struct connector *const *)b)->id);
 }
 
-static int compare_names(const void *a, const void *b)
+static int compare_names(const void *left, const void *right)
 {
-    const struct connector *x = *(const struct connector *const *)a, *y = *(const struct connector *const *)b;
-    AUTO_BUF left, right;
-    buf_init(&left, FILE_MAX);
-    buf_init(&right, FILE_MAX);
-    fold(&left, x->name);
-    fold(&right, y->name);
-    int order = str_cmp(buf_str(&left), buf_str(&right));
+    const struct connector *x = *(const struct connector *const *)left, *y = *(const struct connector *const *)right;
+    AUTO_ARENA a = arena_new(1024);
+    int order = str_cmp(fold_search(a, x->name), fold_search(a, y->name));
     return order ? order : str_cmp(x->id, y->id);
 }
 
@@ -168,12 +165,10 @@ size_t catalog_count(const struct catalog *c)
 /* Every word must be somewhere. */
 bool connector_matches(const struct connector *c, struct str search)
 {
-    AUTO_BUF folded;
-    buf_init(&folded, 1024);
-    fold(&folded, search);
-    struct str rest = buf_str(&folded), word;
+    AUTO_ARENA a = arena_new(1024);
+    struct str rest = fold_search(a, search.n < SEARCH_MAX ? search : STR("")), word;
     while (str_piece(&rest, ' ', &word))
         if (str_trim(word).n && str_find_str(c->haystack, str_trim(word)) == SIZE_MAX)
             return false;
-    return !buf_failed(&folded);
+    return search.n < SEARCH_MAX;
 }

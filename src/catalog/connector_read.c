@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
+#include "base/fold.h"
 #include "base/template.h"
-#include "catalog/fold.h"
 
 #define TEXT_MAX (16 * 1024)
 
@@ -555,7 +555,8 @@ static enum err take_times(struct reader *r, const struct json *doc, struct http
     for (size_t i = 0; allowed[i]; i++) {
         const struct json *v = json_get(times, allowed[i]);
         if (v && (v->type != JSON_STRING || !duration_parse(v->text, at[i]) || *at[i] < 100 || *at[i] > 3600000))
-            return refuse(r, ERR_FIELD_INVALID, "a timeout is a time such as \"30s\", from 100ms to 1h", "/timeouts/%s", allowed[i]);
+            return refuse(r, ERR_FIELD_INVALID, "a timeout is a time such as \"30s\", from 100ms to 1h", "/timeouts/%s",
+                          allowed[i]);
     }
     return ERR_NONE;
 }
@@ -566,11 +567,11 @@ static struct str haystack(struct arena *a, const struct connector *c)
     buf_init(&text, 4 * TEXT_MAX);
     const struct str heads[] = { c->id, c->name, c->description[LANG_EN], c->description[LANG_FR] };
     for (size_t i = 0; i < COUNT(heads); i++) {
-        fold(&text, heads[i]);
+        buf_add(&text, fold_search(a, heads[i]));
         buf_char(&text, '\n');
     }
     for (size_t i = 0; i < c->keyword_count + c->domain_count; i++) {
-        fold(&text, i < c->keyword_count ? c->keywords[i] : c->domains[i - c->keyword_count]);
+        buf_add(&text, fold_search(a, i < c->keyword_count ? c->keywords[i] : c->domains[i - c->keyword_count]));
         buf_char(&text, '\n');
     }
     return arena_str(a, buf_str(&text));
@@ -578,9 +579,25 @@ static struct str haystack(struct arena *a, const struct connector *c)
 
 enum err connector_read(struct arena *a, struct str text, struct connector *out, struct fault *why)
 {
-    static const char *const allowed[] = { "id",       "name",   "version",  "stage",          "description", "homepage",
-                                           "documentation", "domains", "keywords", "base_url", "allowed_domain", "fields",
-                                           "headers",  "verify", "auth",     "follow_redirects", "prerequisites", "timeouts", NULL };
+    static const char *const allowed[] = { "id",
+                                           "name",
+                                           "version",
+                                           "stage",
+                                           "description",
+                                           "homepage",
+                                           "documentation",
+                                           "domains",
+                                           "keywords",
+                                           "base_url",
+                                           "allowed_domain",
+                                           "fields",
+                                           "headers",
+                                           "verify",
+                                           "auth",
+                                           "follow_redirects",
+                                           "prerequisites",
+                                           "timeouts",
+                                           NULL };
     struct reader reader = { a, why }, *r = &reader;
     struct connector *c = out;
     struct json *doc;
@@ -604,7 +621,8 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
         (e = check_no_secret(r, c->fields, c->field_count, "")) || (e = check_base_url(r, c)) || (e = check_base_field(r, c)) ||
         (e = check_template(r, c, IN_HOST, c->allowed_domain, "/allowed_domain")) || (e = take_headers(r, doc, c)) ||
         (e = take_verify(r, doc, c)) || (e = take_bool(r, doc, "", "follow_redirects", &c->follow_redirects)) ||
-        (e = take_times(r, doc, &c->times)) || (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) || (e = take_auths(r, doc, c)))
+        (e = take_times(r, doc, &c->times)) || (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) ||
+        (e = take_auths(r, doc, c)))
         return e;
     c->haystack = haystack(a, c);
     return ERR_NONE;

@@ -7,7 +7,11 @@ static void write_times(struct json_out *o, const struct http_times *t)
     const struct {
         const char *name;
         int64_t ms;
-    } rows[] = { { "connect", t->connect_ms }, { "tls", t->tls_ms }, { "first_byte", t->first_byte_ms }, { "idle", t->idle_ms }, { "total", t->total_ms } };
+    } rows[] = { { "connect", t->connect_ms },
+                 { "tls", t->tls_ms },
+                 { "first_byte", t->first_byte_ms },
+                 { "idle", t->idle_ms },
+                 { "total", t->total_ms } };
     json_key(o, "timeouts_ms");
     json_open(o, '{');
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -32,8 +32,9 @@ enum tls_result tls_handshake(struct tls *t);
 enum tls_result tls_read(struct tls *t, void *p, size_t n, size_t *got);
 /* A failed write leaves reading possible. At most 16 KiB at once (one record). */
 enum tls_result tls_write(struct tls *t, const void *p, size_t n, size_t *put);
-/* After tls_write() answered TLS_WANT_...: true when the bytes are in a record that is built and waits, so that the next write must be of as many
- * bytes, whatever they are; false when the library was busy with a message of its own (a key update) and took none. */
+/* After tls_write() answered TLS_WANT_...: true when the bytes are in a record that is built and waits, so that the next write must
+ * be of as many bytes, whatever they are; false when the library was busy with a message of its own (a key update) and took none.
+ */
 bool tls_write_held(struct tls *t);
 void tls_shutdown(struct tls *t);            /* sends close-notify if it can; does not wait */
 /* Newest session of a client connection that may be resumed, or NULL. The answer is the caller's. */

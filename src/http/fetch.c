@@ -105,7 +105,8 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
     enum err e = url_parse(a, q->url, &f.url, why);
     for (size_t i = 0; !e && i < q->header_count; i++)
         if (!head_is_token(q->headers[i][0]) || !head_is_value(q->headers[i][1]))
-            e = fault(why, ERR_INPUT_INVALID, STR("a header's name or value has characters that HTTP does not allow"), "header %zu", i);
+            e = fault(why, ERR_INPUT_INVALID, STR("a header's name or value has characters that HTTP does not allow"), "header %zu",
+                      i);
     if (!e && !head_is_token(q->method))
         e = fault(why, ERR_INPUT_INVALID, STR("the method"), "method");
     if (e)

@@ -754,7 +754,8 @@ static size_t write_chunk(struct exchange *x, struct str span)
     return span.n;
 }
 
-/* What is gathered leaves when the round ends, unless more comes before: an answer that trickles must not wait for its next piece. */
+/* What is gathered leaves when the round ends, unless more comes before: an answer that trickles must not wait for its next piece.
+ */
 static void leave_soon(struct exchange *x)
 {
     struct stream *s = &x->client->stream;

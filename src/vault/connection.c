@@ -1,10 +1,10 @@
 #include "vault/connection.h"
 
 #include "base/buf.h"
+#include "base/fold.h"
 #include "crypto/hash.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
-#include "vault/fold.h"
 
 #define FOLDERS_MAX 64
 #define LIST_MAX 1000

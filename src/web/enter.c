@@ -109,7 +109,7 @@ static void answer_problem_allowing(struct exchange *x, const struct entrance *i
 
 static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
 {
-    answer_problem_allowing(x, in, why, run_id, 0);
+    answer_problem_allowing(x, in, why, run_id, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
 }
 
 void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context)
@@ -123,7 +123,7 @@ void entrance_refuse_call(struct exchange *x, const struct fault *why, struct st
 {
     if (log_wanted(LOG_DEBUG))
         log_fault(LOG_DEBUG, "call refused or failed", why);
-    answer_problem_allowing(x, context, why, run_id, METHOD_ANY);
+    answer_problem(x, context, why, run_id);
 }
 
 static void refuse(struct exchange *x, struct entrance *in, enum err e, struct str subject)
@@ -216,7 +216,7 @@ static enum err read_json(struct visit *v, struct fault *why)
         return fault(why, ERR_UNSUPPORTED_MEDIA_TYPE, STR(""), "body");
     enum err e = json_read(v->arena, v->q.body, &v->q.json, why);
     if (!e && !json_is(v->q.json, JSON_OBJECT))
-        e = fault(why, ERR_JSON_INVALID, STR("it must be an object"), "body");
+        e = fault(why, ERR_INPUT_INVALID, STR("the body must be a JSON object"), "body");
     return e;
 }
 

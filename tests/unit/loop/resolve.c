@@ -12,8 +12,8 @@
 
 #include "loop/resolve.h"
 
-/* The system's resolver as these tests want it, in the place of the C library's: it counts, and answers by the name. Runs on libuv's
- * threads. "<n>.test" has n addresses; "gate.test" waits until the gate is opened; others do not exist. */
+/* The system's resolver as these tests want it, in the place of the C library's: it counts, and answers by the name. Runs on
+ * libuv's threads. "<n>.test" has n addresses; "gate.test" waits until the gate is opened; others do not exist. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int lookups;
@@ -32,7 +32,8 @@ static struct addrinfo *answer_of(int n)
         struct sockaddr_in *in = (struct sockaddr_in *)&o->at;
         in->sin_family = AF_INET;
         in->sin_addr.s_addr = htonl(0x0a000000u + (unsigned)i);
-        o->info = (struct addrinfo){ .ai_family = AF_INET, .ai_addrlen = sizeof *in, .ai_addr = (struct sockaddr *)in, .ai_next = list };
+        o->info =
+            (struct addrinfo){ .ai_family = AF_INET, .ai_addrlen = sizeof *in, .ai_addr = (struct sockaddr *)in, .ai_next = list };
         list = &o->info;
     }
     return list;

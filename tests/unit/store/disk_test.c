@@ -140,7 +140,8 @@ static void after_a_failed_sync_no_write_is_taken_until_the_database_is_opened_a
     assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('too early')"), ERR_STORE);
     assert_non_null(strstr(r->why.note, "restarted"));
     assert_int_equal(store_ready(r->store, &r->why), ERR_STORE);
-    /* Reading goes on. Whether the write that was not acknowledged is there is nobody's to say: its frame was written, not synced. */
+    /* Reading goes on. Whether the write that was not acknowledged is there is nobody's to say: its frame was written, not synced.
+     */
     int64_t seen = count(r);
     assert_in_range(seen, 1, 2);
 

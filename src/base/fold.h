@@ -1,6 +1,6 @@
-/* vault/fold.h - text as it is searched for, and as a key. Private to the room. */
-#ifndef VAULT_FOLD_H
-#define VAULT_FOLD_H
+/* base/fold.h - text as it is searched for, and as a key. */
+#ifndef BASE_FOLD_H
+#define BASE_FOLD_H
 
 #include "base/arena.h"
 #include "base/str.h"

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "vault/fold.h"
+#include "base/fold.h"
 
 static void accents_and_capitals_do_not_hide_a_name(void **state)
 {

@@ -1,4 +1,4 @@
-#include "vault/fold.h"
+#include "base/fold.h"
 
 /* U+00C0 to U+017F */
 static const char latin[192][3] = {
