@@ -176,7 +176,8 @@ static void render(struct upstream *u, struct stream *to)
     c->sent = 0;
     if (c->narrow)
         setsockopt(to->sock.watch.fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
-    int n = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cr3t\r\n", method_of(c), c->path);
+    int n =
+        snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer s3cr3t\r\n", method_of(c), c->path);
     if (c->chunked)
         n += snprintf(head + n, sizeof head - (size_t)n, "Transfer-Encoding: chunked\r\n");
     else if (c->body.p)
@@ -251,10 +252,22 @@ static void start(void *what)
     struct fault why;
     struct str text = str_fmt(h->arena, "%s://localhost:%u%s", h->ssl ? "https" : "http", h->port, c->path);
     assert_int_equal(url_parse(h->arena, text, &c->url, &why), ERR_NONE);
-    c->up = (struct upstream){ .owner = h->ups, .pool = c->pool, .url = &c->url, .host = arena_str(h->arena, c->url.host),
-                               .head_request = !strcmp(method_of(c), "HEAD"), .chunked = c->chunked, .safe_to_retry = !c->unsafe,
-                               .total_ms = c->total_ms, .total_covers_body = c->covers_body, .render = render, .times = &c->times,
-                               .writable = c->body.p ? writable : NULL, .head = on_head, .body = on_body, .end = on_end, .failed = on_failed };
+    c->up = (struct upstream){ .owner = h->ups,
+                               .pool = c->pool,
+                               .url = &c->url,
+                               .host = arena_str(h->arena, c->url.host),
+                               .head_request = !strcmp(method_of(c), "HEAD"),
+                               .chunked = c->chunked,
+                               .safe_to_retry = !c->unsafe,
+                               .total_ms = c->total_ms,
+                               .total_covers_body = c->covers_body,
+                               .render = render,
+                               .times = &c->times,
+                               .writable = c->body.p ? writable : NULL,
+                               .head = on_head,
+                               .body = on_body,
+                               .end = on_end,
+                               .failed = on_failed };
     upstream_start(&c->up);
 }
 
@@ -554,8 +567,12 @@ static void half_an_answer_fails(void **state)
 {
     (void)state;
     static const char *const rows[] = {
-        "", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n", "HTTP/1.1 200 OK\r\n\r\nuntil reset",
+        "",
+        "HTTP/1.1 200",
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
+        "HTTP/1.1 200 OK\r\n\r\nuntil reset",
     };
     for (int tls = 0; tls < 2; tls++)
         for (size_t i = 0; i < COUNT(rows); i++) {
@@ -720,8 +737,8 @@ static void each_phase_has_its_limit(void **state)
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct house *h = house_open(rows[i].run, NULL);
-        struct call c = CALL(h, .times = rows[i].times, .total_ms = rows[i].total_ms, .covers_body = rows[i].covers, .unsafe = true, .body = rows[i].body,
-                             .repeat = 1000);
+        struct call c = CALL(h, .times = rows[i].times, .total_ms = rows[i].total_ms, .covers_body = rows[i].covers, .unsafe = true,
+                             .body = rows[i].body, .repeat = 1000);
         int64_t from = clock_mono().ms;
         make(&c);
         assert_int_equal(c.err, ERR_UPSTREAM_TIMEOUT);
