@@ -136,7 +136,9 @@ static void nothing_wanted_leaves_the_language_as_it_was(void **state)
 static void two_headers_are_one_list(void **state)
 {
     (void)state;
-    struct head h = { .count = 2, .headers = { { STR("accept-language"), STR("en;q=0.5") }, { STR("Accept-Language"), STR("fr") } } };
+    struct head h = {
+        .count = 2, .headers = { { STR("accept-language"), STR("en;q=0.5") }, { STR("Accept-Language"), STR("fr") } }
+    };
     enum language lang = LANG_EN;
     assert_true(language_wanted(&h, &lang));
     assert_int_equal(lang, LANG_FR);
