@@ -70,7 +70,7 @@ static const struct setting settings[] = {
     TEXT(egress.ca_file, "", 0, "certificate authorities to trust towards providers, PEM; empty: the system's"),
     TEXT(egress.proxy, "", MASKED, "reserved"),
     BYTES(limits.request_head, "32K", KIB, 64 * KIB, "largest head of a request"),
-    NUMBER(limits.request_headers, "100", 10, 1000, "most headers of a request"),
+    NUMBER(limits.request_headers, "100", 10, 128, "most headers of a request"),
     BYTES(limits.request_uri, "8K", 256, 64 * KIB, "longest target of a request"),
     BYTES(limits.api_body, "1M", KIB, 256 * MIB, "largest body of a request to the API"),
     BYTES(limits.proxy_body, "10G", KIB, 1024 * GIB, "largest body that a proxied request may send"),

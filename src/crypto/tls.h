@@ -1,7 +1,7 @@
 /* crypto/tls.h - TLS on a non-blocking socket, both ways (OpenSSL 3).
  *
  * Client side: TLS 1.2 at least; chain, name and dates always verified; there is no switch to turn that off. Server side:
- * TLS 1.2 and 1.3.
+ * TLS 1.2 and 1.3. Writing to a peer that has gone raises SIGPIPE: programs ignore it.
  */
 #ifndef CRYPTO_TLS_H
 #define CRYPTO_TLS_H

@@ -573,7 +573,12 @@ enum err egress_check_url(const struct egress *e, bool https, struct str host, u
     return ERR_NONE;
 }
 
+/* The name localhost is loopback and nothing else (RFC 6761 6.3): a rule for that address speaks of it too. */
 bool egress_allows_private_host(const struct egress *e, struct str host, uint16_t port)
 {
-    return rules_name(&e->private, host, port);
+    struct address a;
+    if (!address_parse(str_ieq(host, STR("localhost")) ? STR("127.0.0.1") : host, &a))
+        return rules_name(&e->private, host, port);
+    a.port = port;
+    return listed(e, host, &a);
 }

@@ -47,8 +47,8 @@ enum err egress_check(const struct egress *e, struct str host, const struct addr
  * ERR_SCHEME_NOT_ALLOWED, ERR_PORT_NOT_ALLOWED. */
 enum err egress_check_url(const struct egress *e, bool https, struct str host, uint16_t port, struct fault *why) MUST_CHECK;
 bool egress_lists_ports(const struct egress *e);
-/* True when `host` itself (not just an address range) was listed in allow_private: single-label and private
- * names may then be an allowed domain. */
+/* True when `host` was listed in allow_private: by name; an IP literal also by a range that holds it, and localhost by a rule for
+ * 127.0.0.1. Single-label and private names may then be an allowed domain. */
 bool egress_allows_private_host(const struct egress *e, struct str host, uint16_t port);
 
 #endif

@@ -1,5 +1,7 @@
 #include "http/fetch.h"
 
+#include <signal.h>
+
 #include "base/buf.h"
 #include "http/upstream.h"
 
@@ -129,7 +131,10 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
                               .failed = on_failed };
     struct starter starter = { { NULL, start }, &f };
     loop_post(f.loop, &starter.job);
+    struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
+    sigaction(SIGPIPE, &ignore, &before); /* crypto/tls.h; a CLI still wants it for its output */
     loop_run(f.loop);
+    sigaction(SIGPIPE, &before, NULL);
     e = f.err;
     if (!e)
         out->body = arena_str(a, buf_str(&f.body));

@@ -17,6 +17,7 @@ struct db {
     int kept_count;
     struct list running;      /* begun and not ended */
     bool in_transaction;
+    int snapshots;            /* db_snapshot() without its end */
     int failed;               /* extended code of the first failure that a statement's undo does not mend; 0: none */
     char note[160];           /* what failed, for the log */
 };

@@ -3,6 +3,29 @@
  * in the same row. Statements are separated by semicolons. Times are milliseconds since 1970 (UTC). */
 #include "store/migrations.h"
 
+/* Numbers that the engine gives, and tables that are nothing but their key: the engines say it differently. */
+#define RUN_BLOCK(NUMBER, KEY_ONLY)                                                                                     \
+    "CREATE TABLE run_block ("                                                                                          \
+    " id " NUMBER ","                                                                                                   \
+    " span BIGINT NOT NULL,"                   /* where its span of ids begins; spans do not overlap */                 \
+    " min_id TEXT NOT NULL,"                                                                                            \
+    " max_id TEXT NOT NULL,"                                                                                            \
+    " to_ms BIGINT NOT NULL,"                  /* start of the latest call */                                           \
+    " count BIGINT NOT NULL,"                                                                                           \
+    " kinds TEXT NOT NULL,"                    /* JSON array, one row per line: who called what, how it ended */        \
+    " records TEXT NOT NULL);"                 /* JSON array, one call per line, newest first */                        \
+    "CREATE INDEX run_block_in_span ON run_block (span, max_id, min_id, to_ms);"                                        \
+    "CREATE INDEX run_block_astray ON run_block (to_ms, span) WHERE to_ms > span + 7200000;"                            \
+    "CREATE TABLE run_key ("                                                                                            \
+    " key TEXT NOT NULL,"                      /* a connection, a caller, an outcome */                                 \
+    " span BIGINT NOT NULL,"                   /* that has records of it */                                             \
+    " blocks TEXT,"                            /* in these blocks, with commas between; NULL: in any of the span */     \
+    " PRIMARY KEY (key, span))" KEY_ONLY ";"                                                                            \
+    "CREATE TABLE run_fresh ("                 /* blocks whose keys are not in run_key yet */                           \
+    " span BIGINT NOT NULL,"                                                                                            \
+    " block_id BIGINT NOT NULL,"                                                                                        \
+    " PRIMARY KEY (span, block_id))" KEY_ONLY
+
 static const struct migration migrations[] = {
     { 1, "people, service accounts, folders",
       .both =
@@ -120,28 +143,9 @@ static const struct migration migrations[] = {
           " sealed TEXT NOT NULL,"                   /* base64 of the sealed form, by the data key */
           " updated_ms BIGINT NOT NULL,"
           " PRIMARY KEY (connection_id, name))" },
-    { 4, "run records",
-      .both =
-          "CREATE TABLE run ("
-          " id TEXT PRIMARY KEY,"                    /* sorts by time */
-          " started_ms BIGINT NOT NULL,"
-          " connection_id TEXT,"                     /* no reference: a record outlives its connection */
-          " connection_key TEXT,"
-          " caller_id TEXT,"                         /* principal */
-          " token_id TEXT,"
-          " via TEXT NOT NULL,"                      /* proxy | call | verify */
-          " method TEXT NOT NULL,"
-          " host TEXT NOT NULL,"
-          " path TEXT NOT NULL,"                     /* masked, without query */
-          " status BIGINT NOT NULL,"                 /* the provider's; 0 when none came */
-          " outcome TEXT NOT NULL,"                  /* success | provider_error | failed | refused | cancelled */
-          " error TEXT,"                             /* the hub's code */
-          " request_bytes BIGINT NOT NULL,"
-          " response_bytes BIGINT NOT NULL,"
-          " timing TEXT NOT NULL);"                  /* JSON object of milliseconds */
-          "CREATE INDEX run_of_connection ON run (connection_id, id);"
-          "CREATE INDEX run_of_caller ON run (caller_id, id);"
-          "CREATE INDEX run_by_outcome ON run (outcome, id)" },
+    { 4, "run records, many to a row",
+      .sqlite = RUN_BLOCK("INTEGER PRIMARY KEY", " WITHOUT ROWID"),
+      .postgres = RUN_BLOCK("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "") },
 };
 
 const struct migration *migrations_all(size_t *count)

@@ -246,6 +246,22 @@ enum err db_script(struct db *db, const char *statements, struct fault *why)
     return connection_fault(db, why);
 }
 
+enum err db_snapshot(struct db *db, struct fault *why)
+{
+    /* The state is the one that the first query finds. */
+    enum err e = db->in_transaction || db->snapshots ? ERR_NONE : query_end(query_begin(db, "BEGIN"), why);
+    db->snapshots += !e;
+    return e;
+}
+
+void db_snapshot_end(struct db *db)
+{
+    /* A disk error may have ended the transaction already. Nothing was changed, so that nothing can fail to be kept. */
+    if (!--db->snapshots && !db->in_transaction && !sqlite3_get_autocommit(db->sqlite) &&
+        query_end(query_begin(db, "COMMIT"), NULL))
+        connection_exec(db, "ROLLBACK");
+}
+
 int connection_end_queries(struct db *db)
 {
     int n = 0;

@@ -155,7 +155,7 @@ struct db *store_reader(struct store *s, struct fault *why)
 {
     struct db *db = pthread_getspecific(s->reader_key);
     /* A connection that met an I/O error is not asked again. */
-    if (db && db->failed && list_empty(&db->running)) {
+    if (db && db->failed && list_empty(&db->running) && !db->snapshots) {
         pthread_setspecific(s->reader_key, NULL);
         reader_end(db);
         db = NULL;

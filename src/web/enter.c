@@ -192,7 +192,7 @@ static enum err read_json(struct visit *v, struct fault *why)
         return fault(why, ERR_UNSUPPORTED_MEDIA_TYPE, STR(""), "body");
     enum err e = json_read(v->arena, v->q.body, &v->q.json, why);
     if (!e && !json_is(v->q.json, JSON_OBJECT))
-        e = fault(why, ERR_JSON_INVALID, STR("it must be an object"), "body");
+        e = fault(why, ERR_INPUT_INVALID, STR("the body must be a JSON object"), "body");
     return e;
 }
 
@@ -401,6 +401,10 @@ void entrance_enter(struct exchange *x, void *context)
 {
     struct entrance *in = context;
     const struct head *h = exchange_head(x);
+    /* A gateway in front may pass the prefix of the public URL on, or take it off: both work. */
+    struct str prefix = in->hub->path_prefix;
+    if (prefix.n && str_starts(h->path, prefix) && h->path.n > prefix.n && h->path.p[prefix.n] == '/')
+        exchange_strip(x, prefix.n);
     if (in->metrics_only && !str_is(h->path, "/metrics") && !str_is(h->path, "/healthz")) {
         refuse(x, in, ERR_NO_SUCH_ROUTE, STR(""));
         return;

@@ -232,7 +232,7 @@ class AGibibyte(Case):
 
 class SlowOnes(Case):
     SIZE = 96 * MIB
-    HELD = 24 * MIB  # what the sockets of three programs may hold between them
+    HELD = 48 * MIB  # far more than the sockets of three programs hold between them, far less than the whole
 
     def stalled(self, count):
         """Waits until count() stands still, and answers it."""

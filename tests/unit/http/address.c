@@ -235,7 +235,9 @@ static void a_listed_range_opens_itself_and_nothing_else(void **state)
     assert_false(may(e, "crm.corp", "127.0.0.1", 443));
     assert_false(may(e, "crm.corp", "::ffff:10.1.0.1", 443)); /* another spelling is another address */
     assert_false(egress_allows_private_host(e, STR("crm.corp"), 443));
-    assert_false(egress_allows_private_host(e, STR("10.1.0.0"), 443));
+    assert_false(egress_allows_private_host(e, STR("localhost"), 443));
+    assert_true(egress_allows_private_host(e, STR("10.1.0.0"), 443)); /* a literal is its own address */
+    assert_false(egress_allows_private_host(e, STR("10.0.0.0"), 443));
 }
 
 static void a_listed_host_opens_itself_at_its_port(void **state)
@@ -259,6 +261,8 @@ static void a_listed_host_opens_itself_at_its_port(void **state)
     assert_true(egress_allows_private_host(e, STR("localhost"), 9443));
     assert_false(egress_allows_private_host(e, STR("localhost"), 443));
     assert_true(egress_allows_private_host(e, STR("127.0.0.1"), 9000));
+    assert_true(egress_allows_private_host(e, STR("localhost"), 9000)); /* the same address, RFC 6761 */
+    assert_false(egress_allows_private_host(e, STR("localhost"), 9002));
     assert_true(egress_allows_private_host(e, STR("::1"), 9001));
     assert_false(egress_allows_private_host(e, STR("unlisted"), 443));
 }

@@ -235,9 +235,11 @@ static void a_connection_is_kept_for_the_next_request(void **state)
 static void ten_requests_in_one_write_are_answered_in_order(void **state)
 {
     struct house *h = *state;
-    struct heard got = exchange_raw(h, STR(GET("/0") GET("/1") GET("/2") GET("/3")
-        "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n/4.." GET("/5") GET("/6")
-        "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n/7\r\n0\r\nTrailer: x\r\n\r\n" GET("/8") LAST("/9")));
+    struct heard got = exchange_raw(
+        h,
+        STR(GET("/0") GET("/1") GET("/2") GET("/3") "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n/4.." GET("/5") GET(
+            "/6") "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n/7\r\n0\r\nTrailer: x\r\n\r\n" GET("/8")
+                LAST("/9")));
     const char *at = got.p;
     assert_int_equal(count_of(&got, "HTTP/1.1 200 OK\r\n"), 10);
     for (int i = 0; i < 10; i++) {
@@ -267,7 +269,8 @@ static void a_request_that_comes_byte_by_byte_is_understood(void **state)
 static void head_gets_the_head_of_get_and_no_body(void **state)
 {
     struct house *h = *state;
-    struct heard got = exchange_raw(h, STR("HEAD /path HTTP/1.1\r\nHost: h\r\n\r\nHEAD /flood?chunked HTTP/1.1\r\nHost: h\r\n\r\n" LAST("/z")));
+    struct heard got =
+        exchange_raw(h, STR("HEAD /path HTTP/1.1\r\nHost: h\r\n\r\nHEAD /flood?chunked HTTP/1.1\r\nHost: h\r\n\r\n" LAST("/z")));
     assert_int_equal(count_of(&got, "HTTP/1.1 200"), 3);
     assert_non_null(strstr(got.p, "Content-Length: 5\r\n"));
     assert_int_equal(count_of(&got, "xxx"), 0);
@@ -369,13 +372,16 @@ static void a_head_at_its_limits_is_read_and_one_byte_more_refused(void **state)
     limits.head = (struct head_limits){ .max_bytes = 2048, .max_uri = 100, .max_headers = 10 };
     struct house *h = house_open(limits);
     char all[8192];
-    static const struct { int uri, headers, fill; const char *status; } rows[] = {
-        { 100, 2, 0, "200" }, { 101, 2, 0, "414" }, { 10, 10, 0, "200" }, { 10, 11, 0, "431" }, { 10, 3, 2048, "200" }, { 10, 3, 2049, "431" },
+    static const struct { int uri, headers, fill; const char *status;
+    } rows[] = {
+        { 100, 2, 0, "200" }, { 101, 2, 0, "414" },   { 10, 10, 0, "200" },
+        { 10, 11, 0, "431" }, { 10, 3, 2048, "200" }, { 10, 3, 2049, "431" },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         int n = snprintf(all, sizeof all, "GET /%0*d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n", rows[i].uri - 1, 7);
         for (int k = 2; k < rows[i].headers; k++)
-            n += snprintf(all + n, sizeof all - (size_t)n, rows[i].fill ? "X: %0*d\r\n" : "X: %0*d\r\n", rows[i].fill ? rows[i].fill - n - 7 : 1, 1);
+            n += snprintf(all + n, sizeof all - (size_t)n, rows[i].fill ? "X: %0*d\r\n" : "X: %0*d\r\n",
+                          rows[i].fill ? rows[i].fill - n - 7 : 1, 1);
         n += snprintf(all + n, sizeof all - (size_t)n, "\r\n");
         if (rows[i].fill)
             assert_int_equal(n, rows[i].fill);
@@ -585,7 +591,8 @@ static void a_slow_reader_holds_the_writer_and_gets_every_byte(void **state)
         h->written = 0;
         tcp_send(fd, str_of(sent[i]));
         assert_true(hear(fd, &got));
-        /* Another request goes through its whole life meanwhile: the writer had its time, and the kernel's buffers are what it could fill. */
+        /* Another request goes through its whole life meanwhile: the writer had its time, and the kernel's buffers are what it
+         * could fill. */
         for (int k = 0; k < 20; k++) {
             struct heard other = exchange_raw(h, STR(LAST("/other")));
             heard_free(&other);

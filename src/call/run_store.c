@@ -1,0 +1,614 @@
+#include "call/run_store.h"
+
+#include <stdlib.h>
+
+#include "base/map.h"
+#include "call/run_block.h"
+
+#define SMALL (RUN_BLOCK_MOST / 2)  /* blocks below are put together with others of their span */
+#define SETTLED_MS 2000             /* behind the newest span: most of what belongs there has come */
+#define STEP_BLOCKS 256             /* fresh blocks of one step */
+#define OLD_BLOCKS 10000            /* deleted at once */
+#define KEY_BLOCKS 8                /* a key that is in more of a span's blocks is looked for in all */
+#define KEY_TEXT 200                /* "blocks" grows no longer than this and one more entry */
+#define TEXT_MAX (4 << 20)          /* of one block; never met */
+
+/* ---- spans ---- */
+
+#define ID_PREFIX "run_"
+#define ID_TIME 10 /* characters of base32 */
+
+/* The greatest digit that is not above `c`. Where `c` is none itself, all that follows counts as the greatest. */
+static int digit_floor(unsigned char c, bool *exact)
+{
+    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
+    int value = -1;
+    for (int i = 0; i < 32 && (unsigned char)digits[i] <= c; i++)
+        value = i;
+    *exact = value >= 0 && (unsigned char)digits[value] == c;
+    return value;
+}
+
+int64_t run_id_ms(struct str id)
+{
+    const struct str prefix = STR(ID_PREFIX);
+    const int64_t most = (INT64_C(1) << 5 * ID_TIME) - 1;
+    if (!str_starts(id, prefix))
+        return str_cmp(id, prefix) < 0 ? 0 : most;
+    int64_t ms = 0;
+    for (size_t i = 0; i < ID_TIME; i++) {
+        bool exact = true;
+        int digit = prefix.n + i < id.n ? digit_floor((unsigned char)id.p[prefix.n + i], &exact) : 0;
+        int64_t rest = INT64_C(1) << 5 * (ID_TIME - i);
+        if (digit < 0)
+            return ms * rest;
+        if (!exact)
+            return ms * rest + (digit + 1) * (rest >> 5) - 1;
+        ms = ms * 32 + digit;
+    }
+    return ms;
+}
+
+/* ---- writing blocks ---- */
+
+/* Where a new block of this second of ids belongs: a span of its own, unless an older one reaches over it already. */
+static enum err span_find(struct db *db, int64_t second, int64_t *span, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(256);
+    struct query *q =
+        query_begin(db, "SELECT span, max_id FROM run_block WHERE span <= $1 ORDER BY span DESC, max_id DESC LIMIT 1");
+    query_i64(q, second);
+    *span = second;
+    if (query_next(q) && run_id_ms(query_get_text(q, 1, a)) >= second)
+        *span = query_get_i64(q, 0);
+    return query_end(q, why);
+}
+
+/* A record is in one block only, so the newest of a block tells whether it was written before. */
+static enum err block_there(struct db *db, int64_t span, const struct run *newest, bool *there, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT 1 FROM run_block WHERE span = $1 AND max_id = $2");
+    query_i64(q, span);
+    query_text(q, str_of(newest->id));
+    *there = query_next(q);
+    return query_end(q, why);
+}
+
+static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct fault *why)
+{
+    AUTO_BUF kinds, records;
+    wall_ms to = INT64_MIN;
+    buf_init(&kinds, TEXT_MAX);
+    buf_init(&records, TEXT_MAX);
+    (void)buf_room(&records, n * 160);
+    for (size_t i = 0; i < n; i++)
+        to = runs[i]->started > to ? runs[i]->started : to;
+    run_block_write(runs, n, &kinds, &records);
+    if (buf_failed(&kinds) || buf_failed(&records))
+        return fault(why, ERR_INTERNAL, STR(""), "a block of %zu run records is too long", n);
+    struct query *q = query_begin(db, "INSERT INTO run_block (span, min_id, max_id, to_ms, count, kinds, records) VALUES ($1, $2, "
+                                      "$3, $4, $5, $6, $7) RETURNING id");
+    query_i64(q, span);
+    query_text(q, str_of(runs[n - 1]->id));
+    query_text(q, str_of(runs[0]->id));
+    query_i64(q, to);
+    query_i64(q, (int64_t)n);
+    query_text(q, buf_str(&kinds));
+    query_text(q, buf_str(&records));
+    *id = query_next(q) ? query_get_i64(q, 0) : 0;
+    return query_end(q, why);
+}
+
+static enum err fresh_put(struct db *db, int64_t span, int64_t block, struct fault *why)
+{
+    struct query *q = query_begin(db, "INSERT INTO run_fresh (span, block_id) VALUES ($1, $2)");
+    query_i64(q, span);
+    query_i64(q, block);
+    return query_end(q, why);
+}
+
+static int64_t second_of(const struct run *r) { return run_id_ms(str_of(r->id)) / RUN_SPAN_MS * RUN_SPAN_MS; }
+
+static enum err piece_put(struct db *db, int64_t second, const struct run *const *runs, size_t n, struct fault *why)
+{
+    int64_t span, block;
+    bool there;
+    enum err e;
+    if ((e = span_find(db, second, &span, why)) || (e = block_there(db, span, runs[0], &there, why)) || there ||
+        (e = block_put(db, span, runs, n, &block, why)))
+        return e;
+    return fresh_put(db, span, block, why);
+}
+
+enum err runs_insert(struct db *db, const struct run *runs, size_t n, struct fault *why)
+{
+    const struct run *few[RUN_BLOCK_MOST], **order = n <= COUNT(few) ? few : mem_grow(NULL, n * sizeof *order);
+    enum err e = ERR_NONE;
+    n = run_order(runs, n, order);
+    for (size_t at = 0, size = 0; !e && at < n; at += size) {
+        int64_t second = second_of(order[at]);
+        for (size = 1; size < RUN_BLOCK_MOST && at + size < n && second_of(order[at + size]) == second;)
+            size++;
+        e = piece_put(db, second, order + at, size, why);
+    }
+    if (order != few)
+        free(order);
+    return e;
+}
+
+/* ---- keys ---- */
+
+struct key {
+    struct str text; /* p == NULL: a free slot */
+    uint64_t hash;
+    size_t count;
+    int64_t blocks[KEY_BLOCKS];
+};
+
+/* The distinct keys of some blocks: open addressing, at most half full. Texts are the blocks', memory is the arena's. */
+struct keys {
+    struct arena *arena;
+    struct key *slots;
+    size_t size, count;
+};
+
+static struct key *keys_slot(const struct keys *k, struct str text, uint64_t hash)
+{
+    size_t at = hash & (k->size - 1);
+    while (k->slots[at].text.p && (k->slots[at].hash != hash || !str_eq(k->slots[at].text, text)))
+        at = (at + 1) & (k->size - 1);
+    return &k->slots[at];
+}
+
+static void keys_grow(struct keys *k)
+{
+    struct keys old = *k;
+    k->size = old.size ? old.size * 2 : 64;
+    k->slots = arena_array(k->arena, k->size, sizeof *k->slots);
+    for (size_t i = 0; i < old.size; i++)
+        if (old.slots[i].text.p)
+            *keys_slot(k, old.slots[i].text, old.slots[i].hash) = old.slots[i];
+}
+
+static void keys_add(struct keys *k, struct str text, int64_t block)
+{
+    if (!run_is_key(text))
+        return;
+    if (k->count * 2 >= k->size)
+        keys_grow(k);
+    uint64_t hash = hash_keyed(text);
+    struct key *key = keys_slot(k, text, hash);
+    if (!key->text.p) {
+        *key = (struct key){ .text = text, .hash = hash };
+        k->count++;
+    }
+    size_t known = key->count < KEY_BLOCKS ? key->count : KEY_BLOCKS;
+    if (known && key->blocks[known - 1] == block)
+        return;
+    if (key->count < KEY_BLOCKS)
+        key->blocks[key->count] = block;
+    key->count++;
+}
+
+static bool keys_have(const struct keys *k, struct str text) { return k->size && keys_slot(k, text, hash_keyed(text))->text.p; }
+
+static void keys_add_kinds(struct keys *k, const struct run_kind *kinds, size_t n, int64_t block)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct run_kind *kind = &kinds[i], *last = i ? kind - 1 : NULL;
+        if (!last || !str_eq(last->connection, kind->connection))
+            keys_add(k, kind->connection, block);
+        if (!last || !str_eq(last->caller, kind->caller))
+            keys_add(k, kind->caller, block);
+        if (!last || !str_eq(last->outcome, kind->outcome))
+            keys_add(k, kind->outcome, block);
+    }
+}
+
+static enum err kinds_get(struct db *db, struct arena *a, int64_t block, struct run_kind **out, size_t *n, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT kinds FROM run_block WHERE id = $1");
+    query_i64(q, block);
+    struct str text = query_next(q) ? query_get_text(q, 0, a) : STR_NONE;
+    enum err e = query_end(q, why);
+    return e ? e : run_kinds_read(a, text, out, n, why);
+}
+
+static enum err keys_add_block(struct db *db, struct keys *k, int64_t block, struct fault *why)
+{
+    struct run_kind *kinds;
+    size_t n;
+    enum err e = kinds_get(db, k->arena, block, &kinds, &n, why);
+    if (!e)
+        keys_add_kinds(k, kinds, n, block);
+    return e;
+}
+
+/* Adds what is new to what is known of this span. A text that names blocks which are gone does no harm. */
+static enum err key_write(struct db *db, const struct key *key, int64_t span, struct fault *why)
+{
+    char text[KEY_BLOCKS * (STR_U64_MAX + 1)];
+    size_t n = 0;
+    for (size_t i = 0; i < key->count && key->count <= KEY_BLOCKS; i++) {
+        if (i)
+            text[n++] = ',';
+        n += str_put_u64(text + n, (uint64_t)key->blocks[i]);
+    }
+    struct query *q = query_begin(db,
+        "INSERT INTO run_key (key, span, blocks) VALUES ($1, $2, $3) ON CONFLICT (key, span) DO UPDATE SET blocks ="
+        " CASE WHEN length(run_key.blocks) > $4 THEN NULL ELSE run_key.blocks || ',' || excluded.blocks END");
+    query_text(q, key->text);
+    query_i64(q, span);
+    query_text(q, n ? (struct str){ text, n } : STR_NONE);
+    query_i64(q, KEY_TEXT);
+    return query_end(q, why);
+}
+
+static int by_text(const void *x, const void *y)
+{
+    const struct key *const *a = x, *const *b = y;
+    return str_cmp((*a)->text, (*b)->text);
+}
+
+/* In their order, so that neighbours in the index come one after the other. */
+static enum err keys_write(struct db *db, const struct keys *k, int64_t span, struct fault *why)
+{
+    const struct key **sorted = arena_array(k->arena, k->count + 1, sizeof *sorted);
+    size_t n = 0;
+    enum err e = ERR_NONE;
+    for (size_t i = 0; i < k->size; i++)
+        if (k->slots[i].text.p)
+            sorted[n++] = &k->slots[i];
+    qsort(sorted, n, sizeof *sorted, by_text);
+    for (size_t i = 0; !e && i < n; i++)
+        e = key_write(db, sorted[i], span, why);
+    return e;
+}
+
+/* Those of `k` that are not in `left`. */
+static enum err keys_delete(struct db *db, const struct keys *k, const struct keys *left, int64_t span, struct fault *why)
+{
+    enum err e = ERR_NONE;
+    for (size_t i = 0; !e && i < k->size; i++) {
+        if (!k->slots[i].text.p || keys_have(left, k->slots[i].text))
+            continue;
+        struct query *q = query_begin(db, "DELETE FROM run_key WHERE key = $1 AND span = $2");
+        query_text(q, k->slots[i].text);
+        query_i64(q, span);
+        e = query_end(q, why);
+    }
+    return e;
+}
+
+/* ---- a span and its blocks ---- */
+
+struct part {
+    int64_t id, count;
+    bool fresh, rewritten;
+};
+
+struct span {
+    int64_t begin, count;
+    struct part *parts;
+    size_t n, room;
+};
+
+static void span_add(struct span *s, struct arena *a, struct part part)
+{
+    if (s->n == s->room) {
+        s->room = s->room ? s->room * 2 : 8;
+        struct part *wider = arena_array(a, s->room, sizeof *wider);
+        if (s->n)
+            memcpy(wider, s->parts, s->n * sizeof *wider);
+        s->parts = wider;
+    }
+    s->parts[s->n++] = part;
+    s->count += part.count;
+}
+
+static enum err span_read(struct db *db, struct arena *a, int64_t begin, struct span *s, struct fault *why)
+{
+    struct query *q = query_begin(db,
+        "SELECT b.id, b.count, f.block_id FROM run_block b LEFT JOIN run_fresh f ON f.span = b.span AND f.block_id = b.id"
+        " WHERE b.span = $1 ORDER BY b.id");
+    *s = (struct span){ .begin = begin };
+    query_i64(q, begin);
+    while (query_next(q))
+        span_add(s, a, (struct part){ .id = query_get_i64(q, 0), .count = query_get_i64(q, 1), .fresh = !query_is_null(q, 2) });
+    return query_end(q, why);
+}
+
+static enum err block_delete(struct db *db, int64_t span, const struct part *part, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM run_block WHERE id = $1");
+    query_i64(q, part->id);
+    enum err e = query_end(q, why);
+    if (e || !part->fresh)
+        return e;
+    q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1 AND block_id = $2");
+    query_i64(q, span);
+    query_i64(q, part->id);
+    return query_end(q, why);
+}
+
+/* ---- putting together ---- */
+
+/* Spans that become one: neighbours, their records in order. */
+struct group {
+    struct span spans[RUN_BLOCK_MOST];
+    size_t n;
+    int64_t count;
+};
+
+struct records {
+    struct run *runs;
+    size_t n, room;
+};
+
+static enum err records_read(struct db *db, struct arena *a, int64_t block, struct records *r, struct fault *why)
+{
+    struct run_kind *kinds;
+    struct run_line line;
+    size_t n;
+    enum err e = kinds_get(db, a, block, &kinds, &n, why);
+    if (e)
+        return e;
+    struct query *q = query_begin(db, "SELECT records FROM run_block WHERE id = $1");
+    query_i64(q, block);
+    struct run_lines lines = run_lines(query_next(q) ? query_get_text(q, 0, a) : STR_NONE, n);
+    if ((e = query_end(q, why)))
+        return e;
+    while (!e && run_lines_next(&lines, &line)) {
+        if (r->n == r->room)
+            return fault(why, ERR_STORE, STR(""), "block %lld holds more records than it says", (long long)block);
+        e = run_line_read(&line, kinds, &r->runs[r->n++], why);
+    }
+    return e ? e : lines.broken ? fault(why, ERR_STORE, STR(""), "block %lld is damaged", (long long)block) : ERR_NONE;
+}
+
+/* Takes the marked blocks of a span out, with what they hold. */
+static enum err span_take(struct db *db, struct arena *a, const struct span *s, struct records *r, struct fault *why)
+{
+    enum err e = ERR_NONE;
+    for (size_t i = 0; !e && i < s->n; i++) {
+        if (!s->parts[i].rewritten)
+            continue;
+        if ((e = records_read(db, a, s->parts[i].id, r, why)))
+            return e;
+        e = block_delete(db, s->begin, &s->parts[i], why);
+    }
+    return e;
+}
+
+/* The keys of the span go with it; of fresh blocks there are none. */
+static enum err span_dissolve(struct db *db, const struct span *s, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct keys gone = { .arena = a }, none = { .arena = a };
+    enum err e = ERR_NONE;
+    for (size_t i = 0; !e && i < s->n; i++)
+        if (!s->parts[i].fresh)
+            e = keys_add_block(db, &gone, s->parts[i].id, why);
+    return e ? e : keys_delete(db, &gone, &none, s->begin, why);
+}
+
+static enum err records_write(struct db *db, int64_t span, const struct records *r, struct keys *keys, struct fault *why)
+{
+    const struct run **order = arena_array(keys->arena, r->n + 1, sizeof *order);
+    size_t n = run_order(r->runs, r->n, order), size;
+    enum err e = ERR_NONE;
+    for (size_t at = 0; !e && at < n; at += size) {
+        int64_t id;
+        size = n - at < RUN_BLOCK_MOST ? n - at : RUN_BLOCK_MOST;
+        if (!(e = block_put(db, span, order + at, size, &id, why)))
+            e = keys_add_block(db, keys, id, why);
+    }
+    return e;
+}
+
+static enum err span_unfresh(struct db *db, const struct span *s, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1");
+    query_i64(q, s->begin);
+    return query_end(q, why);
+}
+
+/* Small blocks are written anew as large ones, the others stay as they are; then the keys of all that is new. */
+static enum err group_write(struct db *db, struct group *g, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(64 * 1024);
+    struct keys keys = { .arena = a };
+    struct records r = { 0 };
+    struct span *first = &g->spans[0];
+    enum err e = ERR_NONE;
+    for (size_t s = 0; s < g->n; s++)
+        for (size_t i = 0; i < g->spans[s].n; i++)
+            r.room += g->spans[s].parts[i].rewritten ? (size_t)g->spans[s].parts[i].count : 0;
+    r.runs = arena_array(a, r.room + 1, sizeof *r.runs);
+    for (size_t s = 1; !e && s < g->n; s++)
+        e = span_dissolve(db, &g->spans[s], why);
+    for (size_t s = 0; !e && s < g->n; s++)
+        e = span_take(db, a, &g->spans[s], &r, why);
+    for (size_t i = 0; !e && i < first->n; i++)
+        if (first->parts[i].fresh && !first->parts[i].rewritten)
+            e = keys_add_block(db, &keys, first->parts[i].id, why);
+    if (e || (e = records_write(db, first->begin, &r, &keys, why)) || (e = keys_write(db, &keys, first->begin, why)))
+        return e;
+    return span_unfresh(db, first, why);
+}
+
+/* All of several spans, for they have to end in one; of a single span the small ones, if that makes them half as many. */
+static void group_mark(struct group *g)
+{
+    struct span *s = &g->spans[0];
+    size_t small = 0, records = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        small += s->parts[i].count < SMALL;
+        records += s->parts[i].count < SMALL ? (size_t)s->parts[i].count : 0;
+    }
+    bool worth = small >= 2 * ((records + RUN_BLOCK_MOST - 1) / RUN_BLOCK_MOST);
+    for (size_t k = 0; k < g->n; k++)
+        for (size_t i = 0; i < g->spans[k].n; i++)
+            g->spans[k].parts[i].rewritten = g->n > 1 || (worth && g->spans[k].parts[i].count < SMALL);
+}
+
+/* The span before or after, -1: none. */
+static enum err span_beside(struct db *db, bool after, int64_t span, int64_t *out, struct fault *why)
+{
+    struct query *q = query_begin(db, after ? "SELECT span FROM run_block WHERE span > $1 ORDER BY span LIMIT 1"
+                                            : "SELECT span FROM run_block WHERE span < $1 ORDER BY span DESC LIMIT 1");
+    query_i64(q, span);
+    *out = query_next(q) ? query_get_i64(q, 0) : -1;
+    return query_end(q, why);
+}
+
+static bool group_fits(const struct group *g, const struct span *s)
+{
+    int64_t first = g->spans[0].begin, last = s->begin;
+    return g->n < COUNT(g->spans) && g->count + s->count <= RUN_BLOCK_MOST &&
+           (last > first ? last - first : first - last) < RUN_SPAN_MOST_MS;
+}
+
+/* A span with fresh blocks, the one before it if it is as small, and those after it, while all fit into one block. */
+static enum err group_gather(struct db *db, struct arena *a, int64_t begin, int64_t settled, struct group *g, struct fault *why)
+{
+    struct span s;
+    int64_t beside;
+    enum err e = span_read(db, a, begin, &g->spans[0], why);
+    g->n = 1;
+    g->count = g->spans[0].count;
+    if (e || (e = span_beside(db, false, begin, &beside, why)))
+        return e;
+    if (beside >= 0 && !(e = span_read(db, a, beside, &s, why)) && group_fits(g, &s)) {
+        g->spans[g->n++] = g->spans[0];
+        g->spans[0] = s;
+        g->count += s.count;
+    }
+    for (;;) {
+        if (e || (e = span_beside(db, true, g->spans[g->n - 1].begin, &beside, why)) || beside < 0 || beside > settled)
+            return e;
+        if ((e = span_read(db, a, beside, &s, why)) || !group_fits(g, &s))
+            return e;
+        g->spans[g->n++] = s;
+        g->count += s.count;
+    }
+}
+
+static size_t group_fresh(const struct group *g)
+{
+    size_t fresh = 0;
+    for (size_t s = 0; s < g->n; s++)
+        for (size_t i = 0; i < g->spans[s].n; i++)
+            fresh += g->spans[s].parts[i].fresh;
+    return fresh;
+}
+
+/* The next span with fresh blocks that is old enough, from `from` on; -1: none. */
+static enum err fresh_next(struct db *db, int64_t from, int64_t settled, int64_t *span, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT span FROM run_fresh WHERE span >= $1 AND span <= $2 ORDER BY span LIMIT 1");
+    query_i64(q, from);
+    query_i64(q, settled);
+    *span = query_next(q) ? query_get_i64(q, 0) : -1;
+    return query_end(q, why);
+}
+
+static enum err newest_span(struct db *db, int64_t *span, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT span FROM run_block ORDER BY span DESC LIMIT 1");
+    *span = query_next(q) ? query_get_i64(q, 0) : -1;
+    return query_end(q, why);
+}
+
+enum err runs_compact(struct db *db, bool *more, struct fault *why)
+{
+    int64_t newest, span;
+    size_t done = 0;
+    enum err e = newest_span(db, &newest, why);
+    int64_t settled = newest - SETTLED_MS;
+    *more = false;
+    if (!e)
+        e = fresh_next(db, 0, settled, &span, why);
+    while (!e && span >= 0 && done < STEP_BLOCKS) {
+        AUTO_ARENA a = arena_new(16 * 1024);
+        struct group *g = arena_zero(a, sizeof *g);
+        if ((e = group_gather(db, a, span, settled, g, why)))
+            return e;
+        done += group_fresh(g);
+        group_mark(g);
+        if (!(e = group_write(db, g, why)))
+            e = fresh_next(db, g->spans[g->n - 1].begin + 1, settled, &span, why);
+    }
+    *more = !e && span >= 0;
+    return e;
+}
+
+/* ---- pruning ---- */
+
+struct old {
+    int64_t span;
+    struct part part;
+};
+
+/* The oldest blocks with nothing newer than `before`: as many as hold `most` records, at least one. */
+static enum err old_blocks(struct db *db, struct arena *a, wall_ms before, int most, struct old **out, size_t *n, struct fault *why)
+{
+    struct query *q = query_begin(db,
+        "SELECT b.span, b.id, b.count, f.block_id FROM run_block b LEFT JOIN run_fresh f ON f.span = b.span AND f.block_id = b.id"
+        " WHERE b.span < $1 AND b.to_ms < $1 ORDER BY b.span, b.max_id LIMIT $2");
+    int rows = most < OLD_BLOCKS ? most : OLD_BLOCKS;
+    struct old *blocks = arena_array(a, (size_t)rows, sizeof *blocks);
+    int64_t count = 0;
+    *n = 0;
+    query_i64(q, before);
+    query_i64(q, rows);
+    while (query_next(q)) {
+        struct part part = { .id = query_get_i64(q, 1), .count = query_get_i64(q, 2), .fresh = !query_is_null(q, 3) };
+        if (*n && count + part.count > most)
+            break;
+        count += part.count;
+        blocks[(*n)++] = (struct old){ query_get_i64(q, 0), part };
+    }
+    *out = blocks;
+    return query_end(q, why);
+}
+
+/* Blocks of one span. Their keys go with them, but for those that others of the span have too. */
+static enum err span_prune(struct db *db, const struct old *blocks, size_t n, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(16 * 1024);
+    struct keys gone = { .arena = a }, left = { .arena = a };
+    struct span s;
+    enum err e = ERR_NONE;
+    /* What is damaged has no keys that one could tell, and has to go all the same. A failure of the database sticks to it. */
+    for (size_t i = 0; i < n; i++)
+        if (!blocks[i].part.fresh && keys_add_block(db, &gone, blocks[i].part.id, why))
+            continue;
+    for (size_t i = 0; !e && i < n; i++)
+        e = block_delete(db, blocks[i].span, &blocks[i].part, why);
+    if (e || (e = span_read(db, a, blocks[0].span, &s, why)))
+        return e;
+    for (size_t i = 0; i < s.n; i++)
+        if (!s.parts[i].fresh && keys_add_block(db, &left, s.parts[i].id, why))
+            continue;
+    return keys_delete(db, &gone, &left, blocks[0].span, why);
+}
+
+enum err runs_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct old *blocks;
+    size_t n;
+    *deleted = 0;
+    if (most < 1)
+        return ERR_NONE;
+    enum err e = old_blocks(db, a, before, most, &blocks, &n, why);
+    for (size_t at = 0, size; !e && at < n; at += size) {
+        for (size = 0; at + size < n && blocks[at + size].span == blocks[at].span; size++)
+            *deleted += blocks[at + size].part.count;
+        e = span_prune(db, blocks + at, size, why);
+    }
+    if (e)
+        *deleted = 0;
+    return e;
+}
