@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/phrase.h"
+
 static const struct err_row rows[ERR_COUNT] = {
     [ERR_NONE] = { "none", 200, BLAME_HUB, false, 0, { "", "" }, { "", "" } },
 #define E(name, code, status, blame, retryable, exit, title, titre, detail, detail_fr) \
@@ -71,14 +73,30 @@ enum err fault_at(struct fault *why, const char *pointer, ...)
     return why->err;
 }
 
+/* « pas de dossier », but « pas d'exécution ». */
+static bool elides(struct str before, struct str word)
+{
+    static const char *const vowels[] = { "a", "e", "i", "o", "u", "y", "é", "è", "ê", "â", "î", "ô" };
+    for (size_t i = 0; str_ends(before, STR(" de ")) && i < COUNT(vowels); i++)
+        if (str_starts(word, str_of(vowels[i])))
+            return true;
+    return false;
+}
+
 char *fault_say(const struct fault *why, enum language lang, char *out, size_t size)
 {
-    const char *text = err_row(why->err)->detail[lang];
-    const char *hole = strstr(text, "{}");
-    if (!hole)
-        snprintf(out, size, "%s", text);
-    else
-        snprintf(out, size, "%.*s%s%s", (int)(hole - text), text, why->subject, hole + 2);
+    struct str text = str_of(err_row(why->err)->detail[lang]), subject = str_of(why->subject);
+    size_t hole = str_find_str(text, STR("{}"));
+    if (hole == SIZE_MAX)
+        return str_copy(out, size, text);
+    struct str before = str_sub(text, 0, hole), after = str_sub(text, hole + 2, text.n);
+    AUTO_BUF said;
+    buf_init(&said, 2048);
+    if (lang == LANG_FR && phrase_add(&said, why->err, subject))
+        subject = buf_str(&said);
+    bool elided = lang == LANG_FR && elides(before, subject);
+    snprintf(out, size, "%.*s%s%.*s%.*s", (int)before.n - (elided ? 2 : 0), before.p, elided ? "'" : "", STR_ARG(subject),
+             STR_ARG(after));
     return out;
 }
 

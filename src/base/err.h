@@ -40,7 +40,7 @@ enum err err_find(struct str code); /* ERR_NONE when unknown */
 
 struct fault {
     enum err err;
-    char subject[160]; /* shown: a field's name, a host, a limit; never a secret */
+    char subject[256]; /* shown: a field's name, a host, a limit; never a secret */
     char pointer[160]; /* JSON pointer into the body at fault, or empty */
     char note[256];    /* log only; never a secret either */
 };
@@ -51,7 +51,8 @@ enum err fault(struct fault *why, enum err e, struct str subject, const char *no
 /* Add where in the body it is; answers why->err. */
 enum err fault_at(struct fault *why, const char *pointer, ...) __attribute__((format(printf, 2, 3)));
 
-/* Write the sentence for people into out (NUL-terminated, cut to fit); answers out. */
+/* Write the sentence for people into out (NUL-terminated, cut to fit); answers out. In French the subject is said by its row of
+ * base/phrases.def, if it has one. */
 char *fault_say(const struct fault *why, enum language lang, char *out, size_t size);
 
 /* A programmer's error: says so and aborts, in every build. */

@@ -167,7 +167,7 @@ static enum err check_url(const struct form *f, struct str text, struct url *out
     if (!str_ieq(name, STR("https")) && !str_ieq(name, STR("http")))
         return refuse(f, ERR_SCHEME_NOT_ALLOWED, typed_host(f, str_sub(text, scheme + 3, text.n)), "%s", at);
     if (str_find(text, '?') != SIZE_MAX || str_find(text, '#') != SIZE_MAX)
-        return refuse(f, ERR_URL_INVALID, "a base URL has no “?query” and no “#fragment”; leave them out", "%s", at);
+        return refuse(f, ERR_URL_INVALID, "a base URL has no query and no fragment; leave them out", "%s", at);
     struct str authority, path;
     (void)str_cut(str_sub(text, scheme + 3, text.n), '/', &authority, &path);
     if (str_find(authority, '@') != SIZE_MAX)

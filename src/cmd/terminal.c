@@ -259,7 +259,7 @@ static size_t without_line_end(const struct secret *s, size_t n)
 enum err secret_read_file(const char *path, size_t max, bool trim, struct secret *out, struct fault *why)
 {
     bool standard = strcmp(path, "-") == 0;
-    char subject[160];
+    char subject[sizeof why->subject];
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     AUTO_SECRET all = secret_new(READ_FIRST);
     size_t n = 0;

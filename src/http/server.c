@@ -298,6 +298,17 @@ static enum err head_error(enum head_result r)
     }
 }
 
+/* What a refusal says after its row's sentence: the limit that was passed, or what is wrong. */
+static const char *head_detail(enum head_result r, const struct head_limits *limits, const char *why, char *text, size_t size)
+{
+    switch (r) {
+    case HEAD_TOO_LARGE: snprintf(text, size, "%zu bytes", limits->max_bytes); return text;
+    case HEAD_URI_TOO_LONG: snprintf(text, size, "%zu bytes", limits->max_uri); return text;
+    case HEAD_TOO_MANY_HEADERS: snprintf(text, size, "%d headers", limits->max_headers); return text;
+    default: return why;
+    }
+}
+
 /* The request cannot be understood: answer, then close; what follows on this connection means nothing. */
 static void refuse(struct client *c, struct exchange *x, enum err e, const char *detail)
 {
@@ -381,7 +392,8 @@ static bool step_head(struct client *c)
         x->head.count = 0;
         x->head.minor = 1;
         stream_take(&c->stream, in.n);
-        refuse(c, x, head_error(r), why);
+        char text[32];
+        refuse(c, x, head_error(r), head_detail(r, &s->config.limits.head, why, text, sizeof text));
         return true;
     }
     keep_head(x, in);

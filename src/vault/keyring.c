@@ -32,7 +32,7 @@ struct keyring {
 
 static enum err missing(struct fault *why, const char *path, const char *what)
 {
-    char say[160];
+    char say[sizeof why->subject];
     snprintf(say, sizeof say, "%s %s", path, what);
     return fault(why, ERR_KEY_MISSING, str_of(say), "%m");
 }

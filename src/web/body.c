@@ -12,7 +12,7 @@ const struct json *body_of(const struct web_request *q)
 
 enum err body_fault(struct fault *why, enum err e, const char *name, const char *says)
 {
-    char subject[160];
+    char subject[sizeof why->subject];
     snprintf(subject, sizeof subject, "%s%s%s", name, *says ? ": " : "", says);
     fault(why, e, str_of(subject), "member %s", name);
     return fault_at(why, "/%s", name);

@@ -8,6 +8,7 @@
 #include "crypto/hash.h"
 #include "http/status.h"
 #include "web/cookie.h"
+#include "web/language.h"
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
 
@@ -30,31 +31,6 @@ struct visit {
     struct fault why;
 };
 
-/* ---- languages ---- */
-
-/* Accept-Language (RFC 9110 12.5.4): French when it is wanted at least as much as English; the order decides between equals. */
-static bool language_wanted(const struct head *h, enum language *out)
-{
-    struct head_list at = { 0 };
-    struct str member;
-    int best = -1;
-    while (head_list(h, STR("accept-language"), &at, &member)) {
-        struct str tag, q;
-        int weight = 1000;
-        str_cut(member, ';', &tag, &q);
-        q = str_trim(q);
-        if (str_istarts(q, STR("q=0")))
-            weight = q.n > 4 && ascii_digit(q.p[4]) ? (q.p[4] - '0') * 100 : 0;
-        tag = str_trim(tag);
-        bool fr = str_istarts(tag, STR("fr")), en = str_istarts(tag, STR("en"));
-        if ((!fr && !en) || weight <= best)
-            continue;
-        best = weight;
-        *out = fr ? LANG_FR : LANG_EN;
-    }
-    return best > 0;
-}
-
 /* ---- refusals ---- */
 
 static const struct {
@@ -76,11 +52,11 @@ static void write_allow(struct exchange *x, unsigned allow)
     exchange_header(x, STR("Allow"), buf_str(&list));
 }
 
-static void answer_problem_allowing(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id,
-                                    unsigned allow)
+/* In the language that the request asks for, else in `lang`. */
+static void answer_problem_in(enum language lang, struct exchange *x, const struct entrance *in, const struct fault *why,
+                              struct str run_id, unsigned allow)
 {
     const struct err_row *row = err_row(why->err);
-    enum language lang = LANG_EN;
     AUTO_BUF body;
     buf_init(&body, 16 * 1024);
     language_wanted(exchange_head(x), &lang);
@@ -109,7 +85,7 @@ static void answer_problem_allowing(struct exchange *x, const struct entrance *i
 
 static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
 {
-    answer_problem_allowing(x, in, why, run_id, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
+    answer_problem_in(LANG_EN, x, in, why, run_id, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
 }
 
 void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context)
@@ -304,8 +280,9 @@ static void come_back(struct loop_job *job)
         char run[ID_SIZE];
         str_copy(run, sizeof run, v->reply.run_id);
         struct entrance *in = v->entrance;
+        enum language lang = v->q.language; /* the caller's own, when the request asks for none */
         visit_free(v);
-        answer_problem(x, in, &why, str_of(run));
+        answer_problem_in(lang, x, in, &why, str_of(run), METHOD_ANY);
         return;
     }
     struct outgoing *o = arena_zero(exchange_arena(x), sizeof *o);
@@ -417,7 +394,7 @@ static void refuse_route(struct visit *v, bool known, unsigned allow)
     struct fault why;
     fault(&why, known ? ERR_METHOD_NOT_ALLOWED : ERR_NO_SUCH_ROUTE, exchange_head(x)->method, "route");
     visit_free(v);
-    answer_problem_allowing(x, in, &why, STR_NONE, allow);
+    answer_problem_in(LANG_EN, x, in, &why, STR_NONE, allow);
 }
 
 void entrance_enter(struct exchange *x, void *context)

@@ -287,6 +287,44 @@ class Api(harness.Case):
             problem = self.api.ask("GET", API + "/connections/none", status=404, headers={"Accept-Language": language}).json
             self.assertEqual((problem["code"], problem["title"]), ("connection_not_found", title))
 
+    def test_a_french_reader_meets_no_english_inside_a_french_sentence(self):
+        self.start()
+        ask = self.api.ask
+        french = {"Accept-Language": "fr-CA, en;q=0.5"}
+        new = {"connector": "http", "name": "x", "auth_type": "bearer", "allowed_domain": "*.github.io",
+               "fields": {"base_url": "https://api.example.com"}, "credentials": {"token": CANARY}}
+        for method, path, body, status, detail in (
+                ("POST", "/connections", new, 400,
+                 "Le domaine autorisé n'est pas valide : ici, un joker couvrirait les domaines d'autrui (il porte sur un suffixe public) ; "
+                 "ajoutez votre propre nom, comme dans *.example.com"),
+                ("POST", "/connections", {**new, "fields": {"base_url": "https://api.example.com/?a=1"}}, 400,
+                 "L'URL ou le chemin n'est pas valide : une URL de base n'a ni partie « query » ni fragment ; retirez-les"),
+                ("GET", "/users/usr_none", None, 404, "Il n'y a pas d'utilisateur ici, ou vous n'y avez pas accès."),
+                ("GET", "/runs?limit=0", None, 400, "Le champ n'est pas valide : limit : de 1 à 200"),
+                ("POST", "/tokens", {"name": 7}, 400, "Le champ n'est pas valide : name : un texte est attendu"),
+                ("POST", "/tokens", b"{", 400,
+                 "Le corps n'est pas du JSON valide : ligne 1, colonne 2 : le nom d'un membre entre guillemets doubles est attendu"),
+                ("POST", "/tokens", b"x" * 70000, 413, "Le corps dépasse 65536 octets.")):
+            headers = {**french, "Content-Type": "application/json"} if isinstance(body, bytes) else french
+            self.assertEqual(ask(method, API + path, body, status, headers=headers).json["detail"], detail)
+
+    def test_a_caller_without_a_wish_reads_problems_in_their_own_language(self):
+        self.start()
+        ask = self.api.ask
+        for language, title in (("fr", "Connexion inconnue"), ("en", "No such connection")):
+            user = ask("POST", API + "/users", {"email": f"{language}@example.com", "password": PASSWORD, "role": "user", "language": language}, 201).json
+            signed = ask("POST", API + "/session", {"email": user["email"], "password": PASSWORD}, 200, token="")
+            cookie = {"Cookie": signed.header("set-cookie").split(";")[0]}
+            self.assertEqual(ask("GET", API + "/connections/none", status=404, token="", headers=cookie).json["title"], title)
+            asked = ask("GET", API + "/connections/none", status=404, token="", headers={**cookie, "Accept-Language": "en"}).json
+            self.assertEqual(asked["title"], "No such connection")
+
+    def test_a_head_past_a_limit_names_the_limit(self):
+        hub = self.start()
+        for head, said in ((b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"The request target is longer than 8192 bytes."),
+                           (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 100 + b"\r\n", b"The request head is larger than 100 headers.")):
+            self.assertIn(said, hub.raw(head))
+
     def test_a_body_that_is_not_json_is_refused_before_anything_happens(self):
         hub = self.start()
         for body, kind, status in ((b"{", "application/json", 400), (b"[]", "application/json", 400), (b"a=1", "application/x-www-form-urlencoded", 415),
