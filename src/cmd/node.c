@@ -278,6 +278,15 @@ static enum err listen_metrics(struct node *n, const struct config *c, struct fa
     return server_new(&config, fd, &n->metrics_server, why);
 }
 
+/* "https://hub.example/raccord" -> "/raccord" */
+static struct str path_of_url(struct str url)
+{
+    size_t scheme = str_find_str(url, STR("://"));
+    struct str rest = scheme == SIZE_MAX ? url : str_sub(url, scheme + 3, url.n);
+    size_t slash = str_find(rest, '/');
+    return slash == SIZE_MAX ? STR("") : str_sub(rest, slash, rest.n);
+}
+
 static enum err open_house(struct node *n, struct config *c, const struct node_extra *extra, struct arena *boot,
                            struct str *created, struct fault *why)
 {
@@ -309,6 +318,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     n->hub.public_url = c->public_url.n ? c->public_url : n->url;
     while (str_ends(n->hub.public_url, STR("/")))
         n->hub.public_url.n--;
+    n->hub.path_prefix = path_of_url(n->hub.public_url);
     n->hub.public_is_https = str_starts(n->hub.public_url, STR("https://"));
     return listen_metrics(n, c, why);
 }

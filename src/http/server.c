@@ -612,6 +612,7 @@ static void client_timeout(struct timer *t)
 
 struct arena *exchange_arena(struct exchange *x) { return x->arena; }
 const struct head *exchange_head(const struct exchange *x) { return &x->head; }
+void exchange_strip(struct exchange *x, size_t n) { x->head.path = str_sub(x->head.path, n, x->head.path.n); }
 const struct framing *exchange_framing(const struct exchange *x) { return &x->framing; }
 const struct address *exchange_peer(const struct exchange *x) { return &x->client->peer; }
 struct loop *exchange_loop(const struct exchange *x) { return x->client->server->config.loop; }

@@ -54,6 +54,8 @@ uint64_t server_requests(const struct server *s);
 /* What a handler sees. */
 struct arena *exchange_arena(struct exchange *x);         /* lives until the exchange ends */
 const struct head *exchange_head(const struct exchange *x); /* texts are borrowed until the exchange ends */
+/* Take `n` bytes off the front of the path: the prefix under which a gateway shows us. What is left begins with '/'. */
+void exchange_strip(struct exchange *x, size_t n);
 const struct framing *exchange_framing(const struct exchange *x);
 const struct address *exchange_peer(const struct exchange *x);
 struct loop *exchange_loop(const struct exchange *x);

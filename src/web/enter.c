@@ -424,6 +424,10 @@ void entrance_enter(struct exchange *x, void *context)
 {
     struct entrance *in = context;
     const struct head *h = exchange_head(x);
+    /* A gateway in front may pass the prefix of the public URL on, or take it off: both work. */
+    struct str prefix = in->hub->path_prefix;
+    if (prefix.n && str_starts(h->path, prefix) && h->path.n > prefix.n && h->path.p[prefix.n] == '/')
+        exchange_strip(x, prefix.n);
     if (in->metrics_only && !str_is(h->path, "/metrics") && !str_is(h->path, "/healthz")) {
         refuse(x, in, ERR_NO_SUCH_ROUTE, STR(""));
         return;

@@ -26,6 +26,7 @@ struct hub {
     struct egress *egress;
     struct switchboard *switchboard;
     struct str public_url;          /* without trailing '/' */
+    struct str path_prefix;         /* of public_url: "/raccord", or empty */
     bool header_digits_ok;
     bool public_is_https;           /* cookies then carry Secure and the __Host- prefix */
     int64_t call_response_max;

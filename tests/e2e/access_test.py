@@ -7,7 +7,8 @@ import harness
 from provider import problem
 
 PLAIN = {"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost"}
-NEW = {"connector": "http", "auth_type": "bearer", "fields": {"base_url": "https://api.example.com"}, "credentials": {"token": "t0ken"}}
+NEW = {"connector": "http", "auth_type": "bearer", "fields": {"base_url": "https://api.example.com"},
+       "credentials": {"token": "t0ken"}}
 
 
 def say_who(s, number):
@@ -45,7 +46,9 @@ class Case(harness.Case):
         self.hub1 = self.hub(env=PLAIN)
         self.shared = self.hub1.connection("shared-one", self.provider.url)
         code = self.hub1.line("setup").split("#")[1]
-        made = self.hub1.post("/api/v1/setup", {"code": code, "email": "owner@example.com", "password": harness.PASSWORD, "language": "en"}, token="")
+        made = self.hub1.post("/api/v1/setup",
+                              {"code": code, "email": "owner@example.com", "password": harness.PASSWORD, "language": "en"},
+                              token="")
         self.assertEqual(made.status, 201, made)
         self.owner = Person(self.hub1, "owner@example.com")
 
@@ -73,26 +76,39 @@ class Doors(Case):
 
     #       method, path as the description names it, body, user, admin
     TABLE = [
-        ("GET", "/", None, 200, 200), ("GET", "/setup", None, 200, 200), ("GET", "/healthz", None, 200, 200), ("GET", "/readyz", None, 200, 200),
-        ("GET", "/metrics", None, 403, 200), ("GET", "/api/v1/openapi.json", None, 200, 200), ("POST", "/api/v1/setup", {"code": "x"}, 409, 409),
+        ("GET", "/", None, 200, 200), ("GET", "/setup", None, 200, 200), ("GET", "/healthz", None, 200, 200),
+        ("GET", "/readyz", None, 200, 200),
+        ("GET", "/metrics", None, 403, 200), ("GET", "/api/v1/openapi.json", None, 200, 200),
+        ("POST", "/api/v1/setup", {"code": "x"}, 409, 409),
         ("POST", "/api/v1/session", {"email": "a@b", "password": "x"}, 401, 401), ("GET", "/api/v1/session", None, 200, 200),
-        ("GET", "/api/v1/tokens", None, 200, 200), ("POST", "/api/v1/tokens", {"name": "n"}, 201, 201), ("GET", "/api/v1/tokens/{token}", None, 404, 200),
+        ("GET", "/api/v1/tokens", None, 200, 200), ("POST", "/api/v1/tokens", {"name": "n"}, 201, 201),
+        ("GET", "/api/v1/tokens/{token}", None, 404, 200),
         ("PATCH", "/api/v1/tokens/{token}", {"name": "m"}, 404, 200),
-        ("GET", "/api/v1/users", None, 403, 200), ("POST", "/api/v1/users", {"email": "x@example.com"}, 403, 201), ("GET", "/api/v1/users/{user}", None, 404, 200),
+        ("GET", "/api/v1/users", None, 403, 200), ("POST", "/api/v1/users", {"email": "x@example.com"}, 403, 201),
+        ("GET", "/api/v1/users/{user}", None, 404, 200),
         ("PATCH", "/api/v1/users/{user}", {"language": "fr"}, 404, 200),
         ("GET", "/api/v1/service-accounts", None, 403, 200), ("POST", "/api/v1/service-accounts", {"name": "s-{role}"}, 403, 201),
-        ("GET", "/api/v1/service-accounts/{account}", None, 403, 200), ("PATCH", "/api/v1/service-accounts/{account}", {"disabled": False}, 403, 200),
+        ("GET", "/api/v1/service-accounts/{account}", None, 403, 200),
+        ("PATCH", "/api/v1/service-accounts/{account}", {"disabled": False}, 403, 200),
         ("GET", "/api/v1/folders", None, 200, 200), ("GET", "/api/v1/folders/{folder}", None, 200, 200),
-        ("GET", "/api/v1/connectors", None, 200, 200), ("GET", "/api/v1/connectors/http", None, 200, 200), ("GET", "/api/v1/domains", None, 200, 200),
+        ("GET", "/api/v1/connectors", None, 200, 200), ("GET", "/api/v1/connectors/http", None, 200, 200),
+        ("GET", "/api/v1/domains", None, 200, 200),
         ("GET", "/api/v1/connections", None, 200, 200), ("POST", "/api/v1/connections", dict(NEW, folder="shared"), 403, 201),
-        ("GET", "/api/v1/connections/{connection}", None, 200, 200), ("PATCH", "/api/v1/connections/{connection}", {"name": "n"}, 403, 200),
-        ("PUT", "/api/v1/connections/{connection}/credentials", {"token": "other"}, 403, 200), ("POST", "/api/v1/connections/{connection}/verify", {}, 409, 409),
-        ("POST", "/api/v1/connections/{connection}/disable", {}, 403, 200), ("POST", "/api/v1/connections/{connection}/enable", {}, 403, 200),
-        ("POST", "/api/v1/connections/{connection}/default", {}, 403, 200), ("GET", "/api/v1/connections/{connection}/usage", None, 200, 200),
-        ("POST", "/api/v1/connections/{connection}/call", {"method": "GET", "path": "/"}, 200, 200), ("GET", "/proxy/{connection}/x", None, 200, 200),
-        ("GET", "/api/v1/runs", None, 200, 200), ("GET", "/api/v1/runs/{run}", None, 200, 200), ("GET", "/api/v1/limits", None, 200, 200),
+        ("GET", "/api/v1/connections/{connection}", None, 200, 200),
+        ("PATCH", "/api/v1/connections/{connection}", {"name": "n"}, 403, 200),
+        ("PUT", "/api/v1/connections/{connection}/credentials", {"token": "other"}, 403, 200),
+        ("POST", "/api/v1/connections/{connection}/verify", {}, 409, 409),
+        ("POST", "/api/v1/connections/{connection}/disable", {}, 403, 200),
+        ("POST", "/api/v1/connections/{connection}/enable", {}, 403, 200),
+        ("POST", "/api/v1/connections/{connection}/default", {}, 403, 200),
+        ("GET", "/api/v1/connections/{connection}/usage", None, 200, 200),
+        ("POST", "/api/v1/connections/{connection}/call", {"method": "GET", "path": "/"}, 200, 200),
+        ("GET", "/proxy/{connection}/x", None, 200, 200),
+        ("GET", "/api/v1/runs", None, 200, 200), ("GET", "/api/v1/runs/{run}", None, 200, 200),
+        ("GET", "/api/v1/limits", None, 200, 200),
         ("DELETE", "/api/v1/tokens/{token}", None, 404, 204), ("DELETE", "/api/v1/users/{user}", None, 403, 204),
-        ("DELETE", "/api/v1/service-accounts/{account}", None, 403, 204), ("DELETE", "/api/v1/connections/{connection}", None, 403, 204),
+        ("DELETE", "/api/v1/service-accounts/{account}", None, 403, 204),
+        ("DELETE", "/api/v1/connections/{connection}", None, 403, 204),
         ("DELETE", "/api/v1/session", None, 204, 204),
     ]
     OPEN = {"/", "/setup", "/healthz", "/readyz", "/api/v1/openapi.json", "/api/v1/setup", ("POST", "/api/v1/session")}
@@ -105,7 +121,8 @@ class Doors(Case):
         run = self.hub1.get(f"/proxy/{self.shared['id']}/x").header("raccord-run")
         account = next(s["id"] for s in self.hub1.get("/api/v1/service-accounts").json["items"] if s["name"] == "robot")
         self.wait_for(run)
-        return {"user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account, "run": run,
+        return {"user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
+                "run": run,
                 "connection": self.shared["id"], "folder": self.shared["folder"]["id"]}
 
     def wait_for(self, run):
@@ -165,7 +182,8 @@ class Tokens(Case):
         for name in ("shared-one", self.shared["id"]):
             self.assertEqual(self.ask(token, "GET", f"/proxy/{name}/x").status, 200)
             self.assertEqual(self.ask(token, "GET", f"/api/v1/connections/{name}").status, 200)
-            self.assertEqual(self.ask(token, "POST", f"/api/v1/connections/{name}/call", {"method": "GET", "path": "/"}).status, 200)
+            self.assertEqual(self.ask(token, "POST", f"/api/v1/connections/{name}/call", {"method": "GET", "path": "/"}).status,
+                             200)
         theirs = self.hub1.get("/proxy/other-one/x").header("raccord-run")
         before = len(self.provider.requests())
         for name in ("other-one", other["id"]):
@@ -173,13 +191,15 @@ class Tokens(Case):
             problem(told, ("connection_not_granted", "connection_not_found"))
             told = self.ask(token, "POST", f"/api/v1/connections/{name}/call", {"method": "GET", "path": "/"})
             problem(told, ("connection_not_granted", "connection_not_found"))
-            for method, path, body in (("GET", "", None), ("PATCH", "", {"name": "x"}), ("DELETE", "", None), ("PUT", "/credentials", {"token": "x"}),
+            for method, path, body in (("GET", "", None), ("PATCH", "", {"name": "x"}), ("DELETE", "", None),
+                                       ("PUT", "/credentials", {"token": "x"}),
                                        ("POST", "/verify", {}), ("POST", "/disable", {}), ("GET", "/usage", None)):
                 told = self.ask(token, method, f"/api/v1/connections/{name}{path}", body)
                 self.assertIn(told.status, (403, 404), told)
         self.assertEqual(len(self.provider.requests()), before)
         self.assertEqual([c["id"] for c in self.ask(token, "GET", "/api/v1/connections").json["items"]], [self.shared["id"]])
-        self.assertEqual({r["connection"]["id"] for r in self.ask(token, "GET", "/api/v1/runs").json["items"]} - {self.shared["id"]}, set())
+        runs = self.ask(token, "GET", "/api/v1/runs").json["items"]
+        self.assertEqual({r["connection"]["id"] for r in runs} - {self.shared["id"]}, set())
         deadline = harness.Deadline()
         while self.hub1.get(f"/api/v1/runs/{theirs}").status != 200 and deadline.left():
             threading.Event().wait(0.02)
@@ -231,7 +251,8 @@ class Tokens(Case):
 
     def test_a_revoked_token_stops_at_once(self):
         made = self.token_of("revoked")
-        self.stops_within_a_second(made["secret"], lambda: self.hub1.request("DELETE", f"/api/v1/tokens/{made['id']}"), "token_invalid")
+        self.stops_within_a_second(made["secret"], lambda: self.hub1.request("DELETE", f"/api/v1/tokens/{made['id']}"),
+                                   "token_invalid")
 
     def test_a_disabled_accounts_token_stops_at_once(self):
         made = self.token_of("switched-off")
@@ -245,7 +266,8 @@ class Tokens(Case):
 
     def test_a_disabled_users_token_and_session_stop_at_once(self):
         user = self.person("leaving@example.com")
-        self.stops_within_a_second(user.token, lambda: self.owner.ask("PATCH", f"/api/v1/users/{user.id}", {"disabled": True}), "token_invalid")
+        self.stops_within_a_second(user.token, lambda: self.owner.ask("PATCH", f"/api/v1/users/{user.id}", {"disabled": True}),
+                                   "token_invalid")
         self.assertEqual(user.ask("GET", "/api/v1/session").status, 401)
 
     def test_an_end_that_is_moved_is_heeded(self):
@@ -260,7 +282,8 @@ class Tokens(Case):
     def test_a_role_that_is_taken_narrows_the_token(self):
         made = self.token_of("demoted", "admin")
         self.assertEqual(self.ask(made["secret"], "GET", "/api/v1/users").status, 200)
-        self.assertEqual(self.hub1.request("PATCH", f"/api/v1/service-accounts/{made['principal']['id']}", {"role": "user"}).status, 200)
+        self.assertEqual(self.hub1.request("PATCH", f"/api/v1/service-accounts/{made['principal']['id']}", {"role": "user"}).status,
+                         200)
         self.assertEqual(self.ask(made["secret"], "GET", "/api/v1/users").status, 403)
         self.assertEqual(self.ask(made["secret"], "PATCH", "/api/v1/connections/shared-one", {"name": "x"}).status, 403)
 
@@ -288,7 +311,8 @@ class States(Case):
             problem(self.hub1.post("/api/v1/connections/shared-one/call", {"method": "GET", "path": "/"}), "connection_disabled")
             problem(self.hub1.post("/api/v1/connections/shared-one/verify", {}), "connection_disabled")
             self.assertEqual(len(self.provider.requests()), before)
-            self.assertEqual(self.hub1.request("PUT", "/api/v1/connections/shared-one/credentials", {"token": "n3w"}).json["state"], "disabled")
+            self.assertEqual(self.hub1.request("PUT", "/api/v1/connections/shared-one/credentials", {"token": "n3w"}).json["state"],
+                             "disabled")
             self.assertEqual(self.hub1.post("/api/v1/connections/shared-one/enable", {}).json["state"], "active")
         for line in lines:
             line.close()
@@ -298,7 +322,8 @@ class States(Case):
         self.hub1.connection("echo", echo.url)
         lines = [self.hub1.connect() for _ in range(4)]
         for n in range(5):
-            self.assertEqual(self.hub1.request("PUT", "/api/v1/connections/echo/credentials", {"token": f"generation-{n}"}).status, 200)
+            self.assertEqual(self.hub1.request("PUT", "/api/v1/connections/echo/credentials", {"token": f"generation-{n}"}).status,
+                             200)
             for line in lines:
                 self.assertEqual(self.hub1.get("/proxy/echo/x", connection=line).text, f"Bearer generation-{n}")
         for line in lines:
@@ -314,7 +339,8 @@ class States(Case):
 
     def test_without_credentials_nothing_is_sent(self):
         body = {k: v for k, v in NEW.items() if k != "credentials"}
-        made = self.hub1.post("/api/v1/connections", dict(body, key="empty", folder="shared", fields={"base_url": self.provider.url}))
+        made = self.hub1.post("/api/v1/connections",
+                              dict(body, key="empty", folder="shared", fields={"base_url": self.provider.url}))
         self.assertEqual((made.status, made.json["state"]), (201, "needs_auth"))
         problem(self.hub1.get("/proxy/empty/x"), "needs_auth")
         self.assertEqual(self.provider.requests(), [])
@@ -322,7 +348,8 @@ class States(Case):
 
 class PersonalWorkspaces(Case):
     def test_what_is_in_one_persons_workspace_is_not_there_for_others(self):
-        alice, bob, boss = self.person("alice@example.com"), self.person("bob@example.com"), self.person("boss@example.com", "admin")
+        alice, bob = self.person("alice@example.com"), self.person("bob@example.com")
+        boss = self.person("boss@example.com", "admin")
         made = alice.ask("POST", "/api/v1/connections", dict(NEW, key="mine", fields={"base_url": self.provider.url}))
         self.assertEqual((made.status, made.json["folder"]["path"]), (201, "personal"))
         id_, folder = made.json["id"], made.json["folder"]["id"]
@@ -336,14 +363,18 @@ class PersonalWorkspaces(Case):
         for who in (bob, boss, self.owner):
             for name in (id_, "mine"):
                 with self.subTest(f"{who.email} {name}"):
-                    for method, path, body in (("GET", "", None), ("PATCH", "", {"name": "x"}), ("PUT", "/credentials", {"token": "x"}), ("POST", "/verify", {}),
-                                               ("POST", "/disable", {}), ("POST", "/enable", {}), ("POST", "/default", {}), ("GET", "/usage", None),
+                    for method, path, body in (("GET", "", None), ("PATCH", "", {"name": "x"}),
+                                               ("PUT", "/credentials", {"token": "x"}), ("POST", "/verify", {}),
+                                               ("POST", "/disable", {}), ("POST", "/enable", {}), ("POST", "/default", {}),
+                                               ("GET", "/usage", None),
                                                ("POST", "/call", {"method": "GET", "path": "/"}), ("DELETE", "", None)):
                         told = who.ask(method, f"/api/v1/connections/{name}{path}", body)
                         self.assertEqual(told.status, 404, told)
-                        missing = who.ask(method, f"/api/v1/connections/{name[:-1]}0{path}" if name == id_ else f"/api/v1/connections/none{path}", body)
+                        missing = who.ask(method, f"/api/v1/connections/{name[:-1]}0{path}"
+                                          if name == id_ else f"/api/v1/connections/none{path}", body)
                         same = {k: v for k, v in problem(told).items() if k not in ("detail",)}
-                        self.assertEqual(same, {k: v for k, v in problem(missing).items() if k not in ("detail",)})  # as if it did not exist
+                        self.assertEqual(same, {k: v for k, v in problem(missing).items()
+                                                if k not in ("detail",)})  # as if it did not exist
                     told = self.ask(who.token, "GET", f"/proxy/{name}/x")
                     self.assertEqual((told.status, problem(told)["code"]), (404, "connection_not_found"))
                     self.assertEqual(who.ask("POST", "/api/v1/tokens", {"name": "n", "connections": [name]}).status, 404)
@@ -382,9 +413,12 @@ class PersonalWorkspaces(Case):
 class Sessions(Case):
     def test_a_change_by_cookie_needs_the_pages_own_token(self):
         alice, bob = self.person("alice@example.com"), self.person("bob@example.com")
-        writes = [("POST", "/api/v1/connections", dict(NEW, key="a")), ("POST", "/api/v1/tokens", {"name": "n"}), ("DELETE", "/api/v1/session", None),
-                  ("PATCH", f"/api/v1/users/{alice.id}", {"language": "fr"}), ("PUT", "/api/v1/connections/shared-one/credentials", {"token": "x"}),
-                  ("POST", "/api/v1/connections/shared-one/call", {"method": "GET", "path": "/"}), ("POST", "/api/v1/connections/shared-one/verify", {})]
+        writes = [("POST", "/api/v1/connections", dict(NEW, key="a")), ("POST", "/api/v1/tokens", {"name": "n"}),
+                  ("DELETE", "/api/v1/session", None),
+                  ("PATCH", f"/api/v1/users/{alice.id}", {"language": "fr"}),
+                  ("PUT", "/api/v1/connections/shared-one/credentials", {"token": "x"}),
+                  ("POST", "/api/v1/connections/shared-one/call", {"method": "GET", "path": "/"}),
+                  ("POST", "/api/v1/connections/shared-one/verify", {})]
         for method, path, body in writes:
             for csrf in ("", "x", bob.csrf, alice.csrf[:-1], alice.csrf + "x", alice.csrf.swapcase()):
                 with self.subTest(f"{method} {path} {csrf!r}"):
@@ -400,7 +434,8 @@ class Sessions(Case):
             self.assertEqual(told.status, 415, told)
 
     def test_a_get_changes_nothing(self):
-        for path in ("/connections/shared-one/disable", "/connections/shared-one/enable", "/connections/shared-one/verify", "/connections/shared-one/call",
+        for path in ("/connections/shared-one/disable", "/connections/shared-one/enable", "/connections/shared-one/verify",
+                     "/connections/shared-one/call",
                      "/connections/shared-one/default", "/connections/shared-one/credentials"):
             self.assertIn(self.owner.ask("GET", "/api/v1" + path).status, (404, 405))
         self.assertEqual(self.hub1.get("/api/v1/connections/shared-one").json["state"], "active")
@@ -411,7 +446,8 @@ class Sessions(Case):
         self.assertEqual(self.provider.requests(), [])
         secure = self.hub("--public-url", "https://hub.example.com", data=self.path("secure"))
         code = secure.line("setup").split("#")[1]
-        secure.post("/api/v1/setup", {"code": code, "email": "o@example.com", "password": harness.PASSWORD, "language": "en"}, token="")
+        secure.post("/api/v1/setup", {"code": code, "email": "o@example.com", "password": harness.PASSWORD, "language": "en"},
+                    token="")
         said = secure.post("/api/v1/session", {"email": "o@example.com", "password": harness.PASSWORD}, token="")
         self.assertRegex(said.header("set-cookie"), r"^__Host-raccord=[^;]+; Path=/; HttpOnly; SameSite=Strict; Secure$")
 
@@ -428,5 +464,7 @@ class Sessions(Case):
         self.assertEqual(again.ask("GET", "/api/v1/session").status, 401)  # a new password ends what was open
 
     def test_setting_up_works_once(self):
-        problem(self.hub1.post("/api/v1/setup", {"code": self.hub1.line("setup").split("#")[1], "email": "x@example.com", "password": harness.PASSWORD,
+        problem(self.hub1.post("/api/v1/setup",
+                               {"code": self.hub1.line("setup").split("#")[1], "email": "x@example.com",
+                                "password": harness.PASSWORD,
                                                   "language": "en"}, token=""), "setup_done")

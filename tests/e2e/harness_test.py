@@ -57,7 +57,7 @@ class Harness(harness.Case):
             u = self.upstream([harness.answer(b"ok")], pki=pki)
             u.context = pki.server_context(**more)
             try:
-                got = urllib.request.urlopen(u.url, timeout=10, context=context).read()
+                got = urllib.request.urlopen(u.url.replace("localhost", "127.0.0.1"), timeout=10, context=context).read()
             except urllib.error.URLError as e:
                 got = e.reason
             self.assertEqual(got == b"ok", good, got)

@@ -1,8 +1,8 @@
 """An Internet of one's own: a network namespace in which every address there is, of either family, leads to this machine.
 
-So the hub runs with its real rules and no exemption for tests, and a trap that listens on all addresses sees whoever comes, wherever they
-wanted to go. Names are answered by dnsmasq; those under flip.test by the test itself, query by query. Needs root; without it the tests are left
-out, and say so.
+So the hub runs with its real rules and no exemption for tests, and a trap that listens on all addresses sees whoever comes, wherever
+they wanted to go. Names are answered by dnsmasq; those under flip.test by the test itself, query by query. Needs root; without it the
+tests are left out, and say so.
 """
 import ctypes
 import os
@@ -23,13 +23,19 @@ ELSEWHERE = "93.184.215.66"  # every name that nobody has written down
 HOSTS = {
     "api.example.com": [HOME], "sub.example.com": [HOME], "example.com": [HOME], "api6.example.com": [HOME6],
     "api.github.com": [HOME], "api.openai.com": [HOME], "slack.com": [HOME], "api.stripe.com": [HOME], "acme.zendesk.com": [HOME],
-    "loop.test": ["127.0.0.1"], "loop2.test": ["127.1.2.3"], "loop6.test": ["::1"], "private.test": ["10.0.0.5"], "private172.test": ["172.16.0.1"],
-    "private192.test": ["192.168.1.1"], "linklocal.test": ["169.254.7.7"], "meta.test": ["169.254.169.254"], "meta6.test": ["fd00:ec2::254"],
+    "loop.test": ["127.0.0.1"], "loop2.test": ["127.1.2.3"], "loop6.test": ["::1"], "private.test": ["10.0.0.5"],
+    "private172.test": ["172.16.0.1"],
+    "private192.test": ["192.168.1.1"], "linklocal.test": ["169.254.7.7"], "meta.test": ["169.254.169.254"],
+    "meta6.test": ["fd00:ec2::254"],
     "meta-other.test": ["100.100.100.200"], "shared.test": ["100.64.0.1"], "bench.test": ["198.18.0.1"], "doc.test": ["192.0.2.1"],
-    "zero.test": ["0.0.0.0"], "multicast.test": ["224.0.0.251"], "reserved.test": ["240.0.0.1"], "broadcast.test": ["255.255.255.255"],
-    "relay.test": ["192.88.99.1"], "mapped.test": ["::ffff:127.0.0.1"], "compatible.test": ["::7f00:1"], "nat64.test": ["64:ff9b::7f00:1"],
-    "nat64local.test": ["64:ff9b:1::a00:5"], "sixtofour.test": ["2002:7f00:1::1"], "teredo.test": ["2001::1"], "ula.test": ["fc00::1"],
-    "link6.test": ["fe80::1"], "site6.test": ["fec0::1"], "doc6.test": ["2001:db8::1"], "doc6new.test": ["3fff::1"], "segment.test": ["5f00::1"],
+    "zero.test": ["0.0.0.0"], "multicast.test": ["224.0.0.251"], "reserved.test": ["240.0.0.1"],
+    "broadcast.test": ["255.255.255.255"],
+    "relay.test": ["192.88.99.1"], "mapped.test": ["::ffff:127.0.0.1"], "compatible.test": ["::7f00:1"],
+    "nat64.test": ["64:ff9b::7f00:1"],
+    "nat64local.test": ["64:ff9b:1::a00:5"], "sixtofour.test": ["2002:7f00:1::1"], "teredo.test": ["2001::1"],
+    "ula.test": ["fc00::1"],
+    "link6.test": ["fe80::1"], "site6.test": ["fec0::1"], "doc6.test": ["2001:db8::1"], "doc6new.test": ["3fff::1"],
+    "segment.test": ["5f00::1"],
     "discard.test": ["100::1"], "any6.test": ["::"], "multicast6.test": ["ff02::1"],
     "mixed.test": [HOME, "10.0.0.5"], "mixed6.test": [HOME, "::1"], "mixedmeta.test": [HOME, "169.254.169.254"],
 }
@@ -94,8 +100,10 @@ class Case(harness.Case):
         do("mount", "--bind", resolver, os.path.realpath("/etc/resolv.conf"))
         program = shutil.which("dnsmasq", path=os.environ.get("PATH", "") + ":/usr/sbin")
         dns = subprocess.Popen(
-            [program, "--keep-in-foreground", "--conf-file=/dev/null", "--port=53", "--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv",
-             "--no-hosts", "--addn-hosts=" + hosts, "--local-ttl=0", "--cache-size=0", "--user=root", "--group=root", "--pid-file=", "--log-facility=-",
+            [program, "--keep-in-foreground", "--conf-file=/dev/null", "--port=53", "--listen-address=127.0.0.1",
+             "--bind-interfaces", "--no-resolv",
+             "--no-hosts", "--addn-hosts=" + hosts, "--local-ttl=0", "--cache-size=0", "--user=root", "--group=root", "--pid-file=",
+             "--log-facility=-",
              "--server=/flip.test/127.0.0.1#5353", f"--address=/#/{ELSEWHERE}", "--address=/gone.test/",
              *[f"--cname={name},{target}" for name, target in ALIASES.items()]],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -165,8 +173,8 @@ class Traps:
 
 
 class Flips:
-    """The name server of flip.test: `answer(name, kind, count)` says what the count-th question of this kind ("A", "AAAA") for the name gets:
-    a list of addresses, None for "no such name", or silence (...)."""
+    """The name server of flip.test: `answer(name, kind, count)` says what the count-th question of this kind ("A", "AAAA") for the name
+    gets: a list of addresses, None for "no such name", or silence (...)."""
 
     KINDS = {1: "A", 28: "AAAA"}
 
@@ -191,7 +199,8 @@ class Flips:
                 return
             said = self._reply(question)
             if said and len(said) > 512:
-                said = said[:2] + struct.pack(">H", 0x8780) + said[4:6] + bytes(6) + question[12:12 + self._name_length(question) + 4]
+                asked = question[12:12 + self._name_length(question) + 4]
+                said = said[:2] + struct.pack(">H", 0x8780) + said[4:6] + bytes(6) + asked  # truncated: ask again over TCP
             if said:
                 self.socket.sendto(said, peer)
 

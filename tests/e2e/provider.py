@@ -1,7 +1,7 @@
 """A provider behind somebody else's TLS: nginx in front, and behind it a recorder that keeps every byte of every request.
 
-nginx passes on what it gets (names with underscores, repeated headers, the path as it was sent) and changes nothing but Connection, so that
-the recorder's bytes are the hub's.
+nginx passes on what it gets (names with underscores, repeated headers, the path as it was sent) and changes nothing but Connection, so
+that the recorder's bytes are the hub's.
 """
 import re
 
@@ -64,7 +64,7 @@ def reply_ok(request):
 
 
 class Provider:
-    """`answer`: a function from a Request to the bytes of an answer; may be changed between requests. `listen`: more places of nginx."""
+    """`answer`: a function from a Request to the bytes of an answer; may be changed at any time. `listen`: more places of nginx."""
 
     def __init__(self, case, listen=(), alternative="DNS:localhost,IP:127.0.0.1", extra="", name="provider", pki=None):
         self.answer = reply_ok

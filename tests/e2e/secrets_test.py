@@ -51,7 +51,7 @@ class Canaries:
     def found_in(self, haystack):
         """[(name, kind, piece)]"""
         finds = []
-        grams = {haystack[i:i + WINDOW] for i in range(len(haystack) - WINDOW + 1)}  # most pieces are seen not to be there without a search
+        grams = {haystack[i:i + WINDOW] for i in range(len(haystack) - WINDOW + 1)}  # so most pieces need no search
         for name, value in self.values.items():
             for kind, text in self.spellings(value):
                 # A window of hexadecimal or escapes holds less of the secret than a raw one: the windows grow with the spelling.
@@ -70,7 +70,8 @@ class TheSearchItself(harness.Case):
         canaries = Canaries()
         value = canaries.new("c", tricky='+/="\\&%<é').encode()
         self.assertEqual(canaries.found_in(b"nothing of it " * 1000), [])
-        for disguise in (value, value[5:13], value[-8:], base64.b64encode(value), base64.b64encode(b"Basic x:" + value), base64.urlsafe_b64encode(b"ab" + value),
+        for disguise in (value, value[5:13], value[-8:], base64.b64encode(value), base64.b64encode(b"Basic x:" + value),
+                         base64.urlsafe_b64encode(b"ab" + value),
                          value.hex().encode(), value.hex().upper().encode(), urllib.parse.quote(value.decode()).encode(),
                          urllib.parse.quote_plus(value.decode(), safe="").encode(), json.dumps({"a": value.decode()}).encode()):
             self.assertNotEqual(canaries.found_in(b"xx " + disguise + b" yy"), [], disguise)
@@ -88,7 +89,8 @@ class NothingIsFoundAgain(harness.Case):
         self.untrusted = self.upstream([harness.answer()], pki=bad_tls)
         key = base64.b64encode(os.urandom(32)).decode()
         self.canaries.know("master key", key)
-        self.hub1 = self.hub(env=dict(self.provider.environment, RACCORD_LOG_LEVEL="debug", RACCORD_MASTER_KEY=key, RACCORD_TIMEOUTS_FIRST_BYTE="500ms",
+        self.hub1 = self.hub(env=dict(self.provider.environment, RACCORD_LOG_LEVEL="debug", RACCORD_MASTER_KEY=key,
+                                      RACCORD_TIMEOUTS_FIRST_BYTE="500ms",
                                       RACCORD_EGRESS_ALLOW_HTTP="localhost"))
         self.admin = self.hub1.admin
         self.canaries.know("administrator's token", self.admin)
@@ -99,7 +101,8 @@ class NothingIsFoundAgain(harness.Case):
         raw = s.read_request()
         flat = raw.replace(b"\r\n", b" ")[:3000]
         s.sendall((b"HTTP/1.1 2x0 " + flat + b"\r\n\r\n", b"HTTP/1.1 200 OK\r\nX Bad: " + flat + b"\r\n\r\n",
-                   b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + flat, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + flat + b"\r\n",
+                   b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n" + flat,
+                   b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + flat + b"\r\n",
                    flat, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\nX-Echo: " + flat + b"\r\n\r\n")[number % 6])
 
     def reflect(self, request):
@@ -111,10 +114,12 @@ class NothingIsFoundAgain(harness.Case):
         for _, value in request.headers:
             headers.append("WWW-Authenticate: Bearer realm=\"" + value.replace('"', "'") + '"')
         if "moved" in request.target:
-            headers.append("Location: https://localhost/" + urllib.parse.quote(request.all("authorization")[0] if request.all("authorization") else "x"))
+            headers.append("Location: https://localhost/" + urllib.parse.quote(request.all("authorization")[0]
+                                                                               if request.all("authorization") else "x"))
             return harness.answer(everything, "302 Found", headers=headers)
         status = re.search(r"status=(\d+)", request.target)
-        return harness.answer(everything, f"{status.group(1) if status else 200} {'Said' if status else 'OK'}", content_type="text/plain", headers=headers)
+        return harness.answer(everything, f"{status.group(1) if status else 200} {'Said' if status else 'OK'}",
+                              content_type="text/plain", headers=headers)
 
     # --- saying and hearing ---
 
@@ -142,8 +147,10 @@ class NothingIsFoundAgain(harness.Case):
                 ("basic", "basic", {"username": new("user" + suffix, "é@"), "password": new("password" + suffix, ':"\\ é')}, {}),
                 ("bearer", "bearer", {"token": new("bearer" + suffix, "+/==")}, {}),
                 ("pat", "pat", {"token": new("pat" + suffix, "_-.")}, {}),
-                ("custom", "custom_fields", {"one": new("custom header" + suffix, "/+"), "two": new("custom query" + suffix, "&= "), "three": new("custom body" + suffix, '"\\')},
-                 {"headers": {"X-One": "v={{credentials.one}}"}, "query": {"two": "{{credentials.two}}"}, "body": {"three": "{{credentials.three}}"}})):
+                ("custom", "custom_fields", {"one": new("custom header" + suffix, "/+"), "two": new("custom query" + suffix, "&= "),
+                                             "three": new("custom body" + suffix, '"\\')},
+                 {"headers": {"X-One": "v={{credentials.one}}"}, "query": {"two": "{{credentials.two}}"},
+                  "body": {"three": "{{credentials.three}}"}})):
             self.connect(kind + suffix, auth_type, credentials, fields, base)
 
     def use(self, kind):
@@ -161,12 +168,15 @@ class NothingIsFoundAgain(harness.Case):
         """Calls that the hub refuses or that fail; these answers are the hub's own."""
         call = f"/api/v1/connections/{kind}/call"
         secret = self.canaries.values[{"basic": "password", "custom": "custom header"}.get(kind, kind)].decode()
-        for path in ("https://evil.test/", "//evil.test/", "/../x", "https://127.0.0.1/", "http://localhost/", f"https://{secret[:12]}@evil.test/",
+        for path in ("https://evil.test/", "//evil.test/", "/../x", "https://127.0.0.1/", "http://localhost/",
+                     f"https://{secret[:12]}@evil.test/",
                      "/" + urllib.parse.quote(secret, safe=""), "/x\\" + urllib.parse.quote(secret, safe="")):
-            said = self.ask("POST", call, {"method": "GET", "path": path}, purpose="the provider's answer" if secret[:8] in path else "")
+            said = self.ask("POST", call, {"method": "GET", "path": path}, purpose="the provider's answer"
+                            if secret[:8] in path else "")
             if said.header("raccord-error"):
                 self.heard.append(said.body)
-        self.ask("POST", call, {"method": "GET", "path": "/", "headers": {"Authorization": "Bearer " + secret, "X-Api-Key": secret}})
+        self.ask("POST", call, {"method": "GET", "path": "/",
+                                "headers": {"Authorization": "Bearer " + secret, "X-Api-Key": secret}})
         self.ask("POST", call, {"method": "GET", "path": "/", "headers": {"X-A": secret + "\r\n"}})
         self.ask("POST", call, {"method": "GET", "path": "/", "timeout_ms": secret})
         self.ask("POST", call, b'{"method": "GET", "path": "/", "body": {"token": "' + json.dumps(secret)[1:-1].encode() + b'"',
@@ -177,21 +187,28 @@ class NothingIsFoundAgain(harness.Case):
 
     def refused_input(self):
         new = self.canaries.new
-        whole = {"connector": "http", "auth_type": "bearer", "key": "no", "folder": "shared", "fields": {"base_url": self.provider.url}}
+        whole = {"connector": "http", "auth_type": "bearer", "key": "no", "folder": "shared",
+                 "fields": {"base_url": self.provider.url}}
         for n, change in enumerate((
                 {"credentials": {"token": new("list") and [new("in a list")]}}, {"credentials": {"token": new("control") + "\n x"}},
-                {"credentials": {"tokens": new("misnamed")}}, {"credentials": new("no object")}, {"credentials": {"token": new("ok"), "extra": new("extra")}},
+                {"credentials": {"tokens": new("misnamed")}}, {"credentials": new("no object")},
+                {"credentials": {"token": new("ok"), "extra": new("extra")}},
                 {"auth_type": "basic", "credentials": {"username": "a:b", "password": new("colon")}},
-                {"auth_type": "nonsense", "credentials": {"token": new("nonsense")}}, {"connector": "nonsense", "credentials": {"token": new("nowhere")}},
+                {"auth_type": "nonsense", "credentials": {"token": new("nonsense")}},
+                {"connector": "nonsense", "credentials": {"token": new("nowhere")}},
                 {"allowed_domain": "*.com", "credentials": {"token": new("wild")}}, {"credentials": {"token": new("long") * 400}},
-                {"fields": {"base_url": f"https://user:{new('in a url')}@localhost/"}}, {"fields": {"base_url": f"https://{new('host part')}@evil.test/"}},
-                {"auth_type": "api_key", "fields": {"base_url": self.provider.url, "header": "Host"}, "credentials": {"value": new("bad header")}},
-                {"auth_type": "custom_fields", "fields": {"base_url": self.provider.url, "headers": {"X-A": "{{credentials.missing}}"}},
+                {"fields": {"base_url": f"https://user:{new('in a url')}@localhost/"}},
+                {"fields": {"base_url": f"https://{new('host part')}@evil.test/"}},
+                {"auth_type": "api_key", "fields": {"base_url": self.provider.url, "header": "Host"},
+                 "credentials": {"value": new("bad header")}},
+                {"auth_type": "custom_fields", "fields": {"base_url": self.provider.url,
+                                                          "headers": {"X-A": "{{credentials.missing}}"}},
                  "credentials": {"here": new("template")}})):
             said = self.ask("POST", "/api/v1/connections", dict(whole, key=f"no{n}", **change))
             self.assertEqual(said.status // 100, 4, said)
             problem(said)
-        for text in ('{"credentials": {"token": "%s"', '{"credentials": {"token": "%s"}}}', '"%s"', '{"token": "%s", "token": "x"}', '\x00%s', "%s"):
+        for text in ('{"credentials": {"token": "%s"', '{"credentials": {"token": "%s"}}}', '"%s"', '{"token": "%s", "token": "x"}',
+                     '\x00%s', "%s"):
             for kind in ("application/json", "text/plain"):
                 said = self.ask("POST", "/api/v1/connections", (text % new("broken body")).encode(), headers={"Content-Type": kind})
                 problem(said)
@@ -204,12 +221,14 @@ class NothingIsFoundAgain(harness.Case):
         code = self.hub1.line("setup").split("#")[1]
         password = new("owner's password", 'é "\\')
         self.ask("POST", "/api/v1/setup", {"code": "wrong-" + new("wrong code"), "email": "o@example.com", "password": password})
-        self.assertEqual(self.ask("POST", "/api/v1/setup", {"code": code, "email": "o@example.com", "password": password, "language": "en"}).status, 201)
+        self.assertEqual(self.ask("POST", "/api/v1/setup",
+                                  {"code": code, "email": "o@example.com", "password": password, "language": "en"}).status, 201)
         for wrong in (new("wrong password"), password + "x"):
             said = self.ask("POST", "/api/v1/session", {"email": "o@example.com", "password": wrong}, token="")
             problem(said, "bad_credentials")
         self.ask("POST", "/api/v1/session", {"email": new("typed into the wrong box"), "password": "x"}, token="")
-        said = self.ask("POST", "/api/v1/session", {"email": "o@example.com", "password": password}, token="", purpose="the session itself")
+        said = self.ask("POST", "/api/v1/session", {"email": "o@example.com", "password": password}, token="",
+                        purpose="the session itself")
         self.assertEqual(said.status, 200)
         cookie = said.header("set-cookie").split(";")[0]
         self.canaries.know("session", cookie.split("=", 1)[1])
@@ -231,8 +250,10 @@ class NothingIsFoundAgain(harness.Case):
 
     def broken_requests(self):
         new = self.canaries.new
-        for head in ("GET /proxy/bearer/x HTTP/1.1\r\nHost: h\r\nAuthorization : Bearer %s\r\n\r\n", "GET /%s HTTP/9.9\r\nHost: h\r\n\r\n",
-                     "GET /api/v1/x?token=%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", "NONSENSE-%s / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        for head in ("GET /proxy/bearer/x HTTP/1.1\r\nHost: h\r\nAuthorization : Bearer %s\r\n\r\n",
+                     "GET /%s HTTP/9.9\r\nHost: h\r\n\r\n",
+                     "GET /api/v1/x?token=%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+                     "NONSENSE-%s / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
                      "GET / HTTP/1.1\r\nHost: h\r\nX-\x01: %s\r\n\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %s\r\n\r\n",
                      "GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nAuthorization: Bearer x\r\nConnection: close\r\n\r\n"):
             self.heard.append(self.hub1.raw((head % new("broken head")).encode("latin-1"), half_close=True))
@@ -242,8 +263,10 @@ class NothingIsFoundAgain(harness.Case):
     def everywhere(self):
         """{place: bytes} of all that could be read by somebody who is not to know."""
         hub = self.hub1
-        for path in ("/api/v1/connections?limit=200", "/api/v1/tokens?limit=200", "/api/v1/users", "/api/v1/session", "/api/v1/service-accounts", "/api/v1/limits",
-                     "/api/v1/folders", "/metrics", "/readyz", "/healthz", *(f"/api/v1/connections/{k}" for k in self.KINDS), *(f"/api/v1/connections/{k}/usage" for k in self.KINDS)):
+        for path in ("/api/v1/connections?limit=200", "/api/v1/tokens?limit=200", "/api/v1/users", "/api/v1/session",
+                     "/api/v1/service-accounts", "/api/v1/limits",
+                     "/api/v1/folders", "/metrics", "/readyz", "/healthz", *(f"/api/v1/connections/{k}" for k in self.KINDS),
+                     *(f"/api/v1/connections/{k}/usage" for k in self.KINDS)):
             self.ask("GET", path)
         cursor = ""
         while cursor is not None:
@@ -337,7 +360,8 @@ class NothingIsFoundAgain(harness.Case):
     def test_a_secret_in_a_path_is_masked_in_the_record(self):
         self.connect_all()
         value = self.canaries.values["pat"].decode()
-        for spelled in (value, urllib.parse.quote(value, safe=""), base64.urlsafe_b64encode(value.encode()).decode().rstrip("="), value.encode().hex(),
+        for spelled in (value, urllib.parse.quote(value, safe=""), base64.urlsafe_b64encode(value.encode()).decode().rstrip("="),
+                        value.encode().hex(),
                         "".join(f"%{b:02x}" for b in value.encode())):
             self.assertEqual(self.hub1.get(f"/proxy/pat/a/{spelled}/z").status, 200)
         self.wait_for_runs()

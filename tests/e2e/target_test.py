@@ -14,15 +14,18 @@ PATH = "/items?first=1&second=a%20b"
 IN_A_HEADER = [
     ("key", "api_key", {"header": "X-Api-Key"}, {"value": "K3y+/=value"}, {"X-Api-Key": "K3y+/=value"}),
     ("key-prefix", "api_key", {"header": "X-Api-Key", "prefix": "Token "}, {"value": "abc"}, {"X-Api-Key": "Token abc"}),
-    ("key-authorization", "api_key", {"header": "Authorization", "prefix": "GenieKey "}, {"value": "abc"}, {"Authorization": "GenieKey abc"}),
+    ("key-authorization", "api_key", {"header": "Authorization", "prefix": "GenieKey "}, {"value": "abc"},
+     {"Authorization": "GenieKey abc"}),
     ("key-underscore", "api_key", {"header": "api_key"}, {"value": "abc"}, {"api_key": "abc"}),
     ("basic", "basic", {}, {"username": "zoë", "password": "pa:ss wörd"},
      {"Authorization": "Basic " + base64.b64encode("zoë:pa:ss wörd".encode()).decode()}),
-    ("basic-empty", "basic", {}, {"username": "sk_live_1", "password": ""}, {"Authorization": "Basic " + base64.b64encode(b"sk_live_1:").decode()}),
+    ("basic-empty", "basic", {}, {"username": "sk_live_1", "password": ""},
+     {"Authorization": "Basic " + base64.b64encode(b"sk_live_1:").decode()}),
     ("bearer", "bearer", {}, {"token": "b-token"}, {"Authorization": "Bearer b-token"}),
     ("bearer-word", "bearer", {"prefix": "ApiKey"}, {"token": "b-token"}, {"Authorization": "ApiKey b-token"}),
     ("pat", "pat", {}, {"token": "p-token"}, {"Authorization": "Bearer p-token"}),
-    ("custom", "custom_fields", {"headers": {"X-Tenant": "t={{credentials.tenant}}; v=one", "Authorization": "Magic {{credentials.key}}"}},
+    ("custom", "custom_fields", {"headers": {"X-Tenant": "t={{credentials.tenant}}; v=one",
+                                             "Authorization": "Magic {{credentials.key}}"}},
      {"tenant": "acme", "key": "k3y"}, {"X-Tenant": "t=acme; v=one", "Authorization": "Magic k3y"}),
 ]
 
@@ -72,7 +75,8 @@ class ACredentialOnItsWay(harness.Case):
     def test_two_authorization_headers_are_refused_in_any_letter_case(self):
         self.make("twice", "bearer", {}, {"token": "b-token"})
         for other in ("Authorization: Bearer other", "AUTHORIZATION: Basic eDp5", "authorization:"):
-            for headers in ([f"Authorization: Bearer {self.hub1.admin}", other], [other, f"Authorization: Bearer {self.hub1.admin}"]):
+            for headers in ([f"Authorization: Bearer {self.hub1.admin}", other],
+                            [other, f"Authorization: Bearer {self.hub1.admin}"]):
                 status, told, _ = self.raw_headers("twice", headers)
                 self.assertIn((status, told.get("raccord-error")), [(400, "request_invalid")])
         self.assertEqual(self.provider.take(), [])
@@ -93,7 +97,8 @@ class ACredentialOnItsWay(harness.Case):
 
     def test_a_key_in_the_query_replaces_the_callers(self):
         self.make("q", "api_key", {"query": "api_key"}, {"value": "a/b+c d&e=f%"})
-        for query in ("", "?api_key=mine", "?x=1&api_key=mine&y=2", "?%61pi_key=mine&x=1", "?api%5Fkey=mine", "?api_key", "?x=1&&api_key=&y"):
+        for query in ("", "?api_key=mine", "?x=1&api_key=mine&y=2", "?%61pi_key=mine&x=1", "?api%5Fkey=mine", "?api_key",
+                      "?x=1&&api_key=&y"):
             with self.subTest(query):
                 self.assertEqual(self.hub1.get("/proxy/q/items" + query).status, 200)
                 seen = self.provider.one()
@@ -108,7 +113,8 @@ class ACredentialOnItsWay(harness.Case):
                   "body": {"client": "{{credentials.client}}"}}
         self.make("c", "custom_fields", fields, {"tenant": "acme", "sig": "1+1 é", "client": 'quo"te\\'})
         sent = b'{"amount": 19.99, "big": 9007199254740993, "client": "mine", "more": [1,2]}'
-        said = self.hub1.post("/proxy/c/orders?sig=mine&a=1", sent, headers={"Content-Type": "application/json", "x-tenant": "mine"})
+        said = self.hub1.post("/proxy/c/orders?sig=mine&a=1", sent,
+                              headers={"Content-Type": "application/json", "x-tenant": "mine"})
         self.assertEqual(said.status, 200)
         seen = self.provider.one()
         self.assertEqual(seen.all("x-tenant"), ["acme"])
@@ -117,15 +123,18 @@ class ACredentialOnItsWay(harness.Case):
         self.assertEqual(body, {"amount": "19.99", "big": "9007199254740993", "more": ["1", "2"], "client": 'quo"te\\'})
         self.assertEqual(seen.all("content-length"), [str(len(seen.body))])
 
-        form = self.hub1.post("/proxy/c/orders", b"a=1&client=mine&b=%20", headers={"Content-Type": "application/x-www-form-urlencoded"})
+        form = self.hub1.post("/proxy/c/orders", b"a=1&client=mine&b=%20",
+                              headers={"Content-Type": "application/x-www-form-urlencoded"})
         self.assertEqual(form.status, 200)
         self.assertEqual(urllib.parse.parse_qs(self.provider.one().body.decode()), {"a": ["1"], "b": [" "], "client": ['quo"te\\']})
 
     def test_host_and_hop_by_hop_headers_are_the_hubs_own(self):
         self.make("h", "bearer", {}, {"token": "b-token"})
         status, _, _ = self.raw_headers("h", [
-            f"Authorization: Bearer {self.hub1.admin}", "X-Forwarded-Host: evil.test", "X-Forwarded-For: 10.1.1.1", "Forwarded: host=evil.test",
-            "Keep-Alive: 5", "X-Named: dropped", "Proxy-Authorization: Basic eDp5", "X_Forwarded_Host: evil.test", "x_real_ip: evil.test", "TE: trailers",
+            f"Authorization: Bearer {self.hub1.admin}", "X-Forwarded-Host: evil.test", "X-Forwarded-For: 10.1.1.1",
+            "Forwarded: host=evil.test",
+            "Keep-Alive: 5", "X-Named: dropped", "Proxy-Authorization: Basic eDp5", "X_Forwarded_Host: evil.test",
+            "x_real_ip: evil.test", "TE: trailers",
             "Connection: X-Named"])
         self.assertEqual(status, 200)
         seen = self.provider.one()
@@ -137,7 +146,8 @@ class ACredentialOnItsWay(harness.Case):
     def test_a_host_header_moves_nothing(self):
         self.make("h", "bearer", {}, {"token": "b-token"})
         for line, host in (("GET /proxy/h/x HTTP/1.1", "evil.test"), ("GET /proxy/h/x HTTP/1.1", "evil.test:443"),
-                           ("GET http://evil.test/proxy/h/x HTTP/1.1", "evil.test"), ("GET http://hub.test/proxy/h/x HTTP/1.1", "evil.test"),
+                           ("GET http://evil.test/proxy/h/x HTTP/1.1", "evil.test"),
+                           ("GET http://hub.test/proxy/h/x HTTP/1.1", "evil.test"),
                            ("GET /proxy/h/x HTTP/1.1", "a@evil.test"), ("GET /proxy/h/x HTTP/1.1", "hub.test\r\nHost: evil.test")):
             with self.subTest(f"{line} {host!r}"):
                 head = f"{line}\r\nHost: {host}\r\nAuthorization: Bearer {self.hub1.admin}\r\nConnection: close\r\n\r\n"
@@ -152,7 +162,8 @@ class ACredentialOnItsWay(harness.Case):
     def test_headers_of_the_answer_that_are_not_for_the_caller_stay(self):
         self.make("r", "bearer", {}, {"token": "b-t0ken-reflected"})
         self.provider.answer = lambda r: harness.answer(b"{}", headers=[
-            "Set-Cookie: session=theirs", "X-Echo: " + r.all("authorization")[0], "X-Kept: yes", "Raccord-Error: denied", "Raccord-Run: run_forged",
+            "Set-Cookie: session=theirs", "X-Echo: " + r.all("authorization")[0], "X-Kept: yes", "Raccord-Error: denied",
+            "Raccord-Run: run_forged",
             "Strict-Transport-Security: max-age=1"])
         said = self.hub1.get("/proxy/r/x")
         self.assertEqual((said.status, said.header("x-kept")), (200, "yes"))
@@ -162,12 +173,15 @@ class ACredentialOnItsWay(harness.Case):
 
     def test_what_cannot_be_a_header_value_never_becomes_one(self):
         for token in ("a\r\nX-Split: 1", "a\nb", "a\0b", "a\x7fb", "\x01"):
-            body = {"connector": "http", "auth_type": "bearer", "key": "split", "folder": "shared", "fields": {"base_url": self.provider.url},
+            body = {"connector": "http", "auth_type": "bearer", "key": "split", "folder": "shared",
+                    "fields": {"base_url": self.provider.url},
                     "credentials": {"token": token}}
             problem(self.hub1.post("/api/v1/connections", body), ("field_invalid", "field_required"))
         self.make("ok", "bearer", {}, {"token": "b-token"})
-        for headers in ({"X-A": "1\r\nX-Split: 1"}, {"X-A": "1\nX"}, {"X-A\r\nX-Split": "1"}, {"X A": "1"}, {"": "1"}, {"X-A": "\0"}):
-            problem(self.hub1.post("/api/v1/connections/ok/call", {"method": "GET", "path": "/", "headers": headers}), "field_invalid")
+        for headers in ({"X-A": "1\r\nX-Split: 1"}, {"X-A": "1\nX"}, {"X-A\r\nX-Split": "1"}, {"X A": "1"}, {"": "1"},
+                        {"X-A": "\0"}):
+            problem(self.hub1.post("/api/v1/connections/ok/call", {"method": "GET", "path": "/", "headers": headers}),
+                    "field_invalid")
         self.assertEqual(self.provider.take(), [])
 
 
@@ -175,7 +189,8 @@ class NginxAsTheJudge(harness.Case):
     """nginx itself decides whether the credential is right."""
 
     def test_nginx_takes_the_credential_and_refuses_without(self):
-        crypted = subprocess.run(["openssl", "passwd", "-apr1", "pa:ss word"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        crypted = subprocess.run(["openssl", "passwd", "-apr1", "pa:ss word"], check=True, stdout=subprocess.PIPE,
+                                 text=True).stdout.strip()
         os.chmod(self.folder, 0o755)  # nginx's workers are somebody else
         passwords = self.file("htpasswd", f"alice:{crypted}\n", mode=0o644)
         provider = Provider(self, extra=f"""
@@ -187,7 +202,8 @@ class NginxAsTheJudge(harness.Case):
 """)
         hub = self.hub(env=provider.environment)
         for key, path, auth_type, fields, right, wrong in (
-                ("basic", "/basic/file", "basic", {}, {"username": "alice", "password": "pa:ss word"}, {"username": "alice", "password": "other"}),
+                ("basic", "/basic/file", "basic", {}, {"username": "alice", "password": "pa:ss word"},
+                 {"username": "alice", "password": "other"}),
                 ("bearer", "/bearer/", "bearer", {}, {"token": "right"}, {"token": "wrong"}),
                 ("pat", "/bearer/", "pat", {}, {"token": "right"}, {"token": "wrong"}),
                 ("key", "/key/", "api_key", {"header": "X-Api-Key", "prefix": "Token "}, {"value": "right"}, {"value": "wrong"}),
@@ -202,10 +218,11 @@ class NginxAsTheJudge(harness.Case):
                 self.assertIsNone(refused.header("raccord-error"))  # it is the provider who says so
 
 
-SEED_NAMES = """accept accept-charset accept-encoding accept-language cache-control connection content-md5 cookie date expect from host if-match
-if-modified-since if-none-match if-range if-unmodified-since max-forwards pragma proxy-authenticate proxy-authorization range server referer te
-trailer transfer-encoding upgrade user-agent via warning www-authenticate""".split()
-OWN_NAMES = "content-length content-type keep-alive proxy-connection http2-settings forwarded set-cookie sec-x proxy-x raccord-run".split()
+SEED_NAMES = """accept accept-charset accept-encoding accept-language cache-control connection content-md5 cookie date expect from host
+if-match if-modified-since if-none-match if-range if-unmodified-since max-forwards pragma proxy-authenticate proxy-authorization range
+server referer te trailer transfer-encoding upgrade user-agent via warning www-authenticate""".split()
+OWN_NAMES = """content-length content-type keep-alive proxy-connection http2-settings forwarded set-cookie sec-x proxy-x
+raccord-run""".split()
 SEED_PREFIXES = "x-amz- x-amzn- x-forwarded- x-zis-".split()
 
 
@@ -224,7 +241,8 @@ class WhatIsFixedWhenAConnectionIsMade(harness.Case):
 
     def create(self, **body):
         self.count += 1
-        whole = {"connector": "http", "auth_type": "bearer", "key": f"c{self.count}", "folder": "shared", "credentials": {"token": "t"}}
+        whole = {"connector": "http", "auth_type": "bearer", "key": f"c{self.count}", "folder": "shared",
+                 "credentials": {"token": "t"}}
         whole.update(body)
         return self.ask("POST", "/api/v1/connections", whole)
 
@@ -232,14 +250,18 @@ class WhatIsFixedWhenAConnectionIsMade(harness.Case):
         return self.create(allowed_domain=domain, fields={"base_url": f"https://{host}/"})
 
     def with_header(self, name):
-        return self.create(auth_type="api_key", fields={"base_url": "https://api.example.com", "header": name}, credentials={"value": "v"})
+        return self.create(auth_type="api_key", fields={"base_url": "https://api.example.com", "header": name},
+                           credentials={"value": "v"})
 
     def test_what_never_changes_cannot_be_patched(self):
-        made = self.create(key="crm", name="CRM", allowed_domain="*.example.com", fields={"base_url": "https://api.example.com/v2"}).json
+        made = self.create(key="crm", name="CRM", allowed_domain="*.example.com",
+                           fields={"base_url": "https://api.example.com/v2"}).json
         where = f"/api/v1/connections/{made['id']}"
         before = self.ask("GET", where).json
-        attempts = [("key", "other"), ("key", ""), ("key", None), ("auth_type", "basic"), ("auth_type", "none"), ("auth_type", None), ("allowed_domain", "evil.test"),
-                    ("allowed_domain", "*.com"), ("allowed_domain", "api.example.com"), ("allowed_domain", ""), ("allowed_domain", None),
+        attempts = [("key", "other"), ("key", ""), ("key", None), ("auth_type", "basic"), ("auth_type", "none"),
+                    ("auth_type", None), ("allowed_domain", "evil.test"),
+                    ("allowed_domain", "*.com"), ("allowed_domain", "api.example.com"), ("allowed_domain", ""),
+                    ("allowed_domain", None),
                     ("connector", "github"), ("connector", None), ("connector", {"id": "github"}), ("folder", "personal"),
                     ("key", "CRM"), ("allowed_domain", "*.EXAMPLE.com"), ("allowed_domain", ["*.example.com"])]
         for name, value in attempts:
@@ -258,10 +280,12 @@ class WhatIsFixedWhenAConnectionIsMade(harness.Case):
                 self.assertGreaterEqual(told.status, 400)
                 problem(told)
                 self.assertEqual(self.ask("GET", where).json, before)
-        for base in ("https://evil.test/", "https://badexample.com", "https://example.com.evil.test", "https://api.example.com@evil.test/",
+        for base in ("https://evil.test/", "https://badexample.com", "https://example.com.evil.test",
+                     "https://api.example.com@evil.test/",
                      "https://evil.test/api.example.com", "http://api.example.com/"):
             with self.subTest(base):
-                problem(self.ask("PATCH", where, {"fields": {"base_url": base}}), ("domain_not_allowed", "url_invalid", "scheme_not_allowed"))
+                problem(self.ask("PATCH", where, {"fields": {"base_url": base}}),
+                        ("domain_not_allowed", "url_invalid", "scheme_not_allowed"))
                 self.assertEqual(self.ask("GET", where).json, before)
         same = {k: before[k] for k in ("key", "auth_type", "allowed_domain", "connector", "folder")}
         renamed = self.ask("PATCH", where, dict(same, name="Renamed"))
@@ -282,11 +306,16 @@ class WhatIsFixedWhenAConnectionIsMade(harness.Case):
             problem(self.with_domain("api.example.com", host), "domain_not_allowed")
 
     def test_domains_that_cover_other_peoples_names_or_are_none_are_refused(self):
-        refused = ["*.com", "*.com.au", "*.myshopify.com", "exam*.com", "my-*.example.com", "*", "*.*.com", "*.*.example.com", "api.*.com", "**.example.com",
-                   "*example.com", "*.github.io", "*.co.uk", "*.xn--p1ai", "*.рф", "*.unlistedtld", "https://api.example.com", "api.example.com/",
-                   "api.example.com:443", "user@api.example.com", "api.example.com.", ".example.com", "api..example.com", "10.0.0.1", "[::1]",
-                   "2130706433", "0x7f.1", "localhost", "com", "api%2eexample.com", "api_example.com", "-a.example.com", "a-.example.com", "a b.com",
-                   "api.example.com\\", "api.example.com?x", "api.example.com#x", "*.10.0.0.1", "printer.local", "a" * 64 + ".example.com",
+        refused = ["*.com", "*.com.au", "*.myshopify.com", "exam*.com", "my-*.example.com", "*", "*.*.com", "*.*.example.com",
+                   "api.*.com", "**.example.com",
+                   "*example.com", "*.github.io", "*.co.uk", "*.xn--p1ai", "*.рф", "*.unlistedtld", "https://api.example.com",
+                   "api.example.com/",
+                   "api.example.com:443", "user@api.example.com", "api.example.com.", ".example.com", "api..example.com",
+                   "10.0.0.1", "[::1]",
+                   "2130706433", "0x7f.1", "localhost", "com", "api%2eexample.com", "api_example.com", "-a.example.com",
+                   "a-.example.com", "a b.com",
+                   "api.example.com\\", "api.example.com?x", "api.example.com#x", "*.10.0.0.1", "printer.local",
+                   "a" * 64 + ".example.com",
                    ".".join(["a" * 40] * 3) + ".com" + "a" * 10]
         for domain in refused:
             with self.subTest(domain):
@@ -305,7 +334,8 @@ class WhatIsFixedWhenAConnectionIsMade(harness.Case):
         problem(self.with_domain("b" + exact, "b" + exact), "domain_invalid")
 
     def test_a_domain_is_kept_in_its_canonical_spelling(self):
-        for typed, kept in (("API.Example.COM", "api.example.com"), ("*.BÜCHER.example", "*.xn--bcher-kva.example"), ("ⓔxample。com", "example.com")):
+        for typed, kept in (("API.Example.COM", "api.example.com"), ("*.BÜCHER.example", "*.xn--bcher-kva.example"),
+                            ("ⓔxample。com", "example.com")):
             host = kept.replace("*.", "")
             made = self.with_domain(typed, host)
             self.assertEqual((made.status, made.json["allowed_domain"]), (201, kept))
@@ -319,7 +349,8 @@ class WhatIsFixedWhenAConnectionIsMade(harness.Case):
     def test_only_https_is_taken(self):
         for scheme in ("http", "HTTP", "ftp", "file", "gopher", "ldap", "dict", "jar", "javascript", "unix", "ws", "data"):
             problem(self.create(fields={"base_url": f"{scheme}://api.example.com/"}), ("scheme_not_allowed", "url_invalid"))
-        for base in ("https:api.example.com", "//api.example.com", "api.example.com", "https:///api.example.com/x", "https://", "https:\\\\api.example.com"):
+        for base in ("https:api.example.com", "//api.example.com", "api.example.com", "https:///api.example.com/x", "https://",
+                     "https:\\\\api.example.com"):
             told = self.create(fields={"base_url": base})
             if told.status == 201:  # read as browsers do: then it must be the host that is meant
                 self.assertEqual(told.json["allowed_domain"], "api.example.com", base)
@@ -335,7 +366,8 @@ class WhatIsFixedWhenAConnectionIsMade(harness.Case):
         for prefix in SEED_PREFIXES:
             for spelling in (prefix, prefix + "key", prefix.upper() + "KEY", prefix.title() + "Any-Key"):
                 problem(self.with_header(spelling), "header_name_invalid")
-        for name in ("Authorization", "AUTHORIZATION", "X-Api-Key", "api_key", "x-am", "x-forwarded", "xamz-key", "Key", "-", "_", "X-Zis"):
+        for name in ("Authorization", "AUTHORIZATION", "X-Api-Key", "api_key", "x-am", "x-forwarded", "xamz-key", "Key", "-", "_",
+                     "X-Zis"):
             self.assertEqual(self.with_header(name).status, 201, name)
 
     def test_a_header_name_is_letters_hyphens_and_underscores(self):
@@ -353,6 +385,7 @@ class WhatIsFixedWhenAConnectionIsMade(harness.Case):
 
     def test_header_names_of_custom_fields_obey_the_same_rules(self):
         for name in ("Host", "cookie", "X-Amz-Date", "x-forwarded-host", "X1", "a b", "Content-Length", "user_agent"):
-            told = self.create(auth_type="custom_fields", fields={"base_url": "https://api.example.com", "headers": {name: "{{credentials.k}}"}},
+            told = self.create(auth_type="custom_fields",
+                               fields={"base_url": "https://api.example.com", "headers": {name: "{{credentials.k}}"}},
                                credentials={"k": "v"})
             problem(told, "header_name_invalid")
