@@ -141,7 +141,10 @@ enum io sock_write(struct sock *s, struct str first, struct str second, size_t *
         *put = (size_t)r;
         return IO_DONE;
     }
-    return errno == EAGAIN ? IO_WAIT : IO_FAILED;
+    if (errno == EAGAIN)
+        return IO_WAIT;
+    s->drained = false; /* what the peer said before it left came without an event yet */
+    return IO_FAILED;
 }
 
 void sock_shutdown(struct sock *s)
