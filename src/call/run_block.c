@@ -126,13 +126,25 @@ static void put_text(struct buf *b, const char *text, char after)
     buf_add(b, (struct str){ (char[]){ '"', after }, 2 });
 }
 
-static char *put_number(char *to, int64_t n, char after)
+/* Most numbers are 0 or have few digits; two at a time, from the end. */
+static char *put_number(char *to, int64_t number, char after)
 {
-    if (n < 0)
+    static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+                                "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+    char digits[STR_U64_MAX], *from = digits + sizeof digits;
+    uint64_t n = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    if (number < 0)
         *to++ = '-';
-    to += str_put_u64(to, n < 0 ? -(uint64_t)n : (uint64_t)n);
-    *to++ = after;
-    return to;
+    for (; n >= 100; n /= 100)
+        memcpy(from -= 2, pairs + n % 100 * 2, 2);
+    if (n >= 10)
+        memcpy(from -= 2, pairs + n * 2, 2);
+    else
+        *--from = (char)('0' + n);
+    size_t length = (size_t)(digits + sizeof digits - from);
+    memcpy(to, from, length);
+    to[length] = after;
+    return to + length + 1;
 }
 
 static void put_kind(struct buf *b, const struct run *r, bool first)
@@ -258,13 +270,15 @@ static enum err broken(struct fault *why, const char *what) { return fault(why, 
 
 enum err run_kinds_read(struct arena *a, struct str text, struct run_kind **out, size_t *n, struct fault *why)
 {
-    struct run_kind *kinds = arena_array(a, RUN_BLOCK_MOST, sizeof *kinds);
-    size_t count = 0;
-    while (count < RUN_BLOCK_MOST && !at_end(text))
+    size_t rows = 1, count = 0;
+    for (const char *p = text.p; p && (p = memchr(p, '\n', (size_t)(text.p + text.n - p))); p++)
+        rows++;
+    struct run_kind *kinds = arena_array(a, rows, sizeof *kinds);
+    while (count < rows && !at_end(text))
         if (!take_kind(&text, &kinds[count++]))
             return broken(why, "kinds");
     if (!at_end(text))
-        return broken(why, "too many kinds");
+        return broken(why, "kinds");
     *out = kinds;
     *n = count;
     return ERR_NONE;
@@ -284,13 +298,13 @@ bool run_lines_next(struct run_lines *l, struct run_line *out)
         return false;
     out->kind = (size_t)kind;
     out->rest = s;
-    /* The comma before the line break, or the bracket at the very end. */
+    /* On to the comma before the line break, or the bracket at the very end; either comes after the row's own bracket. */
     const char *end = memchr(s.p, '\n', s.n);
     size_t skip = end ? (size_t)(end - s.p) : s.n;
-    l->broken = !skip;
-    if (skip)
+    l->broken = skip < 2 || s.p[skip - 2] != ']';
+    if (!l->broken)
         l->left = str_sub(s, skip - 1, s.n);
-    return skip;
+    return !l->broken;
 }
 
 static uint32_t hex4(const char *p)

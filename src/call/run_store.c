@@ -18,33 +18,42 @@
 #define ID_PREFIX "run_"
 #define ID_TIME 10 /* characters of base32 */
 
-/* The greatest digit that is not above `c`. Where `c` is none itself, all that follows counts as the greatest. */
-static int digit_floor(unsigned char c, bool *exact)
+/* 0-31 for the digits of ids, 0-9 and a-z without i, l, o, u; -1 for all else. */
+static int digit(unsigned char c)
 {
-    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-    int value = -1;
-    for (int i = 0; i < 32 && (unsigned char)digits[i] <= c; i++)
-        value = i;
-    *exact = value >= 0 && (unsigned char)digits[value] == c;
-    return value;
+#define D(c, value) [c] = (value) + 1
+    static const int8_t digits[256] = {
+        D('0', 0), D('1', 1), D('2', 2), D('3', 3), D('4', 4), D('5', 5), D('6', 6), D('7', 7), D('8', 8), D('9', 9), D('a', 10),
+        D('b', 11), D('c', 12), D('d', 13), D('e', 14), D('f', 15), D('g', 16), D('h', 17), D('j', 18), D('k', 19), D('m', 20),
+        D('n', 21), D('p', 22), D('q', 23), D('r', 24), D('s', 25), D('t', 26), D('v', 27), D('w', 28), D('x', 29), D('y', 30), D('z', 31),
+    };
+#undef D
+    return digits[c] - 1;
+}
+
+/* What is no digit lies between two: the text comes after all that begin with the lower one. Answers `ms` with the rest filled up. */
+static int64_t between_digits(int64_t ms, unsigned char c, int places)
+{
+    int below = -1;
+    for (unsigned char lower = c; lower && below < 0; lower--)
+        below = digit(lower);
+    return ((ms * 32 + below + 1) << 5 * (places - 1)) - (below >= 0);
 }
 
 int64_t run_id_ms(struct str id)
 {
     const struct str prefix = STR(ID_PREFIX);
-    const int64_t most = (INT64_C(1) << 5 * ID_TIME) - 1;
     if (!str_starts(id, prefix))
-        return str_cmp(id, prefix) < 0 ? 0 : most;
+        return str_cmp(id, prefix) < 0 ? 0 : (INT64_C(1) << 5 * ID_TIME) - 1;
     int64_t ms = 0;
-    for (size_t i = 0; i < ID_TIME; i++) {
-        bool exact = true;
-        int digit = prefix.n + i < id.n ? digit_floor((unsigned char)id.p[prefix.n + i], &exact) : 0;
-        int64_t rest = INT64_C(1) << 5 * (ID_TIME - i);
-        if (digit < 0)
-            return ms * rest;
-        if (!exact)
-            return ms * rest + (digit + 1) * (rest >> 5) - 1;
-        ms = ms * 32 + digit;
+    for (int i = 0; i < ID_TIME; i++) {
+        if (prefix.n + (size_t)i >= id.n)
+            return ms << 5 * (ID_TIME - i);
+        unsigned char c = (unsigned char)id.p[prefix.n + (size_t)i];
+        int value = digit(c);
+        if (value < 0)
+            return between_digits(ms, c, ID_TIME - i);
+        ms = ms * 32 + value;
     }
     return ms;
 }
@@ -63,16 +72,7 @@ static enum err span_find(struct db *db, int64_t second, int64_t *span, struct f
     return query_end(q, why);
 }
 
-/* A record is in one block only, so the newest of a block tells whether it was written before. */
-static enum err block_there(struct db *db, int64_t span, const struct run *newest, bool *there, struct fault *why)
-{
-    struct query *q = query_begin(db, "SELECT 1 FROM run_block WHERE span = $1 AND max_id = $2");
-    query_i64(q, span);
-    query_text(q, str_of(newest->id));
-    *there = query_next(q);
-    return query_end(q, why);
-}
-
+/* *id is 0 when it is there already: no two blocks have a record in common, so the newest tells that it is the same. */
 static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct fault *why)
 {
     AUTO_BUF kinds, records;
@@ -86,10 +86,11 @@ static enum err block_put(struct db *db, int64_t span, const struct run *const *
     if (buf_failed(&kinds) || buf_failed(&records))
         return fault(why, ERR_INTERNAL, STR(""), "a block of %zu run records is too long", n);
     struct query *q = query_begin(db,
-        "INSERT INTO run_block (span, min_id, max_id, to_ms, count, kinds, records) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id");
+        "INSERT INTO run_block (span, max_id, min_id, to_ms, count, kinds, records) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        " ON CONFLICT (span, max_id, min_id, to_ms) DO NOTHING RETURNING id");
     query_i64(q, span);
-    query_text(q, str_of(runs[n - 1]->id));
     query_text(q, str_of(runs[0]->id));
+    query_text(q, str_of(runs[n - 1]->id));
     query_i64(q, to);
     query_i64(q, (int64_t)n);
     query_text(q, buf_str(&kinds));
@@ -111,12 +112,10 @@ static int64_t second_of(const struct run *r) { return run_id_ms(str_of(r->id)) 
 static enum err piece_put(struct db *db, int64_t second, const struct run *const *runs, size_t n, struct fault *why)
 {
     int64_t span, block;
-    bool there;
     enum err e;
-    if ((e = span_find(db, second, &span, why)) || (e = block_there(db, span, runs[0], &there, why)) || there ||
-        (e = block_put(db, span, runs, n, &block, why)))
+    if ((e = span_find(db, second, &span, why)) || (e = block_put(db, span, runs, n, &block, why)))
         return e;
-    return fresh_put(db, span, block, why);
+    return block ? fresh_put(db, span, block, why) : ERR_NONE;
 }
 
 enum err runs_insert(struct db *db, const struct run *runs, size_t n, struct fault *why)
@@ -235,7 +234,7 @@ static enum err key_write(struct db *db, const struct key *key, int64_t span, st
     }
     struct query *q = query_begin(db,
         "INSERT INTO run_key (key, span, blocks) VALUES ($1, $2, $3) ON CONFLICT (key, span) DO UPDATE SET blocks ="
-        " CASE WHEN length(run_key.blocks) > $4 THEN NULL ELSE run_key.blocks || ',' || excluded.blocks END");
+        " CASE WHEN length(run_key.blocks) > $4 THEN NULL ELSE run_key.blocks || ',' || excluded.blocks END WHERE run_key.blocks IS NOT NULL");
     query_text(q, key->text);
     query_i64(q, span);
     query_text(q, n ? (struct str){ text, n } : STR_NONE);
@@ -317,16 +316,17 @@ static enum err span_read(struct db *db, struct arena *a, int64_t begin, struct 
     return query_end(q, why);
 }
 
-static enum err block_delete(struct db *db, int64_t span, const struct part *part, struct fault *why)
+static enum err block_delete(struct db *db, int64_t id, struct fault *why)
 {
     struct query *q = query_begin(db, "DELETE FROM run_block WHERE id = $1");
-    query_i64(q, part->id);
-    enum err e = query_end(q, why);
-    if (e || !part->fresh)
-        return e;
-    q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1 AND block_id = $2");
+    query_i64(q, id);
+    return query_end(q, why);
+}
+
+static enum err span_unfresh(struct db *db, int64_t span, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1");
     query_i64(q, span);
-    query_i64(q, part->id);
     return query_end(q, why);
 }
 
@@ -348,15 +348,17 @@ static enum err records_read(struct db *db, struct arena *a, int64_t block, stru
 {
     struct run_kind *kinds;
     struct run_line line;
+    struct str texts[2] = { STR(""), STR("") };
     size_t n;
-    enum err e = kinds_get(db, a, block, &kinds, &n, why);
-    if (e)
-        return e;
-    struct query *q = query_begin(db, "SELECT records FROM run_block WHERE id = $1");
+    struct query *q = query_begin(db, "SELECT kinds, records FROM run_block WHERE id = $1");
     query_i64(q, block);
-    struct run_lines lines = run_lines(query_next(q) ? query_get_text(q, 0, a) : STR_NONE, n);
-    if ((e = query_end(q, why)))
+    bool there = query_next(q);
+    for (int i = 0; there && i < 2; i++)
+        texts[i] = query_get_text(q, i, a);
+    enum err e = query_end(q, why);
+    if (e || (e = run_kinds_read(a, texts[0], &kinds, &n, why)))
         return e;
+    struct run_lines lines = run_lines(texts[1], n);
     while (!e && run_lines_next(&lines, &line)) {
         if (r->n == r->room)
             return fault(why, ERR_STORE, STR(""), "block %lld holds more records than it says", (long long)block);
@@ -372,14 +374,16 @@ static enum err span_take(struct db *db, struct arena *a, const struct span *s, 
     for (size_t i = 0; !e && i < s->n; i++) {
         if (!s->parts[i].rewritten)
             continue;
-        if ((e = records_read(db, a, s->parts[i].id, r, why)))
-            return e;
-        e = block_delete(db, s->begin, &s->parts[i], why);
+        struct arena_mark mark = arena_mark(a);
+        e = records_read(db, a, s->parts[i].id, r, why);
+        arena_rewind(a, mark);
+        if (!e)
+            e = block_delete(db, s->parts[i].id, why);
     }
     return e;
 }
 
-/* The keys of the span go with it; of fresh blocks there are none. */
+/* Keys go with their span; fresh blocks have none yet. */
 static enum err span_dissolve(struct db *db, const struct span *s, struct fault *why)
 {
     AUTO_ARENA a = arena_new(4096);
@@ -388,7 +392,9 @@ static enum err span_dissolve(struct db *db, const struct span *s, struct fault 
     for (size_t i = 0; !e && i < s->n; i++)
         if (!s->parts[i].fresh)
             e = keys_add_block(db, &gone, s->parts[i].id, why);
-    return e ? e : keys_delete(db, &gone, &none, s->begin, why);
+    if (!e)
+        e = keys_delete(db, &gone, &none, s->begin, why);
+    return e ? e : span_unfresh(db, s->begin, why);
 }
 
 static enum err records_write(struct db *db, int64_t span, const struct records *r, struct keys *keys, struct fault *why)
@@ -403,13 +409,6 @@ static enum err records_write(struct db *db, int64_t span, const struct records 
             e = keys_add_block(db, keys, id, why);
     }
     return e;
-}
-
-static enum err span_unfresh(struct db *db, const struct span *s, struct fault *why)
-{
-    struct query *q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1");
-    query_i64(q, s->begin);
-    return query_end(q, why);
 }
 
 /* Small blocks are written anew as large ones, the others stay as they are; then the keys of all that is new. */
@@ -433,7 +432,7 @@ static enum err group_write(struct db *db, struct group *g, struct fault *why)
             e = keys_add_block(db, &keys, first->parts[i].id, why);
     if (e || (e = records_write(db, first->begin, &r, &keys, why)) || (e = keys_write(db, &keys, first->begin, why)))
         return e;
-    return span_unfresh(db, first, why);
+    return span_unfresh(db, first->begin, why);
 }
 
 /* All of several spans, for they have to end in one; of a single span the small ones, if that makes them half as many. */
@@ -571,6 +570,14 @@ static enum err old_blocks(struct db *db, struct arena *a, wall_ms before, int m
     return query_end(q, why);
 }
 
+static enum err fresh_delete(struct db *db, int64_t span, int64_t block, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1 AND block_id = $2");
+    query_i64(q, span);
+    query_i64(q, block);
+    return query_end(q, why);
+}
+
 /* Blocks of one span. Their keys go with them, but for those that others of the span have too. */
 static enum err span_prune(struct db *db, const struct old *blocks, size_t n, struct fault *why)
 {
@@ -583,7 +590,8 @@ static enum err span_prune(struct db *db, const struct old *blocks, size_t n, st
         if (!blocks[i].part.fresh && keys_add_block(db, &gone, blocks[i].part.id, why))
             continue;
     for (size_t i = 0; !e && i < n; i++)
-        e = block_delete(db, blocks[i].span, &blocks[i].part, why);
+        if (!(e = block_delete(db, blocks[i].part.id, why)) && blocks[i].part.fresh)
+            e = fresh_delete(db, blocks[i].span, blocks[i].part.id, why);
     if (e || (e = span_read(db, a, blocks[0].span, &s, why)))
         return e;
     for (size_t i = 0; i < s.n; i++)

@@ -14,7 +14,7 @@
     " count BIGINT NOT NULL,"                                                                                           \
     " kinds TEXT NOT NULL,"                    /* JSON array, one row per line: who called what, how it ended */        \
     " records TEXT NOT NULL);"                 /* JSON array, one call per line, newest first */                        \
-    "CREATE INDEX run_block_in_span ON run_block (span, max_id, min_id, to_ms);"                                        \
+    "CREATE UNIQUE INDEX run_block_in_span ON run_block (span, max_id, min_id, to_ms);"                                 \
     "CREATE INDEX run_block_astray ON run_block (to_ms, span) WHERE to_ms > span + 7200000;"                            \
     "CREATE TABLE run_key ("                                                                                            \
     " key TEXT NOT NULL,"                      /* a connection, a caller, an outcome */                                 \
