@@ -61,6 +61,7 @@ size_t run_order(const struct run *runs, size_t n, const struct run **order)
  * a text's NUL may count too; then a kind is written twice, which is no harm. */
 struct kind_table {
     const struct run *first[RUN_BLOCK_MOST];
+    int64_t records[RUN_BLOCK_MOST];
     size_t count;
     uint16_t slots[SLOTS]; /* kind + 1; 0: free */
 };
@@ -87,10 +88,15 @@ static size_t kind_of(struct kind_table *t, const struct run *r)
     size_t at = kind_hash(r);
     for (; t->slots[at]; at = (at + 1) % SLOTS)
         if (same_kind(t->first[t->slots[at] - 1], r))
-            return t->slots[at] - 1u;
-    t->first[t->count++] = r;
-    t->slots[at] = (uint16_t)t->count;
-    return t->count - 1;
+            break;
+    if (!t->slots[at]) {
+        t->first[t->count] = r;
+        t->records[t->count++] = 0;
+        t->slots[at] = (uint16_t)t->count;
+    }
+    size_t kind = t->slots[at] - 1u;
+    t->records[kind]++;
+    return kind;
 }
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
@@ -147,7 +153,7 @@ static char *put_number(char *to, int64_t number, char after)
     return to + length + 1;
 }
 
-static void put_kind(struct buf *b, const struct run *r, bool first)
+static void put_kind(struct buf *b, const struct run *r, int64_t records, bool first)
 {
     buf_add(b, first ? STR("[[") : STR(",\n["));
     put_text(b, r->connection, ',');
@@ -158,7 +164,9 @@ static void put_kind(struct buf *b, const struct run *r, bool first)
     put_text(b, r->method, ',');
     put_text(b, r->host, ',');
     put_text(b, run_outcome_name(r->outcome), ',');
-    put_text(b, r->error ? err_row(r->error)->code : "", ']');
+    put_text(b, r->error ? err_row(r->error)->code : "", ',');
+    buf_i64(b, records);
+    buf_char(b, ']');
 }
 
 static void put_record(struct buf *b, const struct run *r, size_t kind, bool first)
@@ -198,7 +206,7 @@ void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds,
         put_record(records, runs[i], kind_of(&table, runs[i]), !i);
     buf_char(records, ']');
     for (size_t i = 0; i < table.count; i++)
-        put_kind(kinds, table.first[i], !i);
+        put_kind(kinds, table.first[i], table.records[i], !i);
     buf_char(kinds, ']');
 }
 
@@ -259,29 +267,39 @@ static bool take_row(struct str *s) { return take(s, ',') ? take(s, '\n') && tak
 
 static bool at_end(struct str s) { return str_is(s, "]"); }
 
-static bool take_kind(struct str *s, struct run_kind *k)
-{
-    return take_row(s) && take_text(s, &k->connection, ',') && take_text(s, &k->connection_key, ',') && take_text(s, &k->caller, ',') &&
-           take_text(s, &k->token, ',') && take_text(s, &k->via, ',') && take_text(s, &k->method, ',') && take_text(s, &k->host, ',') &&
-           take_text(s, &k->outcome, ',') && take_text(s, &k->error, ']');
-}
-
 static enum err broken(struct fault *why, const char *what) { return fault(why, ERR_STORE, STR(""), "a block of run records is damaged: %s", what); }
 
-enum err run_kinds_read(struct arena *a, struct str text, struct run_kind **out, size_t *n, struct fault *why)
+enum err run_kinds_rows(struct arena *a, struct str text, struct run_kinds *out, struct fault *why)
 {
-    size_t rows = 1, count = 0;
+    size_t rows = 1;
     for (const char *p = text.p; p && (p = memchr(p, '\n', (size_t)(text.p + text.n - p))); p++)
         rows++;
-    struct run_kind *kinds = arena_array(a, rows, sizeof *kinds);
-    while (count < rows && !at_end(text))
-        if (!take_kind(&text, &kinds[count++]))
-            return broken(why, "kinds");
-    if (!at_end(text))
+    *out = (struct run_kinds){ arena_array(a, rows, sizeof *out->rows), arena_array(a, rows, sizeof *out->wanted), 0 };
+    if (!str_starts(text, STR("[[")) || !str_ends(text, STR("]]")))
         return broken(why, "kinds");
-    *out = kinds;
-    *n = count;
+    for (struct str left = str_sub(text, 1, text.n); left.n > 1;) {
+        const char *end = memchr(left.p, '\n', left.n);
+        size_t n = end ? (size_t)(end - left.p) : left.n;
+        out->rows[out->n++] = str_sub(left, 0, n - 1); /* without the comma, or the last bracket */
+        left = str_sub(left, end ? n + 1 : n, left.n);
+    }
     return ERR_NONE;
+}
+
+enum err run_kind_read(struct str row, struct run_kind *k, struct fault *why)
+{
+    struct str s = row;
+    if (!take(&s, '[') || !take_text(&s, &k->connection, ',') || !take_text(&s, &k->connection_key, ',') || !take_text(&s, &k->caller, ',') ||
+        !take_text(&s, &k->token, ',') || !take_text(&s, &k->via, ',') || !take_text(&s, &k->method, ',') || !take_text(&s, &k->host, ',') ||
+        !take_text(&s, &k->outcome, ',') || !take_text(&s, &k->error, ',') || !take_number(&s, &k->count, ']') || s.n)
+        return broken(why, "kinds");
+    return ERR_NONE;
+}
+
+struct str run_kind_connection(struct str row)
+{
+    struct str s = row, connection;
+    return take(&s, '[') && take_text(&s, &connection, ',') ? connection : STR("");
 }
 
 struct run_lines run_lines(struct str text, size_t kinds) { return (struct run_lines){ .left = text, .kinds = kinds }; }
@@ -360,7 +378,7 @@ static enum run_via via_parse(struct str s)
     return RUN_PROXY;
 }
 
-static void put_kind_of(struct run *r, const struct run_kind *k)
+static void fill_kind(struct run *r, const struct run_kind *k)
 {
     put(r->connection, sizeof r->connection, k->connection);
     put(r->connection_key, sizeof r->connection_key, k->connection_key);
@@ -383,10 +401,14 @@ static bool take_small(struct str *s, int32_t *out, char after)
     return true;
 }
 
-enum err run_line_read(const struct run_line *line, const struct run_kind *kinds, struct run *out, struct fault *why)
+enum err run_line_read(const struct run_line *line, const struct run_kinds *kinds, struct run *out, struct fault *why)
 {
     struct str s = line->rest, path;
+    struct run_kind kind;
     int32_t reused;
+    enum err e = run_kind_read(kinds->rows[line->kind], &kind, why);
+    if (e)
+        return e;
     memset(out, 0, sizeof *out);
     if (!take_text(&s, &path, ',') || !take_small(&s, &out->status, ',') || !take_number(&s, &out->request_bytes, ',') ||
         !take_number(&s, &out->response_bytes, ',') || !take_small(&s, &out->resolve_us, ',') || !take_small(&s, &out->connect_us, ',') ||
@@ -397,6 +419,6 @@ enum err run_line_read(const struct run_line *line, const struct run_kind *kinds
     put(out->path, sizeof out->path, path);
     out->started = line->started;
     out->reused = reused;
-    put_kind_of(out, &kinds[line->kind]);
+    fill_kind(out, &kind);
     return ERR_NONE;
 }

@@ -76,22 +76,25 @@ static enum err span_find(struct db *db, int64_t second, int64_t *span, struct f
 static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct fault *why)
 {
     AUTO_BUF kinds, records;
-    wall_ms to = INT64_MIN;
+    wall_ms from = INT64_MAX, to = INT64_MIN;
     buf_init(&kinds, TEXT_MAX);
     buf_init(&records, TEXT_MAX);
     (void)buf_room(&records, n * 160);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        from = runs[i]->started < from ? runs[i]->started : from;
         to = runs[i]->started > to ? runs[i]->started : to;
+    }
     run_block_write(runs, n, &kinds, &records);
     if (buf_failed(&kinds) || buf_failed(&records))
         return fault(why, ERR_INTERNAL, STR(""), "a block of %zu run records is too long", n);
     struct query *q = query_begin(db,
-        "INSERT INTO run_block (span, max_id, min_id, to_ms, count, kinds, records) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        "INSERT INTO run_block (span, max_id, min_id, to_ms, from_ms, count, kinds, records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         " ON CONFLICT (span, max_id, min_id, to_ms) DO NOTHING RETURNING id");
     query_i64(q, span);
     query_text(q, str_of(runs[0]->id));
     query_text(q, str_of(runs[n - 1]->id));
     query_i64(q, to);
+    query_i64(q, from);
     query_i64(q, (int64_t)n);
     query_text(q, buf_str(&kinds));
     query_text(q, buf_str(&records));
@@ -190,36 +193,33 @@ static void keys_add(struct keys *k, struct str text, int64_t block)
 
 static bool keys_have(const struct keys *k, struct str text) { return k->size && keys_slot(k, text, hash_keyed(text))->text.p; }
 
-static void keys_add_kinds(struct keys *k, const struct run_kind *kinds, size_t n, int64_t block)
+static enum err keys_add_kinds(struct keys *k, const struct run_kinds *kinds, int64_t block, struct fault *why)
 {
-    for (size_t i = 0; i < n; i++) {
-        const struct run_kind *kind = &kinds[i], *last = i ? kind - 1 : NULL;
-        if (!last || !str_eq(last->connection, kind->connection))
-            keys_add(k, kind->connection, block);
-        if (!last || !str_eq(last->caller, kind->caller))
-            keys_add(k, kind->caller, block);
-        if (!last || !str_eq(last->outcome, kind->outcome))
-            keys_add(k, kind->outcome, block);
+    struct run_kind kind, last = { 0 };
+    for (size_t i = 0; i < kinds->n; i++, last = kind) {
+        enum err e = run_kind_read(kinds->rows[i], &kind, why);
+        if (e)
+            return e;
+        if (!str_eq(last.connection, kind.connection))
+            keys_add(k, kind.connection, block);
+        if (!str_eq(last.caller, kind.caller))
+            keys_add(k, kind.caller, block);
+        if (!str_eq(last.outcome, kind.outcome))
+            keys_add(k, kind.outcome, block);
     }
-}
-
-static enum err kinds_get(struct db *db, struct arena *a, int64_t block, struct run_kind **out, size_t *n, struct fault *why)
-{
-    struct query *q = query_begin(db, "SELECT kinds FROM run_block WHERE id = $1");
-    query_i64(q, block);
-    struct str text = query_next(q) ? query_get_text(q, 0, a) : STR_NONE;
-    enum err e = query_end(q, why);
-    return e ? e : run_kinds_read(a, text, out, n, why);
+    return ERR_NONE;
 }
 
 static enum err keys_add_block(struct db *db, struct keys *k, int64_t block, struct fault *why)
 {
-    struct run_kind *kinds;
-    size_t n;
-    enum err e = kinds_get(db, k->arena, block, &kinds, &n, why);
-    if (!e)
-        keys_add_kinds(k, kinds, n, block);
-    return e;
+    struct run_kinds kinds;
+    struct query *q = query_begin(db, "SELECT kinds FROM run_block WHERE id = $1");
+    query_i64(q, block);
+    struct str text = query_next(q) ? query_get_text(q, 0, k->arena) : STR_NONE;
+    enum err e = query_end(q, why);
+    if (e || (e = run_kinds_rows(k->arena, text, &kinds, why)))
+        return e;
+    return keys_add_kinds(k, &kinds, block, why);
 }
 
 /* Adds what is new to what is known of this span. A text that names blocks which are gone does no harm. */
@@ -346,23 +346,22 @@ struct records {
 
 static enum err records_read(struct db *db, struct arena *a, int64_t block, struct records *r, struct fault *why)
 {
-    struct run_kind *kinds;
+    struct run_kinds kinds;
     struct run_line line;
     struct str texts[2] = { STR(""), STR("") };
-    size_t n;
     struct query *q = query_begin(db, "SELECT kinds, records FROM run_block WHERE id = $1");
     query_i64(q, block);
     bool there = query_next(q);
     for (int i = 0; there && i < 2; i++)
         texts[i] = query_get_text(q, i, a);
     enum err e = query_end(q, why);
-    if (e || (e = run_kinds_read(a, texts[0], &kinds, &n, why)))
+    if (e || (e = run_kinds_rows(a, texts[0], &kinds, why)))
         return e;
-    struct run_lines lines = run_lines(texts[1], n);
+    struct run_lines lines = run_lines(texts[1], kinds.n);
     while (!e && run_lines_next(&lines, &line)) {
         if (r->n == r->room)
             return fault(why, ERR_STORE, STR(""), "block %lld holds more records than it says", (long long)block);
-        e = run_line_read(&line, kinds, &r->runs[r->n++], why);
+        e = run_line_read(&line, &kinds, &r->runs[r->n++], why);
     }
     return e ? e : lines.broken ? fault(why, ERR_STORE, STR(""), "block %lld is damaged", (long long)block) : ERR_NONE;
 }

@@ -10,7 +10,8 @@
     " span BIGINT NOT NULL,"                   /* where its span of ids begins; spans do not overlap */                 \
     " min_id TEXT NOT NULL,"                                                                                            \
     " max_id TEXT NOT NULL,"                                                                                            \
-    " to_ms BIGINT NOT NULL,"                  /* start of the latest call */                                           \
+    " from_ms BIGINT NOT NULL,"                /* start of the first call */                                            \
+    " to_ms BIGINT NOT NULL,"                  /* start of the last */                                                  \
     " count BIGINT NOT NULL,"                                                                                           \
     " kinds TEXT NOT NULL,"                    /* JSON array, one row per line: who called what, how it ended */        \
     " records TEXT NOT NULL);"                 /* JSON array, one call per line, newest first */                        \
