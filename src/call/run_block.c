@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/encode.h"
+#include "base/map.h"
 
 /* ---- order ---- */
 
@@ -195,7 +196,48 @@ static void put_record(struct buf *b, const struct run *r, size_t kind, bool fir
     b->n += (size_t)(to - from);
 }
 
-void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds, struct buf *records)
+#define MASK_LEAST 64 /* bits */
+#define MASK_MOST 2048
+
+/* The same in every process: masks are stored. Whoever made texts that collide would gain no more than a look too many. */
+static size_t mask_bit(struct str key, size_t bits) { return hash_sip13(UINT64_C(0x72756e2d6d61736b), 1, key) & (bits - 1); }
+
+static void mask_add(unsigned char *digits, size_t bits, const char *key)
+{
+    size_t bit = mask_bit(str_of(key), bits);
+    digits[bit / 4] |= (unsigned char)(1 << bit % 4);
+}
+
+static void put_mask(struct buf *b, const struct kind_table *t)
+{
+    unsigned char digits[MASK_MOST / 4] = { 0 };
+    size_t bits = MASK_LEAST;
+    while (bits < MASK_MOST && bits < 4 * (t->count + 4))
+        bits *= 2;
+    for (size_t i = 0; i < t->count; i++) {
+        const struct run *r = t->first[i], *last = i ? t->first[i - 1] : NULL;
+        mask_add(digits, bits, r->connection);
+        if (!last || strcmp(r->caller, last->caller))
+            mask_add(digits, bits, r->caller);
+        if (!last || r->outcome != last->outcome)
+            mask_add(digits, bits, run_outcome_name(r->outcome));
+    }
+    char *to = buf_room(b, bits / 4);
+    for (size_t i = 0; to && i < bits / 4; i++)
+        to[i] = "0123456789abcdef"[digits[i]];
+    b->n += to ? bits / 4 : 0;
+}
+
+bool run_mask_may_hold(struct str mask, struct str key)
+{
+    if (mask.n < MASK_LEAST / 4 || (mask.n & (mask.n - 1)))
+        return true; /* none of ours */
+    size_t bit = mask_bit(key, mask.n * 4);
+    char c = mask.p[bit / 4];
+    return (ascii_digit(c) ? c - '0' : c - 'a' + 10) & (1 << bit % 4);
+}
+
+void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds, struct buf *records, struct buf *mask)
 {
     struct kind_table table;
     if (n > RUN_BLOCK_MOST)
@@ -208,6 +250,7 @@ void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds,
     for (size_t i = 0; i < table.count; i++)
         put_kind(kinds, table.first[i], table.records[i], !i);
     buf_char(kinds, ']');
+    put_mask(mask, &table);
 }
 
 /* ---- reading ---- */

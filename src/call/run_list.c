@@ -39,7 +39,7 @@ struct walk {
     struct arena *scratch;    /* of one block */
     struct want *wants[WANTS_MOST];
     size_t want_count;
-    struct fresh *fresh;      /* by span; blocks whose keys nobody knows yet */
+    struct fresh *fresh;      /* by span; blocks that are in no index yet and may have what is wanted */
     size_t fresh_count;
     struct str before;
     int64_t at;               /* the next span is at or before */
@@ -435,12 +435,30 @@ static enum err want_visible(struct walk *w, struct fault *why)
     return ERR_NONE;
 }
 
+static bool mask_may_hold(const struct walk *w, struct str mask)
+{
+    for (size_t i = 0; i < w->want_count; i++) {
+        bool any = false;
+        for (size_t k = 0; !any && k < w->wants[i]->count; k++)
+            any = run_mask_may_hold(mask, w->wants[i]->keys[k].text);
+        if (!any)
+            return false;
+    }
+    return true;
+}
+
 static enum err read_fresh(struct walk *w, struct fault *why)
 {
-    struct query *q = query_begin(w->db, "SELECT span, block_id FROM run_fresh WHERE span <= $1 ORDER BY span, block_id");
+    struct query *q = query_begin(w->db, "SELECT span, block_id, mask FROM run_fresh WHERE span <= $1 AND span >= $2 ORDER BY span, block_id");
     size_t room = 0;
     query_i64(q, w->at);
+    query_i64(q, w->floor);
     while (query_next(q)) {
+        struct arena_mark mark = arena_mark(w->scratch);
+        bool may = mask_may_hold(w, query_get_text(q, 2, w->scratch));
+        arena_rewind(w->scratch, mark);
+        if (!may)
+            continue;
         if (w->fresh_count == room) {
             room = room ? room * 2 : 256;
             struct fresh *wider = arena_array(w->arena, room, sizeof *wider);

@@ -73,7 +73,7 @@ static enum err span_find(struct db *db, int64_t second, int64_t *span, struct f
 }
 
 /* *id is 0 when it is there already: no two blocks have a record in common, so the newest tells that it is the same. */
-static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct fault *why)
+static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct buf *mask, struct fault *why)
 {
     AUTO_BUF kinds, records;
     wall_ms from = INT64_MAX, to = INT64_MIN;
@@ -84,8 +84,8 @@ static enum err block_put(struct db *db, int64_t span, const struct run *const *
         from = runs[i]->started < from ? runs[i]->started : from;
         to = runs[i]->started > to ? runs[i]->started : to;
     }
-    run_block_write(runs, n, &kinds, &records);
-    if (buf_failed(&kinds) || buf_failed(&records))
+    run_block_write(runs, n, &kinds, &records, mask);
+    if (buf_failed(mask) || buf_failed(&kinds) || buf_failed(&records))
         return fault(why, ERR_INTERNAL, STR(""), "a block of %zu run records is too long", n);
     struct query *q = query_begin(db,
         "INSERT INTO run_block (span, max_id, min_id, to_ms, from_ms, count, kinds, records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -102,11 +102,12 @@ static enum err block_put(struct db *db, int64_t span, const struct run *const *
     return query_end(q, why);
 }
 
-static enum err fresh_put(struct db *db, int64_t span, int64_t block, struct fault *why)
+static enum err fresh_put(struct db *db, int64_t span, int64_t block, struct str mask, struct fault *why)
 {
-    struct query *q = query_begin(db, "INSERT INTO run_fresh (span, block_id) VALUES ($1, $2)");
+    struct query *q = query_begin(db, "INSERT INTO run_fresh (span, block_id, mask) VALUES ($1, $2, $3)");
     query_i64(q, span);
     query_i64(q, block);
+    query_text(q, mask);
     return query_end(q, why);
 }
 
@@ -114,11 +115,13 @@ static int64_t second_of(const struct run *r) { return run_id_ms(str_of(r->id)) 
 
 static enum err piece_put(struct db *db, int64_t second, const struct run *const *runs, size_t n, struct fault *why)
 {
+    AUTO_BUF mask;
     int64_t span, block;
     enum err e;
-    if ((e = span_find(db, second, &span, why)) || (e = block_put(db, span, runs, n, &block, why)))
+    buf_init(&mask, TEXT_MAX);
+    if ((e = span_find(db, second, &span, why)) || (e = block_put(db, span, runs, n, &block, &mask, why)))
         return e;
-    return block ? fresh_put(db, span, block, why) : ERR_NONE;
+    return block ? fresh_put(db, span, block, buf_str(&mask), why) : ERR_NONE;
 }
 
 enum err runs_insert(struct db *db, const struct run *runs, size_t n, struct fault *why)
@@ -402,9 +405,11 @@ static enum err records_write(struct db *db, int64_t span, const struct records 
     size_t n = run_order(r->runs, r->n, order), size;
     enum err e = ERR_NONE;
     for (size_t at = 0; !e && at < n; at += size) {
+        AUTO_BUF mask;
         int64_t id;
+        buf_init(&mask, TEXT_MAX);
         size = n - at < RUN_BLOCK_MOST ? n - at : RUN_BLOCK_MOST;
-        if (!(e = block_put(db, span, order + at, size, &id, why)))
+        if (!(e = block_put(db, span, order + at, size, &id, &mask, why)))
             e = keys_add_block(db, keys, id, why);
     }
     return e;

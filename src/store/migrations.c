@@ -25,6 +25,7 @@
     "CREATE TABLE run_fresh ("                 /* blocks whose keys are not in run_key yet */                           \
     " span BIGINT NOT NULL,"                                                                                            \
     " block_id BIGINT NOT NULL,"                                                                                        \
+    " mask TEXT NOT NULL,"                     /* which keys it may have */                                             \
     " PRIMARY KEY (span, block_id))" KEY_ONLY
 
 static const struct migration migrations[] = {

@@ -479,10 +479,11 @@ static void damaged_blocks_are_refused(void **state)
         m->batch[i] = some_run(m);
     const struct run *order[3];
     assert_int_equal(run_order(m->batch, 3, order), 3);
-    AUTO_BUF kinds, records;
+    AUTO_BUF kinds, records, mask;
     buf_init(&kinds, 1 << 20);
     buf_init(&records, 1 << 20);
-    run_block_write(order, 3, &kinds, &records);
+    buf_init(&mask, 1 << 20);
+    run_block_write(order, 3, &kinds, &records, &mask);
     for (size_t i = 0; i < 2 * (kinds.n + records.n); i++) {
         AUTO_ARENA a = arena_new(4096);
         size_t cut = i / 2;
