@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -8,6 +9,8 @@
 #include "cmd/demo.h"
 #include "cmd/node.h"
 #include "cmd/verbs.h"
+
+#define LARGE_BYTES (1024 * 1024) /* memory of its own, given back when freed */
 
 extern char **environ;
 
@@ -116,6 +119,9 @@ int serve_main(int argc, char **argv)
         arena_free(s.boot);
         return code;
     }
+    /* Fixed, where glibc would raise it with the first large buffer that is freed: from then on growing one would copy it, and its memory
+     * would stay with the process. */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     umask(077);
     log_setup((enum log_level)s.config.log.level, s.config.log.format == CONFIG_LOG_JSON);
     for (size_t i = 0; i < s.config.warning_count; i++)
