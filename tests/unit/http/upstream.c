@@ -873,6 +873,7 @@ static void asks_for_new_keys(struct peer *p)
         }
     }
     ANSWER(p, OK);
+    request(p); /* there is none: but closing on the last of the key answers unread would reset the socket under ours */
 }
 
 static void new_keys_in_the_middle_of_a_body_change_none_of_its_bytes(void **state)
@@ -884,7 +885,11 @@ static void new_keys_in_the_middle_of_a_body_change_none_of_its_bytes(void **sta
     struct call c = CALL(h, .method = "POST", .unsafe = true, .narrow = true, .body = { block, sizeof block },
                          .repeat = (1 << 20) / sizeof block);
     make(&c);
-    if (c.status != 200)
+    /* OpenSSL 3.0 answers a request for new keys from within a read, and cannot while a record of ours waits to be sent: it then
+     * gives the connection up ("bad length"). Not reading meanwhile would be worse: a provider that answers while we send would
+     * wait for us as we for it. So the call may fail; it may never be answered for bytes that were not its body. */
+    bool given_up = !c.status && c.err == ERR_UPSTREAM_CLOSED;
+    if (c.status != 200 && !given_up)
         fail_msg("status %d, error %d, %s", c.status, c.err, c.subject);
     heard_free(&c.got);
     house_close(h);
