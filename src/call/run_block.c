@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/encode.h"
+#include "base/map.h"
 
 /* ---- order ---- */
 
@@ -61,6 +62,7 @@ size_t run_order(const struct run *runs, size_t n, const struct run **order)
  * behind a text's NUL may count too; then a kind is written twice, which is no harm. */
 struct kind_table {
     const struct run *first[RUN_BLOCK_MOST];
+    int64_t records[RUN_BLOCK_MOST];
     size_t count;
     uint16_t slots[SLOTS]; /* kind + 1; 0: free */
 };
@@ -87,10 +89,15 @@ static size_t kind_of(struct kind_table *t, const struct run *r)
     size_t at = kind_hash(r);
     for (; t->slots[at]; at = (at + 1) % SLOTS)
         if (same_kind(t->first[t->slots[at] - 1], r))
-            return t->slots[at] - 1u;
-    t->first[t->count++] = r;
-    t->slots[at] = (uint16_t)t->count;
-    return t->count - 1;
+            break;
+    if (!t->slots[at]) {
+        t->first[t->count] = r;
+        t->records[t->count++] = 0;
+        t->slots[at] = (uint16_t)t->count;
+    }
+    size_t kind = t->slots[at] - 1u;
+    t->records[kind]++;
+    return kind;
 }
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
@@ -126,16 +133,29 @@ static void put_text(struct buf *b, const char *text, char after)
     buf_add(b, (struct str){ (char[]){ '"', after }, 2 });
 }
 
-static char *put_number(char *to, int64_t n, char after)
+/* Most numbers are 0 or have few digits; two at a time, from the end. */
+static char *put_number(char *to, int64_t number, char after)
 {
-    if (n < 0)
+    static const char pairs[] =
+        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+        "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+    char digits[STR_U64_MAX], *from = digits + sizeof digits;
+    uint64_t n = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    if (number < 0)
         *to++ = '-';
-    to += str_put_u64(to, n < 0 ? -(uint64_t)n : (uint64_t)n);
-    *to++ = after;
-    return to;
+    for (; n >= 100; n /= 100)
+        memcpy(from -= 2, pairs + n % 100 * 2, 2);
+    if (n >= 10)
+        memcpy(from -= 2, pairs + n * 2, 2);
+    else
+        *--from = (char)('0' + n);
+    size_t length = (size_t)(digits + sizeof digits - from);
+    memcpy(to, from, length);
+    to[length] = after;
+    return to + length + 1;
 }
 
-static void put_kind(struct buf *b, const struct run *r, bool first)
+static void put_kind(struct buf *b, const struct run *r, int64_t records, bool first)
 {
     buf_add(b, first ? STR("[[") : STR(",\n["));
     put_text(b, r->connection, ',');
@@ -146,7 +166,9 @@ static void put_kind(struct buf *b, const struct run *r, bool first)
     put_text(b, r->method, ',');
     put_text(b, r->host, ',');
     put_text(b, run_outcome_name(r->outcome), ',');
-    put_text(b, r->error ? err_row(r->error)->code : "", ']');
+    put_text(b, r->error ? err_row(r->error)->code : "", ',');
+    buf_i64(b, records);
+    buf_char(b, ']');
 }
 
 static void put_record(struct buf *b, const struct run *r, size_t kind, bool first)
@@ -175,7 +197,48 @@ static void put_record(struct buf *b, const struct run *r, size_t kind, bool fir
     b->n += (size_t)(to - from);
 }
 
-void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds, struct buf *records)
+#define MASK_LEAST 64 /* bits */
+#define MASK_MOST 2048
+
+/* The same in every process: masks are stored. Whoever made texts that collide would gain no more than a look too many. */
+static size_t mask_bit(struct str key, size_t bits) { return hash_sip13(UINT64_C(0x72756e2d6d61736b), 1, key) & (bits - 1); }
+
+static void mask_add(unsigned char *digits, size_t bits, const char *key)
+{
+    size_t bit = mask_bit(str_of(key), bits);
+    digits[bit / 4] |= (unsigned char)(1 << bit % 4);
+}
+
+static void put_mask(struct buf *b, const struct kind_table *t)
+{
+    unsigned char digits[MASK_MOST / 4] = { 0 };
+    size_t bits = MASK_LEAST;
+    while (bits < MASK_MOST && bits < 4 * (t->count + 4))
+        bits *= 2;
+    for (size_t i = 0; i < t->count; i++) {
+        const struct run *r = t->first[i], *last = i ? t->first[i - 1] : NULL;
+        mask_add(digits, bits, r->connection);
+        if (!last || strcmp(r->caller, last->caller))
+            mask_add(digits, bits, r->caller);
+        if (!last || r->outcome != last->outcome)
+            mask_add(digits, bits, run_outcome_name(r->outcome));
+    }
+    char *to = buf_room(b, bits / 4);
+    for (size_t i = 0; to && i < bits / 4; i++)
+        to[i] = "0123456789abcdef"[digits[i]];
+    b->n += to ? bits / 4 : 0;
+}
+
+bool run_mask_may_hold(struct str mask, struct str key)
+{
+    if (mask.n < MASK_LEAST / 4 || (mask.n & (mask.n - 1)))
+        return true; /* none of ours */
+    size_t bit = mask_bit(key, mask.n * 4);
+    char c = mask.p[bit / 4];
+    return (ascii_digit(c) ? c - '0' : c - 'a' + 10) & (1 << bit % 4);
+}
+
+void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds, struct buf *records, struct buf *mask)
 {
     struct kind_table table;
     if (n > RUN_BLOCK_MOST)
@@ -186,8 +249,9 @@ void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds,
         put_record(records, runs[i], kind_of(&table, runs[i]), !i);
     buf_char(records, ']');
     for (size_t i = 0; i < table.count; i++)
-        put_kind(kinds, table.first[i], !i);
+        put_kind(kinds, table.first[i], table.records[i], !i);
     buf_char(kinds, ']');
+    put_mask(mask, &table);
 }
 
 /* ---- reading ---- */
@@ -247,31 +311,43 @@ static bool take_row(struct str *s) { return take(s, ',') ? take(s, '\n') && tak
 
 static bool at_end(struct str s) { return str_is(s, "]"); }
 
-static bool take_kind(struct str *s, struct run_kind *k)
-{
-    return take_row(s) && take_text(s, &k->connection, ',') && take_text(s, &k->connection_key, ',') &&
-           take_text(s, &k->caller, ',') && take_text(s, &k->token, ',') && take_text(s, &k->via, ',') &&
-           take_text(s, &k->method, ',') && take_text(s, &k->host, ',') && take_text(s, &k->outcome, ',') &&
-           take_text(s, &k->error, ']');
-}
-
 static enum err broken(struct fault *why, const char *what)
 {
     return fault(why, ERR_STORE, STR(""), "a block of run records is damaged: %s", what);
 }
 
-enum err run_kinds_read(struct arena *a, struct str text, struct run_kind **out, size_t *n, struct fault *why)
+enum err run_kinds_rows(struct arena *a, struct str text, struct run_kinds *out, struct fault *why)
 {
-    struct run_kind *kinds = arena_array(a, RUN_BLOCK_MOST, sizeof *kinds);
-    size_t count = 0;
-    while (count < RUN_BLOCK_MOST && !at_end(text))
-        if (!take_kind(&text, &kinds[count++]))
-            return broken(why, "kinds");
-    if (!at_end(text))
-        return broken(why, "too many kinds");
-    *out = kinds;
-    *n = count;
+    size_t rows = 1;
+    for (const char *p = text.p; p && (p = memchr(p, '\n', (size_t)(text.p + text.n - p))); p++)
+        rows++;
+    *out = (struct run_kinds){ arena_array(a, rows, sizeof *out->rows), arena_array(a, rows, sizeof *out->wanted), 0 };
+    if (!str_starts(text, STR("[[")) || !str_ends(text, STR("]]")))
+        return broken(why, "kinds");
+    for (struct str left = str_sub(text, 1, text.n); left.n > 1;) {
+        const char *end = memchr(left.p, '\n', left.n);
+        size_t n = end ? (size_t)(end - left.p) : left.n;
+        out->rows[out->n++] = str_sub(left, 0, n - 1); /* without the comma, or the last bracket */
+        left = str_sub(left, end ? n + 1 : n, left.n);
+    }
     return ERR_NONE;
+}
+
+enum err run_kind_read(struct str row, struct run_kind *k, struct fault *why)
+{
+    struct str s = row;
+    if (!take(&s, '[') || !take_text(&s, &k->connection, ',') || !take_text(&s, &k->connection_key, ',') ||
+        !take_text(&s, &k->caller, ',') || !take_text(&s, &k->token, ',') || !take_text(&s, &k->via, ',') ||
+        !take_text(&s, &k->method, ',') || !take_text(&s, &k->host, ',') || !take_text(&s, &k->outcome, ',') ||
+        !take_text(&s, &k->error, ',') || !take_number(&s, &k->count, ']') || s.n)
+        return broken(why, "kinds");
+    return ERR_NONE;
+}
+
+struct str run_kind_connection(struct str row)
+{
+    struct str s = row, connection;
+    return take(&s, '[') && take_text(&s, &connection, ',') ? connection : STR("");
 }
 
 struct run_lines run_lines(struct str text, size_t kinds) { return (struct run_lines){ .left = text, .kinds = kinds }; }
@@ -288,13 +364,13 @@ bool run_lines_next(struct run_lines *l, struct run_line *out)
         return false;
     out->kind = (size_t)kind;
     out->rest = s;
-    /* The comma before the line break, or the bracket at the very end. */
+    /* On to the comma before the line break, or the bracket at the very end; either comes after the row's own bracket. */
     const char *end = memchr(s.p, '\n', s.n);
     size_t skip = end ? (size_t)(end - s.p) : s.n;
-    l->broken = !skip;
-    if (skip)
+    l->broken = skip < 2 || s.p[skip - 2] != ']';
+    if (!l->broken)
         l->left = str_sub(s, skip - 1, s.n);
-    return skip;
+    return !l->broken;
 }
 
 static uint32_t hex4(const char *p)
@@ -350,7 +426,7 @@ static enum run_via via_parse(struct str s)
     return RUN_PROXY;
 }
 
-static void put_kind_of(struct run *r, const struct run_kind *k)
+static void fill_kind(struct run *r, const struct run_kind *k)
 {
     put(r->connection, sizeof r->connection, k->connection);
     put(r->connection_key, sizeof r->connection_key, k->connection_key);
@@ -373,10 +449,14 @@ static bool take_small(struct str *s, int32_t *out, char after)
     return true;
 }
 
-enum err run_line_read(const struct run_line *line, const struct run_kind *kinds, struct run *out, struct fault *why)
+enum err run_line_read(const struct run_line *line, const struct run_kinds *kinds, struct run *out, struct fault *why)
 {
     struct str s = line->rest, path;
+    struct run_kind kind;
     int32_t reused;
+    enum err e = run_kind_read(kinds->rows[line->kind], &kind, why);
+    if (e)
+        return e;
     memset(out, 0, sizeof *out);
     if (!take_text(&s, &path, ',') || !take_small(&s, &out->status, ',') || !take_number(&s, &out->request_bytes, ',') ||
         !take_number(&s, &out->response_bytes, ',') || !take_small(&s, &out->resolve_us, ',') ||
@@ -387,6 +467,6 @@ enum err run_line_read(const struct run_line *line, const struct run_kind *kinds
     put(out->path, sizeof out->path, path);
     out->started = line->started;
     out->reused = reused;
-    put_kind_of(out, &kinds[line->kind]);
+    fill_kind(out, &kind);
     return ERR_NONE;
 }

@@ -1,7 +1,7 @@
 /* call/run_block.h - many run records as two texts, the way the database holds them. Private to this room.
  *
- * Kinds: who called what, through which connection, and how it ended; one row per distinct combination.
- *   [["con_...","crm","usr_...","tok_...","proxy","GET","api.example.com","success",""],
+ * Kinds: who called what, through which connection, how it ended, and how many records that are; one row per distinct combination.
+ *   [["con_...","crm","usr_...","tok_...","proxy","GET","api.example.com","success","",12],
  *    ...]
  * Records: one row per call, newest first; the second value says which kind, counted from 0.
  *   [["run_...",0,1800000000000,"/v1/customers",200,REQUEST_BYTES,RESPONSE_BYTES,RESOLVE,CONNECT,TLS,FIRST_BYTE,TOTAL,REUSED],
@@ -17,10 +17,17 @@
 
 #define RUN_BLOCK_MOST 256 /* records of one block */
 
-/* Inside the text it was read from; escapes are left as they are. */
+/* The rows of the text, not read yet. */
+struct run_kinds {
+    struct str *rows;
+    bool *wanted; /* the reader's own marks */
+    size_t n;
+};
+
+/* Inside the row it was read from; escapes are left as they are. */
 struct run_kind {
     struct str connection, connection_key, caller, token, via, method, host, outcome, error;
-    bool wanted; /* the reader's own mark */
+    int64_t count;
 };
 
 struct run_line {
@@ -39,14 +46,20 @@ struct run_lines {
 
 /* Newest first, twins left out. `order` has room for n; answers how many. */
 size_t run_order(const struct run *runs, size_t n, const struct run **order);
-/* Of at most RUN_BLOCK_MOST records in that order. Appends to both, which the caller ends. */
-void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds, struct buf *records);
+/* Of at most RUN_BLOCK_MOST records in that order. Appends to all three, which the caller ends. */
+void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds, struct buf *records, struct buf *mask);
+/* The mask is a set of bits in hexadecimal: whether a connection, caller or outcome may be among the records. Wrong for one in a
+ * few that are not, never for one that is. */
+bool run_mask_may_hold(struct str mask, struct str key);
 
-/* The kinds point into `text`. ERR_STORE when it is not what run_block_write() wrote. */
-enum err run_kinds_read(struct arena *a, struct str text, struct run_kind **out, size_t *n, struct fault *why) MUST_CHECK;
+/* ERR_STORE, here and below, when it is not what run_block_write() wrote. */
+enum err run_kinds_rows(struct arena *a, struct str text, struct run_kinds *out, struct fault *why) MUST_CHECK;
+enum err run_kind_read(struct str row, struct run_kind *out, struct fault *why) MUST_CHECK;
+/* The row's connection alone; empty when there is none. */
+struct str run_kind_connection(struct str row);
+
 struct run_lines run_lines(struct str text, size_t kinds);
 bool run_lines_next(struct run_lines *lines, struct run_line *out);
-/* ERR_STORE as above. */
-enum err run_line_read(const struct run_line *line, const struct run_kind *kinds, struct run *out, struct fault *why) MUST_CHECK;
+enum err run_line_read(const struct run_line *line, const struct run_kinds *kinds, struct run *out, struct fault *why) MUST_CHECK;
 
 #endif

@@ -7,6 +7,7 @@
 #define KEYS_MOST 64       /* of one condition; with more it does not choose the spans, but the records only */
 #define KEY_BLOCKS_MOST 32 /* that a key's row may name */
 #define KEY_TEXT_MAX 512
+#define KEYS_QUICK 4       /* of one condition; with more a block's kinds are read at once */
 #define WANTS_MOST 5
 #define BOUND_MOST 600     /* folders and connections of one token */
 #define LAST_ID STR("~")   /* after every id */
@@ -38,7 +39,7 @@ struct walk {
     struct arena *scratch;    /* of one block */
     struct want *wants[WANTS_MOST];
     size_t want_count;
-    struct fresh *fresh;      /* by span; blocks whose keys nobody knows yet */
+    struct fresh *fresh;      /* by span; blocks that are in no index yet and may have what is wanted */
     size_t fresh_count;
     struct str before;
     int64_t at;               /* the next span is at or before */
@@ -208,12 +209,64 @@ static void headers_add(struct headers *h, struct arena *a, struct header header
     h->at[h->n++] = header;
 }
 
-/* Newest first. Only the index is read. */
+/* The keys of one condition that name their blocks, all of them; NULL: no condition does, or there may be more. */
+static const struct want *want_exact(const struct walk *w, int64_t span)
+{
+    if (!w->want_count || fresh_next(w, span) == span)
+        return NULL;
+    for (size_t i = 0; i < w->want_count; i++) {
+        bool exact = true;
+        for (size_t k = 0; k < w->wants[i]->count; k++)
+            exact &= w->wants[i]->keys[k].span != span || w->wants[i]->keys[k].count;
+        if (exact)
+            return w->wants[i];
+    }
+    return NULL;
+}
+
+static enum err header_named(struct walk *w, struct arena *a, int64_t span, int64_t id, struct headers *h, struct fault *why)
+{
+    for (size_t i = 0; i < h->n; i++)
+        if (h->at[i].id == id)
+            return ERR_NONE;
+    struct query *q =
+        query_begin(w->db, "SELECT max_id FROM run_block WHERE id = $1 AND span = $2 AND min_id < $3 AND to_ms >= $4");
+    query_i64(q, id);
+    query_i64(q, span);
+    query_text(q, w->before);
+    query_i64(q, w->filter->since);
+    if (query_next(q))
+        headers_add(h, a, (struct header){ id, query_get_text(q, 0, a) });
+    return query_end(q, why);
+}
+
+static int latest_first(const void *x, const void *y)
+{
+    return str_cmp(((const struct header *)y)->max_id, ((const struct header *)x)->max_id);
+}
+
+static enum err headers_named(struct walk *w, struct arena *a, int64_t span, const struct want *want, struct headers *h,
+                              struct fault *why)
+{
+    enum err e = ERR_NONE;
+    for (size_t i = 0; i < want->count; i++)
+        for (size_t k = 0; !e && want->keys[i].span == span && k < want->keys[i].count; k++)
+            if (may_hold(w, span, want->keys[i].blocks[k]))
+                e = header_named(w, a, span, want->keys[i].blocks[k], h, why);
+    if (h->n)
+        qsort(h->at, h->n, sizeof *h->at, latest_first);
+    return e;
+}
+
+/* Newest first. Only the index is read, or the few blocks that a rare key names. */
 static enum err headers_read(struct walk *w, struct arena *a, int64_t span, struct headers *h, struct fault *why)
 {
+    const struct want *exact = want_exact(w, span);
+    *h = (struct headers){ 0 };
+    if (exact)
+        return headers_named(w, a, span, exact, h, why);
     struct query *q = query_begin(w->db,
         "SELECT id, max_id FROM run_block WHERE span = $1 AND min_id < $2 AND to_ms >= $3 ORDER BY max_id DESC");
-    *h = (struct headers){ 0 };
     query_i64(q, span);
     query_text(q, w->before);
     query_i64(q, w->filter->since);
@@ -258,47 +311,80 @@ static enum err in_folders(struct walk *w, struct str connection, bool *in, stru
 /* A record without a connection or a caller is nobody's; so an empty text never matches. */
 static bool is(struct str value, struct str asked) { return value.n && str_eq(value, asked); }
 
-static enum err kind_wanted(struct walk *w, struct run_kind *k, struct fault *why)
+static enum err kind_wanted(struct walk *w, struct str row, bool *wanted, struct fault *why)
 {
     const struct run_filter *f = w->filter;
-    k->wanted = (!f->connection.p || is(k->connection, f->connection)) && (!f->caller.p || is(k->caller, f->caller)) &&
-                (!f->by_outcome || str_is(k->outcome, run_outcome_name(f->outcome))) &&
-                (!f->limited || (k->connection.n && among(k->connection, f->connections, f->connection_count)));
-    if (!k->wanted || !f->folders || (f->own.p && is(k->caller, f->own)))
+    struct run_kind k;
+    *wanted = !f->connection.p || is(run_kind_connection(row), f->connection);
+    enum err e = *wanted ? run_kind_read(row, &k, why) : ERR_NONE;
+    if (e || !*wanted)
+        return e;
+    *wanted = (!f->caller.p || is(k.caller, f->caller)) && (!f->by_outcome || str_is(k.outcome, run_outcome_name(f->outcome))) &&
+              (!f->limited || (k.connection.n && among(k.connection, f->connections, f->connection_count)));
+    if (!*wanted || !f->folders || (f->own.p && is(k.caller, f->own)))
         return ERR_NONE;
-    k->wanted = false;
-    return k->connection.n ? in_folders(w, k->connection, &k->wanted, why) : ERR_NONE;
+    *wanted = false;
+    return k.connection.n ? in_folders(w, k.connection, wanted, why) : ERR_NONE;
+}
+
+#define KINDS_OF "SELECT kinds FROM run_block WHERE id = $1"
+#define RECORDS_OF "SELECT records FROM run_block WHERE id = $1"
+
+static enum err column_read(struct db *db, struct arena *a, const char *sql, int64_t block, struct str *text, struct fault *why)
+{
+    struct query *q = query_begin(db, sql);
+    query_i64(q, block);
+    *text = query_next(q) ? query_get_text(q, 0, a) : STR_NONE;
+    return query_end(q, why);
+}
+
+static enum err block_whole(const struct run_lines *lines, int64_t id, struct fault *why)
+{
+    return lines->broken ? fault(why, ERR_STORE, STR(""), "block %lld of run records is damaged", (long long)id) : ERR_NONE;
 }
 
 struct block {
-    struct run_kind *kinds;
-    size_t kind_count;
+    struct run_kinds kinds;
     struct run_lines lines;
 };
 
-static enum err block_column(struct walk *w, const char *sql, int64_t id, struct str *text, struct fault *why)
+/* Whether all conditions find one of their keys in the text: quicker than to read it, and mostly they do not. */
+static bool text_may_hold(const struct walk *w, struct str kinds)
 {
-    struct query *q = query_begin(w->db, sql);
-    query_i64(q, id);
-    *text = query_next(q) ? query_get_text(q, 0, w->scratch) : STR_NONE;
-    return query_end(q, why);
+    for (size_t i = 0; i < w->want_count; i++) {
+        const struct want *want = w->wants[i];
+        bool any = want->count > KEYS_QUICK;
+        for (size_t k = 0; !any && k < want->count; k++)
+            any = memmem(kinds.p, kinds.n, want->keys[k].text.p, want->keys[k].text.n);
+        if (!any)
+            return false;
+    }
+    return true;
+}
+
+static enum err kinds_read(struct walk *w, struct str text, struct run_kinds *kinds, bool *any, struct fault *why)
+{
+    *any = false;
+    if (!text_may_hold(w, text))
+        return ERR_NONE;
+    enum err e = run_kinds_rows(w->scratch, text, kinds, why);
+    for (size_t i = 0; !e && i < kinds->n; i++) {
+        e = kind_wanted(w, kinds->rows[i], &kinds->wanted[i], why);
+        *any |= kinds->wanted[i];
+    }
+    return e;
 }
 
 /* Records are fetched only when a kind is wanted: they fill pages of their own. */
 static enum err block_read(struct walk *w, int64_t id, struct block *b, bool *any, struct fault *why)
 {
     struct str text;
-    enum err e = block_column(w, "SELECT kinds FROM run_block WHERE id = $1", id, &text, why);
+    enum err e = column_read(w->db, w->scratch, KINDS_OF, id, &text, why);
     *any = false;
-    if (e || (e = run_kinds_read(w->scratch, text, &b->kinds, &b->kind_count, why)))
+    if (e || (e = kinds_read(w, text, &b->kinds, any, why)) || !*any ||
+        (e = column_read(w->db, w->scratch, RECORDS_OF, id, &text, why)))
         return e;
-    for (size_t i = 0; !e && i < b->kind_count; i++) {
-        e = kind_wanted(w, &b->kinds[i], why);
-        *any |= b->kinds[i].wanted;
-    }
-    if (e || !*any || (e = block_column(w, "SELECT records FROM run_block WHERE id = $1", id, &text, why)))
-        return e;
-    b->lines = run_lines(text, b->kind_count);
+    b->lines = run_lines(text, b->kinds.n);
     return ERR_NONE;
 }
 
@@ -306,14 +392,9 @@ static enum err block_read(struct walk *w, int64_t id, struct block *b, bool *an
 static bool block_next(const struct walk *w, struct block *b, struct run_line *line)
 {
     while (run_lines_next(&b->lines, line))
-        if (b->kinds[line->kind].wanted && line->started >= w->filter->since && str_cmp(line->id, w->before) < 0)
+        if (b->kinds.wanted[line->kind] && line->started >= w->filter->since && str_cmp(line->id, w->before) < 0)
             return true;
     return false;
-}
-
-static enum err block_whole(const struct block *b, int64_t id, struct fault *why)
-{
-    return b->lines.broken ? fault(why, ERR_STORE, STR(""), "block %lld of run records is damaged", (long long)id) : ERR_NONE;
 }
 
 /* ---- beginning and end ---- */
@@ -361,12 +442,31 @@ static enum err want_visible(struct walk *w, struct fault *why)
     return ERR_NONE;
 }
 
+static bool mask_may_hold(const struct walk *w, struct str mask)
+{
+    for (size_t i = 0; i < w->want_count; i++) {
+        bool any = false;
+        for (size_t k = 0; !any && k < w->wants[i]->count; k++)
+            any = run_mask_may_hold(mask, w->wants[i]->keys[k].text);
+        if (!any)
+            return false;
+    }
+    return true;
+}
+
 static enum err read_fresh(struct walk *w, struct fault *why)
 {
-    struct query *q = query_begin(w->db, "SELECT span, block_id FROM run_fresh WHERE span <= $1 ORDER BY span, block_id");
+    struct query *q =
+        query_begin(w->db, "SELECT span, block_id, mask FROM run_fresh WHERE span <= $1 AND span >= $2 ORDER BY span, block_id");
     size_t room = 0;
     query_i64(q, w->at);
+    query_i64(q, w->floor);
     while (query_next(q)) {
+        struct arena_mark mark = arena_mark(w->scratch);
+        bool may = mask_may_hold(w, query_get_text(q, 2, w->scratch));
+        arena_rewind(w->scratch, mark);
+        if (!may)
+            continue;
         if (w->fresh_count == room) {
             room = room ? room * 2 : 256;
             struct fresh *wider = arena_array(w->arena, room, sizeof *wider);
@@ -472,9 +572,9 @@ static enum err list_block(struct walk *w, int64_t id, struct page *p, struct fa
     bool any;
     enum err e = block_read(w, id, &b, &any, why);
     while (!e && any && block_next(w, &b, &line) && !page_closed(p, line.id))
-        e = run_line_read(&line, b.kinds, page_place(p, line.id), why);
+        e = run_line_read(&line, &b.kinds, page_place(p, line.id), why);
     if (!e && any)
-        e = block_whole(&b, id, why);
+        e = block_whole(&b.lines, id, why);
     arena_rewind(w->scratch, mark);
     return e;
 }
@@ -539,19 +639,40 @@ enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, st
 
 /* ---- counting ---- */
 
-static enum err count_block(struct walk *w, int64_t id, int64_t most, int64_t *count, struct fault *why)
+static enum err count_lines(struct walk *w, int64_t id, struct block *b, int64_t *count, struct fault *why)
 {
-    struct arena_mark mark = arena_mark(w->scratch);
-    struct block b;
     struct run_line line;
-    bool any;
-    enum err e = block_read(w, id, &b, &any, why);
-    while (!e && any && *count < most && block_next(w, &b, &line))
+    struct str text;
+    enum err e = column_read(w->db, w->scratch, RECORDS_OF, id, &text, why);
+    b->lines = run_lines(text, b->kinds.n);
+    while (!e && block_next(w, b, &line))
         ++*count;
-    if (!e && any)
-        e = block_whole(&b, id, why);
-    arena_rewind(w->scratch, mark);
+    return e ? e : block_whole(&b->lines, id, why);
+}
+
+static enum err count_kinds(const struct run_kinds *kinds, int64_t *count, struct fault *why)
+{
+    struct run_kind kind;
+    enum err e = ERR_NONE;
+    for (size_t i = 0; !e && i < kinds->n; i++)
+        if (kinds->wanted[i] && !(e = run_kind_read(kinds->rows[i], &kind, why)))
+            *count += kind.count;
     return e;
+}
+
+/* The kinds suffice, but in blocks where the time that is asked for lies. */
+static enum err count_block(struct walk *w, int64_t id, int64_t *count, struct fault *why)
+{
+    struct block b;
+    bool any;
+    struct query *q = query_begin(w->db, "SELECT kinds, from_ms FROM run_block WHERE id = $1");
+    query_i64(q, id);
+    struct str text = query_next(q) ? query_get_text(q, 0, w->scratch) : STR_NONE;
+    bool whole = query_get_i64(q, 1) >= w->filter->since;
+    enum err e = query_end(q, why);
+    if (e || (e = kinds_read(w, text, &b.kinds, &any, why)) || !any)
+        return e;
+    return whole ? count_kinds(&b.kinds, count, why) : count_lines(w, id, &b, count, why);
 }
 
 static enum err count_span(struct walk *w, int64_t span, int64_t most, int64_t *count, struct fault *why)
@@ -559,8 +680,11 @@ static enum err count_span(struct walk *w, int64_t span, int64_t most, int64_t *
     struct arena_mark mark = arena_mark(w->arena);
     struct headers h;
     enum err e = headers_read(w, w->arena, span, &h, why);
-    for (size_t i = 0; !e && i < h.n && *count < most; i++)
-        e = count_block(w, h.at[i].id, most, count, why);
+    for (size_t i = 0; !e && i < h.n && *count < most; i++) {
+        struct arena_mark block = arena_mark(w->scratch);
+        e = count_block(w, h.at[i].id, count, why);
+        arena_rewind(w->scratch, block);
+    }
     arena_rewind(w->arena, mark);
     return e;
 }
@@ -574,6 +698,8 @@ static enum err count_walk(struct db *db, const struct run_filter *f, int64_t mo
         e = count_span(&w, span, most, count, why);
         w.at = span - 1;
     }
+    if (*count > most)
+        *count = most;
     walk_end(&w);
     return e;
 }
@@ -615,27 +741,21 @@ static enum err blocks_around(struct db *db, struct arena *a, struct str id, str
 static enum err get_from(struct db *db, struct arena *a, int64_t block, struct str id, struct run *out, bool *found,
                          struct fault *why)
 {
-    struct run_kind *kinds;
+    struct run_kinds kinds;
     struct run_line line;
-    size_t n;
-    struct query *q = query_begin(db, "SELECT kinds, records FROM run_block WHERE id = $1");
-    query_i64(q, block);
-    bool there = query_next(q);
-    struct str texts[2] = { STR(""), STR("") };
-    for (int i = 0; there && i < 2; i++)
-        texts[i] = query_get_text(q, i, a);
-    enum err e = query_end(q, why);
-    if (e || (e = run_kinds_read(a, texts[0], &kinds, &n, why)))
+    struct str text;
+    enum err e = column_read(db, a, RECORDS_OF, block, &text, why);
+    struct run_lines lines = run_lines(text, RUN_BLOCK_MOST);
+    int order = 1;
+    while (!e && order > 0 && run_lines_next(&lines, &line))
+        order = str_cmp(line.id, id);
+    if (e || order)
+        return e ? e : block_whole(&lines, block, why);
+    *found = true;
+    if ((e = column_read(db, a, KINDS_OF, block, &text, why)) || (e = run_kinds_rows(a, text, &kinds, why)))
         return e;
-    struct run_lines lines = run_lines(texts[1], n);
-    while (run_lines_next(&lines, &line)) {
-        int order = str_cmp(line.id, id);
-        if (order > 0)
-            continue;
-        *found = !order;
-        return order ? ERR_NONE : run_line_read(&line, kinds, out, why);
-    }
-    return lines.broken ? fault(why, ERR_STORE, STR(""), "block %lld of run records is damaged", (long long)block) : ERR_NONE;
+    return line.kind < kinds.n ? run_line_read(&line, &kinds, out, why)
+                               : fault(why, ERR_STORE, STR(""), "block %lld lacks a kind", (long long)block);
 }
 
 static enum err get(struct db *db, struct str id, struct run *out, struct fault *why)

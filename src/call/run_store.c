@@ -18,33 +18,44 @@
 #define ID_PREFIX "run_"
 #define ID_TIME 10 /* characters of base32 */
 
-/* The greatest digit that is not above `c`. Where `c` is none itself, all that follows counts as the greatest. */
-static int digit_floor(unsigned char c, bool *exact)
+/* 0-31 for the digits of ids, 0-9 and a-z without i, l, o, u; -1 for all else. */
+static int digit(unsigned char c)
 {
-    static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
-    int value = -1;
-    for (int i = 0; i < 32 && (unsigned char)digits[i] <= c; i++)
-        value = i;
-    *exact = value >= 0 && (unsigned char)digits[value] == c;
-    return value;
+#define D(c, value) [c] = (value) + 1
+    static const int8_t digits[256] = {
+        D('0', 0),  D('1', 1),  D('2', 2),  D('3', 3),  D('4', 4),  D('5', 5),  D('6', 6),  D('7', 7),
+        D('8', 8),  D('9', 9),  D('a', 10), D('b', 11), D('c', 12), D('d', 13), D('e', 14), D('f', 15),
+        D('g', 16), D('h', 17), D('j', 18), D('k', 19), D('m', 20), D('n', 21), D('p', 22), D('q', 23),
+        D('r', 24), D('s', 25), D('t', 26), D('v', 27), D('w', 28), D('x', 29), D('y', 30), D('z', 31),
+    };
+#undef D
+    return digits[c] - 1;
+}
+
+/* What is no digit lies between two: the text comes after all that begin with the lower one. Answers `ms` with the rest filled up.
+ */
+static int64_t between_digits(int64_t ms, unsigned char c, int places)
+{
+    int below = -1;
+    for (unsigned char lower = c; lower && below < 0; lower--)
+        below = digit(lower);
+    return ((ms * 32 + below + 1) << 5 * (places - 1)) - (below >= 0);
 }
 
 int64_t run_id_ms(struct str id)
 {
     const struct str prefix = STR(ID_PREFIX);
-    const int64_t most = (INT64_C(1) << 5 * ID_TIME) - 1;
     if (!str_starts(id, prefix))
-        return str_cmp(id, prefix) < 0 ? 0 : most;
+        return str_cmp(id, prefix) < 0 ? 0 : (INT64_C(1) << 5 * ID_TIME) - 1;
     int64_t ms = 0;
-    for (size_t i = 0; i < ID_TIME; i++) {
-        bool exact = true;
-        int digit = prefix.n + i < id.n ? digit_floor((unsigned char)id.p[prefix.n + i], &exact) : 0;
-        int64_t rest = INT64_C(1) << 5 * (ID_TIME - i);
-        if (digit < 0)
-            return ms * rest;
-        if (!exact)
-            return ms * rest + (digit + 1) * (rest >> 5) - 1;
-        ms = ms * 32 + digit;
+    for (int i = 0; i < ID_TIME; i++) {
+        if (prefix.n + (size_t)i >= id.n)
+            return ms << 5 * (ID_TIME - i);
+        unsigned char c = (unsigned char)id.p[prefix.n + (size_t)i];
+        int value = digit(c);
+        if (value < 0)
+            return between_digits(ms, c, ID_TIME - i);
+        ms = ms * 32 + value;
     }
     return ms;
 }
@@ -64,34 +75,30 @@ static enum err span_find(struct db *db, int64_t second, int64_t *span, struct f
     return query_end(q, why);
 }
 
-/* A record is in one block only, so the newest of a block tells whether it was written before. */
-static enum err block_there(struct db *db, int64_t span, const struct run *newest, bool *there, struct fault *why)
-{
-    struct query *q = query_begin(db, "SELECT 1 FROM run_block WHERE span = $1 AND max_id = $2");
-    query_i64(q, span);
-    query_text(q, str_of(newest->id));
-    *there = query_next(q);
-    return query_end(q, why);
-}
-
-static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct fault *why)
+/* *id is 0 when it is there already: no two blocks have a record in common, so the newest tells that it is the same. */
+static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct buf *mask,
+                          struct fault *why)
 {
     AUTO_BUF kinds, records;
-    wall_ms to = INT64_MIN;
+    wall_ms from = INT64_MAX, to = INT64_MIN;
     buf_init(&kinds, TEXT_MAX);
     buf_init(&records, TEXT_MAX);
     (void)buf_room(&records, n * 160);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        from = runs[i]->started < from ? runs[i]->started : from;
         to = runs[i]->started > to ? runs[i]->started : to;
-    run_block_write(runs, n, &kinds, &records);
-    if (buf_failed(&kinds) || buf_failed(&records))
+    }
+    run_block_write(runs, n, &kinds, &records, mask);
+    if (buf_failed(mask) || buf_failed(&kinds) || buf_failed(&records))
         return fault(why, ERR_INTERNAL, STR(""), "a block of %zu run records is too long", n);
-    struct query *q = query_begin(db, "INSERT INTO run_block (span, min_id, max_id, to_ms, count, kinds, records) VALUES ($1, $2, "
-                                      "$3, $4, $5, $6, $7) RETURNING id");
+    struct query *q = query_begin(db, "INSERT INTO run_block (span, max_id, min_id, to_ms, from_ms, count, kinds, records) VALUES "
+                                      "($1, $2, $3, $4, $5, $6, $7, $8)"
+                                      " ON CONFLICT (span, max_id, min_id, to_ms) DO NOTHING RETURNING id");
     query_i64(q, span);
-    query_text(q, str_of(runs[n - 1]->id));
     query_text(q, str_of(runs[0]->id));
+    query_text(q, str_of(runs[n - 1]->id));
     query_i64(q, to);
+    query_i64(q, from);
     query_i64(q, (int64_t)n);
     query_text(q, buf_str(&kinds));
     query_text(q, buf_str(&records));
@@ -99,11 +106,12 @@ static enum err block_put(struct db *db, int64_t span, const struct run *const *
     return query_end(q, why);
 }
 
-static enum err fresh_put(struct db *db, int64_t span, int64_t block, struct fault *why)
+static enum err fresh_put(struct db *db, int64_t span, int64_t block, struct str mask, struct fault *why)
 {
-    struct query *q = query_begin(db, "INSERT INTO run_fresh (span, block_id) VALUES ($1, $2)");
+    struct query *q = query_begin(db, "INSERT INTO run_fresh (span, block_id, mask) VALUES ($1, $2, $3)");
     query_i64(q, span);
     query_i64(q, block);
+    query_text(q, mask);
     return query_end(q, why);
 }
 
@@ -111,13 +119,13 @@ static int64_t second_of(const struct run *r) { return run_id_ms(str_of(r->id)) 
 
 static enum err piece_put(struct db *db, int64_t second, const struct run *const *runs, size_t n, struct fault *why)
 {
+    AUTO_BUF mask;
     int64_t span, block;
-    bool there;
     enum err e;
-    if ((e = span_find(db, second, &span, why)) || (e = block_there(db, span, runs[0], &there, why)) || there ||
-        (e = block_put(db, span, runs, n, &block, why)))
+    buf_init(&mask, TEXT_MAX);
+    if ((e = span_find(db, second, &span, why)) || (e = block_put(db, span, runs, n, &block, &mask, why)))
         return e;
-    return fresh_put(db, span, block, why);
+    return block ? fresh_put(db, span, block, buf_str(&mask), why) : ERR_NONE;
 }
 
 enum err runs_insert(struct db *db, const struct run *runs, size_t n, struct fault *why)
@@ -192,36 +200,33 @@ static void keys_add(struct keys *k, struct str text, int64_t block)
 
 static bool keys_have(const struct keys *k, struct str text) { return k->size && keys_slot(k, text, hash_keyed(text))->text.p; }
 
-static void keys_add_kinds(struct keys *k, const struct run_kind *kinds, size_t n, int64_t block)
+static enum err keys_add_kinds(struct keys *k, const struct run_kinds *kinds, int64_t block, struct fault *why)
 {
-    for (size_t i = 0; i < n; i++) {
-        const struct run_kind *kind = &kinds[i], *last = i ? kind - 1 : NULL;
-        if (!last || !str_eq(last->connection, kind->connection))
-            keys_add(k, kind->connection, block);
-        if (!last || !str_eq(last->caller, kind->caller))
-            keys_add(k, kind->caller, block);
-        if (!last || !str_eq(last->outcome, kind->outcome))
-            keys_add(k, kind->outcome, block);
+    struct run_kind kind, last = { 0 };
+    for (size_t i = 0; i < kinds->n; i++, last = kind) {
+        enum err e = run_kind_read(kinds->rows[i], &kind, why);
+        if (e)
+            return e;
+        if (!str_eq(last.connection, kind.connection))
+            keys_add(k, kind.connection, block);
+        if (!str_eq(last.caller, kind.caller))
+            keys_add(k, kind.caller, block);
+        if (!str_eq(last.outcome, kind.outcome))
+            keys_add(k, kind.outcome, block);
     }
-}
-
-static enum err kinds_get(struct db *db, struct arena *a, int64_t block, struct run_kind **out, size_t *n, struct fault *why)
-{
-    struct query *q = query_begin(db, "SELECT kinds FROM run_block WHERE id = $1");
-    query_i64(q, block);
-    struct str text = query_next(q) ? query_get_text(q, 0, a) : STR_NONE;
-    enum err e = query_end(q, why);
-    return e ? e : run_kinds_read(a, text, out, n, why);
+    return ERR_NONE;
 }
 
 static enum err keys_add_block(struct db *db, struct keys *k, int64_t block, struct fault *why)
 {
-    struct run_kind *kinds;
-    size_t n;
-    enum err e = kinds_get(db, k->arena, block, &kinds, &n, why);
-    if (!e)
-        keys_add_kinds(k, kinds, n, block);
-    return e;
+    struct run_kinds kinds;
+    struct query *q = query_begin(db, "SELECT kinds FROM run_block WHERE id = $1");
+    query_i64(q, block);
+    struct str text = query_next(q) ? query_get_text(q, 0, k->arena) : STR_NONE;
+    enum err e = query_end(q, why);
+    if (e || (e = run_kinds_rows(k->arena, text, &kinds, why)))
+        return e;
+    return keys_add_kinds(k, &kinds, block, why);
 }
 
 /* Adds what is new to what is known of this span. A text that names blocks which are gone does no harm. */
@@ -234,9 +239,10 @@ static enum err key_write(struct db *db, const struct key *key, int64_t span, st
             text[n++] = ',';
         n += str_put_u64(text + n, (uint64_t)key->blocks[i]);
     }
-    struct query *q = query_begin(db,
-        "INSERT INTO run_key (key, span, blocks) VALUES ($1, $2, $3) ON CONFLICT (key, span) DO UPDATE SET blocks ="
-        " CASE WHEN length(run_key.blocks) > $4 THEN NULL ELSE run_key.blocks || ',' || excluded.blocks END");
+    struct query *q =
+        query_begin(db, "INSERT INTO run_key (key, span, blocks) VALUES ($1, $2, $3) ON CONFLICT (key, span) DO UPDATE SET blocks ="
+                        " CASE WHEN length(run_key.blocks) > $4 THEN NULL ELSE run_key.blocks || ',' || excluded.blocks END WHERE "
+                        "run_key.blocks IS NOT NULL");
     query_text(q, key->text);
     query_i64(q, span);
     query_text(q, n ? (struct str){ text, n } : STR_NONE);
@@ -318,16 +324,17 @@ static enum err span_read(struct db *db, struct arena *a, int64_t begin, struct 
     return query_end(q, why);
 }
 
-static enum err block_delete(struct db *db, int64_t span, const struct part *part, struct fault *why)
+static enum err block_delete(struct db *db, int64_t id, struct fault *why)
 {
     struct query *q = query_begin(db, "DELETE FROM run_block WHERE id = $1");
-    query_i64(q, part->id);
-    enum err e = query_end(q, why);
-    if (e || !part->fresh)
-        return e;
-    q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1 AND block_id = $2");
+    query_i64(q, id);
+    return query_end(q, why);
+}
+
+static enum err span_unfresh(struct db *db, int64_t span, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1");
     query_i64(q, span);
-    query_i64(q, part->id);
     return query_end(q, why);
 }
 
@@ -347,21 +354,22 @@ struct records {
 
 static enum err records_read(struct db *db, struct arena *a, int64_t block, struct records *r, struct fault *why)
 {
-    struct run_kind *kinds;
+    struct run_kinds kinds;
     struct run_line line;
-    size_t n;
-    enum err e = kinds_get(db, a, block, &kinds, &n, why);
-    if (e)
-        return e;
-    struct query *q = query_begin(db, "SELECT records FROM run_block WHERE id = $1");
+    struct str texts[2] = { STR(""), STR("") };
+    struct query *q = query_begin(db, "SELECT kinds, records FROM run_block WHERE id = $1");
     query_i64(q, block);
-    struct run_lines lines = run_lines(query_next(q) ? query_get_text(q, 0, a) : STR_NONE, n);
-    if ((e = query_end(q, why)))
+    bool there = query_next(q);
+    for (int i = 0; there && i < 2; i++)
+        texts[i] = query_get_text(q, i, a);
+    enum err e = query_end(q, why);
+    if (e || (e = run_kinds_rows(a, texts[0], &kinds, why)))
         return e;
+    struct run_lines lines = run_lines(texts[1], kinds.n);
     while (!e && run_lines_next(&lines, &line)) {
         if (r->n == r->room)
             return fault(why, ERR_STORE, STR(""), "block %lld holds more records than it says", (long long)block);
-        e = run_line_read(&line, kinds, &r->runs[r->n++], why);
+        e = run_line_read(&line, &kinds, &r->runs[r->n++], why);
     }
     return e ? e : lines.broken ? fault(why, ERR_STORE, STR(""), "block %lld is damaged", (long long)block) : ERR_NONE;
 }
@@ -373,14 +381,16 @@ static enum err span_take(struct db *db, struct arena *a, const struct span *s, 
     for (size_t i = 0; !e && i < s->n; i++) {
         if (!s->parts[i].rewritten)
             continue;
-        if ((e = records_read(db, a, s->parts[i].id, r, why)))
-            return e;
-        e = block_delete(db, s->begin, &s->parts[i], why);
+        struct arena_mark mark = arena_mark(a);
+        e = records_read(db, a, s->parts[i].id, r, why);
+        arena_rewind(a, mark);
+        if (!e)
+            e = block_delete(db, s->parts[i].id, why);
     }
     return e;
 }
 
-/* The keys of the span go with it; of fresh blocks there are none. */
+/* Keys go with their span; fresh blocks have none yet. */
 static enum err span_dissolve(struct db *db, const struct span *s, struct fault *why)
 {
     AUTO_ARENA a = arena_new(4096);
@@ -389,7 +399,9 @@ static enum err span_dissolve(struct db *db, const struct span *s, struct fault 
     for (size_t i = 0; !e && i < s->n; i++)
         if (!s->parts[i].fresh)
             e = keys_add_block(db, &gone, s->parts[i].id, why);
-    return e ? e : keys_delete(db, &gone, &none, s->begin, why);
+    if (!e)
+        e = keys_delete(db, &gone, &none, s->begin, why);
+    return e ? e : span_unfresh(db, s->begin, why);
 }
 
 static enum err records_write(struct db *db, int64_t span, const struct records *r, struct keys *keys, struct fault *why)
@@ -398,19 +410,14 @@ static enum err records_write(struct db *db, int64_t span, const struct records 
     size_t n = run_order(r->runs, r->n, order), size;
     enum err e = ERR_NONE;
     for (size_t at = 0; !e && at < n; at += size) {
+        AUTO_BUF mask;
         int64_t id;
+        buf_init(&mask, TEXT_MAX);
         size = n - at < RUN_BLOCK_MOST ? n - at : RUN_BLOCK_MOST;
-        if (!(e = block_put(db, span, order + at, size, &id, why)))
+        if (!(e = block_put(db, span, order + at, size, &id, &mask, why)))
             e = keys_add_block(db, keys, id, why);
     }
     return e;
-}
-
-static enum err span_unfresh(struct db *db, const struct span *s, struct fault *why)
-{
-    struct query *q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1");
-    query_i64(q, s->begin);
-    return query_end(q, why);
 }
 
 /* Small blocks are written anew as large ones, the others stay as they are; then the keys of all that is new. */
@@ -434,7 +441,7 @@ static enum err group_write(struct db *db, struct group *g, struct fault *why)
             e = keys_add_block(db, &keys, first->parts[i].id, why);
     if (e || (e = records_write(db, first->begin, &r, &keys, why)) || (e = keys_write(db, &keys, first->begin, why)))
         return e;
-    return span_unfresh(db, first, why);
+    return span_unfresh(db, first->begin, why);
 }
 
 /* All of several spans, for they have to end in one; of a single span the small ones, if that makes them half as many. */
@@ -573,6 +580,14 @@ static enum err old_blocks(struct db *db, struct arena *a, wall_ms before, int m
     return query_end(q, why);
 }
 
+static enum err fresh_delete(struct db *db, int64_t span, int64_t block, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM run_fresh WHERE span = $1 AND block_id = $2");
+    query_i64(q, span);
+    query_i64(q, block);
+    return query_end(q, why);
+}
+
 /* Blocks of one span. Their keys go with them, but for those that others of the span have too. */
 static enum err span_prune(struct db *db, const struct old *blocks, size_t n, struct fault *why)
 {
@@ -585,7 +600,8 @@ static enum err span_prune(struct db *db, const struct old *blocks, size_t n, st
         if (!blocks[i].part.fresh && keys_add_block(db, &gone, blocks[i].part.id, why))
             continue;
     for (size_t i = 0; !e && i < n; i++)
-        e = block_delete(db, blocks[i].span, &blocks[i].part, why);
+        if (!(e = block_delete(db, blocks[i].part.id, why)) && blocks[i].part.fresh)
+            e = fresh_delete(db, blocks[i].span, blocks[i].part.id, why);
     if (e || (e = span_read(db, a, blocks[0].span, &s, why)))
         return e;
     for (size_t i = 0; i < s.n; i++)

@@ -10,11 +10,12 @@
     " span BIGINT NOT NULL,"                   /* where its span of ids begins; spans do not overlap */                 \
     " min_id TEXT NOT NULL,"                                                                                            \
     " max_id TEXT NOT NULL,"                                                                                            \
-    " to_ms BIGINT NOT NULL,"                  /* start of the latest call */                                           \
+    " from_ms BIGINT NOT NULL,"                /* start of the first call */                                            \
+    " to_ms BIGINT NOT NULL,"                  /* start of the last */                                                  \
     " count BIGINT NOT NULL,"                                                                                           \
     " kinds TEXT NOT NULL,"                    /* JSON array, one row per line: who called what, how it ended */        \
     " records TEXT NOT NULL);"                 /* JSON array, one call per line, newest first */                        \
-    "CREATE INDEX run_block_in_span ON run_block (span, max_id, min_id, to_ms);"                                        \
+    "CREATE UNIQUE INDEX run_block_in_span ON run_block (span, max_id, min_id, to_ms);"                                 \
     "CREATE INDEX run_block_astray ON run_block (to_ms, span) WHERE to_ms > span + 7200000;"                            \
     "CREATE TABLE run_key ("                                                                                            \
     " key TEXT NOT NULL,"                      /* a connection, a caller, an outcome */                                 \
@@ -24,6 +25,7 @@
     "CREATE TABLE run_fresh ("                 /* blocks whose keys are not in run_key yet */                           \
     " span BIGINT NOT NULL,"                                                                                            \
     " block_id BIGINT NOT NULL,"                                                                                        \
+    " mask TEXT NOT NULL,"                     /* which keys it may have */                                             \
     " PRIMARY KEY (span, block_id))" KEY_ONLY
 
 static const struct migration migrations[] = {
