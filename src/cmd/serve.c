@@ -119,8 +119,8 @@ int serve_main(int argc, char **argv)
         arena_free(s.boot);
         return code;
     }
-    /* Fixed, where glibc would raise it with the first large buffer that is freed: from then on growing one would copy it, and its
-     * memory would stay with the process. */
+    /* Fixed, where glibc would raise it with the first large buffer that is freed: from then on growing one would copy it, and
+     * its memory would stay with the process. */
     mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
     umask(077);
     log_setup((enum log_level)s.config.log.level, s.config.log.format == CONFIG_LOG_JSON);

@@ -144,13 +144,13 @@ class WhatCallersSend(Case):
 
     def test_chunks_of_any_size_arrive_whole(self):
         def sum_it(s, number):
-            request = s.read_request()
-            body, rest = b"", request.split(b"\r\n\r\n", 1)[1]
-            while rest:
-                size, rest = rest.split(b"\r\n", 1)
-                n = int(size, 16)
-                body, rest = body + rest[:n], rest[n + 2:]
-            s.sendall(harness.answer(b"%d %d" % (len(body), zlib.crc32(body))))
+            for request in iter(s.read_request, b""):
+                body, rest = b"", request.split(b"\r\n\r\n", 1)[1]
+                while rest:
+                    size, rest = rest.split(b"\r\n", 1)
+                    n = int(size, 16)
+                    body, rest = body + rest[:n], rest[n + 2:]
+                s.sendall(harness.answer(b"%d %d" % (len(body), zlib.crc32(body))))
         hub = self.start(sum_it)
         body = bytes(i * i & 0xff for i in range(300000))
         for sizes in ([300000], [1] * 50 + [299950], [16384] * 18 + [5088], [65536] * 4 + [37856]):
