@@ -13,7 +13,13 @@
 #define BATCH 256            /* records handed over at once */
 #define BATCH_MS 50          /* ... or after this long */
 #define BATCHES_WAITING 64   /* beyond that records are lost, and counted */
+#define BATCHES_AT_ONCE 8    /* that one transaction takes, when they wait */
+#define BATCHES_SPARE 16     /* kept for reuse: to give that much memory back and ask for it again costs more than the records do */
+#define COMPACT_AFTER 64     /* batches */
+#define COMPACT_STEPS 8      /* at once, if nothing waits */
 #define TOUCH_MS 60000       /* a token's last-used time is written at most this often */
+#define TOUCH_SLOTS (4 * BATCH * BATCHES_AT_ONCE)
+#define TOUCHED_MAX 10000    /* tokens whose last-used time is remembered */
 #define BOARDS 64
 
 /* Two caches of one shape: text key -> counted entry. */
@@ -25,9 +31,16 @@ struct cache {
 
 struct batch {
     struct batch *next;
-    struct run *runs;
     int count;
     struct waiter *waiter; /* told once written; NULL: nobody waits */
+    struct run runs[];     /* BATCH of them; none in a batch that only waits */
+};
+
+/* The tokens of some batches, each once, with its latest call. */
+struct touches {
+    const struct run *slots[TOUCH_SLOTS]; /* open addressing, at most a quarter full */
+    size_t used[BATCH * BATCHES_AT_ONCE];
+    size_t count;
 };
 
 struct waiter {
@@ -49,9 +62,14 @@ struct switchboard {
     pthread_cond_t record_some;
     struct batch *batches, **batches_end;
     int batches_waiting;
+    struct batch *spare;
+    int spare_count;
     bool closing;
     pthread_t recorder;
-    struct map *touched;         /* token id -> when its last-used time was written; the recorder's own */
+    /* The recorder's own. */
+    struct map *touched;         /* token id -> when its last-used time was written */
+    struct touches touches;
+    int since_compact;           /* batches written */
     _Atomic uint64_t lost;
 };
 
@@ -340,61 +358,192 @@ void switchboard_forget_tokens(struct switchboard *s)
 
 /* ---- the recorder ---- */
 
+static void free_values(struct map *m)
+{
+    size_t at = 0;
+    struct str key;
+    void *value;
+    while (map_next(m, &at, &key, &value))
+        free(value);
+    map_free(m);
+}
+
 struct insertion {
     struct switchboard *s;
-    const struct batch *batch;
+    const struct batch *first;
 };
 
-static bool touch_due(struct switchboard *s, const struct run *r)
+static void touches_clear(struct touches *t)
+{
+    while (t->count)
+        t->slots[t->used[--t->count]] = NULL;
+}
+
+static void touches_add(struct touches *t, const struct run *r)
 {
     struct str token = str_of(r->token);
-    if (!token.n)
-        return false;
-    wall_ms *last = map_get(s->touched, token);
+    size_t at = hash_keyed(token) % TOUCH_SLOTS;
+    while (t->slots[at] && !str_is(token, t->slots[at]->token))
+        at = (at + 1) % TOUCH_SLOTS;
+    if (!t->slots[at])
+        t->used[t->count++] = at;
+    if (!t->slots[at] || r->started > t->slots[at]->started)
+        t->slots[at] = r;
+}
+
+/* Calls of one token often come one after the other: then the latest of them stands for all. */
+static void touches_add_batch(struct touches *t, const struct batch *b)
+{
+    const struct run *latest = NULL;
+    for (int i = 0; i < b->count; i++) {
+        const struct run *r = &b->runs[i];
+        bool same = latest && !strcmp(latest->token, r->token);
+        if (latest && !same && latest->token[0])
+            touches_add(t, latest);
+        if (!same || r->started > latest->started)
+            latest = r;
+    }
+    if (latest && latest->token[0])
+        touches_add(t, latest);
+}
+
+static bool touch_due(const struct switchboard *s, const struct run *r)
+{
+    const wall_ms *last = map_get(s->touched, str_of(r->token));
     return !last || r->started - *last >= TOUCH_MS;
 }
 
-static void note_touch(struct switchboard *s, const struct run *r)
+/* Leaves those that are due. */
+static void touches_of(struct switchboard *s, const struct batch *first)
 {
-    struct str token = str_of(r->token);
-    wall_ms *last = map_get(s->touched, token);
-    if (!last) {
-        last = mem_zero(sizeof *last);
-        map_put(s->touched, token, last);
+    struct touches *t = &s->touches;
+    touches_clear(t);
+    for (const struct batch *b = first; b; b = b->next)
+        touches_add_batch(t, b);
+    size_t due = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        if (touch_due(s, t->slots[t->used[i]]))
+            t->used[due++] = t->used[i];
+        else
+            t->slots[t->used[i]] = NULL;
     }
-    *last = r->started;
+    t->count = due;
+}
+
+/* Only once it is written for good. */
+static void note_touches(struct switchboard *s)
+{
+    if (map_count(s->touched) > TOUCHED_MAX) {
+        free_values(s->touched);
+        s->touched = map_new();
+    }
+    for (size_t i = 0; i < s->touches.count; i++) {
+        const struct run *r = s->touches.slots[s->touches.used[i]];
+        wall_ms *last = map_get(s->touched, str_of(r->token));
+        if (!last)
+            map_put(s->touched, str_of(r->token), last = mem_zero(sizeof *last));
+        *last = r->started;
+    }
 }
 
 static enum err insert(struct db *db, void *context, struct fault *why)
 {
     struct insertion *in = context;
-    enum err e = runs_insert(db, in->batch->runs, (size_t)in->batch->count, why);
-    for (int i = 0; !e && i < in->batch->count; i++) {
-        const struct run *r = &in->batch->runs[i];
-        if (touch_due(in->s, r)) {
-            e = token_touch(db, str_of(r->token), r->started, why);
-            note_touch(in->s, r);
-        }
-    }
+    const struct touches *t = &in->s->touches;
+    enum err e = ERR_NONE;
+    for (const struct batch *b = in->first; !e && b; b = b->next)
+        e = runs_insert(db, b->runs, (size_t)b->count, why);
+    for (size_t i = 0; !e && i < t->count; i++)
+        e = token_touch(db, str_of(t->slots[t->used[i]]->token), t->slots[t->used[i]]->started, why);
     return e;
 }
 
-static void write_batch(struct switchboard *s, struct batch *b)
+static enum err write_batches(struct switchboard *s, const struct batch *first, struct fault *why)
+{
+    struct insertion in = { s, first };
+    touches_of(s, first);
+    enum err e = store_write(s->config.store, insert, &in, why);
+    if (!e)
+        note_touches(s);
+    return e;
+}
+
+static int runs_of(const struct batch *first)
+{
+    int n = 0;
+    for (; first; first = first->next)
+        n += first->count;
+    return n;
+}
+
+static void tell(struct waiter *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->written = true;
+    pthread_cond_signal(&w->done);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void write_all(struct switchboard *s, struct batch *first)
 {
     struct fault why;
-    struct insertion in = { s, b };
-    if (b->count && store_write(s->config.store, insert, &in, &why)) {
-        atomic_fetch_add(&s->lost, (uint64_t)b->count);
+    if (runs_of(first) && write_batches(s, first, &why)) {
+        atomic_fetch_add(&s->lost, (uint64_t)runs_of(first));
         s->config.report("run records could not be written", &why);
     }
-    if (b->waiter) {
-        pthread_mutex_lock(&b->waiter->lock);
-        b->waiter->written = true;
-        pthread_cond_signal(&b->waiter->done);
-        pthread_mutex_unlock(&b->waiter->lock);
+    for (struct batch *b = first; b; b = b->next)
+        if (b->waiter)
+            tell(b->waiter);
+}
+
+static enum err compact(struct db *db, void *more, struct fault *why) { return runs_compact(db, more, why); }
+
+static bool batches_wait(struct switchboard *s)
+{
+    pthread_mutex_lock(&s->record_lock);
+    bool wait = s->batches;
+    pthread_mutex_unlock(&s->record_lock);
+    return wait;
+}
+
+/* When it was not enough, the next batch goes on with it. */
+static void compact_if_due(struct switchboard *s)
+{
+    struct fault why;
+    bool more = true;
+    if (s->since_compact < COMPACT_AFTER)
+        return;
+    for (int i = 0; more && i < COMPACT_STEPS && (!i || !batches_wait(s)); i++)
+        if (store_write(s->config.store, compact, &more, &why)) {
+            s->config.report("run records could not be put together", &why);
+            more = false;
+        }
+    if (!more)
+        s->since_compact = 0;
+}
+
+/* What waits, up to what one transaction takes. Under the lock. */
+static struct batch *take_batches(struct switchboard *s)
+{
+    struct batch *first = s->batches, **end = &s->batches;
+    for (int i = 0; i < BATCHES_AT_ONCE && *end; i++, s->batches_waiting--)
+        end = &(*end)->next;
+    s->batches = *end;
+    *end = NULL;
+    if (!s->batches)
+        s->batches_end = &s->batches;
+    return first;
+}
+
+static void put_back(struct switchboard *s, struct batch *b, bool whole)
+{
+    if (whole && s->spare_count < BATCHES_SPARE) {
+        b->next = s->spare;
+        s->spare = b;
+        s->spare_count++;
+    } else {
+        free(b);
     }
-    free(b->runs);
-    free(b);
 }
 
 static void *record(void *context)
@@ -404,51 +553,67 @@ static void *record(void *context)
     for (;;) {
         while (!s->batches && !s->closing)
             pthread_cond_wait(&s->record_some, &s->record_lock);
-        struct batch *b = s->batches;
-        if (!b)
+        struct batch *first = take_batches(s);
+        if (!first)
             break;
-        s->batches = b->next;
-        if (!s->batches)
-            s->batches_end = &s->batches;
-        s->batches_waiting--;
         pthread_mutex_unlock(&s->record_lock);
-        write_batch(s, b);
+        write_all(s, first);
+        for (struct batch *b = first; b; b = b->next)
+            s->since_compact += b->count > 0;
+        compact_if_due(s);
         pthread_mutex_lock(&s->record_lock);
+        for (struct batch *b = first, *next; b; b = next) {
+            next = b->next;
+            put_back(s, b, b->count);
+        }
     }
     pthread_mutex_unlock(&s->record_lock);
     return NULL;
 }
 
-static void hand_over(struct switchboard *s, struct run *runs, int count, struct waiter *waiter)
+static struct batch *batch_new(struct switchboard *s)
 {
-    struct batch *b = mem_zero(sizeof *b);
-    *b = (struct batch){ .runs = runs, .count = count, .waiter = waiter };
     pthread_mutex_lock(&s->record_lock);
-    bool full = s->batches_waiting >= BATCHES_WAITING && !waiter;
-    if (!full) {
+    struct batch *b = s->spare;
+    if (b) {
+        s->spare = b->next;
+        s->spare_count--;
+    }
+    pthread_mutex_unlock(&s->record_lock);
+    if (!b)
+        b = mem_grow(NULL, sizeof *b + BATCH * sizeof *b->runs);
+    *b = (struct batch){ 0 };
+    return b;
+}
+
+static void hand_over(struct switchboard *s, struct batch *b)
+{
+    pthread_mutex_lock(&s->record_lock);
+    bool full = s->batches_waiting >= BATCHES_WAITING && !b->waiter;
+    if (full) {
+        atomic_fetch_add(&s->lost, (uint64_t)b->count);
+        put_back(s, b, true);
+    } else {
         *s->batches_end = b;
         s->batches_end = &b->next;
         s->batches_waiting++;
         pthread_cond_signal(&s->record_some);
     }
     pthread_mutex_unlock(&s->record_lock);
-    if (full) {
-        atomic_fetch_add(&s->lost, (uint64_t)count);
-        free(runs);
-        free(b);
-    }
 }
+
+static struct batch *batch_of(struct run *runs) { return list_entry(runs, struct batch, runs); }
 
 void board_flush(struct board *b)
 {
     timer_stop(&b->batch_timer);
     if (!b->batch_count)
         return;
-    struct run *runs = b->batch;
-    int count = b->batch_count;
+    struct batch *batch = batch_of(b->batch);
+    batch->count = b->batch_count;
     b->batch = NULL;
     b->batch_count = 0;
-    hand_over(b->switchboard, runs, count, NULL);
+    hand_over(b->switchboard, batch);
 }
 
 static void batch_due(struct timer *t) { board_flush(list_entry(t, struct board, batch_timer)); }
@@ -456,7 +621,7 @@ static void batch_due(struct timer *t) { board_flush(list_entry(t, struct board,
 void board_record(struct board *b, const struct run *r)
 {
     if (!b->batch)
-        b->batch = mem_grow(NULL, BATCH * sizeof *b->batch);
+        b->batch = batch_new(b->switchboard)->runs;
     if (!b->batch_count)
         timer_set(b->loop, &b->batch_timer, BATCH_MS, batch_due);
     b->batch[b->batch_count++] = *r;
@@ -474,7 +639,9 @@ static void flush_on_loop(struct loop_job *job)
 {
     struct flush *f = list_entry(job, struct flush, job);
     board_flush(f->board);
-    hand_over(f->board->switchboard, NULL, 0, f->waiter); /* an empty batch behind it: written means all before it are */
+    struct batch *behind = mem_zero(sizeof *behind); /* empty: once it is written, all before it are */
+    behind->waiter = f->waiter;
+    hand_over(f->board->switchboard, behind);
 }
 
 void switchboard_flush(struct switchboard *s)
@@ -527,16 +694,6 @@ struct board *switchboard_board(struct switchboard *s, int i) { return i < s->bo
 const struct switchboard_config *switchboard_config(const struct switchboard *s) { return &s->config; }
 uint64_t switchboard_lost(const struct switchboard *s) { return atomic_load(&s->lost); }
 
-static void free_values(struct map *m)
-{
-    size_t at = 0;
-    struct str key;
-    void *value;
-    while (map_next(m, &at, &key, &value))
-        free(value);
-    map_free(m);
-}
-
 void switchboard_free(struct switchboard *s)
 {
     if (!s)
@@ -547,7 +704,13 @@ void switchboard_free(struct switchboard *s)
     pthread_mutex_unlock(&s->record_lock);
     pthread_join(s->recorder, NULL);
     for (int i = 0; i < s->board_count; i++)
-        free(s->boards[i].batch);
+        if (s->boards[i].batch)
+            free(batch_of(s->boards[i].batch));
+    while (s->spare) {
+        struct batch *next = s->spare->next;
+        free(s->spare);
+        s->spare = next;
+    }
     void *entry;
     while ((entry = cache_oldest(&s->connections)))
         drop_prepared(entry);

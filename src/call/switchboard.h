@@ -40,7 +40,7 @@ struct board {
     struct switchboard *switchboard;
     struct loop *loop;
     struct upstreams *upstreams;
-    struct run *batch;
+    struct run *batch;      /* of the recorder's shape: switchboard.c only */
     int batch_count;
     struct timer batch_timer;
     _Atomic uint64_t calls, failures, refusals; /* relaxed: for /metrics */

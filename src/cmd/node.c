@@ -351,7 +351,22 @@ static void prune(struct node *n)
             log_fault(LOG_WARN, "old run records were not removed", &why);
             return;
         }
-    } while (p.deleted == PRUNE_AT_ONCE && !n->upkeep_stop);
+    } while (p.deleted && !n->upkeep_stop);
+}
+
+static enum err compact_runs(struct db *db, void *more, struct fault *why) { return runs_compact(db, more, why); }
+
+/* What the recorder left: it does so after many batches only, and on a quiet day there are few. */
+static void compact(struct node *n)
+{
+    bool more = true;
+    struct fault why;
+    while (more && !n->upkeep_stop) {
+        if (store_write(n->hub.store, compact_runs, &more, &why)) {
+            log_fault(LOG_WARN, "run records were not put together", &why);
+            return;
+        }
+    }
 }
 
 static void *upkeep_main(void *context)
@@ -361,6 +376,7 @@ static void *upkeep_main(void *context)
     while (!n->upkeep_stop) {
         pthread_mutex_unlock(&n->upkeep_lock);
         prune(n);
+        compact(n);
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
