@@ -25,6 +25,7 @@
 #define BODY_WINDOW_MS 10000
 #define BODY_RATE 500               /* bytes per second (requirement 6.3) */
 #define RETRIES_MAX 2
+#define LOOK_UPS_AT_ONCE "16"
 #define UPKEEP_MS (10 * 60 * 1000)
 #define PRUNE_AT_ONCE 5000
 
@@ -418,6 +419,8 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     struct node *n = mem_zero(sizeof *n);
     raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
+    /* libuv's pool does nothing here but look names up: a few slow zones must not hold up the rest. Read at the pool's first use. */
+    setenv("UV_THREADPOOL_SIZE", LOOK_UPS_AT_ONCE, 0);
     n->config = config;
     n->hub.started = clock_wall();
     n->hub.header_digits_ok = config->header_names.allow_digits;
