@@ -419,7 +419,7 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     struct node *n = mem_zero(sizeof *n);
     raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
-    /* libuv's pool does nothing here but look names up: a few slow zones must not hold up the rest. Read at the pool's first use. */
+    /* libuv's pool only looks names up here: a few slow zones must not hold up the rest. Read at its first use. */
     setenv("UV_THREADPOOL_SIZE", LOOK_UPS_AT_ONCE, 0);
     n->config = config;
     n->hub.started = clock_wall();
