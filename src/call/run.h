@@ -31,9 +31,9 @@ struct run {
 
 /* One batch, in any order; as few rows as its ids allow. The same batch again, as after a failure, is kept once. */
 enum err runs_insert(struct db *db, const struct run *runs, size_t n, struct fault *why) MUST_CHECK;
-/* One step of putting what was inserted in order: small batches together, and the indexes that filters use. Lists are right without, but
- * slow down with the number of batches since. *more: there is enough left for another step. Takes some milliseconds, all in the one
- * transaction it is called in; what is newer than two seconds before the newest record is left alone. */
+/* One step of putting what was inserted in order: small batches together, and the indexes that filters use. Lists are right
+ * without, but slow down with the number of batches since. *more: there is enough left for another step. Takes some milliseconds,
+ * all in the one transaction it is called in; what is newer than two seconds before the newest record is left alone. */
 enum err runs_compact(struct db *db, bool *more, struct fault *why) MUST_CHECK;
 struct run_filter {
     struct str connection, caller, action, automation; /* p == NULL: any */
@@ -45,10 +45,11 @@ struct run_filter {
     const struct str *connections; size_t connection_count; bool limited; /* limited: of these connections only */
     int limit;
 };
-enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, struct run **out, size_t *n, struct fault *why) MUST_CHECK;
+enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, struct run **out, size_t *n,
+                  struct fault *why) MUST_CHECK;
 enum err run_get(struct db *db, struct str id, struct run *out, struct fault *why) MUST_CHECK; /* ERR_NOT_FOUND "run" */
-/* Deletes records older than `before`, the oldest first, as they were put together: a block of up to 256 goes when all of it is older. At
- * most `most` records, but one block at least; *deleted says how many, 0: there are no more. */
+/* Deletes records older than `before`, the oldest first, as they were put together: a block of up to 256 goes when all of it is
+ * older. At most `most` records, but one block at least; *deleted says how many, 0: there are no more. */
 enum err runs_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why) MUST_CHECK;
 void run_write(struct json_out *o, const struct run *r);
 /* Its object "timing_ms" alone: milliseconds with fractions; what did not happen is null. */

@@ -58,8 +58,8 @@ size_t run_order(const struct run *runs, size_t n, const struct run **order)
 #define SLOTS (4 * RUN_BLOCK_MOST)
 #define NUMBERS_MAX 280 /* twelve numbers, commas and a bracket */
 
-/* Open addressing. Hashes are of what tells kinds apart in practice: the random ends of ids, and how the call ended. What stands behind
- * a text's NUL may count too; then a kind is written twice, which is no harm. */
+/* Open addressing. Hashes are of what tells kinds apart in practice: the random ends of ids, and how the call ended. What stands
+ * behind a text's NUL may count too; then a kind is written twice, which is no harm. */
 struct kind_table {
     const struct run *first[RUN_BLOCK_MOST];
     int64_t records[RUN_BLOCK_MOST];
@@ -80,8 +80,8 @@ static size_t kind_hash(const struct run *r)
 static bool same_kind(const struct run *a, const struct run *b)
 {
     return a->outcome == b->outcome && a->error == b->error && a->via == b->via && !strcmp(a->connection, b->connection) &&
-           !strcmp(a->token, b->token) && !strcmp(a->caller, b->caller) && !strcmp(a->method, b->method) && !strcmp(a->host, b->host) &&
-           !strcmp(a->connection_key, b->connection_key);
+           !strcmp(a->token, b->token) && !strcmp(a->caller, b->caller) && !strcmp(a->method, b->method) &&
+           !strcmp(a->host, b->host) && !strcmp(a->connection_key, b->connection_key);
 }
 
 static size_t kind_of(struct kind_table *t, const struct run *r)
@@ -136,8 +136,9 @@ static void put_text(struct buf *b, const char *text, char after)
 /* Most numbers are 0 or have few digits; two at a time, from the end. */
 static char *put_number(char *to, int64_t number, char after)
 {
-    static const char pairs[] = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
-                                "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+    static const char pairs[] =
+        "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849"
+        "5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
     char digits[STR_U64_MAX], *from = digits + sizeof digits;
     uint64_t n = number < 0 ? -(uint64_t)number : (uint64_t)number;
     if (number < 0)
@@ -310,7 +311,10 @@ static bool take_row(struct str *s) { return take(s, ',') ? take(s, '\n') && tak
 
 static bool at_end(struct str s) { return str_is(s, "]"); }
 
-static enum err broken(struct fault *why, const char *what) { return fault(why, ERR_STORE, STR(""), "a block of run records is damaged: %s", what); }
+static enum err broken(struct fault *why, const char *what)
+{
+    return fault(why, ERR_STORE, STR(""), "a block of run records is damaged: %s", what);
+}
 
 enum err run_kinds_rows(struct arena *a, struct str text, struct run_kinds *out, struct fault *why)
 {
@@ -332,9 +336,10 @@ enum err run_kinds_rows(struct arena *a, struct str text, struct run_kinds *out,
 enum err run_kind_read(struct str row, struct run_kind *k, struct fault *why)
 {
     struct str s = row;
-    if (!take(&s, '[') || !take_text(&s, &k->connection, ',') || !take_text(&s, &k->connection_key, ',') || !take_text(&s, &k->caller, ',') ||
-        !take_text(&s, &k->token, ',') || !take_text(&s, &k->via, ',') || !take_text(&s, &k->method, ',') || !take_text(&s, &k->host, ',') ||
-        !take_text(&s, &k->outcome, ',') || !take_text(&s, &k->error, ',') || !take_number(&s, &k->count, ']') || s.n)
+    if (!take(&s, '[') || !take_text(&s, &k->connection, ',') || !take_text(&s, &k->connection_key, ',') ||
+        !take_text(&s, &k->caller, ',') || !take_text(&s, &k->token, ',') || !take_text(&s, &k->via, ',') ||
+        !take_text(&s, &k->method, ',') || !take_text(&s, &k->host, ',') || !take_text(&s, &k->outcome, ',') ||
+        !take_text(&s, &k->error, ',') || !take_number(&s, &k->count, ']') || s.n)
         return broken(why, "kinds");
     return ERR_NONE;
 }
@@ -353,8 +358,8 @@ bool run_lines_next(struct run_lines *l, struct run_line *out)
     if (l->broken || at_end(l->left))
         return false;
     struct str s = l->left;
-    l->broken = !take_row(&s) || !take_text(&s, &out->id, ',') || !take_number(&s, &kind, ',') || kind < 0 || (size_t)kind >= l->kinds ||
-                !take_number(&s, &out->started, ',');
+    l->broken = !take_row(&s) || !take_text(&s, &out->id, ',') || !take_number(&s, &kind, ',') || kind < 0 ||
+                (size_t)kind >= l->kinds || !take_number(&s, &out->started, ',');
     if (l->broken)
         return false;
     out->kind = (size_t)kind;
@@ -454,9 +459,9 @@ enum err run_line_read(const struct run_line *line, const struct run_kinds *kind
         return e;
     memset(out, 0, sizeof *out);
     if (!take_text(&s, &path, ',') || !take_small(&s, &out->status, ',') || !take_number(&s, &out->request_bytes, ',') ||
-        !take_number(&s, &out->response_bytes, ',') || !take_small(&s, &out->resolve_us, ',') || !take_small(&s, &out->connect_us, ',') ||
-        !take_small(&s, &out->tls_us, ',') || !take_small(&s, &out->first_byte_us, ',') || !take_small(&s, &out->total_us, ',') ||
-        !take_small(&s, &reused, ']'))
+        !take_number(&s, &out->response_bytes, ',') || !take_small(&s, &out->resolve_us, ',') ||
+        !take_small(&s, &out->connect_us, ',') || !take_small(&s, &out->tls_us, ',') || !take_small(&s, &out->first_byte_us, ',') ||
+        !take_small(&s, &out->total_us, ',') || !take_small(&s, &reused, ']'))
         return broken(why, "records");
     put(out->id, sizeof out->id, line->id);
     put(out->path, sizeof out->path, path);

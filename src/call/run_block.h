@@ -48,8 +48,8 @@ struct run_lines {
 size_t run_order(const struct run *runs, size_t n, const struct run **order);
 /* Of at most RUN_BLOCK_MOST records in that order. Appends to all three, which the caller ends. */
 void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds, struct buf *records, struct buf *mask);
-/* The mask is a set of bits in hexadecimal: whether a connection, caller or outcome may be among the records. Wrong for one in a few that
- * are not, never for one that is. */
+/* The mask is a set of bits in hexadecimal: whether a connection, caller or outcome may be among the records. Wrong for one in a
+ * few that are not, never for one that is. */
 bool run_mask_may_hold(struct str mask, struct str key);
 
 /* ERR_STORE, here and below, when it is not what run_block_write() wrote. */

@@ -65,7 +65,8 @@ static void read_blocks(struct want_key *k, struct str text)
 static enum err want_key_seek(struct walk *w, struct want_key *k, int64_t at, struct fault *why)
 {
     struct arena_mark mark = arena_mark(w->scratch);
-    struct query *q = query_begin(w->db, "SELECT span, blocks FROM run_key WHERE key = $1 AND span <= $2 ORDER BY span DESC LIMIT 1");
+    struct query *q =
+        query_begin(w->db, "SELECT span, blocks FROM run_key WHERE key = $1 AND span <= $2 ORDER BY span DESC LIMIT 1");
     query_text(q, k->text);
     query_i64(q, at);
     bool found = query_next(q);
@@ -228,7 +229,8 @@ static enum err header_named(struct walk *w, struct arena *a, int64_t span, int6
     for (size_t i = 0; i < h->n; i++)
         if (h->at[i].id == id)
             return ERR_NONE;
-    struct query *q = query_begin(w->db, "SELECT max_id FROM run_block WHERE id = $1 AND span = $2 AND min_id < $3 AND to_ms >= $4");
+    struct query *q =
+        query_begin(w->db, "SELECT max_id FROM run_block WHERE id = $1 AND span = $2 AND min_id < $3 AND to_ms >= $4");
     query_i64(q, id);
     query_i64(q, span);
     query_text(q, w->before);
@@ -238,9 +240,13 @@ static enum err header_named(struct walk *w, struct arena *a, int64_t span, int6
     return query_end(q, why);
 }
 
-static int latest_first(const void *x, const void *y) { return str_cmp(((const struct header *)y)->max_id, ((const struct header *)x)->max_id); }
+static int latest_first(const void *x, const void *y)
+{
+    return str_cmp(((const struct header *)y)->max_id, ((const struct header *)x)->max_id);
+}
 
-static enum err headers_named(struct walk *w, struct arena *a, int64_t span, const struct want *want, struct headers *h, struct fault *why)
+static enum err headers_named(struct walk *w, struct arena *a, int64_t span, const struct want *want, struct headers *h,
+                              struct fault *why)
 {
     enum err e = ERR_NONE;
     for (size_t i = 0; i < want->count; i++)
@@ -375,7 +381,8 @@ static enum err block_read(struct walk *w, int64_t id, struct block *b, bool *an
     struct str text;
     enum err e = column_read(w->db, w->scratch, KINDS_OF, id, &text, why);
     *any = false;
-    if (e || (e = kinds_read(w, text, &b->kinds, any, why)) || !*any || (e = column_read(w->db, w->scratch, RECORDS_OF, id, &text, why)))
+    if (e || (e = kinds_read(w, text, &b->kinds, any, why)) || !*any ||
+        (e = column_read(w->db, w->scratch, RECORDS_OF, id, &text, why)))
         return e;
     b->lines = run_lines(text, b->kinds.n);
     return ERR_NONE;
@@ -449,7 +456,8 @@ static bool mask_may_hold(const struct walk *w, struct str mask)
 
 static enum err read_fresh(struct walk *w, struct fault *why)
 {
-    struct query *q = query_begin(w->db, "SELECT span, block_id, mask FROM run_fresh WHERE span <= $1 AND span >= $2 ORDER BY span, block_id");
+    struct query *q =
+        query_begin(w->db, "SELECT span, block_id, mask FROM run_fresh WHERE span <= $1 AND span >= $2 ORDER BY span, block_id");
     size_t room = 0;
     query_i64(q, w->at);
     query_i64(q, w->floor);
@@ -477,7 +485,8 @@ static enum err read_floor(struct walk *w, struct fault *why)
     w->floor = w->filter->since - RUN_ASTRAY_MS;
     if (w->filter->since <= 0)
         return ERR_NONE;
-    struct query *q = query_begin(w->db, "SELECT span FROM run_block WHERE to_ms > span + 7200000 AND to_ms >= $1 ORDER BY span LIMIT 1");
+    struct query *q =
+        query_begin(w->db, "SELECT span FROM run_block WHERE to_ms > span + 7200000 AND to_ms >= $1 ORDER BY span LIMIT 1");
     query_i64(q, w->filter->since);
     if (query_next(q) && query_get_i64(q, 0) < w->floor)
         w->floor = query_get_i64(q, 0);
@@ -503,7 +512,11 @@ static enum err walk_conditions(struct walk *w, struct fault *why)
 
 static enum err walk_begin(struct walk *w, struct db *db, const struct run_filter *f, struct fault *why)
 {
-    *w = (struct walk){ .db = db, .filter = f, .arena = arena_new(4096), .scratch = arena_new(64 * 1024), .before = f->before.p ? f->before : LAST_ID };
+    *w = (struct walk){ .db = db,
+                        .filter = f,
+                        .arena = arena_new(4096),
+                        .scratch = arena_new(64 * 1024),
+                        .before = f->before.p ? f->before : LAST_ID };
     w->at = run_id_ms(w->before);
     enum err e = read_floor(w, why);
     if (!e)
@@ -529,7 +542,10 @@ struct page {
 };
 
 /* Nothing that is as old as this would come into it. */
-static bool page_closed(const struct page *p, struct str id) { return p->n == p->most && str_cmp(id, str_of(p->runs[p->n - 1]->id)) < 0; }
+static bool page_closed(const struct page *p, struct str id)
+{
+    return p->n == p->most && str_cmp(id, str_of(p->runs[p->n - 1]->id)) < 0;
+}
 
 static struct run *page_place(struct page *p, struct str id)
 {
@@ -604,7 +620,8 @@ enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, st
     if (f->limit < 1 || f->action.p || f->automation.p)
         return ERR_NONE;
     if (f->folder_count + f->connection_count > BOUND_MOST)
-        return fault(why, ERR_LIMIT, STR("folders and connections of one token"), "%zu and %zu", f->folder_count, f->connection_count);
+        return fault(why, ERR_LIMIT, STR("folders and connections of one token"), "%zu and %zu", f->folder_count,
+                     f->connection_count);
     AUTO_ARENA own = arena_new(64 * 1024);
     struct page page = { arena_array(own, (size_t)f->limit, sizeof *page.runs), 0, (size_t)f->limit, own };
     enum err e = db_snapshot(db, why);
@@ -708,8 +725,8 @@ struct block_id {
 /* The blocks that may hold it: of the one span where its time is. */
 static enum err blocks_around(struct db *db, struct arena *a, struct str id, struct block_id **out, struct fault *why)
 {
-    struct query *q = query_begin(db,
-        "SELECT id FROM run_block WHERE span = (SELECT max(span) FROM run_block WHERE span <= $1) AND max_id >= $2 AND min_id <= $2");
+    struct query *q = query_begin(db, "SELECT id FROM run_block WHERE span = (SELECT max(span) FROM run_block WHERE span <= $1) "
+                                      "AND max_id >= $2 AND min_id <= $2");
     *out = NULL;
     query_i64(q, run_id_ms(id));
     query_text(q, id);
@@ -721,7 +738,8 @@ static enum err blocks_around(struct db *db, struct arena *a, struct str id, str
     return query_end(q, why);
 }
 
-static enum err get_from(struct db *db, struct arena *a, int64_t block, struct str id, struct run *out, bool *found, struct fault *why)
+static enum err get_from(struct db *db, struct arena *a, int64_t block, struct str id, struct run *out, bool *found,
+                         struct fault *why)
 {
     struct run_kinds kinds;
     struct run_line line;
@@ -736,7 +754,8 @@ static enum err get_from(struct db *db, struct arena *a, int64_t block, struct s
     *found = true;
     if ((e = column_read(db, a, KINDS_OF, block, &text, why)) || (e = run_kinds_rows(a, text, &kinds, why)))
         return e;
-    return line.kind < kinds.n ? run_line_read(&line, &kinds, out, why) : fault(why, ERR_STORE, STR(""), "block %lld lacks a kind", (long long)block);
+    return line.kind < kinds.n ? run_line_read(&line, &kinds, out, why)
+                               : fault(why, ERR_STORE, STR(""), "block %lld lacks a kind", (long long)block);
 }
 
 static enum err get(struct db *db, struct str id, struct run *out, struct fault *why)

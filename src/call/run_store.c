@@ -23,15 +23,17 @@ static int digit(unsigned char c)
 {
 #define D(c, value) [c] = (value) + 1
     static const int8_t digits[256] = {
-        D('0', 0), D('1', 1), D('2', 2), D('3', 3), D('4', 4), D('5', 5), D('6', 6), D('7', 7), D('8', 8), D('9', 9), D('a', 10),
-        D('b', 11), D('c', 12), D('d', 13), D('e', 14), D('f', 15), D('g', 16), D('h', 17), D('j', 18), D('k', 19), D('m', 20),
-        D('n', 21), D('p', 22), D('q', 23), D('r', 24), D('s', 25), D('t', 26), D('v', 27), D('w', 28), D('x', 29), D('y', 30), D('z', 31),
+        D('0', 0),  D('1', 1),  D('2', 2),  D('3', 3),  D('4', 4),  D('5', 5),  D('6', 6),  D('7', 7),
+        D('8', 8),  D('9', 9),  D('a', 10), D('b', 11), D('c', 12), D('d', 13), D('e', 14), D('f', 15),
+        D('g', 16), D('h', 17), D('j', 18), D('k', 19), D('m', 20), D('n', 21), D('p', 22), D('q', 23),
+        D('r', 24), D('s', 25), D('t', 26), D('v', 27), D('w', 28), D('x', 29), D('y', 30), D('z', 31),
     };
 #undef D
     return digits[c] - 1;
 }
 
-/* What is no digit lies between two: the text comes after all that begin with the lower one. Answers `ms` with the rest filled up. */
+/* What is no digit lies between two: the text comes after all that begin with the lower one. Answers `ms` with the rest filled up.
+ */
 static int64_t between_digits(int64_t ms, unsigned char c, int places)
 {
     int below = -1;
@@ -64,7 +66,8 @@ int64_t run_id_ms(struct str id)
 static enum err span_find(struct db *db, int64_t second, int64_t *span, struct fault *why)
 {
     AUTO_ARENA a = arena_new(256);
-    struct query *q = query_begin(db, "SELECT span, max_id FROM run_block WHERE span <= $1 ORDER BY span DESC, max_id DESC LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT span, max_id FROM run_block WHERE span <= $1 ORDER BY span DESC, max_id DESC LIMIT 1");
     query_i64(q, second);
     *span = second;
     if (query_next(q) && run_id_ms(query_get_text(q, 1, a)) >= second)
@@ -73,7 +76,8 @@ static enum err span_find(struct db *db, int64_t second, int64_t *span, struct f
 }
 
 /* *id is 0 when it is there already: no two blocks have a record in common, so the newest tells that it is the same. */
-static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct buf *mask, struct fault *why)
+static enum err block_put(struct db *db, int64_t span, const struct run *const *runs, size_t n, int64_t *id, struct buf *mask,
+                          struct fault *why)
 {
     AUTO_BUF kinds, records;
     wall_ms from = INT64_MAX, to = INT64_MIN;
@@ -87,9 +91,9 @@ static enum err block_put(struct db *db, int64_t span, const struct run *const *
     run_block_write(runs, n, &kinds, &records, mask);
     if (buf_failed(mask) || buf_failed(&kinds) || buf_failed(&records))
         return fault(why, ERR_INTERNAL, STR(""), "a block of %zu run records is too long", n);
-    struct query *q = query_begin(db,
-        "INSERT INTO run_block (span, max_id, min_id, to_ms, from_ms, count, kinds, records) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-        " ON CONFLICT (span, max_id, min_id, to_ms) DO NOTHING RETURNING id");
+    struct query *q = query_begin(db, "INSERT INTO run_block (span, max_id, min_id, to_ms, from_ms, count, kinds, records) VALUES "
+                                      "($1, $2, $3, $4, $5, $6, $7, $8)"
+                                      " ON CONFLICT (span, max_id, min_id, to_ms) DO NOTHING RETURNING id");
     query_i64(q, span);
     query_text(q, str_of(runs[0]->id));
     query_text(q, str_of(runs[n - 1]->id));
@@ -235,9 +239,10 @@ static enum err key_write(struct db *db, const struct key *key, int64_t span, st
             text[n++] = ',';
         n += str_put_u64(text + n, (uint64_t)key->blocks[i]);
     }
-    struct query *q = query_begin(db,
-        "INSERT INTO run_key (key, span, blocks) VALUES ($1, $2, $3) ON CONFLICT (key, span) DO UPDATE SET blocks ="
-        " CASE WHEN length(run_key.blocks) > $4 THEN NULL ELSE run_key.blocks || ',' || excluded.blocks END WHERE run_key.blocks IS NOT NULL");
+    struct query *q =
+        query_begin(db, "INSERT INTO run_key (key, span, blocks) VALUES ($1, $2, $3) ON CONFLICT (key, span) DO UPDATE SET blocks ="
+                        " CASE WHEN length(run_key.blocks) > $4 THEN NULL ELSE run_key.blocks || ',' || excluded.blocks END WHERE "
+                        "run_key.blocks IS NOT NULL");
     query_text(q, key->text);
     query_i64(q, span);
     query_text(q, n ? (struct str){ text, n } : STR_NONE);
@@ -467,7 +472,8 @@ static enum err span_beside(struct db *db, bool after, int64_t span, int64_t *ou
 static bool group_fits(const struct group *g, const struct span *s)
 {
     int64_t first = g->spans[0].begin, last = s->begin;
-    return g->n < COUNT(g->spans) && g->count + s->count <= RUN_BLOCK_MOST && (last > first ? last - first : first - last) < RUN_SPAN_MOST_MS;
+    return g->n < COUNT(g->spans) && g->count + s->count <= RUN_BLOCK_MOST &&
+           (last > first ? last - first : first - last) < RUN_SPAN_MOST_MS;
 }
 
 /* A span with fresh blocks, the one before it if it is as small, and those after it, while all fit into one block. */

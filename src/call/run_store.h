@@ -1,10 +1,12 @@
 /* call/run_store.h - how run records lie in the database. Private to this room.
  *
- * Ids sort by their time, so time is cut into spans: a record belongs to the latest span that begins at or before its id's time. Spans do not
- * overlap, and a block lies in one span; therefore what is newer in a list is found in a later span, or among the few blocks of the same.
- * A batch is cut where a second of ids begins, so a span is one busy second, or, once put together, up to an hour of a quiet one.
+ * Ids sort by their time, so time is cut into spans: a record belongs to the latest span that begins at or before its id's time.
+ * Spans do not overlap, and a block lies in one span; therefore what is newer in a list is found in a later span, or among the few
+ * blocks of the same. A batch is cut where a second of ids begins, so a span is one busy second, or, once put together, up to an
+ * hour of a quiet one.
  *
- * A block is fresh until runs_compact() has written its keys. A list that filters walks the spans of its keys, and those with fresh blocks.
+ * A block is fresh until runs_compact() has written its keys. A list that filters walks the spans of its keys, and those with fresh
+ * blocks.
  */
 #ifndef CALL_RUN_STORE_H
 #define CALL_RUN_STORE_H

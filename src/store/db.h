@@ -35,8 +35,8 @@ struct db *store_reader(struct store *s, struct fault *why);
 typedef enum err store_work(struct db *db, void *context, struct fault *why);
 enum err store_write(struct store *s, store_work *work, void *context, struct fault *why) MUST_CHECK;
 
-/* From here to db_snapshot_end() all queries of this reader see one state of the database, whatever others write meanwhile. Short: old
- * states are kept on disk as long as someone looks at them. May be nested; inside store_write() it changes nothing. */
+/* From here to db_snapshot_end() all queries of this reader see one state of the database, whatever others write meanwhile. Short:
+ * old states are kept on disk as long as someone looks at them. May be nested; inside store_write() it changes nothing. */
 enum err db_snapshot(struct db *db, struct fault *why) MUST_CHECK;
 void db_snapshot_end(struct db *db); /* after a db_snapshot() that answered ERR_NONE */
 

@@ -257,7 +257,8 @@ enum err db_snapshot(struct db *db, struct fault *why)
 void db_snapshot_end(struct db *db)
 {
     /* A disk error may have ended the transaction already. Nothing was changed, so that nothing can fail to be kept. */
-    if (!--db->snapshots && !db->in_transaction && !sqlite3_get_autocommit(db->sqlite) && query_end(query_begin(db, "COMMIT"), NULL))
+    if (!--db->snapshots && !db->in_transaction && !sqlite3_get_autocommit(db->sqlite) &&
+        query_end(query_begin(db, "COMMIT"), NULL))
         connection_exec(db, "ROLLBACK");
 }
 

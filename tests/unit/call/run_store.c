@@ -1,9 +1,12 @@
-/* Blocks of run records against a plain array: whatever comes, in whatever order, lists, cursors, filters and look-ups agree with it. */
+/* Blocks of run records against a plain array: whatever comes, in whatever order, lists, cursors, filters and look-ups agree with
+ * it. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <cmocka.h>
 
 #include "call/run_block.h"
@@ -30,6 +33,17 @@ struct model {
     int prune_most;
     int64_t deleted;
     bool more;
+    struct busy *busy;
+};
+
+/* Another thread that puts late calls among the old ones and moves blocks about; its model has a generator of its own. */
+struct busy {
+    struct model m;
+    struct store *store;
+    pthread_t thread;
+    _Atomic bool over, stop;
+    struct fault why;
+    enum err e;
 };
 
 static uint64_t draw(struct model *m, uint64_t below)
@@ -53,13 +67,16 @@ static enum err seed(struct db *db, void *context, struct fault *why)
 {
     (void)context;
     return db_script(db,
-        "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('fld_a', 'a', 'a', 'shared', 1, 1), ('fld_b', 'b', 'b', 'shared', 1, 1);"
-        "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, fields, owner_id, state,"
-        " data_key, created_ms, updated_ms) VALUES"
-        " ('con_a', 'a', 'a', 'a', 'fld_a', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
-        " ('con_b', 'b', 'b', 'b', 'fld_a', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
-        " ('con_c', 'c', 'c', 'c', 'fld_b', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
-        " ('con_rare', 'r', 'r', 'r', 'fld_b', 'http', '1', 'none', 'x.example', '{}', 'usr_2', 'active', '', 1, 1)", why);
+                     "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('fld_a', 'a', 'a', 'shared', 1, "
+                     "1), ('fld_b', 'b', 'b', 'shared', 1, 1);"
+                     "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, "
+                     "allowed_domain, fields, owner_id, state,"
+                     " data_key, created_ms, updated_ms) VALUES"
+                     " ('con_a', 'a', 'a', 'a', 'fld_a', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
+                     " ('con_b', 'b', 'b', 'b', 'fld_a', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
+                     " ('con_c', 'c', 'c', 'c', 'fld_b', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
+                     " ('con_rare', 'r', 'r', 'r', 'fld_b', 'http', '1', 'none', 'x.example', '{}', 'usr_2', 'active', '', 1, 1)",
+                     why);
 }
 
 static int setup(void **state)
@@ -69,7 +86,8 @@ static int setup(void **state)
     m->runs = mem_grow(NULL, RUNS_MAX * sizeof *m->runs);
     m->now = T0;
     *state = m;
-    if (store_open(str_of(m->room->directory), &m->room->store, &m->room->why) || store_write(m->room->store, seed, NULL, &m->room->why)) {
+    if (store_open(str_of(m->room->directory), &m->room->store, &m->room->why) ||
+        store_write(m->room->store, seed, NULL, &m->room->why)) {
         fprintf(stderr, "%s\n", m->room->why.note);
         return 1;
     }
@@ -79,6 +97,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct model *m = *state;
+    if (m->busy) {
+        atomic_store(&m->busy->stop, true);
+        pthread_join(m->busy->thread, NULL);
+        free(m->busy);
+    }
     room_end(m->room);
     free(m->runs);
     free(m);
@@ -95,7 +118,8 @@ static const char *pick(struct model *m, const char *const *from, size_t n)
     return strstr(from[at], "rare") && draw(m, 20) ? from[0] : from[at];
 }
 
-/* Mostly of the last moments; some began long ago; rarely the clock was wrong, so that start and id have nothing to do with each other. */
+/* Mostly of the last moments; some began long ago; rarely the clock was wrong, so that start and id have nothing to do with each
+ * other. */
 static struct run some_run(struct model *m)
 {
     struct run r = { .via = (enum run_via)draw(m, 3), .status = draw(m, 2) ? 200 : 0, .started = m->now - (int64_t)draw(m, 300) };
@@ -119,6 +143,12 @@ static struct run some_run(struct model *m)
     r.total_us = (int32_t)draw(m, 1000000);
     r.reused = draw(m, 2);
     return r;
+}
+
+static void connect(struct run *r, const char *connection)
+{
+    memset(r->connection, 0, sizeof r->connection); /* records are compared to the last byte */
+    str_copy(r->connection, sizeof r->connection, str_of(connection));
 }
 
 static enum err insert(struct db *db, void *context, struct fault *why)
@@ -204,7 +234,8 @@ static bool in_folders(const struct run *r, const struct run_filter *f)
 static bool wanted(const struct run *r, const struct run_filter *f)
 {
     return (!f->connection.p || in(r->connection, &f->connection, 1)) && (!f->caller.p || in(r->caller, &f->caller, 1)) &&
-           (!f->by_outcome || r->outcome == f->outcome) && r->started >= f->since && (!f->before.p || str_cmp(str_of(r->id), f->before) < 0) &&
+           (!f->by_outcome || r->outcome == f->outcome) && r->started >= f->since &&
+           (!f->before.p || str_cmp(str_of(r->id), f->before) < 0) &&
            (!f->limited || in(r->connection, f->connections, f->connection_count)) &&
            (!f->folders || in_folders(r, f) || (f->own.p && in(r->caller, &f->own, 1)));
 }
@@ -284,7 +315,8 @@ static void check_gets(struct model *m)
 
 static void check_count(struct model *m)
 {
-    struct run_filter f = { .connection = str_of(connections[draw(m, COUNT(connections))]), .since = m->now - (int64_t)draw(m, HOUR) };
+    struct run_filter f = { .connection = str_of(connections[draw(m, COUNT(connections))]),
+                            .since = m->now - (int64_t)draw(m, HOUR) };
     int64_t most = 1 + (int64_t)draw(m, 500), expected = 0, n;
     for (size_t i = 0; i < m->n; i++)
         expected += wanted(&m->runs[i], &f);
@@ -298,11 +330,18 @@ static int64_t number(struct model *m, const char *sql) { return room_number(m->
 static void check_rows(struct model *m)
 {
     assert_int_equal(number(m, "SELECT coalesce(sum(count), 0) FROM run_block"), m->n);
-    assert_int_equal(number(m, "SELECT count(*) FROM run_key k WHERE NOT EXISTS (SELECT 1 FROM run_block b WHERE b.span = k.span)"), 0);
-    assert_int_equal(number(m, "SELECT count(*) FROM run_fresh f WHERE NOT EXISTS (SELECT 1 FROM run_block b WHERE b.span = f.span AND b.id = f.block_id)"), 0);
-    assert_int_equal(number(m, "SELECT count(*) FROM run_key k WHERE NOT EXISTS (SELECT 1 FROM run_block b WHERE b.span = k.span AND instr(b.kinds, k.key) > 0)"), 0);
-    assert_int_equal(number(m, "SELECT count(*) FROM (SELECT span, max(max_id) AS last, lead(min(min_id)) OVER (ORDER BY span) AS next FROM run_block GROUP BY span) AS s"
-                               " WHERE next <= last"), 0);
+    assert_int_equal(number(m, "SELECT count(*) FROM run_key k WHERE NOT EXISTS (SELECT 1 FROM run_block b WHERE b.span = k.span)"),
+                     0);
+    assert_int_equal(number(m, "SELECT count(*) FROM run_fresh f WHERE NOT EXISTS (SELECT 1 FROM run_block b WHERE b.span = f.span "
+                               "AND b.id = f.block_id)"),
+                     0);
+    assert_int_equal(number(m, "SELECT count(*) FROM run_key k WHERE NOT EXISTS (SELECT 1 FROM run_block b WHERE b.span = k.span "
+                               "AND instr(b.kinds, k.key) > 0)"),
+                     0);
+    assert_int_equal(number(m, "SELECT count(*) FROM (SELECT span, max(max_id) AS last, lead(min(min_id)) OVER (ORDER BY span) AS "
+                               "next FROM run_block GROUP BY span) AS s"
+                               " WHERE next <= last"),
+                     0);
 }
 
 static void check(struct model *m)
@@ -345,7 +384,8 @@ static void prune_some(struct model *m)
     } while (m->deleted && rounds--);
     if (!m->deleted) {
         char sql[160];
-        snprintf(sql, sizeof sql, "SELECT count(*) FROM run_block WHERE to_ms < %lld AND span < %lld", (long long)m->prune_before, (long long)m->prune_before);
+        snprintf(sql, sizeof sql, "SELECT count(*) FROM run_block WHERE to_ms < %lld AND span < %lld", (long long)m->prune_before,
+                 (long long)m->prune_before);
         assert_int_equal(number(m, sql), 0);
     }
 }
@@ -376,7 +416,9 @@ static void lists_cursors_filters_and_gets_agree_with_a_plain_array(void **state
     m->prune_most = 100000;
     for (m->deleted = 1; m->deleted;)
         assert_int_equal(store_write(m->room->store, prune, m, &m->room->why), ERR_NONE);
-    assert_int_equal(number(m, "SELECT (SELECT count(*) FROM run_block) + (SELECT count(*) FROM run_key) + (SELECT count(*) FROM run_fresh)"), 0);
+    assert_int_equal(
+        number(m, "SELECT (SELECT count(*) FROM run_block) + (SELECT count(*) FROM run_key) + (SELECT count(*) FROM run_fresh)"),
+        0);
 }
 
 /* One call every ten seconds, a batch each. */
@@ -420,6 +462,14 @@ static void a_busy_second_of_small_batches_becomes_full_blocks(void **state)
     assert_int_equal(number(m, "SELECT count(*) FROM run_block"), 5 + 1);
     assert_int_equal(number(m, "SELECT count(*) FROM run_fresh"), 1);
     check(m);
+    /* Two of its five blocks go; what they were found by still finds the others. */
+    m->prune_before = T0 + HOUR;
+    m->prune_most = 2 * RUN_BLOCK_MOST;
+    assert_int_equal(store_write(m->room->store, prune, m, &m->room->why), ERR_NONE);
+    assert_int_equal(m->deleted, 2 * RUN_BLOCK_MOST);
+    qsort(m->runs, m->n, sizeof *m->runs, newest_first);
+    m->n -= (size_t)m->deleted;
+    check(m);
 }
 
 /* A call of half an hour ends when all else of its time has long been put together. */
@@ -431,7 +481,7 @@ static void a_long_call_finds_its_place_among_old_blocks(void **state)
         m->batch_n = 1;
         m->batch[0] = some_run(m);
         name_run(m->batch[0].id, T0 + i * 17 * 60 * SECOND, draw(m, UINT64_MAX));
-        str_copy(m->batch[0].connection, sizeof m->batch[0].connection, STR("con_rare"));
+        connect(&m->batch[0], "con_rare");
         keep_batch(m);
         if (i % 3 == 0)
             compact_all(m);
@@ -439,6 +489,52 @@ static void a_long_call_finds_its_place_among_old_blocks(void **state)
             check(m);
     }
     check(m);
+}
+
+static enum err insert_late(struct db *db, void *context, struct fault *why)
+{
+    enum err e = insert(db, context, why);
+    return e ? e : compact(db, context, why);
+}
+
+static void *keep_busy(void *context)
+{
+    struct busy *b = context;
+    for (int i = 0; i < 300 && !b->e && !atomic_load(&b->stop); i++) {
+        b->m.batch_n = 2;
+        for (size_t k = 0; k < b->m.batch_n; k++) {
+            b->m.batch[k] = some_run(&b->m);
+            name_run(b->m.batch[k].id, T0 + (int64_t)draw(&b->m, 11 * HOUR), draw(&b->m, UINT64_MAX));
+            connect(&b->m.batch[k], "con_b");
+        }
+        b->e = store_write(b->store, insert_late, &b->m, &b->why);
+    }
+    atomic_store(&b->over, true);
+    return NULL;
+}
+
+static void lists_are_whole_while_blocks_are_put_together(void **state)
+{
+    struct model *m = *state;
+    m->seed = 13;
+    for (int i = 0; i < 2000; i++, m->now += 20 * SECOND) {
+        m->batch_n = 1;
+        m->batch[0] = some_run(m);
+        name_run(m->batch[0].id, m->now, draw(m, UINT64_MAX));
+        connect(&m->batch[0], "con_a");
+        assert_int_equal(store_write(m->room->store, insert, m, &m->room->why), ERR_NONE);
+        memcpy(m->runs + m->n++, m->batch, sizeof *m->batch);
+    }
+    qsort(m->runs, m->n, sizeof *m->runs, newest_first);
+    struct busy *b = m->busy = mem_zero(sizeof *b);
+    b->store = m->room->store;
+    b->m.seed = 17;
+    b->m.now = m->now;
+    assert_int_equal(pthread_create(&b->thread, NULL, keep_busy, b), 0);
+    while (!atomic_load(&b->over))
+        check_list(m, (struct run_filter){ .limit = 700, .connection = STR("con_a") }, 4);
+    if (b->e)
+        fail_msg("%s", b->why.note);
 }
 
 static void the_time_in_an_id_never_contradicts_the_order_of_ids(void **state)
@@ -514,7 +610,8 @@ static void damaged_blocks_are_refused(void **state)
     assert_int_equal(store_write(m->room->store, insert, m, &m->room->why), ERR_NONE);
     assert_int_equal(store_write(m->room->store, damage, "UPDATE run_block SET records = '[[\"run_'", &m->room->why), ERR_NONE);
     struct run *runs;
-    assert_int_equal(run_list(reader(m), m->room->arena, &(struct run_filter){ .limit = 5 }, &runs, &(size_t){ 0 }, &m->room->why), ERR_STORE);
+    assert_int_equal(run_list(reader(m), m->room->arena, &(struct run_filter){ .limit = 5 }, &runs, &(size_t){ 0 }, &m->room->why),
+                     ERR_STORE);
     m->prune_before = T0 + 1000 * HOUR;
     m->prune_most = 100;
     assert_int_equal(store_write(m->room->store, prune, m, &m->room->why), ERR_NONE);
@@ -530,6 +627,7 @@ int main(void)
         TEST(a_quiet_day_becomes_a_few_blocks),
         TEST(a_busy_second_of_small_batches_becomes_full_blocks),
         TEST(a_long_call_finds_its_place_among_old_blocks),
+        TEST(lists_are_whole_while_blocks_are_put_together),
         TEST(the_time_in_an_id_never_contradicts_the_order_of_ids),
         TEST(damaged_blocks_are_refused),
     };
