@@ -5,6 +5,8 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <cmocka.h>
 
 #include "call/run_block.h"
@@ -31,6 +33,17 @@ struct model {
     int prune_most;
     int64_t deleted;
     bool more;
+    struct busy *busy;
+};
+
+/* Another thread that puts late calls among the old ones and moves blocks about; its model has a generator of its own. */
+struct busy {
+    struct model m;
+    struct store *store;
+    pthread_t thread;
+    _Atomic bool over, stop;
+    struct fault why;
+    enum err e;
 };
 
 static uint64_t draw(struct model *m, uint64_t below)
@@ -84,6 +97,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct model *m = *state;
+    if (m->busy) {
+        atomic_store(&m->busy->stop, true);
+        pthread_join(m->busy->thread, NULL);
+        free(m->busy);
+    }
     room_end(m->room);
     free(m->runs);
     free(m);
@@ -125,6 +143,12 @@ static struct run some_run(struct model *m)
     r.total_us = (int32_t)draw(m, 1000000);
     r.reused = draw(m, 2);
     return r;
+}
+
+static void connect(struct run *r, const char *connection)
+{
+    memset(r->connection, 0, sizeof r->connection); /* records are compared to the last byte */
+    str_copy(r->connection, sizeof r->connection, str_of(connection));
 }
 
 static enum err insert(struct db *db, void *context, struct fault *why)
@@ -438,6 +462,14 @@ static void a_busy_second_of_small_batches_becomes_full_blocks(void **state)
     assert_int_equal(number(m, "SELECT count(*) FROM run_block"), 5 + 1);
     assert_int_equal(number(m, "SELECT count(*) FROM run_fresh"), 1);
     check(m);
+    /* Two of its five blocks go; what they were found by still finds the others. */
+    m->prune_before = T0 + HOUR;
+    m->prune_most = 2 * RUN_BLOCK_MOST;
+    assert_int_equal(store_write(m->room->store, prune, m, &m->room->why), ERR_NONE);
+    assert_int_equal(m->deleted, 2 * RUN_BLOCK_MOST);
+    qsort(m->runs, m->n, sizeof *m->runs, newest_first);
+    m->n -= (size_t)m->deleted;
+    check(m);
 }
 
 /* A call of half an hour ends when all else of its time has long been put together. */
@@ -449,7 +481,7 @@ static void a_long_call_finds_its_place_among_old_blocks(void **state)
         m->batch_n = 1;
         m->batch[0] = some_run(m);
         name_run(m->batch[0].id, T0 + i * 17 * 60 * SECOND, draw(m, UINT64_MAX));
-        str_copy(m->batch[0].connection, sizeof m->batch[0].connection, STR("con_rare"));
+        connect(&m->batch[0], "con_rare");
         keep_batch(m);
         if (i % 3 == 0)
             compact_all(m);
@@ -457,6 +489,52 @@ static void a_long_call_finds_its_place_among_old_blocks(void **state)
             check(m);
     }
     check(m);
+}
+
+static enum err insert_late(struct db *db, void *context, struct fault *why)
+{
+    enum err e = insert(db, context, why);
+    return e ? e : compact(db, context, why);
+}
+
+static void *keep_busy(void *context)
+{
+    struct busy *b = context;
+    for (int i = 0; i < 300 && !b->e && !atomic_load(&b->stop); i++) {
+        b->m.batch_n = 2;
+        for (size_t k = 0; k < b->m.batch_n; k++) {
+            b->m.batch[k] = some_run(&b->m);
+            name_run(b->m.batch[k].id, T0 + (int64_t)draw(&b->m, 11 * HOUR), draw(&b->m, UINT64_MAX));
+            connect(&b->m.batch[k], "con_b");
+        }
+        b->e = store_write(b->store, insert_late, &b->m, &b->why);
+    }
+    atomic_store(&b->over, true);
+    return NULL;
+}
+
+static void lists_are_whole_while_blocks_are_put_together(void **state)
+{
+    struct model *m = *state;
+    m->seed = 13;
+    for (int i = 0; i < 2000; i++, m->now += 20 * SECOND) {
+        m->batch_n = 1;
+        m->batch[0] = some_run(m);
+        name_run(m->batch[0].id, m->now, draw(m, UINT64_MAX));
+        connect(&m->batch[0], "con_a");
+        assert_int_equal(store_write(m->room->store, insert, m, &m->room->why), ERR_NONE);
+        memcpy(m->runs + m->n++, m->batch, sizeof *m->batch);
+    }
+    qsort(m->runs, m->n, sizeof *m->runs, newest_first);
+    struct busy *b = m->busy = mem_zero(sizeof *b);
+    b->store = m->room->store;
+    b->m.seed = 17;
+    b->m.now = m->now;
+    assert_int_equal(pthread_create(&b->thread, NULL, keep_busy, b), 0);
+    while (!atomic_load(&b->over))
+        check_list(m, (struct run_filter){ .limit = 700, .connection = STR("con_a") }, 4);
+    if (b->e)
+        fail_msg("%s", b->why.note);
 }
 
 static void the_time_in_an_id_never_contradicts_the_order_of_ids(void **state)
@@ -549,6 +627,7 @@ int main(void)
         TEST(a_quiet_day_becomes_a_few_blocks),
         TEST(a_busy_second_of_small_batches_becomes_full_blocks),
         TEST(a_long_call_finds_its_place_among_old_blocks),
+        TEST(lists_are_whole_while_blocks_are_put_together),
         TEST(the_time_in_an_id_never_contradicts_the_order_of_ids),
         TEST(damaged_blocks_are_refused),
     };

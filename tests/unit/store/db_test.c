@@ -245,6 +245,41 @@ static void a_running_read_sees_the_rows_of_its_beginning_and_the_next_read_the_
     assert_int_equal(room_number(r, db, "SELECT count(*) FROM thing"), 0);
 }
 
+static void reads_in_a_snapshot_see_one_state_and_the_next_read_the_new_one(void **state)
+{
+    struct room *r = *state;
+    struct db *db = store_reader(r->store, &r->why);
+    const char *count = "SELECT count(*) FROM thing";
+    assert_ok(db_snapshot(db, &r->why));
+    assert_int_equal(room_number(r, db, count), 0);
+    assert_ok(db_snapshot(db, &r->why)); /* nested */
+    assert_ok(store_write(r->store, insert_name, "a", &r->why));
+    assert_int_equal(room_number(r, db, count), 0);
+    db_snapshot_end(db);
+    assert_int_equal(room_number(r, db, count), 0);
+    db_snapshot_end(db);
+    assert_int_equal(room_number(r, db, count), 1);
+    assert_ok(db_snapshot(db, &r->why));
+    assert_int_equal(room_number(r, db, count), 1);
+    db_snapshot_end(db);
+}
+
+static enum err snapshot_inside(struct db *db, void *context, struct fault *why)
+{
+    enum err e = db_snapshot(db, why);
+    if (e || (e = insert_name(db, context, why)))
+        return e;
+    db_snapshot_end(db);
+    return insert_name(db, "b", why);
+}
+
+static void a_snapshot_inside_a_transaction_neither_begins_nor_ends_one(void **state)
+{
+    struct room *r = *state;
+    assert_ok(store_write(r->store, snapshot_inside, "a", &r->why));
+    assert_int_equal(room_number(r, store_reader(r->store, &r->why), "SELECT count(*) FROM thing"), 2);
+}
+
 static void ending_a_read_half_way_gives_up_its_snapshot(void **state)
 {
     struct room *r = *state;
@@ -637,6 +672,8 @@ int main(void)
         T(work_that_leaves_early_with_an_error_harms_nobody),
         T(a_reader_cannot_write),
         T(a_running_read_sees_the_rows_of_its_beginning_and_the_next_read_the_new_ones),
+        T(reads_in_a_snapshot_see_one_state_and_the_next_read_the_new_one),
+        T(a_snapshot_inside_a_transaction_neither_begins_nor_ends_one),
         T(ending_a_read_half_way_gives_up_its_snapshot),
         T(the_same_statement_may_run_inside_itself),
         T(statements_are_kept_up_to_a_limit_and_the_least_recently_used_goes),
