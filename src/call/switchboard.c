@@ -13,7 +13,8 @@
 #define BATCH 256            /* records handed over at once */
 #define BATCH_MS 50          /* ... or after this long */
 #define BATCHES_WAITING 64   /* beyond that records are lost, and counted */
-#define BATCHES_AT_ONCE 8    /* that one transaction takes, when they wait */
+#define BATCHES_AT_ONCE 8    /* that one transaction takes */
+#define GATHER_MS 50         /* ... at most so often, unless as many wait, or someone does: each has to reach the disk */
 #define BATCHES_SPARE 16     /* kept for reuse: to give that much memory back and ask for it again costs more than the records do */
 #define COMPACT_AFTER 64     /* batches */
 #define COMPACT_STEPS 8      /* at once, if nothing waits */
@@ -64,9 +65,11 @@ struct switchboard {
     int batches_waiting;
     struct batch *spare;
     int spare_count;
+    bool gathering;              /* the recorder sleeps until more has come, or its time */
     bool closing;
     pthread_t recorder;
     /* The recorder's own. */
+    struct mono last_write;
     struct map *touched;         /* token id -> when its last-used time was written */
     struct touches touches;
     int since_compact;           /* batches written */
@@ -519,6 +522,30 @@ static void compact_if_due(struct switchboard *s)
         s->since_compact = 0;
 }
 
+/* Under the lock. */
+static bool enough_waits(const struct switchboard *s)
+{
+    if (s->batches_waiting >= BATCHES_AT_ONCE || s->closing)
+        return true;
+    for (const struct batch *b = s->batches; b; b = b->next)
+        if (b->waiter)
+            return true;
+    return false;
+}
+
+/* Until there is something to write, and a while has gone by since the last time or there is much of it. Under the lock. */
+static void wait_for_batches(struct switchboard *s)
+{
+    while (!s->batches && !s->closing)
+        pthread_cond_wait(&s->record_some, &s->record_lock);
+    int64_t at = s->last_write.ms + GATHER_MS;
+    struct timespec until = { .tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000 };
+    s->gathering = true;
+    while (!enough_waits(s) && clock_mono().ms < at)
+        pthread_cond_timedwait(&s->record_some, &s->record_lock, &until);
+    s->gathering = false;
+}
+
 /* What waits, up to what one transaction takes. Under the lock. */
 static struct batch *take_batches(struct switchboard *s)
 {
@@ -548,12 +575,12 @@ static void *record(void *context)
     struct switchboard *s = context;
     pthread_mutex_lock(&s->record_lock);
     for (;;) {
-        while (!s->batches && !s->closing)
-            pthread_cond_wait(&s->record_some, &s->record_lock);
+        wait_for_batches(s);
         struct batch *first = take_batches(s);
         if (!first)
             break;
         pthread_mutex_unlock(&s->record_lock);
+        s->last_write = clock_mono();
         write_all(s, first);
         for (struct batch *b = first; b; b = b->next)
             s->since_compact += b->count > 0;
@@ -594,7 +621,8 @@ static void hand_over(struct switchboard *s, struct batch *b)
         *s->batches_end = b;
         s->batches_end = &b->next;
         s->batches_waiting++;
-        pthread_cond_signal(&s->record_some);
+        if (!s->gathering || enough_waits(s))
+            pthread_cond_signal(&s->record_some);
     }
     pthread_mutex_unlock(&s->record_lock);
 }
@@ -662,7 +690,11 @@ enum err switchboard_new(const struct switchboard_config *c, struct switchboard 
     s->config = *c;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->record_lock, NULL);
-    pthread_cond_init(&s->record_some, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->record_some, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     s->batches_end = &s->batches;
     s->touched = map_new();
     cache_init(&s->connections);
