@@ -72,6 +72,7 @@ struct switchboard {
     struct mono last_write;
     struct map *touched;         /* token id -> when its last-used time was written */
     struct touches touches;
+    const struct run *order[BATCH * BATCHES_AT_ONCE];
     int since_compact;           /* batches written */
     _Atomic uint64_t lost;
 };
@@ -369,8 +370,9 @@ static void free_values(struct map *m)
 }
 
 struct insertion {
-    struct switchboard *s;
-    const struct batch *first;
+    const struct touches *touches;
+    const struct run **runs;
+    size_t n;
 };
 
 static void touches_clear(struct touches *t)
@@ -448,32 +450,31 @@ static void note_touches(struct switchboard *s)
 
 static enum err insert(struct db *db, void *context, struct fault *why)
 {
-    struct insertion *in = context;
-    const struct touches *t = &in->s->touches;
-    enum err e = ERR_NONE;
-    for (const struct batch *b = in->first; !e && b; b = b->next)
-        e = runs_insert(db, b->runs, (size_t)b->count, why);
+    const struct insertion *in = context;
+    const struct touches *t = in->touches;
+    enum err e = runs_insert_from(db, in->runs, in->n, why);
     for (size_t i = 0; !e && i < t->count; i++)
         e = token_touch(db, str_of(t->slots[t->used[i]]->token), t->slots[t->used[i]]->started, why);
     return e;
 }
 
-static enum err write_batches(struct switchboard *s, const struct batch *first, struct fault *why)
+/* Records of several loops are of the same moments: together they make fuller blocks. */
+static void write_runs(struct switchboard *s, const struct batch *first)
 {
-    struct insertion in = { s, first };
+    struct insertion in = { &s->touches, s->order, 0 };
+    struct fault why;
+    for (const struct batch *b = first; b; b = b->next)
+        for (int i = 0; i < b->count; i++)
+            s->order[in.n++] = &b->runs[i];
+    if (!in.n)
+        return;
     touches_of(s, first);
-    enum err e = store_write(s->config.store, insert, &in, why);
-    if (!e)
+    if (store_write(s->config.store, insert, &in, &why)) {
+        atomic_fetch_add(&s->lost, (uint64_t)in.n);
+        s->config.report("run records could not be written", &why);
+    } else {
         note_touches(s);
-    return e;
-}
-
-static int runs_of(const struct batch *first)
-{
-    int n = 0;
-    for (; first; first = first->next)
-        n += first->count;
-    return n;
+    }
 }
 
 static void tell(struct waiter *w)
@@ -484,14 +485,10 @@ static void tell(struct waiter *w)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void write_all(struct switchboard *s, struct batch *first)
+static void write_all(struct switchboard *s, const struct batch *first)
 {
-    struct fault why;
-    if (runs_of(first) && write_batches(s, first, &why)) {
-        atomic_fetch_add(&s->lost, (uint64_t)runs_of(first));
-        s->config.report("run records could not be written", &why);
-    }
-    for (struct batch *b = first; b; b = b->next)
+    write_runs(s, first);
+    for (const struct batch *b = first; b; b = b->next)
         if (b->waiter)
             tell(b->waiter);
 }
