@@ -31,6 +31,8 @@ struct run {
 
 /* One batch, in any order; as few rows as its ids allow. The same batch again, as after a failure, is kept once. */
 enum err runs_insert(struct db *db, const struct run *runs, size_t n, struct fault *why) MUST_CHECK;
+/* The same, of records that lie here and there. Their pointers are put in order. */
+enum err runs_insert_from(struct db *db, const struct run **runs, size_t n, struct fault *why) MUST_CHECK;
 /* One step of putting what was inserted in order: small batches together, and the indexes that filters use. Lists are right
  * without, but slow down with the number of batches since. *more: there is enough left for another step. Takes some milliseconds,
  * all in the one transaction it is called in; what is newer than two seconds before the newest record is left alone. */

@@ -38,16 +38,16 @@ static int newest_first(const void *x, const void *y)
     return strcmp(b->run->id, a->run->id);
 }
 
-size_t run_order(const struct run *runs, size_t n, const struct run **order)
+size_t run_order(const struct run **runs, size_t n)
 {
     struct place few[RUN_BLOCK_MOST], *places = n <= COUNT(few) ? few : mem_grow(NULL, n * sizeof *places);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++)
-        places[i] = place_of(&runs[i]);
+        places[i] = place_of(runs[i]);
     qsort(places, n, sizeof *places, newest_first);
     for (size_t i = 0; i < n; i++)
-        if (!kept || strcmp(order[kept - 1]->id, places[i].run->id))
-            order[kept++] = places[i].run;
+        if (!kept || strcmp(runs[kept - 1]->id, places[i].run->id))
+            runs[kept++] = places[i].run;
     if (places != few)
         free(places);
     return kept;

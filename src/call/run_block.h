@@ -44,8 +44,8 @@ struct run_lines {
     bool broken;
 };
 
-/* Newest first, twins left out. `order` has room for n; answers how many. */
-size_t run_order(const struct run *runs, size_t n, const struct run **order);
+/* Newest first, in place, twins left out; answers how many there are. */
+size_t run_order(const struct run **runs, size_t n);
 /* Of at most RUN_BLOCK_MOST records in that order. Appends to all three, which the caller ends. */
 void run_block_write(const struct run *const *runs, size_t n, struct buf *kinds, struct buf *records, struct buf *mask);
 /* The mask is a set of bits in hexadecimal: whether a connection, caller or outcome may be among the records. Wrong for one in a

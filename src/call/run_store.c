@@ -128,19 +128,27 @@ static enum err piece_put(struct db *db, int64_t second, const struct run *const
     return block ? fresh_put(db, span, block, buf_str(&mask), why) : ERR_NONE;
 }
 
+enum err runs_insert_from(struct db *db, const struct run **runs, size_t n, struct fault *why)
+{
+    enum err e = ERR_NONE;
+    n = run_order(runs, n);
+    for (size_t at = 0, size = 0; !e && at < n; at += size) {
+        int64_t second = second_of(runs[at]);
+        for (size = 1; size < RUN_BLOCK_MOST && at + size < n && second_of(runs[at + size]) == second;)
+            size++;
+        e = piece_put(db, second, runs + at, size, why);
+    }
+    return e;
+}
+
 enum err runs_insert(struct db *db, const struct run *runs, size_t n, struct fault *why)
 {
-    const struct run *few[RUN_BLOCK_MOST], **order = n <= COUNT(few) ? few : mem_grow(NULL, n * sizeof *order);
-    enum err e = ERR_NONE;
-    n = run_order(runs, n, order);
-    for (size_t at = 0, size = 0; !e && at < n; at += size) {
-        int64_t second = second_of(order[at]);
-        for (size = 1; size < RUN_BLOCK_MOST && at + size < n && second_of(order[at + size]) == second;)
-            size++;
-        e = piece_put(db, second, order + at, size, why);
-    }
-    if (order != few)
-        free(order);
+    const struct run *few[RUN_BLOCK_MOST], **each = n <= COUNT(few) ? few : mem_grow(NULL, n * sizeof *each);
+    for (size_t i = 0; i < n; i++)
+        each[i] = &runs[i];
+    enum err e = runs_insert_from(db, each, n, why);
+    if (each != few)
+        free(each);
     return e;
 }
 
@@ -407,7 +415,9 @@ static enum err span_dissolve(struct db *db, const struct span *s, struct fault 
 static enum err records_write(struct db *db, int64_t span, const struct records *r, struct keys *keys, struct fault *why)
 {
     const struct run **order = arena_array(keys->arena, r->n + 1, sizeof *order);
-    size_t n = run_order(r->runs, r->n, order), size;
+    for (size_t i = 0; i < r->n; i++)
+        order[i] = &r->runs[i];
+    size_t n = run_order(order, r->n), size;
     enum err e = ERR_NONE;
     for (size_t at = 0; !e && at < n; at += size) {
         AUTO_BUF mask;

@@ -13,7 +13,8 @@
 #define BATCH 256            /* records handed over at once */
 #define BATCH_MS 50          /* ... or after this long */
 #define BATCHES_WAITING 64   /* beyond that records are lost, and counted */
-#define BATCHES_AT_ONCE 8    /* that one transaction takes, when they wait */
+#define BATCHES_AT_ONCE 8    /* that one transaction takes */
+#define GATHER_MS 50         /* ... at most so often, unless as many wait, or someone does: each has to reach the disk */
 #define BATCHES_SPARE 16     /* kept for reuse: to give that much memory back and ask for it again costs more than the records do */
 #define COMPACT_AFTER 64     /* batches */
 #define COMPACT_STEPS 8      /* at once, if nothing waits */
@@ -64,11 +65,14 @@ struct switchboard {
     int batches_waiting;
     struct batch *spare;
     int spare_count;
+    bool gathering;              /* the recorder sleeps until more has come, or its time */
     bool closing;
     pthread_t recorder;
     /* The recorder's own. */
+    struct mono last_write;
     struct map *touched;         /* token id -> when its last-used time was written */
     struct touches touches;
+    const struct run *order[BATCH * BATCHES_AT_ONCE];
     int since_compact;           /* batches written */
     _Atomic uint64_t lost;
 };
@@ -369,8 +373,9 @@ static void free_values(struct map *m)
 }
 
 struct insertion {
-    struct switchboard *s;
-    const struct batch *first;
+    const struct touches *touches;
+    const struct run **runs;
+    size_t n;
 };
 
 static void touches_clear(struct touches *t)
@@ -448,32 +453,31 @@ static void note_touches(struct switchboard *s)
 
 static enum err insert(struct db *db, void *context, struct fault *why)
 {
-    struct insertion *in = context;
-    const struct touches *t = &in->s->touches;
-    enum err e = ERR_NONE;
-    for (const struct batch *b = in->first; !e && b; b = b->next)
-        e = runs_insert(db, b->runs, (size_t)b->count, why);
+    const struct insertion *in = context;
+    const struct touches *t = in->touches;
+    enum err e = runs_insert_from(db, in->runs, in->n, why);
     for (size_t i = 0; !e && i < t->count; i++)
         e = token_touch(db, str_of(t->slots[t->used[i]]->token), t->slots[t->used[i]]->started, why);
     return e;
 }
 
-static enum err write_batches(struct switchboard *s, const struct batch *first, struct fault *why)
+/* Records of several loops are of the same moments: together they make fuller blocks. */
+static void write_runs(struct switchboard *s, const struct batch *first)
 {
-    struct insertion in = { s, first };
+    struct insertion in = { &s->touches, s->order, 0 };
+    struct fault why;
+    for (const struct batch *b = first; b; b = b->next)
+        for (int i = 0; i < b->count; i++)
+            s->order[in.n++] = &b->runs[i];
+    if (!in.n)
+        return;
     touches_of(s, first);
-    enum err e = store_write(s->config.store, insert, &in, why);
-    if (!e)
+    if (store_write(s->config.store, insert, &in, &why)) {
+        atomic_fetch_add(&s->lost, (uint64_t)in.n);
+        s->config.report("run records could not be written", &why);
+    } else {
         note_touches(s);
-    return e;
-}
-
-static int runs_of(const struct batch *first)
-{
-    int n = 0;
-    for (; first; first = first->next)
-        n += first->count;
-    return n;
+    }
 }
 
 static void tell(struct waiter *w)
@@ -484,14 +488,10 @@ static void tell(struct waiter *w)
     pthread_mutex_unlock(&w->lock);
 }
 
-static void write_all(struct switchboard *s, struct batch *first)
+static void write_all(struct switchboard *s, const struct batch *first)
 {
-    struct fault why;
-    if (runs_of(first) && write_batches(s, first, &why)) {
-        atomic_fetch_add(&s->lost, (uint64_t)runs_of(first));
-        s->config.report("run records could not be written", &why);
-    }
-    for (struct batch *b = first; b; b = b->next)
+    write_runs(s, first);
+    for (const struct batch *b = first; b; b = b->next)
         if (b->waiter)
             tell(b->waiter);
 }
@@ -520,6 +520,30 @@ static void compact_if_due(struct switchboard *s)
         }
     if (!more)
         s->since_compact = 0;
+}
+
+/* Under the lock. */
+static bool enough_waits(const struct switchboard *s)
+{
+    if (s->batches_waiting >= BATCHES_AT_ONCE || s->closing)
+        return true;
+    for (const struct batch *b = s->batches; b; b = b->next)
+        if (b->waiter)
+            return true;
+    return false;
+}
+
+/* Until there is something to write, and a while has gone by since the last time or there is much of it. Under the lock. */
+static void wait_for_batches(struct switchboard *s)
+{
+    while (!s->batches && !s->closing)
+        pthread_cond_wait(&s->record_some, &s->record_lock);
+    int64_t at = s->last_write.ms + GATHER_MS;
+    struct timespec until = { .tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000 };
+    s->gathering = true;
+    while (!enough_waits(s) && clock_mono().ms < at)
+        pthread_cond_timedwait(&s->record_some, &s->record_lock, &until);
+    s->gathering = false;
 }
 
 /* What waits, up to what one transaction takes. Under the lock. */
@@ -551,12 +575,12 @@ static void *record(void *context)
     struct switchboard *s = context;
     pthread_mutex_lock(&s->record_lock);
     for (;;) {
-        while (!s->batches && !s->closing)
-            pthread_cond_wait(&s->record_some, &s->record_lock);
+        wait_for_batches(s);
         struct batch *first = take_batches(s);
         if (!first)
             break;
         pthread_mutex_unlock(&s->record_lock);
+        s->last_write = clock_mono();
         write_all(s, first);
         for (struct batch *b = first; b; b = b->next)
             s->since_compact += b->count > 0;
@@ -597,7 +621,8 @@ static void hand_over(struct switchboard *s, struct batch *b)
         *s->batches_end = b;
         s->batches_end = &b->next;
         s->batches_waiting++;
-        pthread_cond_signal(&s->record_some);
+        if (!s->gathering || enough_waits(s))
+            pthread_cond_signal(&s->record_some);
     }
     pthread_mutex_unlock(&s->record_lock);
 }
@@ -665,7 +690,11 @@ enum err switchboard_new(const struct switchboard_config *c, struct switchboard 
     s->config = *c;
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->record_lock, NULL);
-    pthread_cond_init(&s->record_some, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->record_some, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     s->batches_end = &s->batches;
     s->touched = map_new();
     cache_init(&s->connections);

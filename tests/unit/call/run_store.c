@@ -573,8 +573,8 @@ static void damaged_blocks_are_refused(void **state)
     m->batch_n = 3;
     for (size_t i = 0; i < m->batch_n; i++)
         m->batch[i] = some_run(m);
-    const struct run *order[3];
-    assert_int_equal(run_order(m->batch, 3, order), 3);
+    const struct run *order[] = { &m->batch[0], &m->batch[1], &m->batch[2] };
+    assert_int_equal(run_order(order, 3), 3);
     AUTO_BUF kinds, records, mask;
     buf_init(&kinds, 1 << 20);
     buf_init(&records, 1 << 20);
