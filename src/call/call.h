@@ -46,6 +46,7 @@ enum err call_wait(struct switchboard *s, struct arena *a, const struct call_req
 enum err switchboard_prepare(struct switchboard *s, struct str connection_id, struct prepared **out, struct fault *why) MUST_CHECK;
 /* A change was committed: entries made before it are not used again. */
 void switchboard_forget_connection(struct switchboard *s, struct str connection_id);
+void switchboard_forget_connections(struct switchboard *s); /* all: the hub is sealed */
 void switchboard_forget_tokens(struct switchboard *s); /* all: roles, users, tokens */
 /* Make the batches durable now (for tests and graceful stop). */
 void switchboard_flush(struct switchboard *s);

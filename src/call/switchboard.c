@@ -347,6 +347,19 @@ enum err switchboard_pass(struct switchboard *s, struct str token, struct pass *
     return ERR_NONE;
 }
 
+void switchboard_forget_connections(struct switchboard *s)
+{
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        atomic_fetch_add(&s->epoch, 1);
+        struct prepared *p = cache_oldest(&s->connections);
+        pthread_mutex_unlock(&s->lock);
+        if (!p)
+            return;
+        drop_prepared(p);
+    }
+}
+
 void switchboard_forget_tokens(struct switchboard *s)
 {
     for (;;) {

@@ -443,6 +443,33 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     return ERR_NONE;
 }
 
+/* ---- sealing ---- */
+
+struct forgetting {
+    struct loop_job job;
+    struct proxy *proxy;
+};
+
+static void forget_on_loop(struct loop_job *job)
+{
+    struct forgetting *f = list_entry(job, struct forgetting, job);
+    proxy_forget(f->proxy);
+    free(f);
+}
+
+void node_seal(struct node *n)
+{
+    atomic_store(&n->hub.sealed, true);
+    keyring_wipe(n->hub.keyring);
+    switchboard_forget_connections(n->hub.switchboard);
+    switchboard_forget_tokens(n->hub.switchboard);
+    for (int i = 0; i < n->desk_count; i++) {
+        struct forgetting *f = mem_zero(sizeof *f);
+        *f = (struct forgetting){ { NULL, forget_on_loop }, n->desks[i].proxy };
+        loop_post(n->desks[i].loop, &f->job);
+    }
+}
+
 /* ---- stopping ---- */
 
 static void server_left(void *context) { atomic_fetch_sub(&((struct node *)context)->draining, 1); }

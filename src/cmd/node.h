@@ -24,6 +24,9 @@ struct str node_setup_code(struct node *n); /* empty when the hub has an owner *
 /* Not ready at once; no new clients; requests finish. node_drained() turns true when the last client has left. */
 void node_drain(struct node *n);
 bool node_drained(struct node *n);
+/* Wipe every key and prepared credential from memory, at once; nothing but health and metrics is answered until a restart. Calls
+ * that run keep what they hold until their end. */
+void node_seal(struct node *n);
 /* Closes what is left and frees. NULL is fine. */
 void node_stop(struct node *n);
 

@@ -81,7 +81,13 @@ static void say(const struct serving *s)
 static void serve_until_signal(struct serving *s, const sigset_t *stops)
 {
     int got;
-    sigwait(stops, &got);
+    for (;;) {
+        sigwait(stops, &got);
+        if (got != SIGUSR1)
+            break;
+        node_seal(s->node);
+        log_text(LOG_WARN, "sealed: every key is wiped from memory; restart the hub to open it again");
+    }
     log_text(LOG_INFO, "stopping: finishing requests");
     node_drain(s->node);
     struct mono start_of_drain = clock_mono();
@@ -131,6 +137,7 @@ int serve_main(int argc, char **argv)
     sigemptyset(&stops);
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGUSR1); /* seal */
     pthread_sigmask(SIG_BLOCK, &stops, NULL);
 
     e = start(&s, demo, &why);

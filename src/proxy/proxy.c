@@ -453,13 +453,19 @@ struct proxy *proxy_new(const struct proxy_config *c)
     return p;
 }
 
+void proxy_forget(struct proxy *p)
+{
+    for (unsigned i = 0; i < PLACES; i++) {
+        pass_release(p->decisions[i].pass);
+        prepared_release(p->decisions[i].to);
+        p->decisions[i] = (struct decision){ 0 };
+    }
+}
+
 void proxy_free(struct proxy *p)
 {
     if (!p)
         return;
-    for (unsigned i = 0; i < PLACES; i++) {
-        pass_release(p->decisions[i].pass);
-        prepared_release(p->decisions[i].to);
-    }
+    proxy_forget(p);
     free(p);
 }

@@ -22,6 +22,8 @@ struct proxy_config {
 
 struct proxy *proxy_new(const struct proxy_config *c);
 void proxy_free(struct proxy *p);
+/* Forgets every decision: what was prepared is let go of. On its loop. */
+void proxy_forget(struct proxy *p);
 /* Takes the exchange, whose path begins with "/proxy/". */
 void proxy_enter(struct proxy *p, struct exchange *x);
 

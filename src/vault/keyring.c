@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -26,6 +27,8 @@ struct keyring {
     size_t count;
     const struct wrapping_key *active;
     struct secret fingerprint; /* key of keyring_fingerprint() */
+    pthread_rwlock_t lock;     /* keys are read under it, and wiped */
+    bool wiped;
 };
 
 /* ---- the master key ---- */
@@ -230,9 +233,32 @@ void keyring_close(struct keyring *k)
     for (size_t i = 0; i < k->count; i++)
         secret_end(&k->keys[i].key);
     secret_end(&k->fingerprint);
+    pthread_rwlock_destroy(&k->lock);
     free(k->keys);
     free(k);
 }
+
+void keyring_wipe(struct keyring *k)
+{
+    pthread_rwlock_wrlock(&k->lock);
+    k->wiped = true;
+    for (size_t i = 0; i < k->count; i++)
+        secret_wipe(k->keys[i].key.p, k->keys[i].key.n);
+    secret_wipe(k->fingerprint.p, k->fingerprint.n);
+    pthread_rwlock_unlock(&k->lock);
+}
+
+/* Until keys_done(), which is owed only when this answers ERR_NONE. */
+static enum err keys_use(struct keyring *k, struct fault *why)
+{
+    pthread_rwlock_rdlock(&k->lock);
+    if (!k->wiped)
+        return ERR_NONE;
+    pthread_rwlock_unlock(&k->lock);
+    return fault(why, ERR_SEALED, STR_NONE, "the keys are wiped");
+}
+
+static void keys_done(struct keyring *k) { pthread_rwlock_unlock(&k->lock); }
 
 /* A row of the table into the ring. A value that is not in the sealed form is refused, never taken for a key (requirement 12.6). */
 static enum err add_key(struct keyring *k, struct arena *a, struct secret master, int64_t id, struct str text, struct fault *why)
@@ -322,6 +348,7 @@ static enum err open_ring(struct store *s, struct secret *master, struct keyring
 enum err keyring_open(struct store *s, struct secret master, struct keyring **out, struct fault *why)
 {
     struct keyring *k = mem_zero(sizeof *k);
+    pthread_rwlock_init(&k->lock, NULL);
     if (master.n != SEAL_KEY)
         bug("a master key of %zu bytes", master.n);
     enum err e = open_ring(s, &master, k, why);
@@ -342,11 +369,14 @@ enum err keyring_open(struct store *s, struct secret master, struct keyring **ou
 enum err keyring_new_data_key(struct keyring *k, struct arena *a, struct str owner, struct secret *key, struct str *sealed,
                               struct fault *why)
 {
-    (void)why; /* nothing fails today: randomness that is gone aborts */
+    enum err e = keys_use(k, why);
+    if (e)
+        return e;
     AUTO_ARENA scratch = arena_new(512);
     *key = secret_new(SEAL_KEY);
     random_bytes(key->p, key->n);
     seal(a, k->active->key, k->active->id, data_place(scratch, owner), secret_str(*key), sealed);
+    keys_done(k);
     return ERR_NONE;
 }
 
@@ -364,7 +394,11 @@ enum err keyring_open_data_key(struct keyring *k, struct str owner, struct str s
                      STR_ARG(owner), id);
     AUTO_ARENA scratch = arena_new(512);
     struct secret opened;
-    enum err e = seal_open(by->key, data_place(scratch, owner), sealed, &opened, why);
+    enum err e = keys_use(k, why);
+    if (e)
+        return e;
+    e = seal_open(by->key, data_place(scratch, owner), sealed, &opened, why);
+    keys_done(k);
     if (e)
         return e;
     if (opened.n != SEAL_KEY) {

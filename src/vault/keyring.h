@@ -23,11 +23,14 @@ struct master_key_source {
 enum err master_key_load(const struct master_key_source *from, bool may_create, struct secret *out, bool *created,
                          struct fault *why) MUST_CHECK;
 
-struct keyring; /* immutable after open; safe from any thread */
+struct keyring; /* immutable after open, until it is wiped; safe from any thread */
 /* Opens every wrapping key of the store; makes the first one in an empty store. A wrong master key is found here, before any
  * write: ERR_KEY_WRONG. Takes ownership of master. */
 enum err keyring_open(struct store *s, struct secret master, struct keyring **out, struct fault *why) MUST_CHECK;
 void keyring_close(struct keyring *k);
+
+/* Wipe every key, at once and for good: what is asked of the ring from then on fails with ERR_SEALED. From any thread. */
+void keyring_wipe(struct keyring *k);
 
 /* A fresh data key, and its sealed form bound to `owner` (a connection id). */
 enum err keyring_new_data_key(struct keyring *k, struct arena *a, struct str owner, struct secret *key, struct str *sealed,

@@ -405,6 +405,11 @@ void entrance_enter(struct exchange *x, void *context)
     struct str prefix = in->hub->path_prefix;
     if (prefix.n && str_starts(h->path, prefix) && h->path.n > prefix.n && h->path.p[prefix.n] == '/')
         exchange_strip(x, prefix.n);
+    if (atomic_load_explicit(&in->hub->sealed, memory_order_relaxed) && !str_is(h->path, "/healthz") &&
+        !str_is(h->path, "/readyz") && !str_is(h->path, "/metrics")) {
+        refuse(x, in, ERR_SEALED, STR(""));
+        return;
+    }
     if (in->metrics_only && !str_is(h->path, "/metrics") && !str_is(h->path, "/healthz")) {
         refuse(x, in, ERR_NO_SUCH_ROUTE, STR(""));
         return;

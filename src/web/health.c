@@ -25,12 +25,15 @@ static void write_reason(struct json_out *o, const struct fault *f, enum languag
 enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
 {
     (void)why;
-    struct fault store = { 0 }, stopping = { 0 };
+    struct fault store = { 0 }, stopping = { 0 }, sealed = { 0 };
     bool no_store = store_ready(q->hub->store, &store) != ERR_NONE;
     bool ends = atomic_load(&q->hub->stopping);
+    bool shut = atomic_load(&q->hub->sealed);
     if (ends)
         fault(&stopping, ERR_STOPPING, STR(""), "stopping");
-    r->status = no_store || ends ? 503 : 200;
+    if (shut)
+        fault(&sealed, ERR_SEALED, STR(""), "sealed");
+    r->status = no_store || ends || shut ? 503 : 200;
     struct json_out o = json_out(&r->body);
     json_open(&o, '{');
     json_member_str(&o, "status", r->status == 200 ? STR("ready") : STR("unavailable"));
@@ -40,6 +43,8 @@ enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
         write_reason(&o, &store, q->language);
     if (ends)
         write_reason(&o, &stopping, q->language);
+    if (shut)
+        write_reason(&o, &sealed, q->language);
     json_close(&o, ']');
     json_close(&o, '}');
     return ERR_NONE;

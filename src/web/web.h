@@ -33,6 +33,7 @@ struct hub {
     struct str setup_code_hash;     /* hex SHA-256 of the one-time code; empty when an owner exists */
     _Atomic bool setup_open;
     _Atomic bool stopping;
+    _Atomic bool sealed;            /* keys are wiped: only health and metrics are answered */
     wall_ms started;
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
     void (*metrics)(struct hub *h, struct buf *out);

@@ -42,12 +42,6 @@ def read_some(s, enough, seconds=harness.DEADLINE):
     return got
 
 
-def sanitized():
-    """A sanitizer's own memory would be counted as the hub's."""
-    with open(harness.binary(), "rb") as program:
-        return bool(re.search(rb"__[at]san_init", program.read()))
-
-
 class WhatCallersSend(Case):
     def test_what_is_malformed_is_answered_and_nothing_behind_it_is_read(self):
         hub = self.start([harness.answer(b"{}")])
@@ -307,7 +301,7 @@ class Limits(Case):
         told = hub.post("/api/v1/connections/p/call", {"method": "GET", "path": "/"})
         took = time.monotonic() - began
         self.assertEqual(self.code(told), (502, "response_too_large"))
-        if not sanitized():
+        if not harness.sanitized():
             self.assertLess(took, 2)
             self.assertLess(memory("VmHWM") - before, 32 * 1024)
         # The proxy does not unpack: the caller gets what came.
