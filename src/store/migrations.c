@@ -148,6 +148,14 @@ static const struct migration migrations[] = {
     { 4, "run records, many to a row",
       .sqlite = RUN_BLOCK("INTEGER PRIMARY KEY", " WITHOUT ROWID"),
       .postgres = RUN_BLOCK("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "") },
+    { 5, "folders, groups, members and shares", .both = "SELECT 1" },
+    { 6, "people: invitations, second factors, sign-in limits", .both = "SELECT 1" },
+    { 7, "token narrowing, policies", .both = "SELECT 1" },
+    { 8, "the audit chain", .both = "SELECT 1" },
+    { 9, "keys and backups", .both = "SELECT 1" },
+    { 10, "the rest of a connection's life", .both = "SELECT 1" },
+    { 11, "client certificates", .both = "SELECT 1" },
+    { 12, "identity providers", .both = "SELECT 1" },
 };
 
 const struct migration *migrations_all(size_t *count)
