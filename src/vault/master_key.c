@@ -199,7 +199,7 @@ struct master_key_id master_key_id(struct secret key)
 {
     unsigned char mac[SHA256_SIZE];
     struct master_key_id id = { "" };
-    hmac_sha256(secret_str(key), STR("master key id|1"), mac);
+    hmac_sha256(secret_str(key), STR("master_key_id|1"), mac);
     hex_write(id.text, (struct str){ (char *)mac, MASTER_KEY_ID / 2 });
     secret_wipe(mac, sizeof mac);
     return id;
