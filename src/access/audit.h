@@ -105,7 +105,8 @@ enum err audit_check(struct db *db, const struct audit_witness *witnesses, size_
 
 /* ---- values ---- */
 
-/* "hmac:" and 32 hex digits: the same for the same value within one deployment, and of no use without its key (requirement 14.5). */
+/* "hmac:" and 32 hex digits: the same for the same value within one deployment, and of no use without its key (requirement 14.5).
+ */
 struct str audit_hash(struct arena *a, struct secret key, struct str value);
 
 /* before and after as they are kept: what looks like a secret by its name, and long texts, become keyed hashes; members that are

@@ -28,8 +28,8 @@
     " mask TEXT NOT NULL,"                     /* which keys it may have */                                             \
     " PRIMARY KEY (span, block_id))" KEY_ONLY
 
-/* Who did what. Columns are hashed in this order (access/audit.c). The engine itself refuses to change a record: who wants to must take
- * the triggers away first, and the chain shows it all the same. */
+/* Who did what. Columns are hashed in this order (access/audit.c). The engine itself refuses to change a record: who wants to must
+ * take the triggers away first, and the chain shows it all the same. */
 #define AUDIT_TABLE                                                                                                     \
     "CREATE TABLE audit ("                                                                                              \
     " number BIGINT PRIMARY KEY,"              /* 1, 2, 3, ... */                                                       \

@@ -514,8 +514,8 @@ struct str keyring_fingerprint(struct keyring *k, struct arena *a, struct str se
     return (struct str){ text, 16 };
 }
 
-/* The label keeps these apart from fingerprints, which are MACs of secrets under the same key: a secret is never such a text, for it
- * would have to begin with this one. */
+/* The label keeps these apart from fingerprints, which are MACs of secrets under the same key: a secret is never such a text, for
+ * it would have to begin with this one. */
 #define DERIVE_LABEL "raccord derived key 1\0"
 
 enum err keyring_derive(struct keyring *k, struct str label, struct secret *out, struct fault *why)

@@ -17,7 +17,8 @@ struct str change_text(struct web_request *q, const struct buf *b);
 /* For a value of q->audit.before or after that must not be read: its keyed hash. */
 struct str change_hash(struct web_request *q, struct str value);
 
-/* What the entrance does when a handler is back: a refusal is recorded, and so is a change whose handler did not use web_write(). */
+/* What the entrance does when a handler is back: a refusal is recorded, and so is a change whose handler did not use web_write().
+ */
 void change_settle(struct web_request *q, enum err e, const struct fault *why);
 
 #endif

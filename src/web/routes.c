@@ -32,7 +32,7 @@ static const struct route routes[] = {
 
     { METHOD_GET, "/api/v1/users", RIGHT_ADMINISTER, 0, users_list },
     { METHOD_POST, "/api/v1/users", RIGHT_ADMINISTER, KB(8), users_create, "user.create" },
-    { METHOD_GET, "/api/v1/users/{id}", RIGHT_SIGNED_IN, 0, users_get },         /* oneself; others: ADMINISTER */
+    { METHOD_GET, "/api/v1/users/{id}", RIGHT_SIGNED_IN, 0, users_get },                        /* oneself; others: ADMINISTER */
     { METHOD_PATCH, "/api/v1/users/{id}", RIGHT_SIGNED_IN, KB(8), users_patch, "user.update" }, /* likewise */
     { METHOD_DELETE, "/api/v1/users/{id}", RIGHT_ADMINISTER, 0, users_delete, "user.delete" },
 
@@ -55,7 +55,8 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/connections/{id}", RIGHT_CONNECTION_VIEW, 0, connections_get },
     { METHOD_PATCH, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, KB(256), connections_patch, "connection.update" },
     { METHOD_DELETE, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, 0, connections_delete, "connection.delete" },
-    { METHOD_PUT, "/api/v1/connections/{id}/credentials", RIGHT_CONNECTION_USE, KB(256), connections_credentials, "connection.credentials" },
+    { METHOD_PUT, "/api/v1/connections/{id}/credentials", RIGHT_CONNECTION_USE, KB(256), connections_credentials,
+      "connection.credentials" },
     { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_CONNECTION_USE, KB(1), connections_verify, "connection.verify" },
     { METHOD_POST, "/api/v1/connections/{id}/enable", RIGHT_CONNECTION_USE, KB(1), connections_enable, "connection.enable" },
     { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_CONNECTION_USE, KB(1), connections_disable, "connection.disable" },

@@ -11,8 +11,9 @@
 
 #define RECORDS 6
 
-static const char columns[][16] = { "number", "id", "at_ms", "actor", "actor_name", "via", "action", "kind", "object", "name",
-                                       "folder", "client", "run", "outcome", "code", "before_json", "after_json", "previous", "hash" };
+static const char columns[][16] = { "number", "id",          "at_ms",      "actor",    "actor_name", "via", "action",
+                                    "kind",   "object",      "name",       "folder",   "client",     "run", "outcome",
+                                    "code",   "before_json", "after_json", "previous", "hash" };
 
 static void add(struct house *h, const char *action, const char *object)
 {
@@ -98,8 +99,9 @@ static void every_changed_byte_of_every_column_is_found(void **state)
                 snprintf(sql, sizeof sql, "UPDATE audit SET %s = %s + %lld WHERE number = 3", columns[c], columns[c],
                          1ll << ((i - 1) * 7 + 4));
             else
-                snprintf(sql, sizeof sql, "UPDATE audit SET %s = substr(%s, 1, %lld) || char((unicode(substr(%s, %lld, 1)) + 1) %% 128)"
-                                          " || substr(%s, %lld) WHERE number = 3",
+                snprintf(sql, sizeof sql,
+                         "UPDATE audit SET %s = substr(%s, 1, %lld) || char((unicode(substr(%s, %lld, 1)) + 1) %% 128)"
+                         " || substr(%s, %lld) WHERE number = 3",
                          columns[c], columns[c], (long long)i - 1, columns[c], (long long)i, columns[c], (long long)i + 1);
             house_run(h, sql);
             struct audit_finding f;
@@ -172,9 +174,11 @@ static void an_inserted_record_is_found(void **state)
     struct house *h = *state;
     fill(h);
     unlock_table(h);
-    house_run(h, "UPDATE audit SET number = -number WHERE number > 3; UPDATE audit SET number = -number + 1 WHERE number < 0;"
-                 "INSERT INTO audit SELECT 4, id, at_ms, actor, actor_name, via, action, kind, object, name, folder, client, run, outcome,"
-                 " code, before_json, after_json, previous, hash FROM audit WHERE number = 3");
+    house_run(
+        h,
+        "UPDATE audit SET number = -number WHERE number > 3; UPDATE audit SET number = -number + 1 WHERE number < 0;"
+        "INSERT INTO audit SELECT 4, id, at_ms, actor, actor_name, via, action, kind, object, name, folder, client, run, outcome,"
+        " code, before_json, after_json, previous, hash FROM audit WHERE number = 3");
     assert_flaw(h, AUDIT_CHANGED, 4);
 }
 
