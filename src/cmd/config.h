@@ -52,6 +52,11 @@ struct config {
         int64_t runs;
     } retention;
     struct {
+        struct str head_file;
+        int64_t head_interval;
+        bool strict;
+    } audit;
+    struct {
         int format; /* enum config_log_format */
         int level;  /* enum log_level */
     } log;
