@@ -468,7 +468,9 @@ enum err keyring_prepare_master(struct keyring *k, struct db *db, struct secret 
     AUTO_ARENA a = arena_new(4096);
     struct master_key_id by = master_key_id(next);
     struct ring_rows rows;
-    enum err e = read_rows(db, a, &rows, why);
+    enum err e = keyring_refresh(k, db, why);
+    if (e || (e = read_rows(db, a, &rows, why)))
+        return e;
     for (size_t i = 0; i < rows.count && !e; i++) {
         uint32_t id = (uint32_t)rows.rows[i].id;
         struct str sealed;

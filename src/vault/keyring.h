@@ -48,7 +48,7 @@ enum err keyring_unwrap(struct keyring *k, struct str place, struct str sealed, 
 enum err keyring_add(struct keyring *k, struct db *db, uint32_t *id, struct fault *why) MUST_CHECK;
 
 /* In the caller's transaction: every wrapping key sealed by `next` too, so that either master key opens the ring.
- * keyring_confirm() ends this: the old master key opens nothing any more. *waits: whether there is something to confirm. */
+ * keyring_confirm() ends this: the old master key opens nothing any more. */
 enum err keyring_prepare_master(struct keyring *k, struct db *db, struct secret next, struct fault *why) MUST_CHECK;
 enum err keyring_confirm_master(struct db *db, struct master_key_id next, struct fault *why) MUST_CHECK;
 
