@@ -5,28 +5,13 @@
 #include "access/token.h"
 #include "access/user.h"
 #include "base/clock.h"
+#include "cmd/local.h"
 #include "cmd/password.h"
 #include "cmd/verbs.h"
 #include "crypto/hash.h"
 #include "store/db.h"
 #include "vault/connection.h"
 #include "web/principal.h"
-
-static void store_end(struct store **s) { store_close(*s); }
-#define AUTO_STORE __attribute__((cleanup(store_end))) struct store *
-
-static int open_data(struct command *c, struct store **out)
-{
-    const char *directory = command_value(c, OPT_DATA);
-    struct fault why = { 0 };
-    if (!directory)
-        directory = getenv("RACCORD_DATA");
-    if (!directory || !*directory)
-        return command_wrong(c, "--data is missing: the hub's data directory.");
-    if (store_open(str_of(directory), out, &why))
-        return command_failed(c, &why);
-    return EXIT_DONE;
-}
 
 static int role_read(struct command *c, enum role *out)
 {
@@ -129,7 +114,7 @@ int token_create_run(struct command *c)
     o.expires = expires ? clock_wall() + lives : 0;
 
     AUTO_STORE s = NULL;
-    code = open_data(c, &s);
+    code = local_open(c, &s);
     if (code)
         return code;
     if (store_write(s, create_token, &o, &why))
@@ -166,7 +151,7 @@ int user_create_run(struct command *c)
 
     AUTO_STORE s = NULL;
     AUTO_SECRET password = SECRET_NONE;
-    if ((code = open_data(c, &s)) || (code = password_read(c, &password)))
+    if ((code = local_open(c, &s)) || (code = password_read(c, &password)))
         return code;
     if (password_acceptable(secret_str(password), &why) || password_hash(c->arena, secret_str(password), &n.hash, &why) ||
         store_write(s, create_user, &n, &why))

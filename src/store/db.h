@@ -35,8 +35,8 @@ struct db *store_reader(struct store *s, struct fault *why);
 typedef enum err store_work(struct db *db, void *context, struct fault *why);
 enum err store_write(struct store *s, store_work *work, void *context, struct fault *why) MUST_CHECK;
 
-/* Fold the write-ahead log into the database and empty it, so that what was deleted is in no file any more. Readers of old snapshots
- * may keep it from going to the end: no error, and the next one does more. */
+/* Fold the write-ahead log into the database and empty it, so that what was deleted is in no file any more. Readers of old
+ * snapshots may keep it from going to the end: no error, and the next one does more. */
 enum err store_checkpoint(struct store *s, struct fault *why) MUST_CHECK;
 
 /* From here to db_snapshot_end() all queries of this reader see one state of the database, whatever others write meanwhile. Short:

@@ -58,15 +58,18 @@ enum err rotation_begin(struct db *db, struct keyring *k, struct arena *a, const
 
 enum err rotation_due(struct db *db, const struct rotation_policy *p, const char **reason, wall_ms *at, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT created_ms, uses FROM wrapping_key WHERE active = 1");
+    struct query *q =
+        query_begin(db, "SELECT w.created_ms, w.uses, r.total FROM wrapping_key w LEFT JOIN key_rotation r ON r.id = w.id"
+                        " WHERE w.active = 1");
     bool found = query_next(q);
     wall_ms created = query_get_i64(q, 0);
-    int64_t uses = query_get_i64(q, 1), going = 0;
+    /* A rotation uses the key once for each data key: a limit under that must not make it turn for ever. */
+    int64_t uses = query_get_i64(q, 1), limit = p->max_uses, least = 2 * query_get_i64(q, 2), going = 0;
     enum err e = query_end(q, why);
     if (e || (e = number(db, "SELECT count(*) FROM key_rotation WHERE finished_ms = 0", &going, why)))
         return e;
     *at = created + p->max_age;
-    *reason = !found || going ? NULL : uses >= p->max_uses ? "uses" : clock_wall() >= *at ? "age" : NULL;
+    *reason = !found || going ? NULL : uses >= (limit > least ? limit : least) ? "uses" : clock_wall() >= *at ? "age" : NULL;
     return ERR_NONE;
 }
 
@@ -168,7 +171,8 @@ static enum err rewrap_all(struct db *db, struct keyring *k, const struct wrappe
 
 static enum err note_progress(struct db *db, const struct rotation *r, const struct rotation_count *c, struct fault *why)
 {
-    struct query *q = query_begin(db, "UPDATE key_rotation SET done = done + $1, broken = broken + $2, finished_ms = $3 WHERE id = $4");
+    struct query *q =
+        query_begin(db, "UPDATE key_rotation SET done = done + $1, broken = broken + $2, finished_ms = $3 WHERE id = $4");
     query_i64(q, c->done);
     query_i64(q, c->broken);
     query_i64(q, c->finished ? clock_wall() : 0);
@@ -260,7 +264,8 @@ static enum err renew_work(struct db *db, void *context, struct fault *why)
 static enum err set_aside_work(struct db *db, void *context, struct fault *why)
 {
     const struct renewal *r = context;
-    struct query *q = query_begin(db, "UPDATE data_key SET wrapping_key = NULL WHERE kind = $1 AND owner_id = $2 AND created_ms < $3");
+    struct query *q =
+        query_begin(db, "UPDATE data_key SET wrapping_key = NULL WHERE kind = $1 AND owner_id = $2 AND created_ms < $3");
     query_text(q, r->owner.kind);
     query_text(q, r->owner.id);
     query_i64(q, r->before);
@@ -304,7 +309,8 @@ static enum err count_data_keys(struct db *db, struct rotation_report *out, stru
 enum err rotation_report(struct db *db, struct arena *a, struct rotation_report *out, struct fault *why)
 {
     *out = (struct rotation_report){ .count = 0 };
-    struct query *q = query_begin(db, "SELECT id, active, uses, created_ms, master, master_next FROM wrapping_key ORDER BY id DESC");
+    struct query *q =
+        query_begin(db, "SELECT id, active, uses, created_ms, master, master_next FROM wrapping_key ORDER BY id DESC");
     while (out->count < ROTATION_KEYS && query_next(q))
         out->keys[out->count++] = (struct rotation_key){
             .id = (uint32_t)query_get_i64(q, 0), .active = query_get_i64(q, 1), .uses = query_get_i64(q, 2),

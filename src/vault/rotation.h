@@ -1,9 +1,9 @@
 /* vault/rotation.h - keys that turn while the hub runs.
  *
- * rotation_begin() makes a new active wrapping key; from then on nothing new is sealed by an older one. rotation_step() seals a batch
- * of data keys anew, in a transaction of its own; what is left is what data_key says is left, so that any process goes on where any
- * other stopped, however it stopped, and several may work at once. When no data key refers to an older wrapping key, the last step
- * destroys those keys. Credentials stay readable throughout: a data key changes its wrapping, not itself.
+ * rotation_begin() makes a new active wrapping key; from then on nothing new is sealed by an older one. rotation_step() seals a
+ * batch of data keys anew, in a transaction of its own; what is left is what data_key says is left, so that any process goes on
+ * where any other stopped, however it stopped, and several may work at once. When no data key refers to an older wrapping key, the
+ * last step destroys those keys. Credentials stay readable throughout: a data key changes its wrapping, not itself.
  *
  * A data key that does not open is set aside (its wrapping_key becomes NULL): its connection is reconnect_required. When none of a
  * whole batch opens, it is not the rows that are at fault, and the rotation stops with ERR_CRYPTO.
@@ -46,10 +46,12 @@ struct rotation_count {
 enum err rotation_step(struct store *s, struct keyring *k, struct rotation_count *out, struct fault *why) MUST_CHECK;
 
 /* Why a rotation is due now, or NULL. *at: when the active key reaches its age. */
-enum err rotation_due(struct db *db, const struct rotation_policy *p, const char **reason, wall_ms *at, struct fault *why) MUST_CHECK;
+enum err rotation_due(struct db *db, const struct rotation_policy *p, const char **reason, wall_ms *at,
+                      struct fault *why) MUST_CHECK;
 
 /* One owner whose data key is older than `before` gets a new one; done + broken is 0 when there is none. */
-enum err rotation_renew(struct store *s, struct keyring *k, wall_ms before, struct rotation_count *out, struct fault *why) MUST_CHECK;
+enum err rotation_renew(struct store *s, struct keyring *k, wall_ms before, struct rotation_count *out,
+                        struct fault *why) MUST_CHECK;
 
 /* One wrapping key, for people. */
 struct rotation_key {

@@ -256,9 +256,10 @@ static void old_data_keys_are_replaced_and_their_secrets_stay(void **state)
 {
     struct hub *h = *state;
     struct rotation_count c;
-    hub_sql(h, "UPDATE data_key SET created_ms = 5 WHERE kind <> 'connection' OR owner_id IN (SELECT id FROM connection WHERE key IN "
-               "('c1', 'c2', 'c3'));"
-               "UPDATE connection_secret SET sealed = '' WHERE connection_id = (SELECT id FROM connection WHERE key = 'c3')");
+    hub_sql(h,
+            "UPDATE data_key SET created_ms = 5 WHERE kind <> 'connection' OR owner_id IN (SELECT id FROM connection WHERE key IN "
+            "('c1', 'c2', 'c3'));"
+            "UPDATE connection_secret SET sealed = '' WHERE connection_id = (SELECT id FROM connection WHERE key = 'c3')");
     struct str before = hub_text(h, "SELECT sealed FROM connection_secret WHERE connection_id = (SELECT id FROM connection WHERE "
                                     "key = 'c1')"),
                key = hub_text(h, "SELECT sealed FROM data_key WHERE kind = 'user'");
