@@ -184,15 +184,17 @@ static int rotate_remote(struct command *c)
 }
 
 struct begin {
+    struct command *command;
     struct keyring *keys;
-    struct arena *arena;
     struct rotation made;
 };
 
 static enum err begin_work(struct db *db, void *context, struct fault *why)
 {
     struct begin *b = context;
-    return rotation_begin(db, b->keys, b->arena, "asked", &b->made, why);
+    struct arena *a = b->command->arena;
+    enum err e = rotation_begin(db, b->keys, a, "asked", &b->made, why);
+    return e ? e : local_tell(db, b->command, "keys.rotate", str_fmt(a, "%u", b->made.key), STR_NONE, STR_NONE, why);
 }
 
 /* Beside a running hub both work; each takes what the other has left. */
@@ -234,7 +236,7 @@ static int rotate_local(struct command *c, struct config *config)
     int code = local_open(c, &s);
     if (code || (code = local_keyring(c, config, s, &k)))
         return code;
-    struct begin begun = { k, c->arena, { 0 } };
+    struct begin begun = { c, k, { 0 } };
     enum err e = store_write(s, begin_work, &begun, &why);
     /* --wait after one that was broken off carries it to its end. */
     if (e && !(command_has(c, OPT_WAIT) && e == ERR_CONFLICT && goes_on(c, s)))
@@ -261,7 +263,8 @@ struct change {
 static enum err prepare_work(struct db *db, void *context, struct fault *why)
 {
     const struct change *x = context;
-    return keyring_prepare_master(x->keys, db, x->next, why);
+    enum err e = keyring_prepare_master(x->keys, db, x->next, why);
+    return e ? e : local_tell(db, x->command, "keys.change_master", str_of(x->new.text), STR_NONE, STR_NONE, why);
 }
 
 static enum err confirm_work(struct db *db, void *context, struct fault *why)

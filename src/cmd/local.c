@@ -1,8 +1,11 @@
 #include "cmd/local.h"
 
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "access/audit.h"
 #include "cmd/ring.h"
 
 extern char **environ;
@@ -68,4 +71,16 @@ int local_keyring(struct command *c, struct config *config, struct store *s, str
         return EXIT_DONE;
     local_forget(config);
     return command_failed(c, &why);
+}
+
+/* Whoever may read and write the data directory may do this: the audit log says which account of the system it was. */
+enum err local_tell(struct db *db, struct command *c, const char *action, struct str id, struct str name, struct str after,
+                     struct fault *why)
+{
+    const struct passwd *me = getpwuid(getuid());
+    struct audit_entry entry = {
+        .actor_name = me ? arena_str(c->arena, str_of(me->pw_name)) : str_fmt(c->arena, "uid %u", (unsigned)getuid()),
+        .via = STR("cli"), .action = str_of(action), .object = id, .name = name, .after = after,
+    };
+    return audit_add(db, &entry, why);
 }

@@ -20,5 +20,8 @@ int local_settings(struct command *c, struct config *out);
 void local_forget(struct config *config);
 /* The ring of an existing database: no key is made. */
 int local_keyring(struct command *c, struct config *config, struct store *s, struct keyring **out);
+/* The audit record of what a verb does, in its transaction. `after`: JSON, or p == NULL. */
+enum err local_tell(struct db *db, struct command *c, const char *action, struct str id, struct str name, struct str after,
+                    struct fault *why) MUST_CHECK;
 
 #endif

@@ -23,6 +23,13 @@ static int role_read(struct command *c, enum role *out)
     return EXIT_DONE;
 }
 
+static struct str role_told(struct arena *a, enum role role, wall_ms expires)
+{
+    char at[CLOCK_TEXT];
+    return expires ? str_fmt(a, "{\"role\":\"%s\",\"expires_at\":\"%s\"}", role_name(role), clock_format(expires, at))
+                   : str_fmt(a, "{\"role\":\"%s\"}", role_name(role));
+}
+
 /* --- token create --------------------------------------------------------------------------------------------------- */
 
 struct order {
@@ -95,7 +102,9 @@ static enum err create_token(struct db *db, void *context, struct fault *why)
         (e = service_account_find_or_create(db, a, o->name, o->role, &t.principal, why)) ||
         (e = role_check(db, o, t.principal, why)) || (e = grants_read(db, o, &t, why)))
         return e;
-    return token_create(db, a, &t, o->text, &id, why);
+    if ((e = token_create(db, a, &t, o->text, &id, why)))
+        return e;
+    return local_tell(db, o->c, "token.create", id, o->name, role_told(a, o->role, o->expires), why);
 }
 
 int token_create_run(struct command *c)
@@ -127,7 +136,7 @@ int token_create_run(struct command *c)
 /* --- user create ---------------------------------------------------------------------------------------------------- */
 
 struct newcomer {
-    struct arena *arena;
+    struct command *c;
     struct str email, hash, language, id;
     enum role role;
 };
@@ -135,13 +144,14 @@ struct newcomer {
 static enum err create_user(struct db *db, void *context, struct fault *why)
 {
     struct newcomer *n = context;
-    return user_create(db, n->arena, n->email, n->hash, n->role, n->language, &n->id, why);
+    enum err e = user_create(db, n->c->arena, n->email, n->hash, n->role, n->language, &n->id, why);
+    return e ? e : local_tell(db, n->c, "user.create", n->id, n->email, role_told(n->c->arena, n->role, 0), why);
 }
 
 int user_create_run(struct command *c)
 {
     char *email = command_value(c, OPT_EMAIL), *language = command_value(c, OPT_LANGUAGE);
-    struct newcomer n = { .arena = c->arena, .email = str_of(email), .language = str_of(language ? language : "en") };
+    struct newcomer n = { .c = c, .email = str_of(email), .language = str_of(language ? language : "en") };
     struct fault why = { 0 };
     if (!email || !*email)
         return command_wrong(c, "--email is missing.");

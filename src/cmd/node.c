@@ -155,7 +155,8 @@ static enum err open_data(struct node *n, struct config *c, struct arena *boot, 
 {
     enum err e;
     if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
-        (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)))
+        (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)) ||
+        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);
 }
@@ -526,6 +527,7 @@ void node_stop(struct node *n)
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    secret_end(&n->hub.audit_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
     tls_context_free(n->client_tls);

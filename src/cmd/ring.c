@@ -1,5 +1,7 @@
 #include "cmd/ring.h"
 
+#include "access/audit.h"
+
 struct master_key_source ring_source(const struct config *c)
 {
     return (struct master_key_source){ c->master_key_taken ? STR("taken") : STR_NONE, c->master_key_file, c->data };
@@ -14,6 +16,14 @@ enum err ring_master(struct config *c, bool may_create, struct secret *out, bool
     c->master_key = STR_NONE;
     struct master_key_source from = { secret_str(text), c->master_key_file, c->data };
     return master_key_load(&from, may_create, out, created, why);
+}
+
+static enum err tell_lost(struct db *db, struct str kind, struct str id, struct fault *why)
+{
+    bool connection = str_is(kind, "connection");
+    struct audit_entry entry = { .via = STR("system"), .action = connection ? STR("connection.unreadable") : STR("keys.unreadable"),
+                                 .kind = kind, .object = id, .outcome = AUDIT_FAILED, .code = STR("crypto_failed") };
+    return audit_add(db, &entry, why);
 }
 
 enum err ring_open(struct config *c, struct store *s, struct arena *boot, struct keyring **out, struct str *created,
@@ -33,6 +43,7 @@ enum err ring_open(struct config *c, struct store *s, struct arena *boot, struct
     if ((e = keyring_open(s, master, out, why)))
         return e;
     struct master_key_source from = ring_source(c);
+    keyring_on_lost(*out, tell_lost);
     keyring_source(*out, &from);
     return ERR_NONE;
 }

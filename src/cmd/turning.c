@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "access/audit.h"
 #include "base/log.h"
 
 #define IDLE_MS 5000          /* between looks at the ring */
@@ -47,7 +48,11 @@ static enum err begin_work(struct db *db, void *context, struct fault *why)
     const char *reason;
     wall_ms at;
     enum err e = rotation_due(db, &b->turning->policy, &reason, &at, why);
-    return e || !reason ? e : rotation_begin(db, b->turning->keys, b->arena, reason, &b->made, why);
+    if (e || !reason || (e = rotation_begin(db, b->turning->keys, b->arena, reason, &b->made, why)))
+        return e;
+    struct audit_entry entry = { .via = STR("system"), .action = STR("keys.rotate"),
+                                 .object = str_fmt(b->arena, "%u", b->made.key) };
+    return audit_add(db, &entry, why);
 }
 
 static enum err begin_when_due(struct turning *t, struct db *db, struct fault *why)

@@ -133,6 +133,27 @@ enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena 
     return e;
 }
 
+struct loss {
+    struct keyring *keys;
+    const struct connection_row *row;
+};
+
+static enum err lost_work(struct db *db, void *context, struct fault *why)
+{
+    const struct loss *l = context;
+    struct query *q = query_begin(db, "UPDATE connection SET health = 'reconnect_required' WHERE id = $1 AND revision = $2"
+                                      " AND health <> 'reconnect_required'");
+    query_text(q, l->row->id);
+    query_i64(q, l->row->revision);
+    enum err e = query_end(q, why);
+    return e || !db_changes(db) ? e : keyring_tell_lost(l->keys, db, STR("connection"), l->row->id, why);
+}
+
+enum err connection_lost(struct store *s, struct keyring *k, const struct connection_row *row, struct fault *why)
+{
+    return store_write(s, lost_work, &(struct loss){ k, row }, why);
+}
+
 static enum err reseal_one(struct db *db, struct arena *a, const struct connection_row *row, struct secret key,
                            const struct connection_secret *secret, struct fault *why)
 {

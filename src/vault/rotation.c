@@ -115,18 +115,18 @@ static enum err write_row(struct db *db, const struct wrapped *w, uint32_t by, s
     return query_end(q, why);
 }
 
-static enum err mark_owner(struct db *db, struct data_owner owner, struct fault *why)
+static enum err mark_owner(struct db *db, struct keyring *k, struct data_owner owner, struct fault *why)
 {
-    if (!str_is(owner.kind, "connection"))
-        return ERR_NONE;
-    enum err e = connection_set_health(db, owner.id, HEALTH_RECONNECT_REQUIRED, 0, STR_NONE, why);
-    return e == ERR_CONNECTION_NOT_FOUND ? ERR_NONE : e;
+    enum err e = str_is(owner.kind, "connection")
+                     ? connection_set_health(db, owner.id, HEALTH_RECONNECT_REQUIRED, 0, STR_NONE, why)
+                     : ERR_NONE;
+    return e && e != ERR_CONNECTION_NOT_FOUND ? e : keyring_tell_lost(k, db, owner.kind, owner.id, why);
 }
 
-static enum err set_aside(struct db *db, const struct wrapped *w, struct fault *why)
+static enum err set_aside(struct db *db, struct keyring *k, const struct wrapped *w, struct fault *why)
 {
     enum err e = write_row(db, w, 0, w->text, why);
-    return e ? e : mark_owner(db, w->owner, why);
+    return e ? e : mark_owner(db, k, w->owner, why);
 }
 
 static enum err rewrap(struct db *db, struct keyring *k, const struct wrapped *w, bool *opened, struct fault *why)
@@ -139,7 +139,7 @@ static enum err rewrap(struct db *db, struct keyring *k, const struct wrapped *w
     *opened = false;
     enum err e = base64_decode(a, w->text, BASE64_STANDARD, &sealed) ? keyring_unwrap(k, place, sealed, &key, &inner) : ERR_CRYPTO;
     if (e == ERR_CRYPTO)
-        return set_aside(db, w, why);
+        return set_aside(db, k, w, why);
     if (e) {
         if (why)
             *why = inner;
@@ -270,7 +270,7 @@ static enum err set_aside_work(struct db *db, void *context, struct fault *why)
     query_text(q, r->owner.id);
     query_i64(q, r->before);
     enum err e = query_end(q, why);
-    return e || !db_changes(db) ? e : mark_owner(db, r->owner, why);
+    return e || !db_changes(db) ? e : mark_owner(db, r->keys, r->owner, why);
 }
 
 enum err rotation_renew(struct store *s, struct keyring *k, wall_ms before, struct rotation_count *out, struct fault *why)

@@ -1,6 +1,7 @@
 /* web/keys.c - the wrapping keys: how old, how much used, and how far their rotation has come. */
 #include "web/keys.h"
 
+#include "web/change.h"
 #include "web/handlers.h"
 
 void keys_write_rotation(struct json_out *o, const struct rotation *r)
@@ -74,13 +75,16 @@ struct begin {
 static enum err begin_work(struct db *db, void *context, struct fault *why)
 {
     struct begin *b = context;
-    return rotation_begin(db, b->q->hub->keyring, b->q->arena, "asked", &b->made, why);
+    enum err e = rotation_begin(db, b->q->hub->keyring, b->q->arena, "asked", &b->made, why);
+    if (!e)
+        b->q->audit.object = str_fmt(b->q->arena, "%u", b->made.key);
+    return e;
 }
 
 enum err keys_rotate(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct begin b = { q, { 0 } };
-    enum err e = store_write(q->hub->store, begin_work, &b, why);
+    enum err e = web_write(q, begin_work, &b, why);
     if (e)
         return e;
     if (q->hub->keys_wake)

@@ -157,6 +157,9 @@ class Keys(harness.Case):
         problem = hub.get("/proxy/bad/")
         self.assertEqual((problem.status, problem.json["code"]), (409, "reconnect_required"))
         self.works(hub)
+        self.assertEqual(hub.get("/api/v1/connections/bad").json["health"], "reconnect_required")
+        told = "SELECT count(*) FROM audit WHERE action = 'connection.unreadable' AND object = (SELECT id FROM connection WHERE key = 'bad')"
+        self.assertEqual(rows(hub.data, told), [(1,)])
         self.assertEqual(hub.post("/api/v1/keys:rotate").status, 202)
         self.assertEqual(finished(hub, 2, self)["unusable"], 1)
         self.assertEqual(hub.get("/api/v1/connections/bad").json["health"], "reconnect_required")
