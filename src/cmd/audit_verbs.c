@@ -5,8 +5,8 @@
 #include "access/audit_head.h"
 #include "base/json.h"
 #include "cmd/config.h"
+#include "cmd/local.h"
 #include "cmd/verbs.h"
-#include "vault/keyring.h"
 
 /* What each flaw means, for people. */
 static const struct {
@@ -27,9 +27,6 @@ static const struct {
     { AUDIT_HEADS_CHANGED, { "the file of exported heads was edited, or belongs to another hub",
                              "le fichier des têtes exportées a été modifié ou appartient à un autre hub" } },
 };
-
-static void store_end(struct store **s) { store_close(*s); }
-#define AUTO_STORE __attribute__((cleanup(store_end))) struct store *
 
 /* The settings as serve would read them, and --heads FILE. */
 static int read_line(struct command *c, struct config *config, struct str *heads, bool *json)
@@ -54,20 +51,12 @@ static int read_line(struct command *c, struct config *config, struct str *heads
 }
 
 /* Without the master key the chain and the heads' numbers can be checked, and the heads' macs cannot: that is said. */
-static void find_key(struct store *s, const struct config *config, struct secret *out)
+static void find_key(struct command *c, struct store *s, struct config *config, struct secret *out)
 {
-    AUTO_SECRET text = config->master_key.p ? secret_from(config->master_key) : SECRET_NONE;
-    struct master_key_source from = { secret_str(text), config->master_key_file, config->data };
-    struct keyring *ring = NULL;
-    struct secret master;
-    struct fault why = { 0 };
-    bool made;
-    if (config->master_key.p)
-        secret_wipe((char *)(uintptr_t)config->master_key.p, config->master_key.n);
-    if (master_key_load(&from, false, &master, &made, &why) || keyring_open(s, master, &ring, &why) ||
-        keyring_derive(ring, STR("audit heads"), out, &why))
-        fprintf(stderr, "raccord: warning: without the master key nobody can tell who wrote the exported heads: %s\n", why.subject);
-    keyring_close(ring);
+    AUTO_KEYRING ring = NULL;
+    struct fault why;
+    if (local_keyring(c, config, s, &ring) || keyring_derive(ring, STR("audit heads"), out, &why))
+        fprintf(stderr, "raccord: warning: without the master key nobody can tell who wrote the exported heads\n");
 }
 
 static void say_json(const struct audit_finding *f, const struct audit_heads_found *heads)
@@ -136,7 +125,7 @@ int verify_audit_run(struct command *c)
     AUTO_SECRET key = SECRET_NONE;
     if (store_open(config.data, &s, &why))
         return command_failed(c, &why);
-    find_key(s, &config, &key);
+    find_key(c, s, &config, &key);
     struct audit_heads from = { arena_cstr(c->arena, file), key };
     if (check(s, &from, c->arena, &heads, &found, &why))
         return command_failed(c, &why);

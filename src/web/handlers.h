@@ -38,6 +38,8 @@ handler connections_call;
 handler runs_list, runs_get;
 /* audit.c */
 handler audit_get_list, audit_get_verify, audit_get_export, audit_post_hash;
+/* keys.c */
+handler keys_get, keys_rotate;
 /* limits.c */
 handler limits_list;
 
