@@ -1,7 +1,7 @@
 /* access/audit_head.h - the newest record's number and hash, written down outside the database again and again.
  *
- * Who may write to the database can write the whole audit chain anew, or put an old state back. What such a one does not have is the
- * key, and, when the file is kept elsewhere, the file. One JSON object a line, appended and synced, never changed:
+ * Who may write to the database can write the whole audit chain anew, or put an old state back. What such a one does not have is
+ * the key, and, when the file is kept elsewhere, the file. One JSON object a line, appended and synced, never changed:
  *
  *   {"number":12,"hash":"...","at":"2026-01-31T00:00:00.000Z","previous":"...","mac":"..."}
  *

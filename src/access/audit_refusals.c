@@ -48,9 +48,9 @@ static struct fingerprint key_of(const struct audit_entry *e)
     bool stranger = !e->actor.n;
     snprintf(whence, sizeof whence, "%.*s %.*s", (int)(e->client.n < 64 ? e->client.n : 64), e->client.p ? e->client.p : "",
              (int)(e->name.n < 96 ? e->name.n : 96), e->name.p ? e->name.p : "");
-    snprintf(text, sizeof text, "%.*s\n%.*s\n%.*s\n%.*s", (int)(e->actor.n < 64 ? e->actor.n : 64), e->actor.p ? e->actor.p : "", (int)(e->action.n < 64 ? e->action.n : 64),
-             e->action.p ? e->action.p : "", (int)(e->code.n < 64 ? e->code.n : 64), e->code.p ? e->code.p : "",
-             (int)(e->via.n < 64 ? e->via.n : 64), e->via.p ? e->via.p : "");
+    snprintf(text, sizeof text, "%.*s\n%.*s\n%.*s\n%.*s", (int)(e->actor.n < 64 ? e->actor.n : 64), e->actor.p ? e->actor.p : "",
+             (int)(e->action.n < 64 ? e->action.n : 64), e->action.p ? e->action.p : "", (int)(e->code.n < 64 ? e->code.n : 64),
+             e->code.p ? e->code.p : "", (int)(e->via.n < 64 ? e->via.n : 64), e->via.p ? e->via.p : "");
     return fingerprint(str_of(text), stranger ? str_of(whence) : e->object);
 }
 

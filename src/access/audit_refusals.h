@@ -17,8 +17,8 @@ struct refusals;
 struct refusals *refusals_new(void);
 void refusals_free(struct refusals *r);
 
-/* Texts are copied, cut to fit. True when it is the first of its kind and `now_told`: the caller writes the record itself. Otherwise
- * refusals_due() will tell of it. */
+/* Texts are copied, cut to fit. True when it is the first of its kind and `now_told`: the caller writes the record itself.
+ * Otherwise refusals_due() will tell of it. */
 bool refusals_note(struct refusals *r, const struct audit_entry *entry, bool now_told, struct mono now);
 
 /* The next record that is due, or false. Its texts live until the next call. To be called by one thread, again and again. */

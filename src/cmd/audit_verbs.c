@@ -14,18 +14,23 @@ static const struct {
     const char *says[2];
 } meanings[] = {
     { AUDIT_CHANGED, { "it is not what its hash says: it was edited", "il ne correspond pas à son empreinte : il a été modifié" } },
-    { AUDIT_MISSING, { "it is not there, and later ones are: it was removed",
-                       "il n'est plus là, alors que de plus récents y sont : il a été retiré" } },
-    { AUDIT_REORDERED, { "it does not follow the record before it: one was inserted, moved or written anew",
-                         "il ne suit pas l'enregistrement précédent : l'un d'eux a été inséré, déplacé ou réécrit" } },
-    { AUDIT_TRUNCATED, { "the log ends before it, and it was exported: the end was cut off, or an old state was put back",
-                         "le journal s'arrête avant lui, alors qu'il a été exporté : la fin a été coupée ou un ancien état remis" } },
-    { AUDIT_ROLLED_BACK, { "another record was exported under this number: an old state was put back and went on, or the log was written "
-                           "anew",
-                           "un autre enregistrement a été exporté sous ce numéro : un ancien état a été remis puis continué, ou le "
-                           "journal a été réécrit" } },
-    { AUDIT_HEADS_CHANGED, { "the file of exported heads was edited, or belongs to another hub",
-                             "le fichier des têtes exportées a été modifié ou appartient à un autre hub" } },
+    { AUDIT_MISSING,
+      { "it is not there, and later ones are: it was removed",
+        "il n'est plus là, alors que de plus récents y sont : il a été retiré" } },
+    { AUDIT_REORDERED,
+      { "it does not follow the record before it: one was inserted, moved or written anew",
+        "il ne suit pas l'enregistrement précédent : l'un d'eux a été inséré, déplacé ou réécrit" } },
+    { AUDIT_TRUNCATED,
+      { "the log ends before it, and it was exported: the end was cut off, or an old state was put back",
+        "le journal s'arrête avant lui, alors qu'il a été exporté : la fin a été coupée ou un ancien état remis" } },
+    { AUDIT_ROLLED_BACK,
+      { "another record was exported under this number: an old state was put back and went on, or the log was written "
+        "anew",
+        "un autre enregistrement a été exporté sous ce numéro : un ancien état a été remis puis continué, ou le "
+        "journal a été réécrit" } },
+    { AUDIT_HEADS_CHANGED,
+      { "the file of exported heads was edited, or belongs to another hub",
+        "le fichier des têtes exportées a été modifié ou appartient à un autre hub" } },
 };
 
 /* The settings as serve would read them, and --heads FILE. */
@@ -130,7 +135,8 @@ int verify_audit_run(struct command *c)
     if (check(s, &from, c->arena, &heads, &found, &why))
         return command_failed(c, &why);
     if (!heads.there)
-        fprintf(stderr, "raccord: warning: %s holds no exported heads: a log that was cut off or put back cannot be told\n", from.path);
+        fprintf(stderr, "raccord: warning: %s holds no exported heads: a log that was cut off or put back cannot be told\n",
+                from.path);
     if (json)
         say_json(&found, &heads);
     else

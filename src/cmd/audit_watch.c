@@ -90,7 +90,9 @@ static void export_failed(struct audit_watch *w, const struct fault *why)
     if (atomic_exchange(&w->hub->audit_mute, true))
         return;
     log_fault(LOG_ERROR, "the head of the audit log was not exported", why);
-    struct audit_entry entry = { .action = STR("audit.heads_failed"), .outcome = AUDIT_FAILED, .code = str_of(err_row(why->err)->code),
+    struct audit_entry entry = { .action = STR("audit.heads_failed"),
+                                 .outcome = AUDIT_FAILED,
+                                 .code = str_of(err_row(why->err)->code),
                                  .name = str_of(w->hub->audit_heads.path) };
     tell(w, &entry);
 }

@@ -67,7 +67,8 @@ static enum err read_time(const struct web_request *q, const char *name, wall_ms
     struct str text = web_query(q, name);
     if (!text.p || clock_parse(text, out))
         return ERR_NONE;
-    return fault(why, ERR_FIELD_INVALID, str_fmt(q->arena, "%s: a time as 2027-01-31T00:00:00Z", name), "time of %zu bytes", text.n);
+    return fault(why, ERR_FIELD_INVALID, str_fmt(q->arena, "%s: a time as 2027-01-31T00:00:00Z", name), "time of %zu bytes",
+                 text.n);
 }
 
 static enum err read_number(const struct web_request *q, const char *name, struct str text, int64_t most, int64_t *out,
