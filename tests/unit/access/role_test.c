@@ -24,6 +24,7 @@ static const struct {
     { RIGHT_TOKEN_OWN,       "token.own",       false, true,  true,  true },
     { RIGHT_ADMINISTER,      "administer",      false, false, true,  true },
     { RIGHT_METRICS,         "metrics",         false, false, true,  true },
+    { RIGHT_AUDIT,           "audit",           false, false, true,  true },
 };
 
 static void each_role_has_exactly_its_rights(void **state)
