@@ -1,14 +1,17 @@
 #include "auth/identity_provider.h"
 
+#include <stdio.h>
+
 #include "base/encode.h"
 #include "crypto/hash.h"
-#include "crypto/jwt.h"
-#include "crypto/seal.h"
+#include "vault/sealed.h"
+
+static struct data_owner owner_of(struct str id) { return (struct data_owner){ STR("identity_provider"), id }; }
 
 /* ---- rows ---- */
 
 #define COLUMNS \
-    "id, key, name, issuer, keys_url, disabled, sign_in, callers, client_secret IS NOT NULL, secret_ms, created_ms, updated_ms, revision"
+    "id, key, name, issuer, keys_url, disabled, sign_in, callers, secret_ms, created_ms, updated_ms, revision"
 
 struct stored {
     struct identity_provider p;
@@ -24,11 +27,10 @@ static void read_columns(struct query *q, struct arena *a, struct stored *s)
         .issuer = query_get_text(q, 3, a),
         .keys_url = query_get_text(q, 4, a),
         .disabled = query_get_i64(q, 5) != 0,
-        .has_secret = query_get_i64(q, 8) != 0,
-        .secret_updated = query_get_i64(q, 9),
-        .created = query_get_i64(q, 10),
-        .updated = query_get_i64(q, 11),
-        .revision = query_get_i64(q, 12),
+        .secret_updated = query_get_i64(q, 8),
+        .created = query_get_i64(q, 9),
+        .updated = query_get_i64(q, 10),
+        .revision = query_get_i64(q, 11),
     };
     s->sign_in = query_get_text(q, 6, a);
     s->callers = query_get_text(q, 7, a);
@@ -167,57 +169,45 @@ enum err identity_provider_delete(struct db *db, struct str id, struct fault *wh
     enum err e = query_end(q, why);
     if (!e && db_changes(db) != 1)
         return fault(why, ERR_NOT_FOUND, STR("identity provider"), "no such row");
-    return e;
+    return e ? e : sealed_forget(db, owner_of(id), why);
 }
 
 /* ---- the client secret ---- */
 
-/* Where it belongs, authenticated with it; an issuer is a checked URL and holds no '|'. */
-static struct str place(struct arena *a, const struct identity_provider *p)
+#define SECRET_NAME 80
+
+/* The issuer is in the name that the secret is bound to: under another one it does not open. */
+static struct str secret_name(const struct identity_provider *p, char out[SECRET_NAME])
 {
-    return str_fmt(a, "identity_provider|%.*s|client_secret|%.*s|1", STR_ARG(p->id), STR_ARG(p->issuer));
+    unsigned char digest[SHA256_SIZE];
+    sha256(p->issuer, digest);
+    size_t n = (size_t)snprintf(out, SECRET_NAME, "client_secret.");
+    return (struct str){ out, n + hex_write(out + n, (struct str){ (const char *)digest, sizeof digest }) };
 }
 
-enum err identity_provider_set_secret(struct db *db, struct keyring *k, struct arena *a, struct identity_provider *p, struct str secret,
+enum err identity_provider_set_secret(struct db *db, struct keyring *k, struct identity_provider *p, struct secret secret,
                                       struct fault *why)
 {
-    AUTO_SECRET key = SECRET_NONE;
-    struct str data_key, sealed;
-    wall_ms now = clock_wall();
-    enum err e;
-    if (secret.n) {
-        if ((e = keyring_new_data_key(k, a, p->id, &key, &data_key, why)))
-            return e;
-        seal(a, key, 0, place(a, p), secret, &sealed);
-    }
-    struct query *q =
-        query_begin(db, "UPDATE identity_provider SET data_key = $2, client_secret = $3, secret_ms = $4 WHERE id = $1");
-    query_text(q, p->id);
-    query_text(q, secret.n ? base64_encode(a, data_key, BASE64_STANDARD) : STR_NONE);
-    query_text(q, secret.n ? base64_encode(a, sealed, BASE64_STANDARD) : STR_NONE);
-    query_i64(q, secret.n ? now : 0);
-    if ((e = query_end(q, why)))
+    char name[SECRET_NAME];
+    wall_ms now = secret.n ? clock_wall() : 0;
+    enum err e = secret.n ? sealed_put(db, k, owner_of(p->id), secret_name(p, name), secret, why)
+                          : sealed_forget(db, owner_of(p->id), why);
+    if (e)
         return e;
-    p->has_secret = secret.n > 0;
-    p->secret_updated = secret.n ? now : 0;
-    return ERR_NONE;
+    struct query *q = query_begin(db, "UPDATE identity_provider SET secret_ms = $2 WHERE id = $1");
+    query_text(q, p->id);
+    query_i64(q, now);
+    p->secret_updated = now;
+    return query_end(q, why);
 }
 
-enum err identity_provider_secret(struct db *db, struct keyring *k, struct arena *a, const struct identity_provider *p,
-                                  struct secret *out, struct fault *why)
+enum err identity_provider_secret(struct db *db, struct keyring *k, const struct identity_provider *p, struct secret *out,
+                                  struct fault *why)
 {
-    AUTO_SECRET key = SECRET_NONE;
-    struct str data_key, sealed;
+    char name[SECRET_NAME];
     *out = SECRET_NONE;
-    struct query *q = query_begin(db, "SELECT data_key, client_secret FROM identity_provider WHERE id = $1");
-    query_text(q, p->id);
-    bool found = query_next(q);
-    struct str key_text = query_get_text(q, 0, a), text = query_get_text(q, 1, a);
-    enum err e = query_end(q, why);
-    if (e || !found || !text.p)
-        return e;
-    if (!base64_decode(a, key_text, BASE64_STANDARD, &data_key) || !base64_decode(a, text, BASE64_STANDARD, &sealed))
-        return fault(why, ERR_CRYPTO, STR(""), "client secret of %.*s", STR_ARG(p->id));
-    e = keyring_open_data_key(k, p->id, data_key, &key, why);
-    return e ? e : seal_open(key, place(a, p), sealed, out, why);
+    if (!p->secret_updated)
+        return ERR_NONE;
+    enum err e = sealed_get(db, k, owner_of(p->id), secret_name(p, name), out, why);
+    return e == ERR_NOT_FOUND ? fault(why, ERR_CRYPTO, STR(""), "client secret of %.*s is gone", STR_ARG(p->id)) : e;
 }

@@ -1,8 +1,8 @@
 /* auth/identity_provider.h - whom the hub believes about who somebody is: people who sign in through an OpenID Connect provider,
  * programs that call with tokens of an issuer. One row may do both.
  *
- * The client secret is sealed under a data key of its own, bound to the row and to its issuer, which never changes: a secret cannot be
- * sent to another one. Rights are not checked here.
+ * The client secret is sealed (vault/sealed.h), bound to the row and to its issuer, which never changes: a secret cannot be sent to
+ * another one. Rights are not checked here.
  */
 #ifndef AUTH_IDENTITY_PROVIDER_H
 #define AUTH_IDENTITY_PROVIDER_H
@@ -54,8 +54,7 @@ struct identity_provider {
     bool disabled, signs_in, calls;
     struct identity_sign_in sign_in;
     struct identity_callers callers;
-    bool has_secret;
-    wall_ms secret_updated, created, updated;
+    wall_ms secret_updated, created, updated; /* secret_updated 0: there is none */
     int64_t revision;
 };
 
@@ -74,12 +73,12 @@ enum err identity_provider_insert(struct db *db, struct arena *a, struct identit
 enum err identity_provider_update(struct db *db, struct arena *a, struct identity_provider *p, struct fault *why) MUST_CHECK;
 /* With its links: whom it made stay, and can no longer sign in through it. */
 enum err identity_provider_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
-/* p == NULL takes it away. Does not count as a revision. */
-enum err identity_provider_set_secret(struct db *db, struct keyring *k, struct arena *a, struct identity_provider *p, struct str secret,
+/* SECRET_NONE takes it away. Does not count as a revision. */
+enum err identity_provider_set_secret(struct db *db, struct keyring *k, struct identity_provider *p, struct secret secret,
                                       struct fault *why) MUST_CHECK;
-/* SECRET_NONE when there is none. ERR_CRYPTO when it does not open. */
-enum err identity_provider_secret(struct db *db, struct keyring *k, struct arena *a, const struct identity_provider *p,
-                                  struct secret *out, struct fault *why) MUST_CHECK;
+/* SECRET_NONE when there is none. ERR_CRYPTO when it does not open; the caller ends it. */
+enum err identity_provider_secret(struct db *db, struct keyring *k, const struct identity_provider *p, struct secret *out,
+                                  struct fault *why) MUST_CHECK;
 
 /* By id or key. ERR_NOT_FOUND. */
 enum err identity_provider_get(struct db *db, struct arena *a, struct str id, struct identity_provider *out, struct fault *why)

@@ -200,9 +200,7 @@ static const struct migration migrations[] = {
           " disabled BIGINT NOT NULL,"
           " sign_in TEXT,"                           /* JSON object; NULL: people do not sign in through it */
           " callers TEXT,"                           /* JSON object; NULL: its tokens are not taken */
-          " data_key TEXT,"                          /* base64 of the sealed form, by a wrapping key */
-          " client_secret TEXT,"                     /* base64 of the sealed form, by the data key */
-          " secret_ms BIGINT NOT NULL DEFAULT 0,"
+          " secret_ms BIGINT NOT NULL DEFAULT 0,"    /* since when its client secret is a sealed_value; 0: it has none */
           " revision BIGINT NOT NULL,"
           " created_ms BIGINT NOT NULL,"
           " updated_ms BIGINT NOT NULL);"
