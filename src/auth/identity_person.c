@@ -29,7 +29,9 @@ static enum err check_person(const struct identity_sign_in *s, const struct oidc
         return ERR_NONE;
     if (!person->email_verified && !s->accept_unverified_email)
         return refused(why, STR("the e-mail address is not verified"), "email_verified");
-    return domain_permitted(s, person->email) ? ERR_NONE : refused(why, STR("the e-mail address is of a domain that is not accepted"), "email_domains");
+    return domain_permitted(s, person->email)
+               ? ERR_NONE
+               : refused(why, STR("the e-mail address is of a domain that is not accepted"), "email_domains");
 }
 
 /* ---- what its groups give ---- */
@@ -75,7 +77,8 @@ static enum err sync_role(struct db *db, struct user_row *user, const struct ide
 
 /* ---- who it is ---- */
 
-static enum err find_link(struct db *db, struct arena *a, struct str provider, struct str subject, struct str *user, struct fault *why)
+static enum err find_link(struct db *db, struct arena *a, struct str provider, struct str subject, struct str *user,
+                          struct fault *why)
 {
     struct query *q = query_begin(db, "SELECT user_id FROM identity_link WHERE provider_id = $1 AND subject = $2");
     query_text(q, provider);
@@ -107,7 +110,7 @@ static enum err find_by_email(struct db *db, struct arena *a, struct str email, 
 }
 
 static enum err first_time(struct db *db, struct arena *a, const struct identity_sign_in *s, const struct oidc_person *person,
-                           struct str language, struct str *user, struct fault *why)
+                           struct str language, struct identity_admitted *out, struct fault *why)
 {
     enum role role = role_of(s, person);
     enum err e;
@@ -115,32 +118,39 @@ static enum err first_time(struct db *db, struct arena *a, const struct identity
         return refused(why, STR("the provider gives no e-mail address"), "email");
     if (!person->email_verified && !s->accept_unverified_email)
         return refused(why, STR("the e-mail address is not verified"), "email_verified");
-    if ((e = find_by_email(db, a, person->email, user, why)))
+    if ((e = find_by_email(db, a, person->email, &out->user, why)))
         return e;
-    if (user->p)
-        return s->link_by_email ? ERR_NONE : refused(why, STR("an account of this address is here already, and linking by address is off"), "link_by_email");
+    out->linked = out->user.p != NULL;
+    if (out->linked)
+        return s->link_by_email ? ERR_NONE
+                                : refused(why, STR("an account of this address is here already, and linking by address is off"),
+                                          "link_by_email");
     if (!s->create_users)
         return refused(why, STR("there is no account for this person"), "create_users");
     if (role == ROLE_NONE)
         return refused(why, STR("none of its groups has a role here"), "default_role is none");
-    e = user_create(db, a, person->email, STR_NONE, role, language, user, why);
+    out->created = true;
+    e = user_create(db, a, person->email, STR_NONE, role, language, &out->user, why);
     return e == ERR_FIELD_INVALID ? refused(why, STR("the provider gives no e-mail address"), "address not valid") : e;
 }
 
 enum err identity_admit(struct db *db, struct arena *a, const struct identity_provider *p, const struct oidc_person *person,
-                        struct str language, struct str *user, struct fault *why)
+                        struct str language, struct identity_admitted *out, struct fault *why)
 {
     struct user_row row;
     enum err e;
-    if ((e = check_person(&p->sign_in, person, why)) || (e = find_link(db, a, p->id, person->subject, user, why)))
+    *out = (struct identity_admitted){ 0 };
+    if ((e = check_person(&p->sign_in, person, why)) || (e = find_link(db, a, p->id, person->subject, &out->user, why)))
         return e;
-    if (!user->p && (e = first_time(db, a, &p->sign_in, person, language, user, why)))
+    if (!out->user.p && (e = first_time(db, a, &p->sign_in, person, language, out, why)))
         return e;
-    if ((e = user_get(db, a, *user, &row, why)))
+    if ((e = user_get(db, a, out->user, &row, why)))
         return e;
     if (row.disabled)
         return refused(why, STR("its account here is disabled"), "disabled");
-    if ((e = write_link(db, p->id, person->subject, *user, why)))
+    out->before = out->created ? ROLE_NONE : row.role;
+    if ((e = write_link(db, p->id, person->subject, out->user, why)) || (e = sync_role(db, &row, &p->sign_in, person, why)))
         return e;
-    return sync_role(db, &row, &p->sign_in, person, why);
+    out->role = row.role;
+    return ERR_NONE;
 }

@@ -9,9 +9,14 @@
 #include "auth/identity_provider.h"
 #include "auth/oidc.h"
 
-/* Inside store_write(): finds, links or makes the user, and brings role and memberships up to what the provider says today. *user is
- * its id. ERR_SIGN_IN_REFUSED with a class of reasons. */
+struct identity_admitted {
+    struct str user;         /* id */
+    bool created, linked;    /* now, for the first time */
+    enum role before, role;  /* in the instance */
+};
+/* Inside store_write(): finds, links or makes the user, and brings role and memberships up to what the provider says today.
+ * ERR_SIGN_IN_REFUSED with a class of reasons. */
 enum err identity_admit(struct db *db, struct arena *a, const struct identity_provider *p, const struct oidc_person *person,
-                        struct str language, struct str *user, struct fault *why) MUST_CHECK;
+                        struct str language, struct identity_admitted *out, struct fault *why) MUST_CHECK;
 
 #endif

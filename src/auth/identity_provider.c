@@ -125,9 +125,9 @@ enum err identity_provider_insert(struct db *db, struct arena *a, struct identit
     p->id = arena_str(a, str_of(id_new(text, "idp_")));
     p->created = p->updated = clock_wall();
     p->revision = 1;
-    struct query *q =
-        query_begin(db, "INSERT INTO identity_provider (id, key, name, issuer, keys_url, disabled, sign_in, callers, revision, created_ms,"
-                        " updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9)");
+    struct query *q = query_begin(
+        db, "INSERT INTO identity_provider (id, key, name, issuer, keys_url, disabled, sign_in, callers, revision, created_ms,"
+            " updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $9)");
     query_text(q, p->id);
     query_text(q, p->key);
     query_text(q, p->name);
@@ -144,8 +144,9 @@ enum err identity_provider_insert(struct db *db, struct arena *a, struct identit
 enum err identity_provider_update(struct db *db, struct arena *a, struct identity_provider *p, struct fault *why)
 {
     wall_ms now = clock_wall();
-    struct query *q = query_begin(db, "UPDATE identity_provider SET name = $3, keys_url = $4, disabled = $5, sign_in = $6, callers = $7,"
-                                      " revision = revision + 1, updated_ms = $8 WHERE id = $1 AND revision = $2");
+    struct query *q =
+        query_begin(db, "UPDATE identity_provider SET name = $3, keys_url = $4, disabled = $5, sign_in = $6, callers = $7,"
+                        " revision = revision + 1, updated_ms = $8 WHERE id = $1 AND revision = $2");
     query_text(q, p->id);
     query_i64(q, p->revision);
     query_text(q, p->name);

@@ -58,8 +58,8 @@ struct identity_provider {
     int64_t revision;
 };
 
-/* From the members of a body or of a stored row; everything checked. NULL: does not sign in, or has no callers. Principals in rules may
- * be names of service accounts or e-mail addresses: they become ids. ERR_FIELD_INVALID, ERR_FIELD_REQUIRED, ERR_UNKNOWN_FIELD
+/* From the members of a body or of a stored row; everything checked. NULL: does not sign in, or has no callers. Principals in rules
+ * may be names of service accounts or e-mail addresses: they become ids. ERR_FIELD_INVALID, ERR_FIELD_REQUIRED, ERR_UNKNOWN_FIELD
  * with the pointer. */
 enum err identity_provider_read(struct db *db, struct arena *a, const struct json *sign_in, const struct json *callers,
                                 struct identity_provider *out, struct fault *why) MUST_CHECK;

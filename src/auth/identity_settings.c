@@ -1,5 +1,5 @@
-/* The half of auth/identity_provider.h that reads and writes its two members, `sign_in` and `jwt_callers`: what the API takes and shows
- * is what the store keeps. */
+/* The half of auth/identity_provider.h that reads and writes its two members, `sign_in` and `jwt_callers`: what the API takes and
+ * shows is what the store keeps. */
 #include "auth/identity_provider.h"
 
 #include <stdio.h>
@@ -197,7 +197,8 @@ static enum err read_mappings(struct arena *a, const struct json *o, const struc
             return e;
         if (m->role == ROLE_NONE)
             return bad(&w, ERR_FIELD_REQUIRED, "role", "");
-        if (m->folder.n && !str_is(m->folder, "shared") && !str_starts(m->folder, STR("shared/")) && !str_starts(m->folder, STR("fld_")))
+        if (m->folder.n && !str_is(m->folder, "shared") && !str_starts(m->folder, STR("shared/")) &&
+            !str_starts(m->folder, STR("fld_")))
             return bad(&w, ERR_FIELD_INVALID, "folder", "a shared folder");
         s->mapping_count++;
     }
@@ -256,8 +257,9 @@ static enum err find_principal(struct db *db, struct arena *a, const struct wher
 {
     if (!db)
         return ERR_NONE;
-    struct query *q = query_begin(db, "SELECT id FROM principal WHERE kind IN ('service_account', 'user') AND (id = $1 OR name = $2)"
-                                      " ORDER BY kind LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT id FROM principal WHERE kind IN ('service_account', 'user') AND (id = $1 OR name = $2)"
+                        " ORDER BY kind LIMIT 1");
     query_text(q, *principal);
     query_text(q, *principal);
     bool found = query_next(q);

@@ -124,7 +124,8 @@ static enum err fetch_document(struct issuers *s, struct str url, bool keys, str
     if (e)
         return e;
     if (answer.status != 200)
-        return fault(why, ERR_IDENTITY_PROVIDER, STR("it does not publish its documents where it should"), "status %d", answer.status);
+        return fault(why, ERR_IDENTITY_PROVIDER, STR("it does not publish its documents where it should"), "status %d",
+                     answer.status);
     if (keys && jwk_set_read(answer.body, &set, &unused))
         return fault(why, ERR_IDENTITY_PROVIDER, STR("its keys cannot be read"), "%s", unused.note);
     struct document *d = mem_zero(sizeof *d);
@@ -259,8 +260,8 @@ static enum err read_doors(struct arena *a, struct str text, struct str issuer, 
     if (!str_eq(json_str(d, "issuer"), issuer))
         return fault(why, ERR_IDENTITY_PROVIDER, STR("its discovery document is of another issuer"), "issuer differs");
     if ((e = read_door(a, d, "authorization_endpoint", &out->authorization, why)) ||
-        (e = read_door(a, d, "token_endpoint", &out->token, why)) || (e = read_door(a, d, "userinfo_endpoint", &out->userinfo, why)) ||
-        (e = read_door(a, d, "jwks_uri", &out->keys, why)))
+        (e = read_door(a, d, "token_endpoint", &out->token, why)) ||
+        (e = read_door(a, d, "userinfo_endpoint", &out->userinfo, why)) || (e = read_door(a, d, "jwks_uri", &out->keys, why)))
         return e;
     const struct json *ways = json_get(d, "token_endpoint_auth_methods_supported");
     out->takes_basic = !ways || jwt_claim_is(ways, STR("client_secret_basic")); /* RFC 8414 2: the one that goes without saying */

@@ -28,8 +28,10 @@ struct issuer_doors {
     bool names_itself;     /* puts `iss` into its answers to the browser (RFC 9207) */
     bool takes_basic, takes_post; /* how a client may prove itself at the token door */
 };
-/* ERR_IDENTITY_PROVIDER, its subject a class of reasons. The document must be the issuer's own: its `issuer` is compared exactly. */
-enum err issuer_discover(struct issuers *s, struct arena *a, struct str issuer, struct issuer_doors *out, struct fault *why) MUST_CHECK;
+/* ERR_IDENTITY_PROVIDER, its subject a class of reasons. The document must be the issuer's own: its `issuer` is compared exactly.
+ */
+enum err issuer_discover(struct issuers *s, struct arena *a, struct str issuer, struct issuer_doors *out,
+                         struct fault *why) MUST_CHECK;
 
 /* Is the token signed by the issuer? `keys`: where its key set is; empty: where discovery says. ERR_TOKEN_INVALID,
  * ERR_IDENTITY_PROVIDER. Claims are not looked at. */

@@ -43,7 +43,8 @@ static enum err find_principal(struct db *db, struct arena *a, const struct iden
     return e || principal->p ? e : refused(why, STR("nobody here answers to its claims"), "no rule holds");
 }
 
-static enum err load_caller(struct db *db, struct arena *a, struct str principal, enum role most, struct caller *out, struct fault *why)
+static enum err load_caller(struct db *db, struct arena *a, struct str principal, enum role most, struct caller *out,
+                            struct fault *why)
 {
     struct query *q = query_begin(db, "SELECT id, name, role, language, disabled FROM principal WHERE id = $1"
                                       " AND kind IN ('user', 'service_account')");
@@ -79,8 +80,8 @@ static enum err check(struct arena *a, const struct identity_provider *p, const 
     return e;
 }
 
-static enum err resolve_by(struct issuers *s, struct db *db, struct arena *a, const struct identity_provider *p, const struct jwt *t,
-                           struct caller *out, struct fault *why)
+static enum err resolve_by(struct issuers *s, struct db *db, struct arena *a, const struct identity_provider *p,
+                           const struct jwt *t, struct caller *out, struct fault *why)
 {
     struct str principal;
     enum role most;
@@ -95,7 +96,8 @@ static enum err resolve_by(struct issuers *s, struct db *db, struct arena *a, co
     return ERR_NONE;
 }
 
-enum err jwt_caller_resolve(struct issuers *s, struct db *db, struct arena *a, struct str token, struct caller *out, struct fault *why)
+enum err jwt_caller_resolve(struct issuers *s, struct db *db, struct arena *a, struct str token, struct caller *out,
+                            struct fault *why)
 {
     struct jwt t;
     struct identity_provider *rows;

@@ -57,7 +57,8 @@ enum err oidc_begin(struct db *db, struct oidc_attempt *t, struct fault *why)
     return query_end(q, why);
 }
 
-enum err oidc_take(struct db *db, struct arena *a, struct str state, struct str browser, struct oidc_attempt *out, struct fault *why)
+enum err oidc_take(struct db *db, struct arena *a, struct str state, struct str browser, struct oidc_attempt *out,
+                   struct fault *why)
 {
     char hash[HASH], browser_hash[HASH];
     if (state.n != OIDC_TEXT - 1 || browser.n != OIDC_TEXT - 1)
@@ -127,7 +128,8 @@ enum err oidc_url(struct issuers *s, struct arena *a, const struct identity_prov
 
 /* ---- the token door ---- */
 
-static enum identity_token_auth way_of(const struct identity_provider *p, const struct issuer_doors *doors, struct secret client_secret)
+static enum identity_token_auth way_of(const struct identity_provider *p, const struct issuer_doors *doors,
+                                       struct secret client_secret)
 {
     if (!client_secret.n)
         return TOKEN_AUTH_NONE;

@@ -1,9 +1,9 @@
-/* auth/oidc.h - sign-in with an OpenID Connect provider: authorization code with PKCE. OpenID Connect Core 1.0, RFC 6749, 7636, 9207,
- * 9700.
+/* auth/oidc.h - sign-in with an OpenID Connect provider: authorization code with PKCE. OpenID Connect Core 1.0, RFC 6749, 7636,
+ * 9207, 9700.
  *
- * An attempt has two random texts: `state` travels through the provider, `browser` stays in a cookie. What the store keeps are their
- * hashes; nonce and PKCE verifier are derived from both, so that nothing at rest helps a thief, and a code that was begun in another
- * browser fits neither. An attempt is used once.
+ * An attempt has two random texts: `state` travels through the provider, `browser` stays in a cookie. What the store keeps are
+ * their hashes; nonce and PKCE verifier are derived from both, so that nothing at rest helps a thief, and a code that was begun in
+ * another browser fits neither. An attempt is used once.
  */
 #ifndef AUTH_OIDC_H
 #define AUTH_OIDC_H

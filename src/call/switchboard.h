@@ -73,8 +73,8 @@ static inline bool pass_over(const struct pass *p)
 {
     return atomic_load_explicit(&p->stale, memory_order_acquire) || (p->again && p->again <= clock_wall());
 }
-/* One of our tokens, or an issuer's (auth/jwt_caller.h). Worker threads only; an issuer's may wait for the network. ERR_TOKEN_INVALID,
- * ERR_TOKEN_EXPIRED, ERR_IDENTITY_PROVIDER. */
+/* One of our tokens, or an issuer's (auth/jwt_caller.h). Worker threads only; an issuer's may wait for the network.
+ * ERR_TOKEN_INVALID, ERR_TOKEN_EXPIRED, ERR_IDENTITY_PROVIDER. */
 enum err switchboard_pass(struct switchboard *s, struct str token, struct pass **out, struct fault *why) MUST_CHECK;
 void pass_release(struct pass *p);
 

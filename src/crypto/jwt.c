@@ -9,7 +9,10 @@
 #define HEADER_MAX 4096                   /* bytes, encoded */
 #define DATE_MAX (INT64_C(100000000000))  /* seconds; the year 5138 */
 
-enum err jwt_refused(struct fault *why, struct str reason, const char *note) { return fault(why, ERR_TOKEN_INVALID, reason, "%s", note); }
+enum err jwt_refused(struct fault *why, struct str reason, const char *note)
+{
+    return fault(why, ERR_TOKEN_INVALID, reason, "%s", note);
+}
 
 static enum err malformed(struct fault *why, const char *note) { return jwt_refused(why, STR("malformed"), note); }
 

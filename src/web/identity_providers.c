@@ -2,6 +2,7 @@
 #include "auth/identity_provider.h"
 #include "auth/issuer.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/handlers.h"
 #include "web/oidc.h"
 #include "web/page.h"
@@ -37,6 +38,17 @@ static void write_provider(struct json_out *o, const struct web_request *q, cons
     json_member_time(o, "created_at", p->created);
     json_member_time(o, "updated_at", p->updated);
     json_close(o, '}');
+}
+
+/* What the audit log keeps of a provider. */
+static struct str told(struct web_request *q, const struct identity_provider *p)
+{
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    q->audit.object = arena_str(q->arena, p->id);
+    q->audit.name = arena_str(q->arena, p->key);
+    write_provider(&o, q, p);
+    return change_text(q, &text);
 }
 
 static enum err reply_provider(struct web_request *q, struct reply *r, const struct identity_provider *p)
@@ -160,26 +172,29 @@ static enum err insert(struct db *db, void *context, struct fault *why)
     e = identity_provider_insert(db, c->q->arena, &c->p, why);
     if (e == ERR_CONFLICT)
         return fault_at(why, "/key");
-    return e ? e : write_secret(c, db, why);
+    if (e || (e = write_secret(c, db, why)))
+        return e;
+    c->q->audit.after = told(c->q, &c->p);
+    return ERR_NONE;
 }
 
 static enum err create(struct change *c, struct fault *why)
 {
-    static const char *const members[] = { "key", "name", "issuer", "jwks_uri", "disabled", "client_secret", "sign_in", "jwt_callers",
-                                           NULL };
+    static const char *const members[] = { "key",           "name",    "issuer",      "jwks_uri", "disabled",
+                                           "client_secret", "sign_in", "jwt_callers", NULL };
     const struct json *body = body_of(c->q);
     enum err e;
     if ((e = json_only(body, members, "", why)) || (e = body_text(body, "key", true, KEY_MOST, &c->p.key, why)))
         return e;
     if (!is_key(c->p.key))
         return body_fault(why, ERR_FIELD_INVALID, "key", "small letters, digits and hyphens");
-    if ((e = body_text(body, "name", false, NAME_MOST, &c->p.name, why)) || (e = read_url(c->q, "issuer", true, &c->p.issuer, why)) ||
-        (e = read_url(c->q, "jwks_uri", false, &c->p.keys_url, why)) || (e = body_bool(body, "disabled", &c->p.disabled, why)) ||
-        (e = read_secret(c, why)))
+    if ((e = body_text(body, "name", false, NAME_MOST, &c->p.name, why)) ||
+        (e = read_url(c->q, "issuer", true, &c->p.issuer, why)) || (e = read_url(c->q, "jwks_uri", false, &c->p.keys_url, why)) ||
+        (e = body_bool(body, "disabled", &c->p.disabled, why)) || (e = read_secret(c, why)))
         return e;
     if (!c->p.name.n)
         c->p.name = c->p.key;
-    return store_write(c->q->hub->store, insert, c, why);
+    return web_write(c->q, insert, c, why);
 }
 
 /* The answer is written before the body is wiped, which it points into. */
@@ -214,8 +229,10 @@ static enum err update(struct db *db, void *context, struct fault *why)
     const struct json *body = body_of(q);
     struct str name;
     enum err e;
-    if ((e = identity_provider_get(db, q->arena, q->params[0], &c->p, why)) || (e = web_if_match(q, c->p.revision, why)) ||
-        (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MOST, &name, why)) ||
+    if ((e = identity_provider_get(db, q->arena, q->params[0], &c->p, why)) || (e = web_if_match(q, c->p.revision, why)))
+        return e;
+    q->audit.before = told(q, &c->p);
+    if ((e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MOST, &name, why)) ||
         (e = body_bool(body, "disabled", &c->p.disabled, why)) || (e = read_halves(c, db, why)))
         return e;
     if (name.p)
@@ -224,7 +241,10 @@ static enum err update(struct db *db, void *context, struct fault *why)
         c->p.keys_url = STR("");
     if ((e = read_url(q, "jwks_uri", false, &c->p.keys_url, why)) || (e = identity_provider_update(db, q->arena, &c->p, why)))
         return e;
-    return write_secret(c, db, why);
+    if ((e = write_secret(c, db, why)))
+        return e;
+    q->audit.after = told(q, &c->p);
+    return ERR_NONE;
 }
 
 static enum err patch(struct change *c, struct fault *why)
@@ -236,7 +256,7 @@ static enum err patch(struct change *c, struct fault *why)
         return body_fault(why, ERR_FIELD_IMMUTABLE, json_get(body, "issuer") ? "issuer" : "key", "");
     if ((e = json_only(body, members, "", why)) || (e = read_secret(c, why)))
         return e;
-    return store_write(c->q->hub->store, update, c, why);
+    return web_write(c->q, update, c, why);
 }
 
 enum err identity_providers_patch(struct web_request *q, struct reply *r, struct fault *why)
@@ -252,12 +272,13 @@ static enum err remove_provider(struct db *db, void *context, struct fault *why)
     enum err e;
     if ((e = identity_provider_get(db, q->arena, q->params[0], &p, why)) || (e = web_if_match(q, p.revision, why)))
         return e;
+    q->audit.before = told(q, &p);
     return identity_provider_delete(db, p.id, why);
 }
 
 enum err identity_providers_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = store_write(q->hub->store, remove_provider, q, why);
+    enum err e = web_write(q, remove_provider, q, why);
     if (e)
         return e;
     switchboard_forget_tokens(q->hub->switchboard);

@@ -4,9 +4,11 @@
 #include "access/session.h"
 #include "auth/identity_person.h"
 #include "base/log.h"
+#include "web/change.h"
 #include "web/cookie.h"
 #include "web/handlers.h"
 #include "web/pages.h"
+#include "web/principal.h"
 
 #define RETURN_MOST 512
 #define PROVIDERS_SHOWN 50
@@ -97,7 +99,8 @@ struct arrival {
     struct oidc_attempt attempt;
     struct identity_provider p;
     struct oidc_person person;
-    struct str user, csrf;
+    struct identity_admitted admitted;
+    struct str csrf;
     char session[SESSION_TEXT];
 };
 
@@ -107,12 +110,32 @@ static enum err take(struct db *db, void *context, struct fault *why)
     return oidc_take(db, v->q->arena, web_query(v->q, "state"), cookie_attempt(v->q->head, v->q->hub), &v->attempt, why);
 }
 
+/* What the audit log keeps: a sign-in may make an account, or change what it may. */
+static struct str told(struct arrival *v)
+{
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    json_open(&o, '{');
+    json_member_str(&o, "provider", v->p.key);
+    json_member_bool(&o, "created", v->admitted.created);
+    json_member_bool(&o, "linked", v->admitted.linked);
+    json_member_str(&o, "role_before", str_of(role_name(v->admitted.before)));
+    json_member_str(&o, "role", str_of(role_name(v->admitted.role)));
+    json_close(&o, '}');
+    return change_text(v->q, &text);
+}
+
 static enum err admit(struct db *db, void *context, struct fault *why)
 {
     struct arrival *v = context;
     struct str language = v->q->language == LANG_FR ? STR("fr") : STR("en");
-    enum err e = identity_admit(db, v->q->arena, &v->p, &v->person, language, &v->user, why);
-    return e ? e : session_create(db, v->q->arena, v->user, v->session, &v->csrf, why);
+    enum err e = identity_admit(db, v->q->arena, &v->p, &v->person, language, &v->admitted, why);
+    if (e)
+        return e;
+    v->q->audit.object = v->admitted.user;
+    v->q->audit.name = principal_name(db, v->q->arena, v->admitted.user);
+    v->q->audit.after = told(v);
+    return session_create(db, v->q->arena, v->admitted.user, v->session, &v->csrf, why);
 }
 
 /* RFC 6749 4.1.2.1. What else the provider says of it comes through the browser: it is not shown. */
@@ -135,7 +158,7 @@ static enum err arrive(struct arrival *v, struct fault *why)
         (e = oidc_person(q->hub->issuers, q->arena, &v->p, secret, &v->attempt, web_query(q, "code"), web_query(q, "iss"),
                          oidc_redirect_uri(q), &v->person, why)))
         return e;
-    return store_write(q->hub->store, admit, v, why);
+    return web_write(q, admit, v, why);
 }
 
 /* A page, not a redirect: the session's cookie is for requests that begin here, and a redirect still begins at the provider. */
@@ -180,6 +203,8 @@ enum err oidc_callback(struct web_request *q, struct reply *r, struct fault *why
     cookie_set_attempt(q, r, STR("")); /* used, whatever came of it */
     if (!e)
         return welcome(&v, r);
+    change_settle(q, e, why); /* a refusal is recorded; for the entrance the page is a success, and no change */
+    q->audit.written = true;
     sorry(q, r, why);
     return ERR_NONE;
 }
