@@ -18,13 +18,18 @@
 #define CLAIMS "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
 
 /* RFC 7515 A.2 */
-#define A2_KEY \
-    "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0B" \
-    "m4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2" \
-    "R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\"}"
-#define A2_TOKEN \
-    "eyJhbGciOiJSUzI1NiJ9." CLAIMS ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5juj" \
-    "Gbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi1" \
+#define A2_KEY                                                                                                                     \
+    "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-"                \
+    "4qPCJrcS2mJPMEzP1Pt0B"                                                                                                        \
+    "m4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-"          \
+    "UTo7WTBEMa2"                                                                                                                  \
+    "R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_"                                             \
+    "h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ\"}"
+#define A2_TOKEN                                                                                                                   \
+    "eyJhbGciOiJSUzI1NiJ9." CLAIMS                                                                                                 \
+    ".cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5juj"                             \
+    "Gbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--" \
+    "xi1"                                                                                                                          \
     "2jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
 
 /* RFC 7515 A.3 */
@@ -40,11 +45,13 @@
 #define A5_TOKEN "eyJhbGciOiJub25lIn0." CLAIMS "."
 
 /* RFC 7515 A.4 and RFC 8037 A.4 sign what is no JSON: their bytes are verified without being read as claims. */
-#define A4_KEY \
-    "{\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk\"," \
+#define A4_KEY                                                                                                                     \
+    "{\"kty\":\"EC\",\"crv\":\"P-521\",\"x\":\"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_"                           \
+    "NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk\","                                                                                          \
     "\"y\":\"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2\"}"
-#define A4_SIGNATURE \
-    "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEH" \
+#define A4_SIGNATURE                                                                                                               \
+    "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_"                                         \
+    "7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEH"                                                                               \
     "wJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn"
 #define ED_KEY "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}"
 #define ED_SIGNATURE "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
@@ -118,7 +125,8 @@ static void none_and_hmac_are_refused_whatever_the_keys(void **state)
     refused(*state, A5_TOKEN "AA", A2_KEY, "algorithm not accepted");
     refused(*state, A5_TOKEN, A2_KEY, "malformed");
     /* The key of A.1 as a JSON web key: there is no such thing as a symmetric key here. */
-    refused(*state, A1_TOKEN, "{\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}",
+    refused(*state, A1_TOKEN,
+            "{\"kty\":\"oct\",\"k\":\"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow\"}",
             "algorithm not accepted");
 }
 
@@ -211,7 +219,8 @@ static void the_kid_picks_the_key_and_a_token_without_one_tries_them_all(void **
 {
     struct arena *a = *state;
     EVP_PKEY *first = new_rsa(2048), *second = new_rsa(2048);
-    const char *set = str_fmt(a, "%s,%s,%s", ED_KEY, rsa_jwk(a, first, ",\"kid\":\"one\""), rsa_jwk(a, second, ",\"kid\":\"two\"")).p;
+    const char *set =
+        str_fmt(a, "%s,%s,%s", ED_KEY, rsa_jwk(a, first, ",\"kid\":\"one\""), rsa_jwk(a, second, ",\"kid\":\"two\"")).p;
     accepted(a, made(a, second, "SHA256", 0, "{\"alg\":\"RS256\",\"kid\":\"two\"}", "{}"), set);
     accepted(a, made(a, second, "SHA256", 0, "{\"alg\":\"RS256\"}", "{}"), set);
     refused(a, made(a, second, "SHA256", 0, "{\"alg\":\"RS256\",\"kid\":\"one\"}", "{}"), set, "signature does not verify");
@@ -253,8 +262,18 @@ static void headers_that_are_not_understood_are_refused(void **state)
 
 static void what_is_no_compact_token_is_malformed(void **state)
 {
-    static const char *const bad[] = { "", ".", "..", "a.b", "e30.e30.", ".e30.AA", "e30..AA", "e30.e30.AA.AA", "eyJhbGciOiJSUzI1NiJ9.e30.A=", "e30 .e30.AA",
-                                       "eyJhbGciOiJSUzI1NiJ9.W10.AA", "eyJhbGciOiJSUzI1NiJ9.bnVsbA.AA" };
+    static const char *const bad[] = { "",
+                                       ".",
+                                       "..",
+                                       "a.b",
+                                       "e30.e30.",
+                                       ".e30.AA",
+                                       "e30..AA",
+                                       "e30.e30.AA.AA",
+                                       "eyJhbGciOiJSUzI1NiJ9.e30.A=",
+                                       "e30 .e30.AA",
+                                       "eyJhbGciOiJSUzI1NiJ9.W10.AA",
+                                       "eyJhbGciOiJSUzI1NiJ9.bnVsbA.AA" };
     for (size_t i = 0; i < COUNT(bad); i++)
         refused(*state, bad[i], A2_KEY, "malformed");
     char *huge = arena_alloc(*state, JWT_MAX + 2);
@@ -269,9 +288,10 @@ static void what_is_no_compact_token_is_malformed(void **state)
 static void a_set_with_strange_keys_keeps_the_others(void **state)
 {
     struct arena *a = *state;
-    static const char strange[] = "7,null,{},{\"kty\":\"EC\"},{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"},"
-                                  "{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"AA\",\"y\":\"AA\"},{\"kty\":\"oct\",\"k\":\"AAAA\"},"
-                                  "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"},{\"kty\":\"RSA\",\"n\":7,\"e\":\"AQAB\"}";
+    static const char strange[] =
+        "7,null,{},{\"kty\":\"EC\"},{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AA\",\"y\":\"AA\"},"
+        "{\"kty\":\"EC\",\"crv\":\"secp256k1\",\"x\":\"AA\",\"y\":\"AA\"},{\"kty\":\"oct\",\"k\":\"AAAA\"},"
+        "{\"kty\":\"RSA\",\"n\":\"AQAB\",\"e\":\"AQAB\"},{\"kty\":\"RSA\",\"n\":7,\"e\":\"AQAB\"}";
     struct jwk_set *s = keys(a, str_fmt(a, "%s,%s", strange, A3_KEY).p);
     assert_int_equal(jwk_set_count(s), 1);
     /* A point that is not on its curve is no key. */
@@ -323,7 +343,9 @@ static void dates_have_a_minute_of_leeway_and_no_more(void **state)
 
 static void issuer_audience_party_and_nonce_are_compared_exactly(void **state)
 {
-    struct jwt_expected x = { .issuer = STR("https://i"), .audience = STR("hub"), .authorized_party = STR("hub"), .nonce = STR("n1") };
+    struct jwt_expected x = {
+        .issuer = STR("https://i"), .audience = STR("hub"), .authorized_party = STR("hub"), .nonce = STR("n1")
+    };
     static const struct { const char *more; bool good; } cases[] = {
         { "\"iss\":\"https://i\",\"aud\":\"hub\",\"nonce\":\"n1\"", true },
         { "\"iss\":\"https://i\",\"aud\":[\"hub\"],\"nonce\":\"n1\"", true },
@@ -362,7 +384,8 @@ static void a_claim_is_found_by_name_or_by_pointer(void **state)
     struct arena *a = *state;
     struct json *v;
     struct fault why;
-    assert_int_equal(json_read(a, STR("{\"a/b\":\"name\",\"a\":{\"b\":[\"x\",7,true],\"c~d\":\"t\"},\"n\":1.50}"), &v, &why), ERR_NONE);
+    assert_int_equal(json_read(a, STR("{\"a/b\":\"name\",\"a\":{\"b\":[\"x\",7,true],\"c~d\":\"t\"},\"n\":1.50}"), &v, &why),
+                     ERR_NONE);
     assert_true(jwt_claim_is(jwt_claim(a, v, STR("a/b")), STR("name")));
     assert_true(jwt_claim_is(jwt_claim(a, v, STR("/a/b")), STR("x")));
     assert_true(jwt_claim_is(jwt_claim(a, v, STR("/a/b")), STR("7")));
