@@ -41,6 +41,8 @@ handler connections_verify;
 handler connections_call;
 /* runs.c */
 handler runs_list, runs_get;
+/* keys.c */
+handler keys_get, keys_rotate;
 /* limits.c */
 handler limits_list;
 

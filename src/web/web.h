@@ -17,6 +17,7 @@
 #include "http/head.h"
 #include "store/db.h"
 #include "vault/keyring.h"
+#include "vault/rotation.h"
 
 /* What the program is made of; built by cmd/, the same for the life of the process. */
 struct hub {
@@ -37,6 +38,8 @@ struct hub {
     _Atomic bool stopping;
     _Atomic bool sealed;            /* keys are wiped: only health and metrics are answered */
     wall_ms started;
+    struct rotation_policy key_policy;
+    void (*keys_wake)(struct hub *h); /* a rotation has begun; NULL: nobody waits for it */
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
     void (*metrics)(struct hub *h, struct buf *out);
     void *metrics_context;
