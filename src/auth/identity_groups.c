@@ -122,7 +122,8 @@ enum err identity_groups_apply(struct db *db, struct arena *a, const struct iden
 
 enum err identity_groups_remove(struct db *db, struct str provider, struct fault *why)
 {
-    return delete_by(db, "DELETE FROM principal WHERE id IN (SELECT group_id FROM identity_group WHERE provider_id = $1)", provider, why);
+    return delete_by(db, "DELETE FROM principal WHERE id IN (SELECT group_id FROM identity_group WHERE provider_id = $1)", provider,
+                     why);
 }
 
 /* ---- who is in them ---- */
