@@ -1,8 +1,8 @@
 /* call/intent.h - no audit, no secret (audit.strict): what is about to be called is on the disk before the credential is used.
  *
- * Loops hand intents over; one thread writes what waits in one go and syncs once (group commit), to the file when there is one, else
- * into the audit chain. When the file fails the chain takes over; when both fail the calls do. Who waits longer than two seconds is
- * told so by its own loop's timer: a device that hangs holds nobody up for longer.
+ * Loops hand intents over; one thread writes what waits in one go and syncs once (group commit), to the file when there is one,
+ * else into the audit chain. When the file fails the chain takes over; when both fail the calls do. Who waits longer than two
+ * seconds is told so by its own loop's timer: a device that hangs holds nobody up for longer.
  */
 #ifndef CALL_INTENT_H
 #define CALL_INTENT_H
