@@ -436,10 +436,10 @@ static void leave_intent(struct live *c)
     c->intent = NULL;
 }
 
-static void not_recorded(struct live *c, const char *note)
+static void not_recorded(struct live *c)
 {
     struct fault why;
-    fault(&why, ERR_AUDIT_UNAVAILABLE, STR(""), "%s", note);
+    fault(&why, ERR_AUDIT_UNAVAILABLE, STR(""), "no sink took the record in time");
     over(c, RUN_FAILED, ERR_AUDIT_UNAVAILABLE);
     c->failed(c, &why);
 }
@@ -457,14 +457,14 @@ static void intent_back(struct loop_job *job)
     if (durable)
         dial_again(c);
     else
-        not_recorded(c, "no sink took the record");
+        not_recorded(c);
 }
 
 static void intent_late(struct timer *t)
 {
     struct live *c = list_entry(t, struct live, retry);
     leave_intent(c);
-    not_recorded(c, "the sink did not answer in time");
+    not_recorded(c);
 }
 
 static void declare(struct live *c, struct intents *intents)
