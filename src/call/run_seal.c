@@ -114,8 +114,9 @@ static enum err row_write(struct db *db, struct secret key, const struct hour *h
     char sum[2 * SUM], mac[2 * SUM];
     hex_write(sum, (struct str){ (const char *)h->sum, SUM });
     row_mac(key, h, mac);
-    struct query *q = query_begin(db, "INSERT INTO run_seal (hour, count, sum, mac, stated) VALUES ($1, $2, $3, $4, 0) ON CONFLICT (hour)"
-                                      " DO UPDATE SET count = excluded.count, sum = excluded.sum, mac = excluded.mac, stated = 0");
+    struct query *q =
+        query_begin(db, "INSERT INTO run_seal (hour, count, sum, mac, stated) VALUES ($1, $2, $3, $4, 0) ON CONFLICT (hour)"
+                        " DO UPDATE SET count = excluded.count, sum = excluded.sum, mac = excluded.mac, stated = 0");
     query_i64(q, h->from);
     query_i64(q, h->count);
     query_text(q, (struct str){ sum, sizeof sum });

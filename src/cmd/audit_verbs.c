@@ -56,14 +56,16 @@ static int read_line(struct command *c, struct config *config, struct str *heads
     return EXIT_DONE;
 }
 
-/* Without the master key the chain and the heads' numbers can be checked, and neither the heads' macs nor run records can: that is said. */
+/* Without the master key the chain and the heads' numbers can be checked, and neither the heads' macs nor run records can: that is
+ * said. */
 static void find_keys(struct command *c, struct store *s, struct config *config, struct secret *heads, struct secret *calls)
 {
     AUTO_KEYRING ring = NULL;
     struct fault why;
     if (local_keyring(c, config, s, &ring) || keyring_derive(ring, STR("audit heads"), heads, &why) ||
         keyring_derive(ring, STR("run records"), calls, &why))
-        fprintf(stderr, "raccord: warning: without the master key nobody can tell who wrote the exported heads and the run records\n");
+        fprintf(stderr,
+                "raccord: warning: without the master key nobody can tell who wrote the exported heads and the run records\n");
 }
 
 static void say_json(const struct audit_finding *f, const struct audit_heads_found *heads)

@@ -297,8 +297,17 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
     struct switchboard_config s = {
-        n->hub.store, n->hub.keyring, n->hub.catalog, n->hub.egress, n->workers, c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, n->hub.issuers, n->hub.seal_key, n->hub.intents, report,
+        n->hub.store,
+        n->hub.keyring,
+        n->hub.catalog,
+        n->hub.egress,
+        n->workers,
+        c->header_names.allow_digits,
+        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX },
+        n->hub.issuers,
+        n->hub.seal_key,
+        n->hub.intents,
+        report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
