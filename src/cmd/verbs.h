@@ -51,6 +51,8 @@ int connections_disable_run(struct command *c);
 int connections_delete_run(struct command *c);
 int keys_status_run(struct command *c);                      /* keys_verbs.c */
 int keys_rotate_run(struct command *c);
+int backup_run(struct command *c);                           /* backup_verbs.c */
+int restore_run(struct command *c);
 int call_run(struct command *c);                             /* call_verb.c */
 
 #endif

@@ -9,6 +9,13 @@
 #define SHA256_SIZE 32
 
 void sha256(struct str in, unsigned char out[SHA256_SIZE]);
+/* In pieces: begin, add ..., done. */
+struct sha256_run {
+    uint64_t space[13];
+};
+void sha256_begin(struct sha256_run *r);
+void sha256_add(struct sha256_run *r, struct str in);
+void sha256_done(struct sha256_run *r, unsigned char out[SHA256_SIZE]);
 void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE]);
 bool equal_constant_time(const void *a, const void *b, size_t n);
 
