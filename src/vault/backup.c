@@ -239,6 +239,7 @@ enum err backup_write(struct store *s, struct keyring *k, const struct backup_or
 struct reading {
     struct arena *arena;
     struct str path;
+    const char *to;
     int in, out;
     struct backup_head head;
     struct stream stream;
@@ -339,7 +340,7 @@ static enum err take_piece(struct reading *r, struct str plain, struct fault *wh
         return e;
     sha256_add(&r->run, plain);
     r->written += (int64_t)plain.n;
-    return write_all(r->out, plain.p, plain.n) ? ERR_NONE : file_fault(why, STR("the database"), "cannot be written");
+    return write_all(r->out, plain.p, plain.n) ? ERR_NONE : file_fault(why, str_of(r->to), "cannot be written");
 }
 
 static enum err check_whole(struct reading *r, struct fault *why)
@@ -352,7 +353,7 @@ static enum err check_whole(struct reading *r, struct fault *why)
         return damaged(why, r->path, "the database in it is not what its manifest says");
     if (read_up_to(r->in, &one, 1) != 0)
         return damaged(why, r->path, "there is something behind its end");
-    return fsync(r->out) == 0 ? ERR_NONE : file_fault(why, STR("the database"), "cannot be written");
+    return fsync(r->out) == 0 ? ERR_NONE : file_fault(why, str_of(r->to), "cannot be written");
 }
 
 static enum err read_pieces(struct reading *r, struct fault *why)
@@ -400,7 +401,12 @@ enum err backup_unpack(struct arena *a, struct str path, struct secret master, c
                        void *context, struct str *facts, struct fault *why)
 {
     AUTO_FD in = -1, out = -1;
-    struct reading r = { .arena = a, .path = path, .progress = progress, .context = context, .sealed = arena_alloc(a, SEALED_PIECE),
+    struct reading r = { .arena = a,
+                         .path = path,
+                         .to = to,
+                         .progress = progress,
+                         .context = context,
+                         .sealed = arena_alloc(a, SEALED_PIECE),
                          .plain = arena_alloc(a, STREAM_PIECE) };
     enum err e = open_backup(a, path, &in, why);
     if (e)
