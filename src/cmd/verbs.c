@@ -72,6 +72,17 @@ static const struct verb verbs[] = {
       runs_list_run, false, "what was called, newest first", NULL },
     { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
 
+    { "audit list", "", 0, 0,
+      CLIENT | OPTION(LIMIT) | OPTION(ACTOR) | OPTION(OBJECT) | OPTION(ACTION) | OPTION(SINCE) | OPTION(UNTIL), audit_list_run,
+      false, "who did what, newest first", NULL },
+    { "audit export", "", 0, 0, CLIENT, audit_export_run, false, "every record, oldest first, as one JSON object a line",
+      "The last line holds the exported heads.\n\n  raccord audit export > audit.ndjson\n" },
+    { "verify-audit", "", 0, 0, SETTINGS | OPTION(HEADS) | OPTION(JSON), verify_audit_run, true,
+      "find changed, missing and reordered records of the audit log",
+      "Works on the database directly, beside a running hub and on a copy, too. Exit code 1, and the number of\n"
+      "the first record that is wrong, when something is.\n\n"
+      "  raccord verify-audit --data /var/lib/raccord --heads /mnt/elsewhere/audit-heads.log\n" },
+
     { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, false, "the tokens that you may see", NULL },
     { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
     { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
