@@ -1,6 +1,7 @@
 """The audit log on the real binary: what is in it, and what an intruder with a database editor cannot do unseen."""
 import json
 import os
+import resource
 import shutil
 import sqlite3
 import threading
@@ -256,6 +257,48 @@ class Tampering(harness.Case):
         self.assertTrue(os.path.getsize(self.path("heads.log")) > 0)
 
 
+class Calls(harness.Case):
+    """Run records: what was done with credentials, and that it cannot be edited unseen."""
+
+    def setUp(self):
+        super().setUp()
+        self.provider = self.upstream([harness.answer()])
+        at = f"localhost:{self.provider.port}"
+        self.hub1 = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at})
+        self.hub1.connection("crm", self.provider.url)
+        for i in range(5):
+            self.assertEqual(self.hub1.get(f"/proxy/crm/item/{i}").status, 200)
+        self.assertTrue(self.hub1.get(API + "/audit:verify").json["ok"])
+        self.hub1.stop()
+        self.assertTrue(verify(self.hub1, code=0)["ok"])
+
+    def blocks(self, change, *words):
+        with Edited(self.hub1) as db:
+            db.execute(change, words)
+            self.assertEqual(db.execute("SELECT changes()").fetchone()[0] > 0, True)
+
+    def test_a_run_record_that_was_edited_is_found(self):
+        self.blocks("UPDATE run_block SET records = replace(records, '/item/2', '/item/9') WHERE records LIKE '%/item/2%'")
+        self.assertEqual(verify(self.hub1)["flaw"], "calls_changed")
+
+    def test_run_records_that_were_removed_are_found(self):
+        self.blocks("DELETE FROM run_block WHERE id = (SELECT max(id) FROM run_block)")
+        self.assertEqual(verify(self.hub1)["flaw"], "calls_changed")
+
+    def test_neither_does_it_help_to_set_the_hour_back(self):
+        self.blocks("DELETE FROM run_block")
+        self.blocks("UPDATE run_seal SET count = 0, stated = 0")
+        self.assertEqual(verify(self.hub1)["flaw"], "calls_changed")
+
+    def test_records_that_came_after_a_kill_are_sound(self):
+        self.hub1.start()
+        for i in range(5):
+            self.assertEqual(self.hub1.get(f"/proxy/crm/more/{i}").status, 200)
+        until(self, lambda: self.hub1.get(API + "/runs?limit=200").text.count("/more/") == 5, "the calls were never recorded")
+        self.hub1.kill()
+        self.assertTrue(verify(self.hub1, code=0)["ok"])
+
+
 class Crash(harness.Case):
     def test_the_chain_is_whole_after_a_kill_under_changes(self):
         hub = self.hub(env={"RACCORD_AUDIT_HEAD_INTERVAL": "1s"})
@@ -288,6 +331,97 @@ class Crash(harness.Case):
         self.addCleanup(there.close)
         accounts = {row[0] for row in there.execute("SELECT id FROM principal WHERE kind = 'service_account' AND name LIKE 'w%'")}
         self.assertEqual(accounts, told)  # neither is there without the other
+
+
+class Strict(harness.Case):
+    """No audit, no secret (requirement 14.3), with the sinks failing as a full disk makes them."""
+
+    def start(self, file=True, script=None):
+        self.sink = self.path("calls.log")
+        if file:  # a limit on the size of files then hits this one, and not the database
+            with open(self.sink, "wb") as f:
+                f.truncate(1 << 30)
+        self.seen = []
+
+        def provider(s, _):
+            while head := s.read_request():
+                self.seen.append(head)
+                self.recorded.append(self.tail())
+                s.sendall(harness.answer())
+
+        self.recorded = []
+        self.provider = self.upstream(script or provider)
+        at = f"localhost:{self.provider.port}"
+        hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at, "RACCORD_AUDIT_STRICT": "true",
+                            "RACCORD_AUDIT_FILE": self.sink if file else None})
+        hub.connection("crm", self.provider.url)
+        return hub
+
+    def tail(self):
+        if not os.path.exists(self.sink):
+            return ""
+        with open(self.sink, "rb") as f:
+            f.seek(1 << 30)
+            return f.read().decode()
+
+    def limit(self, hub, bytes_):
+        hard = resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE, (hard if bytes_ is None else bytes_, hard))
+
+    def test_a_call_is_on_the_disk_before_its_credential_is_used(self):
+        hub = self.start()
+        for i in range(3):
+            self.assertEqual(hub.get(f"/proxy/crm/item/{i}").status, 200)
+            self.assertIn(f'"path":"/item/{i}"', self.recorded[i])
+            self.assertEqual(json.loads(self.tail().strip().splitlines()[i])["method"], "GET")
+        self.assertNotIn("t0k-crm", self.tail())
+        self.assertEqual(hub.post(API + "/connections/crm/call", {"method": "GET", "path": "/buffered"}).status, 200)
+        self.assertIn('"path":"/buffered"', self.recorded[3])
+
+    def test_without_a_file_the_chain_holds_what_was_begun(self):
+        hub = self.start(file=False)
+        answer = hub.get("/proxy/crm/x")
+        self.assertEqual(answer.status, 200)
+        begun = [call for r in records(hub, action="calls.begun") for call in r["after"]]
+        self.assertEqual([(c["run"], c["path"]) for c in begun], [(answer.header("raccord-run"), "/x")])
+        self.assertTrue(hub.get(API + "/audit:verify").json["ok"])
+
+    def test_when_the_file_is_full_the_chain_takes_over_and_the_alarm_is_raised(self):
+        hub = self.start()
+        self.limit(hub, 1 << 29)
+        self.assertEqual(hub.get("/proxy/crm/after").status, 200)
+        self.assertIn("/after", json.dumps([r["after"] for r in records(hub, action="calls.begun")]))
+        until(self, lambda: records(hub, action="audit.sinks"), "the loss was never told")
+        self.assertEqual(records(hub, action="audit.sinks")[-1]["after"], {"file_lost": True, "database_lost": False, "stuck": False})
+        ready = hub.get("/readyz")
+        self.assertEqual(ready.status, 200)
+        self.assertIn("audit_unavailable", ready.text)
+        self.assertRegex(hub.get("/metrics").text, r"(?m)^raccord_audit_sinks_lost 1$")
+        self.limit(hub, None)
+        self.assertEqual(hub.get("/proxy/crm/again").status, 200)
+        self.assertIn("/again", self.tail())
+
+    def test_when_no_sink_can_write_no_credential_is_used(self):
+        hub = self.start()
+        admin = hub.admin
+        self.assertEqual(hub.get("/proxy/crm/before").status, 200)
+        before = len(self.seen)
+        self.limit(hub, 1)
+        for i in range(20):
+            answer = hub.get(f"/proxy/crm/{i}", token=admin)
+            self.assertEqual((answer.status, answer.json["code"]), (503, "audit_unavailable"))
+        self.assertEqual(hub.request("PATCH", API + "/connections/crm", {"name": "x"}, token=admin).status, 503)
+        self.assertEqual(hub.get("/readyz", token="").status, 503)
+        self.assertEqual(len(self.seen), before)
+        self.limit(hub, None)
+        self.assertEqual(hub.get("/proxy/crm/after").status, 200)
+        self.assertEqual(hub.get(API + "/connections/crm").json["name"], "crm")
+
+    def test_a_sink_that_cannot_be_opened_stops_the_start(self):
+        made = harness.run("serve", "--listen", "127.0.0.1:0", "--data", self.path("data"), env={"RACCORD_AUDIT_STRICT": "true",
+                           "RACCORD_AUDIT_FILE": self.folder})
+        self.assertNotEqual(made.code, 0)
+        self.assertIn(self.folder, made.err)
 
 
 if __name__ == "__main__":
