@@ -18,6 +18,7 @@
 #include "proxy/proxy.h"
 #include "vault/domain.h"
 #include "web/enter.h"
+#include "web/idempotency.h"
 
 #define LOOPS_MAX 64
 #define KEEP_UPSTREAM_MS 55000      /* under the 60 s after which many providers close */
@@ -343,16 +344,23 @@ static enum err prune_runs(struct db *db, void *context, struct fault *why)
     return runs_prune(db, p->before, PRUNE_AT_ONCE, &p->deleted, why);
 }
 
-static void prune(struct node *n)
+/* Step by step: each is a transaction of its own, so that nobody waits long. */
+static void prune(struct node *n, store_work *work, wall_ms before, const char *failed)
 {
-    struct prune p = { clock_wall() - n->config->retention.runs, 0 };
+    struct prune p = { before, 0 };
     struct fault why;
     do {
-        if (store_write(n->hub.store, prune_runs, &p, &why)) {
-            log_fault(LOG_WARN, "old run records were not removed", &why);
+        if (store_write(n->hub.store, work, &p, &why)) {
+            log_fault(LOG_WARN, failed, &why);
             return;
         }
     } while (p.deleted && !n->upkeep_stop);
+}
+
+static enum err prune_keys(struct db *db, void *context, struct fault *why)
+{
+    struct prune *p = context;
+    return idempotency_prune(db, p->before, PRUNE_AT_ONCE, &p->deleted, why);
 }
 
 static enum err compact_runs(struct db *db, void *more, struct fault *why) { return runs_compact(db, more, why); }
@@ -376,7 +384,8 @@ static void *upkeep_main(void *context)
     pthread_mutex_lock(&n->upkeep_lock);
     while (!n->upkeep_stop) {
         pthread_mutex_unlock(&n->upkeep_lock);
-        prune(n);
+        prune(n, prune_runs, clock_wall() - n->config->retention.runs, "old run records were not removed");
+        prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
         compact(n);
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
@@ -425,6 +434,7 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->hub.started = clock_wall();
     n->hub.header_digits_ok = config->header_names.allow_digits;
     n->hub.call_response_max = config->limits.call_response;
+    n->hub.idempotency = idempotency_new();
     n->hub.metrics = metrics;
     n->hub.metrics_context = n;
     pthread_mutex_init(&n->upkeep_lock, NULL);
@@ -536,6 +546,7 @@ void node_stop(struct node *n)
     switchboard_free(n->hub.switchboard);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
+    idempotency_free(n->hub.idempotency);
     tls_context_free(n->client_tls);
     tls_context_free(n->server_tls);
     domain_suffixes_end();

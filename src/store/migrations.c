@@ -153,7 +153,18 @@ static const struct migration migrations[] = {
     { 7, "token narrowing, policies", .both = "SELECT 1" },
     { 8, "the audit chain", .both = "SELECT 1" },
     { 9, "keys and backups", .both = "SELECT 1" },
-    { 10, "the rest of a connection's life", .both = "SELECT 1" },
+    { 10, "the rest of a connection's life",
+      .both =
+          "CREATE TABLE idempotency ("
+          " id TEXT PRIMARY KEY,"                    /* hex SHA-256 of caller, path and key */
+          " principal_id TEXT NOT NULL,"
+          " request TEXT NOT NULL,"                  /* keyed fingerprint of query and body */
+          " created_ms BIGINT NOT NULL,"
+          " bytes BIGINT NOT NULL,"
+          " data_key TEXT,"                          /* as a connection's; NULL: no answer was kept */
+          " answer TEXT);"                           /* base64 of the sealed form */
+          "CREATE INDEX idempotency_of ON idempotency (principal_id, bytes);"
+          "CREATE INDEX idempotency_by_age ON idempotency (created_ms)" },
     { 11, "client certificates", .both = "SELECT 1" },
     { 12, "identity providers", .both = "SELECT 1" },
 };
