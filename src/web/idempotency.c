@@ -7,10 +7,11 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "crypto/hash.h"
-#include "crypto/seal.h"
+#include "vault/sealed.h"
 #include "web/handlers.h"
 
 #define KEY_MAX 255
+#define PARTS_MAX ((IDEMPOTENCY_ANSWER_MAX + SEALED_MAX - 1) / SEALED_MAX) /* sealed values that one answer takes */
 
 struct idempotency {
     pthread_mutex_t lock;
@@ -112,16 +113,17 @@ static void end_turn(struct idempotency *t, const struct once *o)
 /* ---- the row ---- */
 
 struct kept {
-    struct str request, data_key, answer; /* answer.p == NULL: none was kept */
+    struct str request;
     wall_ms created;
+    int64_t bytes; /* of the answer; 0: none was kept */
 };
 
 static enum err find(struct db *db, struct arena *a, struct str id, struct kept *out, bool *found, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT request, data_key, answer, created_ms FROM idempotency WHERE id = $1");
+    struct query *q = query_begin(db, "SELECT request, created_ms, bytes FROM idempotency WHERE id = $1");
     query_text(q, id);
     *found = query_next(q);
-    *out = (struct kept){ query_get_text(q, 0, a), query_get_text(q, 1, a), query_get_text(q, 2, a), query_get_i64(q, 3) };
+    *out = (struct kept){ query_get_text(q, 0, a), query_get_i64(q, 1), query_get_i64(q, 2) };
     enum err e = query_end(q, why);
     *found = *found && clock_wall() - out->created < IDEMPOTENCY_KEPT_MS;
     return e;
@@ -146,22 +148,29 @@ static enum err check_limits(struct db *db, struct arena *a, struct str principa
     return ERR_NONE;
 }
 
+static struct data_owner owner_of(struct str id) { return (struct data_owner){ STR("idempotency"), id }; }
+
+static enum err remove_row(struct db *db, struct str id, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM idempotency WHERE id = $1");
+    query_text(q, id);
+    enum err e = query_end(q, why);
+    return e ? e : sealed_forget(db, owner_of(id), why);
+}
+
+/* In place of one that is too old to count, if there is such a one. */
 static enum err insert_row(struct db *db, const struct once *o, struct fault *why)
 {
-    struct query *q = query_begin(db, "DELETE FROM idempotency WHERE id = $1 AND created_ms <= $2");
-    query_text(q, o->id);
-    query_i64(q, clock_wall() - IDEMPOTENCY_KEPT_MS);
-    enum err e = query_end(q, why);
+    enum err e = remove_row(db, o->id, why);
     if (e)
         return e;
-    q = query_begin(db, "INSERT INTO idempotency (id, principal_id, request, created_ms, bytes) VALUES ($1, $2, $3, $4, 0)");
+    struct query *q =
+        query_begin(db, "INSERT INTO idempotency (id, principal_id, request, created_ms, bytes) VALUES ($1, $2, $3, $4, 0)");
     query_text(q, o->id);
     query_text(q, o->principal);
     query_text(q, o->request);
     query_i64(q, clock_wall());
-    e = query_end(q, why);
-    /* Another process on the same database was quicker. */
-    return e == ERR_CONFLICT ? fault(why, ERR_IDEMPOTENCY_IN_FLIGHT, STR(""), "the row is there already") : e;
+    return query_end(q, why);
 }
 
 enum err idempotency_mark(struct web_request *q, struct db *db, struct fault *why)
@@ -172,12 +181,15 @@ enum err idempotency_mark(struct web_request *q, struct db *db, struct fault *wh
         return ERR_NONE;
     /* A request may have several transactions: the first one writes the row. */
     enum err e = find(db, q->arena, q->once->id, &row, &found, why);
-    return e || (found && str_eq(row.request, q->once->request)) ? e : insert_row(db, q->once, why);
+    if (e || !found)
+        return e ? e : insert_row(db, q->once, why);
+    /* Another process on the same database was quicker, with another request. */
+    return str_eq(row.request, q->once->request) ? ERR_NONE : reused(why);
 }
 
 struct writing {
     struct web_request *q;
-    struct str data_key, answer;
+    struct secret answer;
 };
 
 static enum err write_mark(struct db *db, void *context, struct fault *why)
@@ -185,30 +197,31 @@ static enum err write_mark(struct db *db, void *context, struct fault *why)
     return idempotency_mark(((struct writing *)context)->q, db, why);
 }
 
+static struct str part_name(struct arena *a, size_t i) { return str_fmt(a, "part%zu", i); }
+
 static enum err write_answer(struct db *db, void *context, struct fault *why)
 {
     const struct writing *w = context;
-    enum err e = idempotency_mark(w->q, db, why);
+    struct web_request *web = w->q;
+    enum err e = idempotency_mark(web, db, why);
+    for (size_t at = 0; !e && at < w->answer.n; at += SEALED_MAX) {
+        struct secret part = { w->answer.p + at, w->answer.n - at < SEALED_MAX ? w->answer.n - at : SEALED_MAX };
+        e = sealed_put(db, web->hub->keyring, owner_of(web->once->id), part_name(web->arena, at / SEALED_MAX), part, why);
+    }
     if (e)
         return e;
-    struct query *q = query_begin(db, "UPDATE idempotency SET data_key = $1, answer = $2, bytes = $3 WHERE id = $4");
-    query_text(q, w->data_key);
-    query_text(q, w->answer);
+    struct query *q = query_begin(db, "UPDATE idempotency SET bytes = $1 WHERE id = $2");
     query_i64(q, (int64_t)w->answer.n);
-    query_text(q, w->q->once->id);
+    query_text(q, web->once->id);
     return query_end(q, why);
 }
 
-static enum err remove_row(struct db *db, void *context, struct fault *why)
+static enum err take_mark_back(struct db *db, void *context, struct fault *why)
 {
-    struct query *q = query_begin(db, "DELETE FROM idempotency WHERE id = $1");
-    query_text(q, ((const struct writing *)context)->q->once->id);
-    return query_end(q, why);
+    return remove_row(db, ((const struct writing *)context)->q->once->id, why);
 }
 
 /* ---- the answer: one line of JSON, then the body ---- */
-
-static struct str place(struct arena *a, struct str id) { return str_fmt(a, "idempotency|%.*s|answer|1", STR_ARG(id)); }
 
 static void write_head(struct buf *out, const struct reply *r, const struct fault *failed)
 {
@@ -232,44 +245,25 @@ static void write_head(struct buf *out, const struct reply *r, const struct faul
     buf_char(out, '\n');
 }
 
-static enum err seal_answer(const struct web_request *q, struct str plain, struct writing *w, struct fault *why)
-{
-    AUTO_SECRET key = SECRET_NONE;
-    struct str sealed;
-    enum err e = keyring_new_data_key(q->hub->keyring, q->arena, q->once->id, &key, &sealed, why);
-    if (e)
-        return e;
-    w->data_key = base64_encode(q->arena, sealed, BASE64_STANDARD);
-    seal(q->arena, key, 0, place(q->arena, q->once->id), plain, &sealed);
-    w->answer = base64_encode(q->arena, sealed, BASE64_STANDARD);
-    return ERR_NONE;
-}
-
 /* After the handler, before the answer leaves. When it cannot be kept, the caller still gets it. */
 static void keep(struct web_request *q, const struct reply *r, const struct fault *failed)
 {
-    struct writing w = { .q = q };
+    AUTO_SECRET memory = secret_new(IDEMPOTENCY_ANSWER_MAX);
+    struct buf plain = { .p = (char *)memory.p, .size = memory.n, .max = memory.n }; /* never grows: no copies are left behind */
     struct fault why;
-    struct buf plain;
-    buf_init(&plain, IDEMPOTENCY_ANSWER_MAX);
     write_head(&plain, r, failed);
     if (!failed)
         buf_add(&plain, buf_str(&r->body));
-    enum err e = buf_failed(&plain) || buf_failed(&r->body) ? ERR_NONE : seal_answer(q, buf_str(&plain), &w, &why);
-    if (!e)
-        e = store_write(q->hub->store, write_answer, &w, &why);
-    if (e)
+    struct writing w = { q, { memory.p, buf_failed(&plain) || buf_failed(&r->body) ? 0 : plain.n } };
+    if (store_write(q->hub->store, write_answer, &w, &why))
         log_fault(LOG_WARN, "the answer to an Idempotency-Key was not kept", &why);
-    if (plain.p)
-        secret_wipe(plain.p, plain.n);
-    buf_end(&plain);
 }
 
 static void forget(struct web_request *q)
 {
     struct writing w = { .q = q };
     struct fault why;
-    if (store_write(q->hub->store, remove_row, &w, &why))
+    if (store_write(q->hub->store, take_mark_back, &w, &why))
         log_fault(LOG_WARN, "an Idempotency-Key without effect was not forgotten", &why);
 }
 
@@ -300,26 +294,43 @@ static void replay_head(struct web_request *q, struct reply *r, const struct jso
         reply_header(r, arena_cstr(q->arena, h->key), h->text);
 }
 
+static enum err read_answer(struct web_request *q, int64_t bytes, struct secret *out, struct fault *why)
+{
+    struct secret all = secret_new((size_t)bytes);
+    size_t at = 0;
+    for (size_t i = 0; at < all.n; i++) {
+        AUTO_SECRET part = SECRET_NONE;
+        enum err e = i < PARTS_MAX ? sealed_get(q->db, q->hub->keyring, owner_of(q->once->id), part_name(q->arena, i), &part, why) : ERR_CRYPTO;
+        if (e || !part.n || part.n > all.n - at) {
+            secret_end(&all);
+            return e == ERR_SEALED ? e : lost(why, "the kept answer does not open");
+        }
+        memcpy(all.p + at, part.p, part.n);
+        at += part.n;
+    }
+    *out = all;
+    return ERR_NONE;
+}
+
 static enum err replay(struct web_request *q, struct reply *r, const struct kept *row, struct fault *why)
 {
-    AUTO_SECRET key = SECRET_NONE, plain = SECRET_NONE;
-    struct str sealed, line, body;
+    AUTO_SECRET plain = SECRET_NONE;
+    struct str line, body;
     struct json *head;
+    enum err e;
     if (!str_eq(row->request, q->once->request))
         return reused(why);
-    if (!row->answer.p)
+    if (row->bytes <= 0 || row->bytes > IDEMPOTENCY_ANSWER_MAX)
         return lost(why, "the hub stopped before the answer was kept, or it was too large");
-    if (!base64_decode(q->arena, row->data_key, BASE64_STANDARD, &sealed) ||
-        keyring_open_data_key(q->hub->keyring, q->once->id, sealed, &key, NULL) ||
-        !base64_decode(q->arena, row->answer, BASE64_STANDARD, &sealed) ||
-        seal_open(key, place(q->arena, q->once->id), sealed, &plain, NULL))
-        return lost(why, "the kept answer does not open");
+    if ((e = read_answer(q, row->bytes, &plain, why)))
+        return e;
     str_cut(secret_str(plain), '\n', &line, &body);
     if (json_read(q->arena, arena_str(q->arena, line), &head, NULL))
         return lost(why, "the kept answer is not in our form");
     replay_head(q, r, head);
     buf_add(&r->body, body);
     reply_header(r, "Idempotency-Replayed", STR("true"));
+    q->audit.written = true; /* nothing was changed this time */
     return ERR_NONE;
 }
 
@@ -384,11 +395,17 @@ enum err idempotency_run(struct web_request *q, struct reply *r, handler *handle
 
 enum err idempotency_prune(struct db *db, wall_ms now, int most, int64_t *deleted, struct fault *why)
 {
-    struct query *q = query_begin(
-        db, "DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE created_ms <= $1 ORDER BY created_ms LIMIT $2)");
+    AUTO_ARENA a = arena_new(4096);
+    struct str *ids = arena_array(a, (size_t)most, sizeof *ids);
+    size_t n = 0;
+    struct query *q = query_begin(db, "SELECT id FROM idempotency WHERE created_ms <= $1 ORDER BY created_ms LIMIT $2");
     query_i64(q, now - IDEMPOTENCY_KEPT_MS);
     query_i64(q, most);
+    while (n < (size_t)most && query_next(q))
+        ids[n++] = query_get_text(q, 0, a);
     enum err e = query_end(q, why);
-    *deleted = e ? 0 : db_changes(db);
+    for (size_t i = 0; !e && i < n; i++)
+        e = remove_row(db, ids[i], why);
+    *deleted = (int64_t)n;
     return e;
 }
