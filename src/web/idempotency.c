@@ -74,8 +74,8 @@ static struct once *once_new(const struct web_request *q, struct str key)
     struct once *o = arena_zero(q->arena, sizeof *o);
     struct str body = hex_digest(q->arena, q->body);
     o->principal = c->principal;
-    o->id = hex_digest(q->arena, str_fmt(q->arena, "%.*s|%.*s|%.*s|%.*s", STR_ARG(c->principal), STR_ARG(c->token), STR_ARG(q->path),
-                                         STR_ARG(key)));
+    o->id = hex_digest(q->arena, str_fmt(q->arena, "%.*s|%.*s|%.*s|%.*s", STR_ARG(c->principal), STR_ARG(c->token),
+                                         STR_ARG(q->path), STR_ARG(key)));
     /* Keyed: a plain digest of a body with a short password would let it be guessed. */
     o->request = keyring_fingerprint(q->hub->keyring, q->arena, str_fmt(q->arena, "%.*s|%.*s", STR_ARG(body), STR_ARG(q->query)));
     return o;
@@ -300,7 +300,8 @@ static enum err read_answer(struct web_request *q, int64_t bytes, struct secret 
     size_t at = 0;
     for (size_t i = 0; at < all.n; i++) {
         AUTO_SECRET part = SECRET_NONE;
-        enum err e = i < PARTS_MAX ? sealed_get(q->db, q->hub->keyring, owner_of(q->once->id), part_name(q->arena, i), &part, why) : ERR_CRYPTO;
+        enum err e = i < PARTS_MAX ? sealed_get(q->db, q->hub->keyring, owner_of(q->once->id), part_name(q->arena, i), &part, why)
+                                   : ERR_CRYPTO;
         if (e || !part.n || part.n > all.n - at) {
             secret_end(&all);
             return e == ERR_SEALED ? e : lost(why, "the kept answer does not open");
