@@ -12,6 +12,7 @@
 #include "auth/issuer.h"
 #include "base/encode.h"
 #include "base/log.h"
+#include "call/run_seal.h"
 #include "call/switchboard.h"
 #include "cmd/audit_watch.h"
 #include "cmd/ring.h"
@@ -169,7 +170,8 @@ static enum err open_data(struct node *n, struct config *c, struct arena *boot, 
     enum err e;
     if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
         (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)) ||
-        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)))
+        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)) ||
+        (e = keyring_derive(n->hub.keyring, STR("run records"), &n->hub.seal_key, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);
 }
@@ -297,8 +299,17 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
     struct switchboard_config s = {
-        n->hub.store, n->hub.keyring, n->hub.catalog, n->hub.egress, n->workers, c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, n->hub.issuers, n->hub.intents, report,
+        n->hub.store,
+        n->hub.keyring,
+        n->hub.catalog,
+        n->hub.egress,
+        n->workers,
+        c->header_names.allow_digits,
+        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX },
+        n->hub.issuers,
+        n->hub.seal_key,
+        n->hub.intents,
+        report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -342,6 +353,11 @@ static enum err prune_runs(struct db *db, void *context, struct fault *why)
     return runs_prune(db, p->before, PRUNE_AT_ONCE, &p->deleted, why);
 }
 
+static enum err tell_prune(struct db *db, void *context, struct fault *why)
+{
+    return run_seal_prune(db, ((struct prune *)context)->before, why);
+}
+
 /* Step by step: each is a transaction of its own, so that nobody waits long. */
 static void prune(struct node *n, store_work *work, wall_ms before, const char *failed)
 {
@@ -353,6 +369,16 @@ static void prune(struct node *n, store_work *work, wall_ms before, const char *
             return;
         }
     } while (p.deleted && !n->upkeep_stop);
+}
+
+static void prune_all_runs(struct node *n)
+{
+    struct prune p = { clock_wall() - n->config->retention.runs, 0 };
+    struct fault why;
+    if (store_write(n->hub.store, tell_prune, &p, &why)) /* first: what goes unsaid would look stolen */
+        log_fault(LOG_WARN, "old run records were not removed", &why);
+    else
+        prune(n, prune_runs, p.before, "old run records were not removed");
 }
 
 static enum err prune_keys(struct db *db, void *context, struct fault *why)
@@ -382,7 +408,7 @@ static void *upkeep_main(void *context)
     pthread_mutex_lock(&n->upkeep_lock);
     while (!n->upkeep_stop) {
         pthread_mutex_unlock(&n->upkeep_lock);
-        prune(n, prune_runs, clock_wall() - n->config->retention.runs, "old run records were not removed");
+        prune_all_runs(n);
         prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
         compact(n);
         pthread_mutex_lock(&n->upkeep_lock);
@@ -559,6 +585,7 @@ void node_stop(struct node *n)
     intents_free(n->hub.intents);
     issuers_free(n->hub.issuers);
     secret_end(&n->hub.audit_key);
+    secret_end(&n->hub.seal_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
     idempotency_free(n->hub.idempotency);
