@@ -11,6 +11,7 @@
 #include "http/status.h"
 #include "web/change.h"
 #include "web/cookie.h"
+#include "web/idempotency.h"
 #include "web/language.h"
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
@@ -232,6 +233,13 @@ static enum err read_json(struct visit *v, struct fault *why)
     return e;
 }
 
+/* The door's handler, which asks for rights on the object where the door could not. */
+static enum err handle(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = q->route->handle(q, r, why);
+    return e ? e : route_asked(q->route, q->caller ? *q->caller->asked : 0, why);
+}
+
 static enum err serve(struct visit *v, struct fault *why)
 {
     enum err e;
@@ -244,9 +252,9 @@ static enum err serve(struct visit *v, struct fault *why)
         return e;
     if (v->q.caller)
         v->q.caller->asked = &v->asked;
-    if ((e = route_open(v->route, v->q.caller, why)) || (e = read_json(v, why)) || (e = v->route->handle(&v->q, &v->reply, why)))
+    if ((e = route_open(v->route, v->q.caller, why)) || (e = read_json(v, why)))
         return e;
-    return route_asked(v->route, v->asked, why);
+    return idempotency_run(&v->q, &v->reply, handle, why);
 }
 
 static void come_back(struct loop_job *job);
