@@ -12,6 +12,7 @@
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/switchboard.h"
+#include "cmd/listener_tls.h"
 #include "crypto/hash.h"
 #include "http/server.h"
 #include "http/upstream.h"
@@ -27,6 +28,7 @@
 #define RETRIES_MAX 2
 #define LOOK_UPS_AT_ONCE "16"
 #define UPKEEP_MS (10 * 60 * 1000)
+#define LOOK_MS (15 * 1000)         /* how often the files of the listener are looked at */
 #define PRUNE_AT_ONCE 5000
 
 /* What one loop thread has. */
@@ -46,7 +48,8 @@ struct desk {
 struct node {
     struct config *config;
     struct hub hub;
-    struct tls_context *client_tls, *server_tls;
+    struct tls_context *client_tls;
+    struct listener_tls listener;
     struct workers *workers;
     struct desk desks[LOOPS_MAX];
     int desk_count;
@@ -71,6 +74,11 @@ struct str node_setup_code(struct node *n) { return str_of(n->setup_code); }
 static void metric(struct buf *out, const char *name, const char *kind, const char *help, uint64_t value)
 {
     buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name, (unsigned long long)value);
+}
+
+static void metric_i64(struct buf *out, const char *name, const char *kind, const char *help, int64_t value)
+{
+    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", name, help, name, kind, name, (long long)value);
 }
 
 /* Counters of other threads: a metric may be a moment old. */
@@ -107,6 +115,10 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_upstreams_idle", "gauge", "Kept connections without a request.", (uint64_t)u.idle);
     metric(out, "raccord_upstreams_busy", "gauge", "Connections to providers in use.", (uint64_t)u.busy);
     metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
+    if (n->listener.context)
+        metric_i64(out, "raccord_listener_certificate_expiry_seconds", "gauge",
+                   "How long the certificate of the listener still lasts.",
+                   (tls_server_not_after(n->listener.context) - clock_wall()) / 1000);
     metric(out, "raccord_unlocked_pages", "gauge", "Pages of secrets that could not be locked in memory.", secret_unlocked_pages());
 }
 
@@ -195,9 +207,7 @@ static enum err open_outside(struct node *n, const struct config *c, const struc
         return e;
     if (extra->ca_file.n && (e = tls_client_trust(n->client_tls, extra->ca_file, why)))
         return e;
-    if (c->tls.certificate.n)
-        return tls_server_context(c->tls.certificate, c->tls.key, &n->server_tls, why);
-    return ERR_NONE;
+    return listener_tls_open(&n->listener, c->tls.certificate, c->tls.key, why);
 }
 
 static enum err open_setup(struct node *n, struct arena *boot, struct fault *why)
@@ -256,7 +266,7 @@ static enum err open_desk(struct node *n, struct desk *d, const struct config *c
 
 static enum err listen_desk(struct node *n, struct desk *d, const struct config *c, struct address *at, struct fault *why)
 {
-    struct server_config config = { d->loop,        n->server_tls,   server_limits_of(c, n->desk_count),
+    struct server_config config = { d->loop,        n->listener.context, server_limits_of(c, n->desk_count),
                                     entrance_enter, entrance_refuse, &d->entrance };
     int fd;
     enum err e = server_listen(at, &fd, at, why); /* port 0 becomes a real one with the first desk; the others share it */
@@ -314,7 +324,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
             return e;
     egress_add_self(n->hub.egress, &at);
     char text[ADDRESS_TEXT];
-    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->server_tls ? "https" : "http",
+    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->listener.context ? "https" : "http",
                      address_format(&at, text), at.port);
     n->hub.public_url = c->public_url.n ? c->public_url : n->url;
     while (str_ends(n->hub.public_url, STR("/")))
@@ -373,15 +383,20 @@ static void compact(struct node *n)
 static void *upkeep_main(void *context)
 {
     struct node *n = context;
+    struct mono last = { 0 };
     pthread_mutex_lock(&n->upkeep_lock);
     while (!n->upkeep_stop) {
         pthread_mutex_unlock(&n->upkeep_lock);
-        prune(n);
-        compact(n);
+        listener_tls_look(&n->listener);
+        if (!last.ms || mono_since(last, clock_mono()) >= UPKEEP_MS) {
+            last = clock_mono();
+            prune(n);
+            compact(n);
+        }
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += UPKEEP_MS / 1000;
+        until.tv_sec += LOOK_MS / 1000;
         if (!n->upkeep_stop)
             pthread_cond_timedwait(&n->upkeep_wake, &n->upkeep_lock, &until);
     }
@@ -470,6 +485,12 @@ void node_seal(struct node *n)
     }
 }
 
+bool node_reload(struct node *n)
+{
+    listener_tls_reload(&n->listener);
+    return n->listener.context;
+}
+
 /* ---- stopping ---- */
 
 static void server_left(void *context) { atomic_fetch_sub(&((struct node *)context)->draining, 1); }
@@ -537,7 +558,7 @@ void node_stop(struct node *n)
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
     tls_context_free(n->client_tls);
-    tls_context_free(n->server_tls);
+    listener_tls_close(&n->listener);
     domain_suffixes_end();
     pthread_cond_destroy(&n->upkeep_wake);
     pthread_mutex_destroy(&n->upkeep_lock);

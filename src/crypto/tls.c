@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -10,6 +11,7 @@
 struct tls_context {
     SSL_CTX *ssl;
     bool server;
+    pthread_mutex_t lock; /* a server's: guards `ssl`, which tls_server_reload() replaces */
 };
 
 struct tls {
@@ -63,7 +65,8 @@ enum err tls_client_trust(struct tls_context *c, struct str ca_file, struct faul
     return fault(why, ERR_CONFIG, STR("the file of trusted certificates (egress.ca_file) cannot be read as PEM"), "%s", path);
 }
 
-enum err tls_server_context(struct str certificate, struct str key, struct tls_context **out, struct fault *why)
+/* Chain and key from their files into a context; NULL and *why when they are of no use. */
+static SSL_CTX *server_ssl(struct str certificate, struct str key, struct fault *why)
 {
     SSL_CTX *c = context_base(TLS_server_method());
     char certificate_path[4096], key_path[4096];
@@ -79,17 +82,62 @@ enum err tls_server_context(struct str certificate, struct str key, struct tls_c
     if (problem) {
         SSL_CTX_free(c);
         ERR_clear_error();
-        return fault(why, ERR_CONFIG, str_of(problem), "%s, %s", certificate_path, key_path);
+        fault(why, ERR_CONFIG, str_of(problem), "%s, %s", certificate_path, key_path);
+        return NULL;
     }
     static const unsigned char session_id[] = "raccord";
     SSL_CTX_set_session_id_context(c, session_id, sizeof session_id - 1);
     SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_cipher_list(c, "ECDHE+AESGCM:ECDHE+CHACHA20");
+    return c;
+}
+
+enum err tls_server_context(struct str certificate, struct str key, struct tls_context **out, struct fault *why)
+{
+    SSL_CTX *c = server_ssl(certificate, key, why);
+    if (!c)
+        return ERR_CONFIG;
     struct tls_context *t = mem_zero(sizeof *t);
     t->ssl = c;
     t->server = true;
+    pthread_mutex_init(&t->lock, NULL);
     *out = t;
     return ERR_NONE;
+}
+
+enum err tls_server_reload(struct tls_context *c, struct str certificate, struct str key, struct fault *why)
+{
+    SSL_CTX *fresh = server_ssl(certificate, key, why);
+    if (!fresh)
+        return ERR_CONFIG;
+    pthread_mutex_lock(&c->lock);
+    SSL_CTX *old = c->ssl;
+    c->ssl = fresh;
+    pthread_mutex_unlock(&c->lock);
+    SSL_CTX_free(old); /* each connection under way holds it */
+    return ERR_NONE;
+}
+
+/* The context's SSL_CTX, held until SSL_CTX_free(): another thread may replace a server's. */
+static SSL_CTX *ssl_of(struct tls_context *c)
+{
+    if (c->server)
+        pthread_mutex_lock(&c->lock);
+    SSL_CTX *ssl = c->ssl;
+    SSL_CTX_up_ref(ssl);
+    if (c->server)
+        pthread_mutex_unlock(&c->lock);
+    return ssl;
+}
+
+wall_ms tls_server_not_after(struct tls_context *c)
+{
+    SSL_CTX *ssl = ssl_of(c);
+    struct tm end = { 0 };
+    X509 *leaf = SSL_CTX_get0_certificate(ssl);
+    wall_ms t = leaf && ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &end) ? (wall_ms)timegm(&end) * 1000 : 0;
+    SSL_CTX_free(ssl);
+    return t;
 }
 
 void tls_context_free(struct tls_context *c)
@@ -97,13 +145,17 @@ void tls_context_free(struct tls_context *c)
     if (!c)
         return;
     SSL_CTX_free(c->ssl);
+    if (c->server)
+        pthread_mutex_destroy(&c->lock);
     free(c);
 }
 
 static struct tls *tls_new(struct tls_context *c, int fd)
 {
     struct tls *t = mem_zero(sizeof *t);
-    t->ssl = SSL_new(c->ssl);
+    SSL_CTX *ssl = ssl_of(c);
+    t->ssl = SSL_new(ssl);
+    SSL_CTX_free(ssl);
     if (!t->ssl || SSL_set_fd(t->ssl, fd) != 1)
         bug("SSL_new failed");
     return t;

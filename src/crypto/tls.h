@@ -8,10 +8,11 @@
 
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
 
-struct tls_context; /* shared by threads; immutable but for session caches */
+struct tls_context; /* shared by threads; immutable but for session caches, and for a server's certificate */
 struct tls;         /* one connection */
 struct tls_session; /* to resume with; owned by its holder */
 
@@ -20,6 +21,11 @@ enum err tls_client_context(struct str ca_file, struct tls_context **out, struct
 /* One more file of trusted roots. At boot only. ERR_CONFIG. */
 enum err tls_client_trust(struct tls_context *c, struct str ca_file, struct fault *why) MUST_CHECK;
 enum err tls_server_context(struct str certificate, struct str key, struct tls_context **out, struct fault *why) MUST_CHECK;
+/* Read both files again. What is accepted from then on gets the new certificate; handshakes and connections under way go on with
+ * the old one. From any thread. When the files are not usable (ERR_CONFIG), nothing changes. */
+enum err tls_server_reload(struct tls_context *c, struct str certificate, struct str key, struct fault *why) MUST_CHECK;
+/* When the certificate that is served ends. */
+wall_ms tls_server_not_after(struct tls_context *c);
 void tls_context_free(struct tls_context *c);
 
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_EOF, TLS_FAILED };
