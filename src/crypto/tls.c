@@ -7,16 +7,22 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "crypto/pair_inside.h"
 
 struct tls_context {
     SSL_CTX *ssl;
     bool server;
     pthread_mutex_t lock; /* a server's: guards `ssl`, which tls_server_reload() replaces */
+    /* A connection's own. Not in an SSL_CTX: that would stay alive, key and all, as long as any socket made from it. */
+    EVP_PKEY *key;
+    STACK_OF(X509) *chain; /* the leaf first */
+    X509_STORE *roots;     /* NULL: those of `ssl` */
 };
 
 struct tls {
     SSL *ssl;
     enum tls_result state; /* TLS_FAILED: use no more */
+    bool own;              /* holds a certificate of its own until the handshake is over */
     bool unwritable;       /* a write failed: what the peer said before it left may still be read */
     unsigned long error;
 };
@@ -63,6 +69,74 @@ enum err tls_client_trust(struct tls_context *c, struct str ca_file, struct faul
         return ERR_NONE;
     ERR_clear_error();
     return fault(why, ERR_CONFIG, STR("the file of trusted certificates (egress.ca_file) cannot be read as PEM"), "%s", path);
+}
+
+/* The roots of `base` and these; certificates are shared, not copied. NULL when the text is of no use. */
+static X509_STORE *roots_with(SSL_CTX *base, struct str authorities)
+{
+    STACK_OF(X509) *own = pair_certificates(authorities, PAIR_CERTIFICATES);
+    X509_STORE *from = SSL_CTX_get_cert_store(base), *all = X509_STORE_new();
+    if (!own || !all) {
+        sk_X509_pop_free(own, X509_free);
+        X509_STORE_free(all);
+        return NULL;
+    }
+    X509_STORE_lock(from); /* its directory of roots adds to it during handshakes */
+    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(from);
+    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
+        X509 *x = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+        if (x)
+            X509_STORE_add_cert(all, x);
+    }
+    X509_STORE_unlock(from);
+    X509_LOOKUP *directory = X509_STORE_add_lookup(all, X509_LOOKUP_hash_dir());
+    if (directory)
+        X509_LOOKUP_add_dir(directory, NULL, X509_FILETYPE_DEFAULT);
+    for (int i = 0; i < sk_X509_num(own); i++)
+        X509_STORE_add_cert(all, sk_X509_value(own, i));
+    sk_X509_pop_free(own, X509_free);
+    ERR_clear_error();
+    return all;
+}
+
+static bool put_own(const struct tls_context *c, SSL *ssl)
+{
+    if (c->roots && !SSL_set1_verify_cert_store(ssl, c->roots))
+        return false;
+    if (!c->key)
+        return true;
+    /* What was given is sent, and nothing that the library would look up. */
+    SSL_set_mode(ssl, SSL_MODE_NO_AUTO_CHAIN);
+    STACK_OF(X509) *issuers = sk_X509_new_null();
+    for (int i = 1; i < sk_X509_num(c->chain); i++)
+        sk_X509_push(issuers, sk_X509_value(c->chain, i));
+    bool good = SSL_use_cert_and_key(ssl, sk_X509_value(c->chain, 0), c->key, issuers, 1) == 1;
+    sk_X509_free(issuers);
+    return good;
+}
+
+enum err tls_client_own(struct tls_context *base, const struct pair *pair, struct str authorities, struct tls_context **out,
+                        struct fault *why)
+{
+    struct tls_context *t = mem_zero(sizeof *t);
+    t->ssl = base->ssl;
+    SSL_CTX_up_ref(t->ssl);
+    if (pair) {
+        t->key = pair->key;
+        EVP_PKEY_up_ref(t->key);
+        t->chain = X509_chain_up_ref(pair->chain);
+    }
+    t->roots = authorities.n ? roots_with(base->ssl, authorities) : NULL;
+    /* Tried once: a pair that the library does not take is found here, not in each call. */
+    SSL *trial = SSL_new(t->ssl);
+    bool good = trial && (!authorities.n || t->roots) && put_own(t, trial);
+    SSL_free(trial);
+    if (good) {
+        *out = t;
+        return ERR_NONE;
+    }
+    tls_context_free(t);
+    return x509_failed(why, "the certificate or its authorities cannot be used for TLS");
 }
 
 /* Chain and key from their files into a context; NULL and *why when they are of no use. */
@@ -145,6 +219,9 @@ void tls_context_free(struct tls_context *c)
     if (!c)
         return;
     SSL_CTX_free(c->ssl);
+    EVP_PKEY_free(c->key);
+    sk_X509_pop_free(c->chain, X509_free);
+    X509_STORE_free(c->roots);
     if (c->server)
         pthread_mutex_destroy(&c->lock);
     free(c);
@@ -171,6 +248,9 @@ struct tls *tls_client(struct tls_context *c, int fd, const char *host, bool ip,
         SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
         SSL_set1_host(t->ssl, host);
     }
+    t->own = c->key;
+    if (!put_own(c, t->ssl))
+        bug("a certificate that was tried is refused now");
     if (resume)
         SSL_set_session(t->ssl, (SSL_SESSION *)resume);
     SSL_set_connect_state(t->ssl);
@@ -210,7 +290,12 @@ enum tls_result tls_handshake(struct tls *t)
 {
     ERR_clear_error();
     int answer = SSL_do_handshake(t->ssl);
-    return answer == 1 ? TLS_DONE : outcome(t, answer);
+    if (answer != 1)
+        return outcome(t, answer);
+    /* The key has signed: a socket that is kept for later must not keep it in memory. */
+    if (t->own)
+        SSL_certs_clear(t->ssl);
+    return TLS_DONE;
 }
 
 enum tls_result tls_read(struct tls *t, void *p, size_t n, size_t *got)
@@ -260,6 +345,23 @@ struct tls_session *tls_take_session(struct tls *t)
 }
 
 void tls_session_free(struct tls_session *s) { SSL_SESSION_free((SSL_SESSION *)s); }
+
+bool tls_certificate_refused(const struct tls *t)
+{
+    if (ERR_GET_LIB(t->error) != ERR_LIB_SSL)
+        return false;
+    switch (ERR_GET_REASON(t->error)) {
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED: return true;
+    default: return false;
+    }
+}
 
 const char *tls_error(struct tls *t, char *out, size_t size)
 {
