@@ -2,7 +2,7 @@
 
 #include "base/encode.h"
 #include "crypto/hash.h"
-#include "crypto/seal.h"
+#include "vault/sealed.h"
 
 #define DAY_MS (24 * 60 * 60 * 1000LL)
 #define EARLIER_MS DAY_MS /* a provider whose clock is behind accepts it all the same */
@@ -53,7 +53,7 @@ int64_t certificate_days(wall_ms end, wall_ms now)
 /* In the order of read_row(). */
 #define COLUMNS                                                                                                          \
     "id, owner, source, state, name, chain, subject, issuer, serial, fingerprint, client_auth, not_before_ms, not_after_ms, " \
-    "created_ms, activated_ms, retired_ms, sealed IS NOT NULL, warned"
+    "created_ms, activated_ms, retired_ms, has_key, warned"
 
 static struct certificate_row read_row(struct query *q, struct arena *a)
 {
@@ -149,53 +149,82 @@ enum err certificate_ending(struct db *db, struct arena *a, int limit, struct ce
 
 /* ---- the key, sealed ---- */
 
-/* Where a key belongs, authenticated with it (requirement 12.1). No part can hold '|': see connection_rules.c. */
-static enum err place(struct db *db, struct arena *a, const struct certificate_row *row, struct str *out, struct fault *why)
+static struct data_owner keeper(struct str id) { return (struct data_owner){ STR("certificate"), id }; }
+
+/* The name of the sealed value, which it is bound to, speaks of all that must not change (requirement 12.1): who owns it, and where
+ * its calls go. As a digest, for a name is short. No part can hold '|': see connection_rules.c. */
+static enum err key_name(struct db *db, struct arena *a, struct str owner, struct str *out, struct fault *why)
 {
     struct connection_row c = { 0 };
-    if (certificate_owner_is_connection(row->owner)) {
-        enum err e = connection_get(db, a, row->owner, &c, why);
+    unsigned char digest[SHA256_SIZE];
+    char hex[2 * SHA256_SIZE];
+    if (certificate_owner_is_connection(owner)) {
+        enum err e = connection_get(db, a, owner, &c, why);
         if (e)
             return e;
     }
-    *out = str_fmt(a, "certificate|%.*s|private_key|%.*s|%.*s|%.*s|1", STR_ARG(row->id), STR_ARG(row->owner),
-                   STR_ARG(c.allowed_domain), STR_ARG(c.auth_type));
+    sha256(str_fmt(a, "%.*s|%.*s|%.*s", STR_ARG(owner), STR_ARG(c.allowed_domain), STR_ARG(c.auth_type)), digest);
+    hex_write(hex, (struct str){ (const char *)digest, sizeof digest });
+    *out = str_fmt(a, "private_key_%.*s", (int)sizeof hex, hex);
     return ERR_NONE;
 }
 
 static enum err seal_key(struct db *db, struct keyring *k, struct arena *a, const struct pair *pair, const struct certificate_row *row,
-                         struct str *data_key, struct str *sealed, struct fault *why)
+                         struct fault *why)
 {
-    AUTO_SECRET plain = SECRET_NONE, key = SECRET_NONE;
-    struct str where, form;
-    enum err e;
-    if ((e = pair_key(pair, &plain, why)) || (e = place(db, a, row, &where, why)) ||
-        (e = keyring_new_data_key(k, a, row->id, &key, &form, why)))
+    AUTO_SECRET plain = SECRET_NONE;
+    struct str name;
+    enum err e = pair_key(pair, &plain, why);
+    if (e || (e = key_name(db, a, row->owner, &name, why)))
         return e;
-    *data_key = base64_encode(a, form, BASE64_STANDARD);
-    seal(a, key, 0, where, secret_str(plain), &form);
-    *sealed = base64_encode(a, form, BASE64_STANDARD);
-    return ERR_NONE;
+    return sealed_put(db, k, keeper(row->id), name, plain, why);
 }
 
-/* ERR_CRYPTO when it does not open. */
+/* ERR_CRYPTO or ERR_NOT_FOUND when it does not open. */
 static enum err open_pair(struct db *db, struct keyring *k, struct arena *a, const struct certificate_row *row, struct pair **out,
                           struct fault *why)
 {
-    AUTO_SECRET plain = SECRET_NONE, key = SECRET_NONE;
-    struct str data_key, sealed, where;
-    struct query *q = query_begin(db, "SELECT data_key, sealed FROM certificate WHERE id = $1");
-    query_text(q, row->id);
-    query_next(q);
-    struct str first = query_get_text(q, 0, a), second = query_get_text(q, 1, a);
-    enum err e = query_end(q, why);
-    if (e || (e = place(db, a, row, &where, why)))
-        return e;
-    if (!base64_decode(a, first, BASE64_STANDARD, &data_key) || !base64_decode(a, second, BASE64_STANDARD, &sealed))
-        return fault(why, ERR_CRYPTO, STR_NONE, "certificate %.*s: its key is damaged", STR_ARG(row->id));
-    if ((e = keyring_open_data_key(k, row->id, data_key, &key, why)) || (e = seal_open(key, where, sealed, &plain, why)))
+    AUTO_SECRET plain = SECRET_NONE;
+    struct str name;
+    enum err e = key_name(db, a, row->owner, &name, why);
+    if (e || (e = sealed_get(db, k, keeper(row->id), name, &plain, why)))
         return e;
     return pair_open(row->chain, plain, out, why);
+}
+
+/* With their keys. `state` NULL: all of the owner. */
+static enum err drop(struct db *db, struct str owner, const char *state, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct certificate_row *rows;
+    size_t n;
+    do {
+        struct certificate_filter f = { .owner = owner, .by_state = state, .limit = LIST_MAX };
+        if (state)
+            certificate_state_parse(str_of(state), &f.state);
+        enum err e = certificate_list(db, a, &f, &rows, &n, why);
+        for (size_t i = 0; !e && i < n; i++)
+            e = certificate_drop(db, rows[i].id, why);
+        if (e)
+            return e;
+    } while (n == LIST_MAX);
+    return ERR_NONE;
+}
+
+enum err certificate_drop(struct db *db, struct str id, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM certificate WHERE id = $1");
+    query_text(q, id);
+    enum err e = query_end(q, why);
+    return e ? e : sealed_forget(db, keeper(id), why);
+}
+
+enum err certificate_destroy_key(struct db *db, struct str id, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE certificate SET has_key = 0 WHERE id = $1");
+    query_text(q, id);
+    enum err e = query_end(q, why);
+    return e ? e : sealed_forget(db, keeper(id), why);
 }
 
 /* ---- keeping ---- */
@@ -219,19 +248,12 @@ static enum err retire_current(struct db *db, struct arena *a, struct str owner,
     return e || !found ? e : set_state(db, before.id, CERTIFICATE_RETIRED, now, why);
 }
 
-static enum err drop_next(struct db *db, struct str owner, struct fault *why)
-{
-    struct query *q = query_begin(db, "DELETE FROM certificate WHERE owner = $1 AND state = 'next'");
-    query_text(q, owner);
-    return query_end(q, why);
-}
-
-static enum err insert(struct db *db, const struct certificate_row *r, struct str data_key, struct str sealed, struct fault *why)
+static enum err insert(struct db *db, const struct certificate_row *r, struct fault *why)
 {
     struct query *q = query_begin(db, "INSERT INTO certificate (id, owner, connection_id, source, state, name, chain, subject, issuer,"
                                       " serial, fingerprint, client_auth, not_before_ms, not_after_ms, created_ms, activated_ms,"
-                                      " data_key, sealed, warned) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,"
-                                      " $15, $16, $17, $18, $19)");
+                                      " has_key, warned) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
+                                      " $16, 1, $17)");
     const struct str texts[] = { r->id, r->owner, certificate_owner_is_connection(r->owner) ? r->owner : STR_NONE,
                                  str_of(source_names[r->source]), str_of(state_names[r->state]), r->name.p ? r->name : STR(""),
                                  r->chain, r->subject, r->issuer, r->serial, r->fingerprint };
@@ -240,8 +262,6 @@ static enum err insert(struct db *db, const struct certificate_row *r, struct st
         query_text(q, texts[i]);
     for (size_t i = 0; i < COUNT(numbers); i++)
         query_i64(q, numbers[i]);
-    query_text(q, data_key);
-    query_text(q, sealed);
     query_i64(q, r->warned);
     return query_end(q, why);
 }
@@ -258,7 +278,6 @@ enum err certificate_keep(struct db *db, struct keyring *k, struct arena *a, con
     char id[ID_SIZE];
     struct certificate_row made = *row;
     struct pair_facts f = pair_facts(pair, a);
-    struct str data_key, sealed;
     enum err e;
     if (f.not_after <= now)
         return refuse(why, "the certificate has expired; ask its issuer for a new one");
@@ -278,9 +297,9 @@ enum err certificate_keep(struct db *db, struct keyring *k, struct arena *a, con
     made.retired = 0;
     made.has_key = true;
     made.warned = CERTIFICATE_NEVER_WARNED;
-    if ((e = seal_key(db, k, a, pair, &made, &data_key, &sealed, why)) ||
-        (e = row->state == CERTIFICATE_CURRENT ? retire_current(db, a, row->owner, now, why) : drop_next(db, row->owner, why)) ||
-        (e = insert(db, &made, data_key, sealed, why)))
+    if ((e = seal_key(db, k, a, pair, &made, why)) ||
+        (e = row->state == CERTIFICATE_CURRENT ? retire_current(db, a, row->owner, now, why) : drop(db, row->owner, "next", why)) ||
+        (e = insert(db, &made, why)))
         return e;
     *row = made;
     return ERR_NONE;
@@ -423,12 +442,7 @@ enum err certificate_activate(struct db *db, struct arena *a, struct str id, wal
     return certificate_get(db, a, id, out, why);
 }
 
-enum err certificate_forget(struct db *db, struct str owner, struct fault *why)
-{
-    struct query *q = query_begin(db, "DELETE FROM certificate WHERE owner = $1");
-    query_text(q, owner);
-    return query_end(q, why);
-}
+enum err certificate_forget(struct db *db, struct str owner, struct fault *why) { return drop(db, owner, NULL, why); }
 
 /* ---- what a connection uses ---- */
 
@@ -484,7 +498,7 @@ enum err certificate_open(struct db *db, struct keyring *k, struct arena *a, con
     if (found && !(e = open_pair(db, k, a, &current, pair, &cause)))
         return ERR_NONE;
     /* The store's trouble and a sealed hub pass; a key that does not open is this connection's trouble alone (requirement 12.6). */
-    if (found && e != ERR_CRYPTO) {
+    if (found && e != ERR_CRYPTO && e != ERR_NOT_FOUND) {
         if (why)
             *why = cause;
         return e;

@@ -5,9 +5,8 @@
  * not in use yet). Activating makes the next one current and the current one retired; a retired one keeps its key for a while, so that
  * it may be taken back, then the key is destroyed (CON-28).
  *
- * The private key is sealed under a data key of the certificate's own, bound to
- * "certificate|<id>|private_key|<owner>|<allowed domain>|<auth type>|1" (the last two empty where no connection owns it): requirement
- * 12.1. It never leaves, the authority's least of all. Chains are public.
+ * The private key is a sealed value (vault/sealed.h) under a data key of the certificate's own, bound to the certificate, its owner,
+ * and a connection's allowed domain and auth type (requirement 12.1). It never leaves, the authority's least of all. Chains are public.
  *
  * Everything that depends on the time takes `now`. Rights are not checked here; functions that write run in the caller's transaction.
  */
@@ -89,6 +88,9 @@ enum err certificate_issue(struct db *db, struct keyring *k, struct arena *a, co
  * destroyed, its time has not begun, or is over. */
 enum err certificate_activate(struct db *db, struct arena *a, struct str id, wall_ms now, struct certificate_row *out,
                               struct fault *why) MUST_CHECK;
+/* One, key and all; only its key. */
+enum err certificate_drop(struct db *db, struct str id, struct fault *why) MUST_CHECK;
+enum err certificate_destroy_key(struct db *db, struct str id, struct fault *why) MUST_CHECK;
 /* All certificates of a connection, keys and all: it is deleted, or does without. */
 enum err certificate_forget(struct db *db, struct str owner, struct fault *why) MUST_CHECK;
 

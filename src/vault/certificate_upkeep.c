@@ -1,6 +1,8 @@
 /* The part of vault/certificate.h that goes by the clock. */
 #include "vault/certificate.h"
 
+#include "base/buf.h"
+
 #define DAY_MS (24 * 60 * 60 * 1000LL)
 #define FORGET_MS (90 * DAY_MS) /* how long after its end a retired certificate is still listed */
 
@@ -120,15 +122,24 @@ static enum err run(struct db *db, const char *sql, int64_t time, struct fault *
     return query_end(q, why);
 }
 
+static enum err each(struct round *r, const char *sql, wall_ms time, enum err (*act)(struct db *, struct str, struct fault *),
+                     struct fault *why)
+{
+    struct ids due;
+    enum err e = find(r, sql, time, &due, why);
+    for (size_t i = 0; !e && i < due.n; i++)
+        e = act(r->db, due.at[i], why);
+    return e;
+}
+
 static enum err retire_keys(struct round *r, struct fault *why)
 {
-    enum err e = run(r->db,
-                     "UPDATE certificate SET data_key = NULL, sealed = NULL WHERE state = 'retired' AND sealed IS NOT NULL AND"
-                     " retired_ms <= $1",
-                     r->now - r->rules->keep_ms, why);
-    return e ? e
-             : run(r->db, "DELETE FROM certificate WHERE state = 'retired' AND sealed IS NULL AND not_after_ms <= $1",
-                   r->now - FORGET_MS, why);
+    static const char keys[] = "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 1 AND retired_ms <= $1 AND $3 > 0"
+                               " ORDER BY not_after_ms LIMIT $2";
+    static const char rows[] = "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 0 AND not_after_ms <= $1 AND $3 > 0"
+                               " ORDER BY not_after_ms LIMIT $2";
+    enum err e = each(r, keys, r->now - r->rules->keep_ms, certificate_destroy_key, why);
+    return e ? e : each(r, rows, r->now - FORGET_MS, certificate_drop, why);
 }
 
 /* Said once for each: the column remembers the last. */
