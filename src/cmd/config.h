@@ -52,6 +52,11 @@ struct config {
         int64_t runs;
     } retention;
     struct {
+        struct str organization;
+        int key; /* enum pair_kind */
+        int64_t valid, authority_valid, publish_before, activate_before, keep_retired;
+    } client_certificates;
+    struct {
         int format; /* enum config_log_format */
         int level;  /* enum log_level */
     } log;

@@ -12,6 +12,7 @@
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/switchboard.h"
+#include "cmd/certificate_watch.h"
 #include "cmd/listener_tls.h"
 #include "crypto/hash.h"
 #include "http/server.h"
@@ -50,6 +51,7 @@ struct node {
     struct hub hub;
     struct tls_context *client_tls;
     struct listener_tls listener;
+    struct certificate_rules certificates;
     struct workers *workers;
     struct desk desks[LOOPS_MAX];
     int desk_count;
@@ -308,8 +310,9 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
     struct switchboard_config s = {
-        n->hub.store, n->hub.keyring, n->hub.catalog, n->hub.egress, n->workers, c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, report,
+        .store = n->hub.store, .keyring = n->hub.keyring, .catalog = n->hub.catalog, .egress = n->hub.egress, .workers = n->workers,
+        .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,
+        .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .report = report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -392,6 +395,7 @@ static void *upkeep_main(void *context)
             last = clock_mono();
             prune(n);
             compact(n);
+            certificate_watch(&n->hub, clock_wall());
         }
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
@@ -419,6 +423,16 @@ static enum err start_threads(struct node *n, struct fault *why)
     return ERR_NONE;
 }
 
+static struct certificate_rules certificate_rules_of(const struct config *c)
+{
+    return (struct certificate_rules){
+        .organization = c->client_certificates.organization, .kind = (enum pair_kind)c->client_certificates.key,
+        .valid_ms = c->client_certificates.valid, .authority_ms = c->client_certificates.authority_valid,
+        .publish_ms = c->client_certificates.publish_before, .activate_ms = c->client_certificates.activate_before,
+        .keep_ms = c->client_certificates.keep_retired,
+    };
+}
+
 static void raise_descriptor_limit(void)
 {
     struct rlimit r;
@@ -440,6 +454,8 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->hub.started = clock_wall();
     n->hub.header_digits_ok = config->header_names.allow_digits;
     n->hub.call_response_max = config->limits.call_response;
+    n->certificates = certificate_rules_of(config);
+    n->hub.certificates = &n->certificates;
     n->hub.metrics = metrics;
     n->hub.metrics_context = n;
     pthread_mutex_init(&n->upkeep_lock, NULL);

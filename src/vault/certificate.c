@@ -272,6 +272,20 @@ static enum err refuse(struct fault *why, const char *say)
     return fault_at(why, "/certificate");
 }
 
+/* What hangs on the old one's end is over; upkeep says it anew if the new one ends soon, too. */
+static enum err freshen_health(struct db *db, struct str owner, struct fault *why)
+{
+    bool one = certificate_owner_is_connection(owner);
+    if (!one && !str_eq(owner, CERTIFICATE_OF_INSTANCE))
+        return ERR_NONE;
+    struct query *q = query_begin(
+        db, one ? "UPDATE connection SET health = 'unknown' WHERE id = $1 AND health IN ('expiring', 'expired')"
+                : "UPDATE connection SET health = 'unknown' WHERE health IN ('expiring', 'expired') AND id IN"
+                  " (SELECT connection_id FROM connection_tls WHERE source = $1)");
+    query_text(q, owner);
+    return query_end(q, why);
+}
+
 enum err certificate_keep(struct db *db, struct keyring *k, struct arena *a, const struct pair *pair, wall_ms now,
                           struct certificate_row *row, struct fault *why)
 {
@@ -299,7 +313,7 @@ enum err certificate_keep(struct db *db, struct keyring *k, struct arena *a, con
     made.warned = CERTIFICATE_NEVER_WARNED;
     if ((e = seal_key(db, k, a, pair, &made, why)) ||
         (e = row->state == CERTIFICATE_CURRENT ? retire_current(db, a, row->owner, now, why) : drop(db, row->owner, "next", why)) ||
-        (e = insert(db, &made, why)))
+        (e = insert(db, &made, why)) || (made.state == CERTIFICATE_CURRENT && (e = freshen_health(db, row->owner, why))))
         return e;
     *row = made;
     return ERR_NONE;
@@ -410,20 +424,6 @@ enum err certificate_issue(struct db *db, struct keyring *k, struct arena *a, co
 }
 
 /* ---- turning ---- */
-
-/* What hangs on the old one's end is over; upkeep says it anew if the new one ends soon, too. */
-static enum err freshen_health(struct db *db, struct str owner, struct fault *why)
-{
-    bool one = certificate_owner_is_connection(owner);
-    if (!one && !str_eq(owner, CERTIFICATE_OF_INSTANCE))
-        return ERR_NONE;
-    struct query *q = query_begin(
-        db, one ? "UPDATE connection SET health = 'unknown' WHERE id = $1 AND health IN ('expiring', 'expired')"
-                : "UPDATE connection SET health = 'unknown' WHERE health IN ('expiring', 'expired') AND id IN"
-                  " (SELECT connection_id FROM connection_tls WHERE source = $1)");
-    query_text(q, owner);
-    return query_end(q, why);
-}
 
 enum err certificate_activate(struct db *db, struct arena *a, struct str id, wall_ms now, struct certificate_row *out, struct fault *why)
 {

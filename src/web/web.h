@@ -16,6 +16,7 @@
 #include "http/address.h"
 #include "http/head.h"
 #include "store/db.h"
+#include "vault/certificate.h"
 #include "vault/keyring.h"
 
 /* What the program is made of; built by cmd/, the same for the life of the process. */
@@ -25,6 +26,7 @@ struct hub {
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
+    const struct certificate_rules *certificates;
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
     bool header_digits_ok;
