@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "access/audit.h"
 #include "base/log.h"
 #include "call/switchboard.h"
 #include "vault/certificate.h"
@@ -16,11 +17,24 @@ struct round {
     size_t n;
 };
 
+/* What the clock has changed stands in the audit log like what people change. */
+static enum err tell(struct db *db, const struct certificate_news *news, struct fault *why)
+{
+    struct audit_entry entry = {
+        .via = STR("system"), .object = news->row.id, .name = news->row.subject,
+        .action = news->what == CERTIFICATE_ISSUED ? STR("certificate.create") : STR("certificate.activate"),
+    };
+    return news->what == CERTIFICATE_WARNING ? ERR_NONE : audit_add(db, &entry, why);
+}
+
 static enum err upkeep(struct db *db, void *context, struct fault *why)
 {
     struct round *r = context;
     r->n = 0;
-    return certificate_upkeep(db, r->hub->keyring, r->a, r->hub->certificates, r->now, r->news, &r->n, why);
+    enum err e = certificate_upkeep(db, r->hub->keyring, r->a, r->hub->certificates, r->now, r->news, &r->n, why);
+    for (size_t i = 0; !e && i < r->n; i++)
+        e = tell(db, &r->news[i], why);
+    return e;
 }
 
 static void say(const struct certificate_news *news)

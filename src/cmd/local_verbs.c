@@ -1,6 +1,9 @@
 /* Verbs that work on the database directly, on the hub's own machine. No master key is needed: nothing sealed is touched. */
+#include <pwd.h>
 #include <stdio.h>
+#include <unistd.h>
 
+#include "access/audit.h"
 #include "access/folder.h"
 #include "access/token.h"
 #include "access/user.h"
@@ -36,6 +39,25 @@ static int role_read(struct command *c, enum role *out)
     if (!role_parse(str_of(role), out))
         return command_wrong(c, "there is no role “%s”: owner, admin or user.", role);
     return EXIT_DONE;
+}
+
+/* Whoever may read and write the data directory may do this: the audit log says which account of the system it was. */
+static enum err tell(struct db *db, struct command *c, const char *action, struct str id, struct str name, struct str after,
+                     struct fault *why)
+{
+    const struct passwd *me = getpwuid(getuid());
+    struct audit_entry entry = {
+        .actor_name = me ? arena_str(c->arena, str_of(me->pw_name)) : str_fmt(c->arena, "uid %u", (unsigned)getuid()),
+        .via = STR("cli"), .action = str_of(action), .object = id, .name = name, .after = after,
+    };
+    return audit_add(db, &entry, why);
+}
+
+static struct str role_told(struct arena *a, enum role role, wall_ms expires)
+{
+    char at[CLOCK_TEXT];
+    return expires ? str_fmt(a, "{\"role\":\"%s\",\"expires_at\":\"%s\"}", role_name(role), clock_format(expires, at))
+                   : str_fmt(a, "{\"role\":\"%s\"}", role_name(role));
 }
 
 /* --- token create --------------------------------------------------------------------------------------------------- */
@@ -110,7 +132,9 @@ static enum err create_token(struct db *db, void *context, struct fault *why)
         (e = service_account_find_or_create(db, a, o->name, o->role, &t.principal, why)) ||
         (e = role_check(db, o, t.principal, why)) || (e = grants_read(db, o, &t, why)))
         return e;
-    return token_create(db, a, &t, o->text, &id, why);
+    if ((e = token_create(db, a, &t, o->text, &id, why)))
+        return e;
+    return tell(db, o->c, "token.create", id, o->name, role_told(a, o->role, o->expires), why);
 }
 
 int token_create_run(struct command *c)
@@ -142,7 +166,7 @@ int token_create_run(struct command *c)
 /* --- user create ---------------------------------------------------------------------------------------------------- */
 
 struct newcomer {
-    struct arena *arena;
+    struct command *c;
     struct str email, hash, language, id;
     enum role role;
 };
@@ -150,13 +174,14 @@ struct newcomer {
 static enum err create_user(struct db *db, void *context, struct fault *why)
 {
     struct newcomer *n = context;
-    return user_create(db, n->arena, n->email, n->hash, n->role, n->language, &n->id, why);
+    enum err e = user_create(db, n->c->arena, n->email, n->hash, n->role, n->language, &n->id, why);
+    return e ? e : tell(db, n->c, "user.create", n->id, n->email, role_told(n->c->arena, n->role, 0), why);
 }
 
 int user_create_run(struct command *c)
 {
     char *email = command_value(c, OPT_EMAIL), *language = command_value(c, OPT_LANGUAGE);
-    struct newcomer n = { .arena = c->arena, .email = str_of(email), .language = str_of(language ? language : "en") };
+    struct newcomer n = { .c = c, .email = str_of(email), .language = str_of(language ? language : "en") };
     struct fault why = { 0 };
     if (!email || !*email)
         return command_wrong(c, "--email is missing.");

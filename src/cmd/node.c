@@ -175,7 +175,9 @@ static enum err open_keyring(struct node *n, struct config *c, struct arena *boo
         return e;
     if (made)
         *created = str_fmt(boot, "%.*s/master.key", STR_ARG(c->data));
-    return keyring_open(n->hub.store, master, &n->hub.keyring, why);
+    if ((e = keyring_open(n->hub.store, master, &n->hub.keyring, why)))
+        return e;
+    return keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why);
 }
 
 static enum err ensure_folders(struct db *db, void *context, struct fault *why)
@@ -571,6 +573,7 @@ void node_stop(struct node *n)
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    secret_end(&n->hub.audit_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
     tls_context_free(n->client_tls);

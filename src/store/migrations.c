@@ -28,6 +28,35 @@
     " mask TEXT NOT NULL,"                     /* which keys it may have */                                             \
     " PRIMARY KEY (span, block_id))" KEY_ONLY
 
+/* Who did what. Columns are hashed in this order (access/audit.c). The engine itself refuses to change a record: who wants to must
+ * take the triggers away first, and the chain shows it all the same. */
+#define AUDIT_TABLE                                                                                                     \
+    "CREATE TABLE audit ("                                                                                              \
+    " number BIGINT PRIMARY KEY,"              /* 1, 2, 3, ... */                                                       \
+    " id TEXT NOT NULL,"                                                                                                \
+    " at_ms BIGINT NOT NULL,"                                                                                           \
+    " actor TEXT NOT NULL,"                    /* a principal's id, or empty */                                         \
+    " actor_name TEXT NOT NULL,"                                                                                        \
+    " via TEXT NOT NULL,"                      /* tok_... | session | cli | system */                                   \
+    " action TEXT NOT NULL,"                                                                                            \
+    " kind TEXT NOT NULL,"                                                                                              \
+    " object TEXT NOT NULL,"                                                                                            \
+    " name TEXT NOT NULL,"                                                                                              \
+    " folder TEXT NOT NULL,"                                                                                            \
+    " client TEXT NOT NULL,"                                                                                            \
+    " run TEXT NOT NULL,"                                                                                               \
+    " outcome TEXT NOT NULL,"                  /* done | refused | failed */                                            \
+    " code TEXT NOT NULL,"                                                                                              \
+    " before_json TEXT,"                                                                                                \
+    " after_json TEXT,"                                                                                                 \
+    " previous TEXT NOT NULL,"                 /* hash of the record before; zeros at the first */                      \
+    " hash TEXT NOT NULL);"                                                                                             \
+    "CREATE INDEX audit_by_actor ON audit (actor, number);"                                                             \
+    "CREATE INDEX audit_by_actor_name ON audit (actor_name, number);"                                                   \
+    "CREATE INDEX audit_by_object ON audit (object, number);"                                                           \
+    "CREATE INDEX audit_by_action ON audit (action, number);"                                                           \
+    "CREATE INDEX audit_by_time ON audit (at_ms, number);"
+
 static const struct migration migrations[] = {
     { 1, "people, service accounts, folders",
       .both =
@@ -151,7 +180,14 @@ static const struct migration migrations[] = {
     { 5, "folders, groups, members and shares", .both = "SELECT 1" },
     { 6, "people: invitations, second factors, sign-in limits", .both = "SELECT 1" },
     { 7, "token narrowing, policies", .both = "SELECT 1" },
-    { 8, "the audit chain", .both = "SELECT 1" },
+    { 8, "the audit chain",
+      .sqlite = AUDIT_TABLE
+          "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit records stay'); END;"
+          "CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit records stay'); END",
+      .postgres = AUDIT_TABLE
+          "CREATE FUNCTION audit_stays() RETURNS trigger LANGUAGE plpgsql AS"
+          " $$ BEGIN RAISE EXCEPTION 'audit records stay'; END $$;"
+          "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_stays()" },
     { 9, "keys and backups",
       .both =
           "ALTER TABLE wrapping_key ADD COLUMN master TEXT NOT NULL DEFAULT '';"    /* id of the master key; '': not noted */

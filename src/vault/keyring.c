@@ -513,3 +513,19 @@ struct str keyring_fingerprint(struct keyring *k, struct arena *a, struct str se
     secret_wipe(mac, sizeof mac);
     return (struct str){ text, 16 };
 }
+
+/* The label keeps these apart from fingerprints, which are MACs of secrets under the same key: a secret is never such a text, for
+ * it would have to begin with this one. */
+#define DERIVE_LABEL "raccord derived key 1\0"
+
+enum err keyring_derive(struct keyring *k, struct str label, struct secret *out, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(256);
+    enum err e = keys_use(k, why);
+    if (e)
+        return e;
+    *out = secret_new(SHA256_SIZE);
+    hmac_sha256(secret_str(k->fingerprint), arena_join(a, STR(DERIVE_LABEL), label), out->p);
+    keys_done(k);
+    return ERR_NONE;
+}

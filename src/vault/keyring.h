@@ -55,4 +55,8 @@ enum err keyring_confirm_master(struct db *db, struct master_key_id next, struct
 /* Keyed fingerprint of a secret (hex, 16 characters), the same within one instance only. */
 struct str keyring_fingerprint(struct keyring *k, struct arena *a, struct str secret);
 
+/* A key of SHA256_SIZE bytes for another purpose, named by `label`; the same within one deployment, whatever key is active. *out is
+ * the caller's. ERR_SEALED. */
+enum err keyring_derive(struct keyring *k, struct str label, struct secret *out, struct fault *why) MUST_CHECK;
+
 #endif

@@ -3,6 +3,7 @@
 
 #include "call/switchboard.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/client_certificate.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
@@ -275,6 +276,34 @@ static enum err find_owner(struct turn *t, struct db *db, struct fault *why)
     return ERR_NONE;
 }
 
+/* A connection's calls show it from now on. */
+static enum err use(struct turn *t, struct db *db, struct fault *why)
+{
+    struct connection_tls tls;
+    if (!certificate_owner_is_connection(t->row.owner))
+        return ERR_NONE;
+    enum err e = connection_tls_get(db, t->q->arena, t->row.owner, &tls, why);
+    if (e)
+        return e;
+    tls.has_certificate = true;
+    tls.source = t->row.source;
+    return connection_tls_put(db, t->row.owner, &tls, why);
+}
+
+/* For the audit log: what it is now. */
+static void tell(struct web_request *q, const struct certificate_row *row)
+{
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    json_open(&o, '{');
+    write_facts(&o, row);
+    json_member_str(&o, "owner", row->owner);
+    json_close(&o, '}');
+    q->audit.object = row->id;
+    q->audit.name = row->subject;
+    q->audit.after = change_text(q, &text);
+}
+
 static enum err make(struct db *db, void *context, struct fault *why)
 {
     struct turn *t = context;
@@ -290,13 +319,10 @@ static enum err make(struct db *db, void *context, struct fault *why)
     t->row.state = found && !t->at_once ? CERTIFICATE_NEXT : CERTIFICATE_CURRENT;
     e = t->asked->pair ? certificate_keep(db, h->keyring, t->q->arena, t->asked->pair, now, &t->row, why)
                        : certificate_issue(db, h->keyring, t->q->arena, h->certificates, t->asked->valid_ms, now, &t->row, why);
-    if (e || !certificate_owner_is_connection(t->row.owner) || t->row.state != CERTIFICATE_CURRENT)
+    if (e)
         return e;
-    struct connection_tls tls;
-    if ((e = connection_tls_get(db, t->q->arena, t->row.owner, &tls, why)))
-        return e;
-    tls.source = t->row.source;
-    return connection_tls_put(db, t->row.owner, &tls, why);
+    tell(t->q, &t->row);
+    return t->row.state == CERTIFICATE_CURRENT ? use(t, db, why) : ERR_NONE;
 }
 
 /* Those who call with it now go on with the old one until the next call. */
@@ -334,7 +360,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
         return e;
     e = client_certificate_read(q, without(q->arena, body_of(q)), "", kinds, &asked, why);
     if (!e)
-        e = store_write(q->hub->store, make, &t, why);
+        e = web_write(q, make, &t, why);
     client_certificate_end(&asked);
     if (e)
         return e;
@@ -359,15 +385,10 @@ static enum err activate(struct db *db, void *context, struct fault *why)
     enum err e;
     if ((e = certificate_get(db, q->arena, q->params[0], &t->row, why)) || (e = seen(q, db, &t->row, why)) ||
         (e = may_turn(q, db, t->row.owner, why)) || (e = web_if_match(q, revision(&t->row), why)) ||
-        (e = certificate_activate(db, q->arena, t->row.id, clock_wall(), &t->row, why)) ||
-        !certificate_owner_is_connection(t->row.owner))
+        (e = certificate_activate(db, q->arena, t->row.id, clock_wall(), &t->row, why)))
         return e;
-    struct connection_tls tls;
-    if ((e = connection_tls_get(db, q->arena, t->row.owner, &tls, why)))
-        return e;
-    tls.has_certificate = true;
-    tls.source = t->row.source;
-    return connection_tls_put(db, t->row.owner, &tls, why);
+    tell(q, &t->row);
+    return use(t, db, why);
 }
 
 enum err certificates_activate(struct web_request *q, struct reply *r, struct fault *why)
@@ -376,7 +397,7 @@ enum err certificates_activate(struct web_request *q, struct reply *r, struct fa
     struct turn t = { .q = q };
     enum err e;
     if ((e = web_only_query(q, no_query, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
-        (e = store_write(q->hub->store, activate, &t, why)))
+        (e = web_write(q, activate, &t, why)))
         return e;
     forget(q, &t.row);
     return certificate_reply(q, r, t.row.id, why);

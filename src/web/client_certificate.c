@@ -133,28 +133,27 @@ const struct json *client_certificate_part(struct arena *a, const struct json *c
 /* ---- keeping ---- */
 
 /* A certificate of the connection's own: issued now, or what was brought. */
-static enum err put_own(struct web_request *q, struct db *db, struct str connection, const struct client_certificate *c,
+static enum err put_own(struct web_request *q, struct db *db, struct str connection, struct client_certificate *c,
                         struct fault *why)
 {
-    struct certificate_row row = { .owner = connection, .source = c->source, .state = CERTIFICATE_CURRENT, .name = c->name };
     wall_ms now = clock_wall();
-    return c->pair ? certificate_keep(db, q->hub->keyring, q->arena, c->pair, now, &row, why)
-                   : certificate_issue(db, q->hub->keyring, q->arena, q->hub->certificates, c->valid_ms, now, &row, why);
+    c->kept = (struct certificate_row){ .owner = connection, .source = c->source, .state = CERTIFICATE_CURRENT, .name = c->name };
+    return c->pair ? certificate_keep(db, q->hub->keyring, q->arena, c->pair, now, &c->kept, why)
+                   : certificate_issue(db, q->hub->keyring, q->arena, q->hub->certificates, c->valid_ms, now, &c->kept, why);
 }
 
-static enum err put_shared(struct web_request *q, struct db *db, struct str connection, const struct client_certificate *c,
+static enum err put_shared(struct web_request *q, struct db *db, struct str connection, struct client_certificate *c,
                            struct fault *why)
 {
-    struct certificate_row row;
     bool found;
     enum err e = certificate_forget(db, connection, why);
-    if (e || (e = certificate_of(db, q->arena, CERTIFICATE_OF_INSTANCE, CERTIFICATE_CURRENT, &row, &found, why)) || found)
+    if (e || (e = certificate_of(db, q->arena, CERTIFICATE_OF_INSTANCE, CERTIFICATE_CURRENT, &c->kept, &found, why)) || found)
         return e;
-    row = (struct certificate_row){ .source = CERTIFICATE_INSTANCE, .state = CERTIFICATE_CURRENT, .name = c->name };
-    return certificate_issue(db, q->hub->keyring, q->arena, q->hub->certificates, c->valid_ms, clock_wall(), &row, why);
+    c->kept = (struct certificate_row){ .source = CERTIFICATE_INSTANCE, .state = CERTIFICATE_CURRENT, .name = c->name };
+    return certificate_issue(db, q->hub->keyring, q->arena, q->hub->certificates, c->valid_ms, clock_wall(), &c->kept, why);
 }
 
-enum err client_certificate_put(struct web_request *q, struct db *db, struct str connection, const struct client_certificate *c,
+enum err client_certificate_put(struct web_request *q, struct db *db, struct str connection, struct client_certificate *c,
                                 struct fault *why)
 {
     struct connection_tls t;
@@ -171,6 +170,16 @@ enum err client_certificate_put(struct web_request *q, struct db *db, struct str
         return certificate_forget(db, connection, why);
     e = c->source == CERTIFICATE_INSTANCE ? put_shared(q, db, connection, c, why) : put_own(q, db, connection, c, why);
     return e == ERR_FIELD_INVALID ? under(why, "/credentials/client_certificate", e) : e;
+}
+
+struct str client_certificate_audit(struct web_request *q, struct str json, const struct client_certificate *c)
+{
+    if (!c->given || !str_ends(json, STR("}")))
+        return json;
+    if (c->none)
+        return str_fmt(q->arena, "%.*s,\"client_certificate\":null}", (int)json.n - 1, json.p);
+    return str_fmt(q->arena, "%.*s,\"client_certificate\":{\"source\":\"%s\",\"id\":\"%.*s\",\"fingerprint\":\"%.*s\"}}",
+                   (int)json.n - 1, json.p, certificate_source_name(c->source), STR_ARG(c->kept.id), STR_ARG(c->kept.fingerprint));
 }
 
 /* ---- roots ---- */

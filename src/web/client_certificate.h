@@ -19,6 +19,7 @@ struct client_certificate {
     enum certificate_source source; /* own, connection, instance or authority */
     struct str name;              /* for what is issued; may be empty */
     int64_t valid_ms;             /* 0: as configured */
+    struct certificate_row kept;  /* what client_certificate_put() left in use */
 };
 
 /* What `member` says; NULL: nothing given. `at` is its JSON pointer. `kinds`: what may be issued, NULL-terminated. ERR_FIELD_... */
@@ -29,8 +30,10 @@ void client_certificate_end(struct client_certificate *c);
 const struct json *client_certificate_part(struct arena *a, const struct json *credentials, const struct json **member);
 
 /* Inside a transaction: the connection has this certificate from now on, in use at once. ERR_FIELD_INVALID for one that is over. */
-enum err client_certificate_put(struct web_request *q, struct db *db, struct str connection, const struct client_certificate *c,
+enum err client_certificate_put(struct web_request *q, struct db *db, struct str connection, struct client_certificate *c,
                                 struct fault *why) MUST_CHECK;
+/* For the audit log: an object's text with what client_certificate_put() did. */
+struct str client_certificate_audit(struct web_request *q, struct str json, const struct client_certificate *c);
 
 /* A PEM text of further roots, as a member of the body. *given false: not there. Null and empty: none. */
 enum err client_roots_read(struct web_request *q, bool *given, struct str *out, struct fault *why) MUST_CHECK;

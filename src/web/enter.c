@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "crypto/hash.h"
 #include "http/status.h"
+#include "web/change.h"
 #include "web/cookie.h"
 #include "web/language.h"
 
@@ -218,7 +219,10 @@ static void come_back(struct loop_job *job);
 static void on_worker(struct work *work)
 {
     struct visit *v = list_entry(work, struct visit, work);
+    v->q.route = v->route;
     v->err = serve(v, &v->why);
+    if (!v->entrance->metrics_only)
+        change_settle(&v->q, v->err, &v->why);
     if (!v->err && buf_failed(&v->reply.body))
         v->err = fault(&v->why, ERR_RESPONSE_TOO_LARGE, STR("what the hub may answer at once"), "reply");
     if (v->err && err_row(v->err)->blame == BLAME_HUB)

@@ -23,6 +23,7 @@
 struct hub {
     struct store *store;
     struct keyring *keyring;
+    struct secret audit_key;        /* hashes values in the audit log */
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
@@ -53,6 +54,16 @@ enum {
     METHOD_ANY = 127
 };
 
+/* What the audit log tells of a change; its handler, or the work inside the transaction, fills it. Texts live as long as the
+ * exchange. web/change.h says who writes it down. */
+struct web_audit {
+    const char *action;             /* p == NULL: the route's */
+    struct str object, name;        /* con_...; as it is called */
+    struct str folder;              /* id */
+    struct str before, after;       /* JSON; masked before it is stored */
+    bool written;                   /* a record of this request is in the log */
+};
+
 struct web_request {
     struct hub *hub;
     struct arena *arena;            /* exchange */
@@ -67,6 +78,8 @@ struct web_request {
     struct caller *caller;          /* NULL on open doors without a (valid) credential */
     enum language language;
     struct str client;              /* the peer's address, for throttling and records */
+    const struct route *route;
+    struct web_audit audit;
 };
 
 struct reply {
@@ -94,13 +107,15 @@ enum err web_if_match(const struct web_request *q, int64_t revision, struct faul
 /* The problem document (RFC 9457) for a fault. run_id may be empty. */
 void problem_write(struct buf *out, const struct fault *why, enum language lang, struct str run_id, struct str public_url);
 
-/* One door. First match wins. A row without a right does not start: routes_check() runs at boot and in tests. */
+/* One door. First match wins. A row without a right, or one that changes something without a name for the audit log, does not
+ * start: routes_check() runs at boot and in tests. */
 struct route {
     unsigned methods;
     const char *path;               /* {name} = one segment */
     enum right right;
     int64_t body_max;               /* bytes; 0: no body taken */
     handler *handle;
+    const char *audit;              /* what the audit log calls it; for every row that is not GET */
 };
 const struct route *routes_all(size_t *count);
 const struct route *routes_check(void); /* the first bad row, or NULL */

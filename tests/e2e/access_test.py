@@ -274,8 +274,8 @@ class Tokens(Case):
         made = self.token_of("shortened")
         line = self.hub1.connect()
         self.assertEqual(self.ask(made["secret"], "GET", "/proxy/shared-one/x", connection=line).status, 200)
-        self.assertEqual(self.hub1.request("PATCH", f"/api/v1/tokens/{made['id']}", {"expires_in": "1ms"}).status, 200)
-        threading.Event().wait(0.01)
+        self.assertEqual(self.hub1.request("PATCH", f"/api/v1/tokens/{made['id']}", {"expires_in": "100ms"}).status, 200)
+        threading.Event().wait(0.11)
         problem(self.ask(made["secret"], "GET", "/proxy/shared-one/x", connection=line), "token_expired")
         line.close()
 
