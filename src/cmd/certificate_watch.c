@@ -48,7 +48,8 @@ static void say(const struct certificate_news *news)
     snprintf(days, sizeof days, "%lld", (long long)news->days);
     const char *event = news->what == CERTIFICATE_WARNING && news->days < 0 ? "client certificate has expired" : events[news->what];
     log_line(news->what == CERTIFICATE_WARNING ? LOG_WARN : LOG_INFO, event, LOG("id", news->row.id), LOG("for", news->row.owner),
-             LOG("subject", news->row.subject), LOG("days", str_of(days)), LOG("not_after", str_of(clock_format(news->row.not_after, end))));
+             LOG("subject", news->row.subject), LOG("days", str_of(days)),
+             LOG("not_after", str_of(clock_format(news->row.not_after, end))));
 }
 
 static void act(struct hub *h, const struct certificate_news *news)

@@ -342,7 +342,8 @@ enum err pair_make_authority(const struct pair_wish *w, struct pair **out, struc
 {
     EVP_PKEY *key = new_key(w->kind);
     X509 *x = key ? x509_new(w->name, w->organization, w->not_before, w->not_after, key) : NULL;
-    bool good = x && X509_set_issuer_name(x, X509_get_subject_name(x)) && x509_extend_authority(x) && X509_sign(x, key, EVP_sha256());
+    bool good =
+        x && X509_set_issuer_name(x, X509_get_subject_name(x)) && x509_extend_authority(x) && X509_sign(x, key, EVP_sha256());
     return finish(key, x, good, out, why);
 }
 

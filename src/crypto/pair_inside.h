@@ -12,8 +12,8 @@ struct pair {
     STACK_OF(X509) *chain; /* the leaf first */
 };
 
-/* Certificates of a PEM text, in its order; what stands between them is passed over. NULL when one is broken, or there are more than
- * `most`; an empty stack when there is none. The caller's to free, with sk_X509_pop_free(). */
+/* Certificates of a PEM text, in its order; what stands between them is passed over. NULL when one is broken, or there are more
+ * than `most`; an empty stack when there is none. The caller's to free, with sk_X509_pop_free(). */
 STACK_OF(X509) *pair_certificates(struct str pem, int most);
 
 /* ---- x509.c ---- */

@@ -169,8 +169,8 @@ static enum err key_name(struct db *db, struct arena *a, struct str owner, struc
     return ERR_NONE;
 }
 
-static enum err seal_key(struct db *db, struct keyring *k, struct arena *a, const struct pair *pair, const struct certificate_row *row,
-                         struct fault *why)
+static enum err seal_key(struct db *db, struct keyring *k, struct arena *a, const struct pair *pair,
+                         const struct certificate_row *row, struct fault *why)
 {
     AUTO_SECRET plain = SECRET_NONE;
     struct str name;
@@ -250,10 +250,11 @@ static enum err retire_current(struct db *db, struct arena *a, struct str owner,
 
 static enum err insert(struct db *db, const struct certificate_row *r, struct fault *why)
 {
-    struct query *q = query_begin(db, "INSERT INTO certificate (id, owner, connection_id, source, state, name, chain, subject, issuer,"
-                                      " serial, fingerprint, client_auth, not_before_ms, not_after_ms, created_ms, activated_ms,"
-                                      " has_key, warned) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
-                                      " $16, 1, $17)");
+    struct query *q =
+        query_begin(db, "INSERT INTO certificate (id, owner, connection_id, source, state, name, chain, subject, issuer,"
+                        " serial, fingerprint, client_auth, not_before_ms, not_after_ms, created_ms, activated_ms,"
+                        " has_key, warned) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,"
+                        " $16, 1, $17)");
     const struct str texts[] = { r->id, r->owner, certificate_owner_is_connection(r->owner) ? r->owner : STR_NONE,
                                  str_of(source_names[r->source]), str_of(state_names[r->state]), r->name.p ? r->name : STR(""),
                                  r->chain, r->subject, r->issuer, r->serial, r->fingerprint };
@@ -351,7 +352,8 @@ static enum err choose_name(struct db *db, struct arena *a, struct certificate_r
 static struct pair_wish wish_of(const struct certificate_rules *r, const struct certificate_row *row, int64_t valid_ms, wall_ms now)
 {
     return (struct pair_wish){ .name = str_sub(row->name, 0, row->name.n > NAME_MAX ? NAME_MAX : row->name.n),
-                               .organization = str_sub(r->organization, 0, r->organization.n > NAME_MAX ? NAME_MAX : r->organization.n),
+                               .organization =
+                                   str_sub(r->organization, 0, r->organization.n > NAME_MAX ? NAME_MAX : r->organization.n),
                                .kind = r->kind,
                                .not_before = now - EARLIER_MS,
                                .not_after = now + valid_ms };
@@ -371,8 +373,8 @@ static enum err make_authority(struct db *db, struct keyring *k, struct arena *a
 }
 
 /* The one that signs; made now when there is none. */
-static enum err open_authority(struct db *db, struct keyring *k, struct arena *a, const struct certificate_rules *rules, wall_ms now,
-                               struct pair **out, struct fault *why)
+static enum err open_authority(struct db *db, struct keyring *k, struct arena *a, const struct certificate_rules *rules,
+                               wall_ms now, struct pair **out, struct fault *why)
 {
     struct certificate_row row;
     bool found;
@@ -380,11 +382,14 @@ static enum err open_authority(struct db *db, struct keyring *k, struct arena *a
     if (e)
         return e;
     if (found && row.not_after <= now)
-        return fault(why, ERR_CONFLICT, STR("the certificate authority of this hub has expired; make and activate a new one"),
-                     "authority %.*s", STR_ARG(row.id));
+        return fault(why, ERR_CERTIFICATE_NOT_USABLE,
+                     STR("the certificate authority of this hub has expired; make and activate a new one"), "authority %.*s",
+                     STR_ARG(row.id));
     if (found)
         return open_pair(db, k, a, &row, out, why);
-    row = (struct certificate_row){ .owner = CERTIFICATE_OF_AUTHORITY, .source = CERTIFICATE_AUTHORITY, .state = CERTIFICATE_CURRENT };
+    row = (struct certificate_row){ .owner = CERTIFICATE_OF_AUTHORITY,
+                                    .source = CERTIFICATE_AUTHORITY,
+                                    .state = CERTIFICATE_CURRENT };
     return make_authority(db, k, a, rules, 0, now, &row, out, why);
 }
 
@@ -425,17 +430,18 @@ enum err certificate_issue(struct db *db, struct keyring *k, struct arena *a, co
 
 /* ---- turning ---- */
 
-enum err certificate_activate(struct db *db, struct arena *a, struct str id, wall_ms now, struct certificate_row *out, struct fault *why)
+enum err certificate_activate(struct db *db, struct arena *a, struct str id, wall_ms now, struct certificate_row *out,
+                              struct fault *why)
 {
     enum err e = certificate_get(db, a, id, out, why);
     if (e || out->state == CERTIFICATE_CURRENT)
         return e;
     if (!out->has_key)
-        return fault(why, ERR_CONFLICT, STR("the certificate's key is destroyed; make a new certificate"), "retired");
+        return fault(why, ERR_CERTIFICATE_NOT_USABLE, STR("the certificate's key is destroyed; make a new certificate"), "retired");
     if (out->not_after <= now)
-        return fault(why, ERR_CONFLICT, STR("the certificate has expired; make a new one"), "over");
+        return fault(why, ERR_CERTIFICATE_NOT_USABLE, STR("the certificate has expired; make a new one"), "over");
     if (out->not_before > now)
-        return fault(why, ERR_CONFLICT, STR("the certificate is not valid yet"), "not begun");
+        return fault(why, ERR_CERTIFICATE_NOT_USABLE, STR("the certificate is not valid yet"), "not begun");
     if ((e = retire_current(db, a, out->owner, now, why)) || (e = set_state(db, id, CERTIFICATE_CURRENT, now, why)) ||
         (e = freshen_health(db, out->owner, why)))
         return e;

@@ -1,14 +1,16 @@
 /* vault/certificate.h - client certificates: the instance's own authority, what it issues, and what people bring.
  *
- * A certificate belongs to an owner: one connection, the whole instance (shared by the connections that choose it), or the authority
- * itself. Each owner has at most one that is `current` (in use) and one that is `next` (published, so that a provider can be told, and
- * not in use yet). Activating makes the next one current and the current one retired; a retired one keeps its key for a while, so that
- * it may be taken back, then the key is destroyed (CON-28).
+ * A certificate belongs to an owner: one connection, the whole instance (shared by the connections that choose it), or the
+ * authority itself. Each owner has at most one that is `current` (in use) and one that is `next` (published, so that a provider can
+ * be told, and not in use yet). Activating makes the next one current and the current one retired; a retired one keeps its key for
+ * a while, so that it may be taken back, then the key is destroyed (CON-28).
  *
- * The private key is a sealed value (vault/sealed.h) under a data key of the certificate's own, bound to the certificate, its owner,
- * and a connection's allowed domain and auth type (requirement 12.1). It never leaves, the authority's least of all. Chains are public.
+ * The private key is a sealed value (vault/sealed.h) under a data key of the certificate's own, bound to the certificate, its
+ * owner, and a connection's allowed domain and auth type (requirement 12.1). It never leaves, the authority's least of all. Chains
+ * are public.
  *
- * Everything that depends on the time takes `now`. Rights are not checked here; functions that write run in the caller's transaction.
+ * Everything that depends on the time takes `now`. Rights are not checked here; functions that write run in the caller's
+ * transaction.
  */
 #ifndef VAULT_CERTIFICATE_H
 #define VAULT_CERTIFICATE_H
@@ -74,18 +76,18 @@ int64_t certificate_days(wall_ms end, wall_ms now);
 
 /* ---- making and turning ---- */
 
-/* Keep `pair` for row->owner, in row->state (next or current): a next one replaces the next one that was there; a current one retires
- * the current one. row->source, owner and name are given, the rest is filled in. ERR_FIELD_INVALID at /certificate when it is over, or
- * is to be current and its time has not begun. */
+/* Keep `pair` for row->owner, in row->state (next or current): a next one replaces the next one that was there; a current one
+ * retires the current one. row->source, owner and name are given, the rest is filled in. ERR_FIELD_INVALID at /certificate when it
+ * is over, or is to be current and its time has not begun. */
 enum err certificate_keep(struct db *db, struct keyring *k, struct arena *a, const struct pair *pair, wall_ms now,
                           struct certificate_row *row, struct fault *why) MUST_CHECK;
 /* Make one: with a fresh key, signed by the authority, which is made when there is none. row->source says for whom (owner: a
- * connection's id where it is one); row->name may be empty: taken from the one before, else from the connection's key. `valid_ms` 0:
- * the rules'. The authority's own is made so, too. */
+ * connection's id where it is one); row->name may be empty: taken from the one before, else from the connection's key. `valid_ms`
+ * 0: the rules'. The authority's own is made so, too. */
 enum err certificate_issue(struct db *db, struct keyring *k, struct arena *a, const struct certificate_rules *rules,
                            int64_t valid_ms, wall_ms now, struct certificate_row *row, struct fault *why) MUST_CHECK;
-/* Put a next one, or a retired one that still has its key, to use. Already current: nothing happens. ERR_CONFLICT when its key is
- * destroyed, its time has not begun, or is over. */
+/* Put a next one, or a retired one that still has its key, to use. Already current: nothing happens. ERR_CERTIFICATE_NOT_USABLE
+ * when its key is destroyed, its time has not begun, or is over. */
 enum err certificate_activate(struct db *db, struct arena *a, struct str id, wall_ms now, struct certificate_row *out,
                               struct fault *why) MUST_CHECK;
 /* One, key and all; only its key. */
@@ -124,8 +126,8 @@ struct certificate_news {
     int64_t days; /* that are left */
 };
 #define CERTIFICATE_NEWS 64
-/* What is due at `now`: next certificates made and put to use, keys of retired ones destroyed, warnings 60, 30 and 7 days ahead and at
- * the end, the health of the connections concerned. A bounded piece of it: again as long as *n is not 0. Texts in `a`. */
+/* What is due at `now`: next certificates made and put to use, keys of retired ones destroyed, warnings 60, 30 and 7 days ahead and
+ * at the end, the health of the connections concerned. A bounded piece of it: again as long as *n is not 0. Texts in `a`. */
 enum err certificate_upkeep(struct db *db, struct keyring *k, struct arena *a, const struct certificate_rules *rules, wall_ms now,
                             struct certificate_news out[CERTIFICATE_NEWS], size_t *n, struct fault *why) MUST_CHECK;
 

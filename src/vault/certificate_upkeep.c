@@ -53,7 +53,9 @@ static enum err issue_next(struct round *r, struct str id, struct fault *why)
 {
     struct certificate_row before;
     enum err e = certificate_get(r->db, r->a, id, &before, why);
-    struct certificate_row next = { .owner = before.owner, .source = before.source, .state = CERTIFICATE_NEXT, .name = before.name };
+    struct certificate_row next = {
+        .owner = before.owner, .source = before.source, .state = CERTIFICATE_NEXT, .name = before.name
+    };
     if (e || (e = certificate_issue(r->db, r->keyring, r->a, r->rules, 0, r->now, &next, why)))
         return e;
     tell(r, CERTIFICATE_ISSUED, &next);
@@ -61,8 +63,9 @@ static enum err issue_next(struct round *r, struct str id, struct fault *why)
 }
 
 /* Of a short life, half must be over all the same: else the next one would be due as soon as it is made. */
-#define WITHOUT_NEXT                                                                                                        \
-    " AND (not_after_ms - $3) * 2 <= not_after_ms - created_ms AND NOT EXISTS (SELECT 1 FROM certificate n WHERE n.owner = certificate.owner AND n.state = " \
+#define WITHOUT_NEXT                                                                                                               \
+    " AND (not_after_ms - $3) * 2 <= not_after_ms - created_ms AND NOT EXISTS (SELECT 1 FROM certificate n WHERE n.owner = "       \
+    "certificate.owner AND n.state = "                                                                                             \
     "'next') ORDER BY not_after_ms LIMIT $2"
 
 static enum err issue_all(struct round *r, struct fault *why)
@@ -104,7 +107,7 @@ static enum err activate_all(struct round *r, struct fault *why)
         enum err e = find(r, kinds[i].sql, kinds[i].before, &due, why);
         for (size_t j = 0; !e && j < due.n; j++) {
             e = certificate_activate(r->db, r->a, due.at[j], r->now, &row, why);
-            if (e == ERR_CONFLICT)
+            if (e == ERR_CERTIFICATE_NOT_USABLE)
                 e = ERR_NONE; /* its time has not begun: the next round looks again */
             else if (!e)
                 tell(r, CERTIFICATE_ACTIVATED, &row);
@@ -136,8 +139,9 @@ static enum err retire_keys(struct round *r, struct fault *why)
 {
     static const char keys[] = "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 1 AND retired_ms <= $1 AND $3 > 0"
                                " ORDER BY not_after_ms LIMIT $2";
-    static const char rows[] = "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 0 AND not_after_ms <= $1 AND $3 > 0"
-                               " ORDER BY not_after_ms LIMIT $2";
+    static const char rows[] =
+        "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 0 AND not_after_ms <= $1 AND $3 > 0"
+        " ORDER BY not_after_ms LIMIT $2";
     enum err e = each(r, keys, r->now - r->rules->keep_ms, certificate_destroy_key, why);
     return e ? e : each(r, rows, r->now - FORGET_MS, certificate_drop, why);
 }
@@ -167,7 +171,8 @@ static enum err warn_all(struct round *r, struct fault *why)
         AUTO_BUF sql;
         buf_init(&sql, 512);
         buf_fmt(&sql,
-                "SELECT id FROM certificate WHERE state = 'current' AND not_after_ms <= $1 AND warned > %d AND $3 > 0 ORDER BY not_after_ms LIMIT $2",
+                "SELECT id FROM certificate WHERE state = 'current' AND not_after_ms <= $1 AND warned > %d AND $3 > 0 ORDER BY "
+                "not_after_ms LIMIT $2",
                 warnings[i]);
         buf_char(&sql, 0);
         enum err e = find(r, sql.p, r->now + warnings[i] * DAY_MS, &due, why);
@@ -187,9 +192,9 @@ static enum err mark_health(struct round *r, struct fault *why)
     " AND t.source <> 'instance' WHERE c.state = 'current' AND c.not_after_ms <= " WHEN                                       \
     " UNION ALL SELECT t.connection_id FROM certificate c JOIN connection_tls t ON t.source = 'instance' WHERE"              \
     " c.owner = 'instance' AND c.state = 'current' AND c.not_after_ms <= " WHEN ")"
-    enum err e = run(r->db,
-                     "UPDATE connection SET health = 'expired' WHERE health IN ('unknown', 'ok', 'failing', 'expiring')" USERS("$1"),
-                     r->now, why);
+    enum err e =
+        run(r->db, "UPDATE connection SET health = 'expired' WHERE health IN ('unknown', 'ok', 'failing', 'expiring')" USERS("$1"),
+            r->now, why);
     return e ? e
              : run(r->db, "UPDATE connection SET health = 'expiring' WHERE health IN ('unknown', 'ok')" USERS("$1"),
                    r->now + warnings[0] * DAY_MS, why);

@@ -51,7 +51,8 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
 enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                                     const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
 enum err connection_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
-/* Health and verified time only; a client certificate that ends soon turns HEALTH_OK into HEALTH_EXPIRING or HEALTH_EXPIRED; no revision check, does not bump the revision. */
+/* Health and verified time only; a client certificate that ends soon turns HEALTH_OK into HEALTH_EXPIRING or HEALTH_EXPIRED; no
+ * revision check, does not bump the revision. */
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,
                                struct fault *why) MUST_CHECK;
 

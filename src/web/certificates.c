@@ -122,7 +122,10 @@ void certificate_view_write(struct json_out *o, const struct certificate_view *v
 
 /* ---- who may ---- */
 
-static enum err not_there(struct fault *why) { return fault(why, ERR_NOT_FOUND, STR("certificate"), "not there, or not to be seen"); }
+static enum err not_there(struct fault *why)
+{
+    return fault(why, ERR_NOT_FOUND, STR("certificate"), "not there, or not to be seen");
+}
 
 /* The hub's own are for everybody to hand to providers; a connection's, for those who see the connection. ERR_NOT_FOUND. */
 static enum err seen(struct web_request *q, struct db *db, const struct certificate_row *row, struct fault *why)
@@ -242,7 +245,7 @@ enum err certificates_ca(struct web_request *q, struct reply *r, struct fault *w
     if (e)
         return e;
     r->content_type = "application/pem-certificate-chain";
-    return any ? ERR_NONE : fault(why, ERR_NOT_FOUND, STR("certificate authority yet; make it by issuing a certificate"), "none");
+    return any ? ERR_NONE : fault(why, ERR_NOT_FOUND, STR("certificate authority"), "none");
 }
 
 /* ---- make, and put to use ---- */
@@ -263,14 +266,16 @@ static enum err find_owner(struct turn *t, struct db *db, struct fault *why)
     enum err e;
     if (source == CERTIFICATE_INSTANCE || source == CERTIFICATE_AUTHORITY) {
         t->row.owner = source == CERTIFICATE_INSTANCE ? CERTIFICATE_OF_INSTANCE : CERTIFICATE_OF_AUTHORITY;
-        return t->connection.p ? body_fault(why, ERR_FIELD_INVALID, "connection", "only for a connection's own certificate") : ERR_NONE;
+        return t->connection.p ? body_fault(why, ERR_FIELD_INVALID, "connection", "only for a connection's own certificate")
+                               : ERR_NONE;
     }
     if (!t->connection.n)
         return body_fault(why, ERR_FIELD_REQUIRED, "connection", "");
     if ((e = connection_seen(t->q, db, t->connection, &c, why)) || (e = connection_tls_get(db, t->q->arena, c.id, &tls, why)))
         return e;
     if (!tls.has_certificate || tls.source == CERTIFICATE_INSTANCE)
-        return fault(why, ERR_CONFLICT, STR("the connection has no client certificate of its own; give it one with its credentials"),
+        return fault(why, ERR_CERTIFICATE_NOT_USABLE,
+                     STR("the connection has no client certificate of its own; give it one with its credentials"),
                      "connection %.*s", STR_ARG(c.id));
     t->row.owner = c.id;
     return ERR_NONE;
@@ -416,7 +421,8 @@ enum err certificates_metrics(struct web_request *q, struct buf *out, struct fau
     buf_add(out, STR("# HELP raccord_certificate_expiry_seconds How long a client certificate still lasts, those that end first.\n"
                      "# TYPE raccord_certificate_expiry_seconds gauge\n"));
     for (size_t i = 0; i < n; i++)
-        buf_fmt(out, "raccord_certificate_expiry_seconds{certificate=\"%.*s\",for=\"%.*s\",state=\"%s\"} %lld\n", STR_ARG(rows[i].id),
-                STR_ARG(rows[i].owner), certificate_state_name(rows[i].state), (long long)((rows[i].not_after - now) / 1000));
+        buf_fmt(out, "raccord_certificate_expiry_seconds{certificate=\"%.*s\",for=\"%.*s\",state=\"%s\"} %lld\n",
+                STR_ARG(rows[i].id), STR_ARG(rows[i].owner), certificate_state_name(rows[i].state),
+                (long long)((rows[i].not_after - now) / 1000));
     return ERR_NONE;
 }

@@ -96,7 +96,8 @@ enum err client_certificate_read(struct web_request *q, const struct json *membe
         return ERR_NONE;
     if (member->type != JSON_OBJECT)
         return under(why, at, fault(why, ERR_FIELD_INVALID, STR("client_certificate must be an object, or null"), "type"));
-    static const char *const members[] = { "certificate", "private_key", "passphrase", "pkcs12", "issue", "common_name", "days", NULL };
+    static const char *const members[] = { "certificate", "private_key", "passphrase", "pkcs12",
+                                           "issue",       "common_name", "days",       NULL };
     enum err e = json_only(member, json_get(member, "issue") ? members : own, at, why);
     if (e)
         return e;

@@ -37,6 +37,7 @@ struct str client_certificate_audit(struct web_request *q, struct str json, cons
 
 /* A PEM text of further roots, as a member of the body. *given false: not there. Null and empty: none. */
 enum err client_roots_read(struct web_request *q, bool *given, struct str *out, struct fault *why) MUST_CHECK;
-enum err client_roots_put(struct db *db, struct arena *a, struct str connection, struct str authorities, struct fault *why) MUST_CHECK;
+enum err client_roots_put(struct db *db, struct arena *a, struct str connection, struct str authorities,
+                          struct fault *why) MUST_CHECK;
 
 #endif

@@ -71,8 +71,8 @@ static void write_set(struct json_out *o, const char *name, wall_ms updated)
     json_close(o, '}');
 }
 
-static enum err write_credentials(struct web_request *q, struct json_out *o, struct str id, const struct certificate_view *certificate,
-                                  struct fault *why)
+static enum err write_credentials(struct web_request *q, struct json_out *o, struct str id,
+                                  const struct certificate_view *certificate, struct fault *why)
 {
     struct connection_secret_info *infos;
     size_t n;

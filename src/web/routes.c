@@ -65,7 +65,8 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call, "connection.call" },
 
     { METHOD_GET, "/api/v1/certificates", RIGHT_CONNECTION_VIEW, 0, certificates_list },
-    { METHOD_POST, "/api/v1/certificates", RIGHT_CONNECTION_USE, KB(256), certificates_create, "certificate.create" }, /* the hub's: ADMINISTER */
+    { METHOD_POST, "/api/v1/certificates", RIGHT_CONNECTION_USE, KB(256), certificates_create,
+      "certificate.create" }, /* the hub's: ADMINISTER */
     { METHOD_GET, "/api/v1/certificates/ca.pem", RIGHT_CONNECTION_VIEW, 0, certificates_ca },
     { METHOD_GET, "/api/v1/certificates/{id}", RIGHT_CONNECTION_VIEW, 0, certificates_get },
     { METHOD_POST, "/api/v1/certificates/{id}/activate", RIGHT_CONNECTION_USE, KB(1), certificates_activate,
