@@ -204,6 +204,14 @@ static enum err state_permits(const struct connection_row *row, struct fault *wh
     return ERR_NONE;
 }
 
+/* One that does not open is told once, to whoever looks at the list; the call fails in any case. */
+static void note_loss(struct switchboard *s, const struct connection_row *row)
+{
+    struct fault why;
+    if (connection_lost(s->config.store, s->config.keyring, row, &why) && s->config.report)
+        s->config.report("a connection's health was not noted", &why);
+}
+
 static enum err prepare(struct switchboard *s, struct str id, struct prepared *p, struct fault *why)
 {
     struct db *db = store_reader(s->config.store, why);
@@ -220,8 +228,12 @@ static enum err prepare(struct switchboard *s, struct str id, struct prepared *p
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = prepare_target(s, p, fields, why)))
         return e;
-    if ((e = prepare_tls(s, p, db, why)) ||
-        (e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why)))
+    if ((e = prepare_tls(s, p, db, why)))
+        return e;
+    e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
+    if (e == ERR_RECONNECT_REQUIRED)
+        note_loss(s, &p->row);
+    if (e)
         return e;
     e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
     end_secrets(secrets, n);

@@ -1,35 +1,17 @@
 /* Verbs that work on the database directly, on the hub's own machine. No master key is needed: nothing sealed is touched. */
-#include <pwd.h>
 #include <stdio.h>
-#include <unistd.h>
 
-#include "access/audit.h"
 #include "access/folder.h"
 #include "access/token.h"
 #include "access/user.h"
 #include "base/clock.h"
+#include "cmd/local.h"
 #include "cmd/password.h"
 #include "cmd/verbs.h"
 #include "crypto/hash.h"
 #include "store/db.h"
 #include "vault/connection.h"
 #include "web/principal.h"
-
-static void store_end(struct store **s) { store_close(*s); }
-#define AUTO_STORE __attribute__((cleanup(store_end))) struct store *
-
-static int open_data(struct command *c, struct store **out)
-{
-    const char *directory = command_value(c, OPT_DATA);
-    struct fault why = { 0 };
-    if (!directory)
-        directory = getenv("RACCORD_DATA");
-    if (!directory || !*directory)
-        return command_wrong(c, "--data is missing: the hub's data directory.");
-    if (store_open(str_of(directory), out, &why))
-        return command_failed(c, &why);
-    return EXIT_DONE;
-}
 
 static int role_read(struct command *c, enum role *out)
 {
@@ -39,18 +21,6 @@ static int role_read(struct command *c, enum role *out)
     if (!role_parse(str_of(role), out))
         return command_wrong(c, "there is no role “%s”: owner, admin or user.", role);
     return EXIT_DONE;
-}
-
-/* Whoever may read and write the data directory may do this: the audit log says which account of the system it was. */
-static enum err tell(struct db *db, struct command *c, const char *action, struct str id, struct str name, struct str after,
-                     struct fault *why)
-{
-    const struct passwd *me = getpwuid(getuid());
-    struct audit_entry entry = {
-        .actor_name = me ? arena_str(c->arena, str_of(me->pw_name)) : str_fmt(c->arena, "uid %u", (unsigned)getuid()),
-        .via = STR("cli"), .action = str_of(action), .object = id, .name = name, .after = after,
-    };
-    return audit_add(db, &entry, why);
 }
 
 static struct str role_told(struct arena *a, enum role role, wall_ms expires)
@@ -134,7 +104,7 @@ static enum err create_token(struct db *db, void *context, struct fault *why)
         return e;
     if ((e = token_create(db, a, &t, o->text, &id, why)))
         return e;
-    return tell(db, o->c, "token.create", id, o->name, role_told(a, o->role, o->expires), why);
+    return local_tell(db, o->c, "token.create", id, o->name, role_told(a, o->role, o->expires), why);
 }
 
 int token_create_run(struct command *c)
@@ -153,7 +123,7 @@ int token_create_run(struct command *c)
     o.expires = expires ? clock_wall() + lives : 0;
 
     AUTO_STORE s = NULL;
-    code = open_data(c, &s);
+    code = local_open(c, &s);
     if (code)
         return code;
     if (store_write(s, create_token, &o, &why))
@@ -175,7 +145,7 @@ static enum err create_user(struct db *db, void *context, struct fault *why)
 {
     struct newcomer *n = context;
     enum err e = user_create(db, n->c->arena, n->email, n->hash, n->role, n->language, &n->id, why);
-    return e ? e : tell(db, n->c, "user.create", n->id, n->email, role_told(n->c->arena, n->role, 0), why);
+    return e ? e : local_tell(db, n->c, "user.create", n->id, n->email, role_told(n->c->arena, n->role, 0), why);
 }
 
 int user_create_run(struct command *c)
@@ -191,7 +161,7 @@ int user_create_run(struct command *c)
 
     AUTO_STORE s = NULL;
     AUTO_SECRET password = SECRET_NONE;
-    if ((code = open_data(c, &s)) || (code = password_read(c, &password)))
+    if ((code = local_open(c, &s)) || (code = password_read(c, &password)))
         return code;
     if (password_acceptable(secret_str(password), &why) || password_hash(c->arena, secret_str(password), &n.hash, &why) ||
         store_write(s, create_user, &n, &why))

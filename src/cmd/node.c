@@ -14,6 +14,8 @@
 #include "call/switchboard.h"
 #include "cmd/certificate_watch.h"
 #include "cmd/listener_tls.h"
+#include "cmd/ring.h"
+#include "cmd/turning.h"
 #include "crypto/hash.h"
 #include "http/server.h"
 #include "http/upstream.h"
@@ -62,6 +64,7 @@ struct node {
     char setup_code[33];
     pthread_t upkeep;
     bool upkeep_running;
+    struct turning *turning;
     _Atomic bool upkeep_stop;
     pthread_mutex_t upkeep_lock;
     pthread_cond_t upkeep_wake;
@@ -156,30 +159,6 @@ static enum err check_listen(const struct config *c, const struct address *at, s
                  "listen");
 }
 
-static enum err open_keyring(struct node *n, struct config *c, struct arena *boot, struct str *created, struct fault *why)
-{
-    AUTO_SECRET text = c->master_key.p ? secret_from(c->master_key) : SECRET_NONE;
-    struct secret master;
-    bool made = false;
-    enum err e;
-    if (c->master_key.p)
-        secret_wipe((char *)c->master_key.p, c->master_key.n);
-    c->master_key = STR_NONE;
-    struct master_key_source from = { secret_str(text), c->master_key_file, c->data };
-    struct db *db = store_reader(n->hub.store, why);
-    if (!db)
-        return ERR_STORE;
-    struct query *q = query_begin(db, "SELECT COUNT(*) FROM wrapping_key");
-    bool empty = query_next(q) && query_get_i64(q, 0) == 0;
-    if ((e = query_end(q, why)) || (e = master_key_load(&from, empty, &master, &made, why)))
-        return e;
-    if (made)
-        *created = str_fmt(boot, "%.*s/master.key", STR_ARG(c->data));
-    if ((e = keyring_open(n->hub.store, master, &n->hub.keyring, why)))
-        return e;
-    return keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why);
-}
-
 static enum err ensure_folders(struct db *db, void *context, struct fault *why)
 {
     struct str id;
@@ -190,7 +169,8 @@ static enum err open_data(struct node *n, struct config *c, struct arena *boot, 
 {
     enum err e;
     if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
-        (e = open_keyring(n, c, boot, created, why)))
+        (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)) ||
+        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);
 }
@@ -410,8 +390,17 @@ static void *upkeep_main(void *context)
     return NULL;
 }
 
+static void keys_wake(struct hub *h)
+{
+    turning_wake(list_entry(h, struct node, hub)->turning);
+}
+
 static enum err start_threads(struct node *n, struct fault *why)
 {
+    enum err e = turning_start(n->hub.store, n->hub.keyring, n->hub.key_policy, &n->turning, why);
+    if (e)
+        return e;
+    n->hub.keys_wake = keys_wake;
     for (int i = 0; i < n->desk_count; i++) {
         struct desk *d = &n->desks[i];
         if (pthread_create(&d->thread, NULL, desk_main, d))
@@ -458,6 +447,7 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->hub.call_response_max = config->limits.call_response;
     n->certificates = certificate_rules_of(config);
     n->hub.certificates = &n->certificates;
+    n->hub.key_policy = (struct rotation_policy){ config->keys.max_age, config->keys.max_uses, config->keys.rate };
     n->hub.metrics = metrics;
     n->hub.metrics_context = n;
     pthread_mutex_init(&n->upkeep_lock, NULL);
@@ -570,6 +560,7 @@ void node_stop(struct node *n)
     }
     /* Workers first: what they have in hand may wait for a loop. */
     workers_free(n->workers);
+    turning_stop(n->turning);
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);

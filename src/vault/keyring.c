@@ -25,6 +25,7 @@ struct keyring {
     struct secret master;
     struct str file, directory; /* where another master key may be found; empty: nowhere */
     bool reloads;
+    keyring_lost *lost;
     struct secret fingerprint; /* key of keyring_fingerprint() */
     pthread_rwlock_t lock;     /* over all of this */
     bool wiped;
@@ -367,6 +368,13 @@ void keyring_source(struct keyring *k, const struct master_key_source *from)
     k->reloads = !from->text.n;
 }
 
+void keyring_on_lost(struct keyring *k, keyring_lost *told) { k->lost = told; }
+
+enum err keyring_tell_lost(struct keyring *k, struct db *db, struct str kind, struct str id, struct fault *why)
+{
+    return k->lost ? k->lost(db, kind, id, why) : ERR_NONE;
+}
+
 /* ---- using ---- */
 
 uint32_t keyring_active(struct keyring *k)
@@ -468,7 +476,9 @@ enum err keyring_prepare_master(struct keyring *k, struct db *db, struct secret 
     AUTO_ARENA a = arena_new(4096);
     struct master_key_id by = master_key_id(next);
     struct ring_rows rows;
-    enum err e = read_rows(db, a, &rows, why);
+    enum err e = keyring_refresh(k, db, why);
+    if (e || (e = read_rows(db, a, &rows, why)))
+        return e;
     for (size_t i = 0; i < rows.count && !e; i++) {
         uint32_t id = (uint32_t)rows.rows[i].id;
         struct str sealed;

@@ -603,12 +603,9 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
         (e = client_certificate_put(q, db, c->row.id, &c->certificate, why)))
         return e;
     /* Someone who disabled it meant it: new credentials do not enable it again. */
-    if (!s)
-        c->row.health = c->row.health == HEALTH_RECONNECT_REQUIRED ? c->row.health : HEALTH_UNKNOWN;
-    else if (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT)
+    if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))
         c->row.state = CONNECTION_ACTIVE;
-    if (s)
-        c->row.health = HEALTH_UNKNOWN;
+    c->row.health = HEALTH_UNKNOWN;
     return connection_update(db, &c->row, why);
 }
 

@@ -38,6 +38,8 @@ handler connections_call;
 handler certificates_list, certificates_get, certificates_ca, certificates_create, certificates_activate;
 /* runs.c */
 handler runs_list, runs_get;
+/* keys.c */
+handler keys_get, keys_rotate;
 /* limits.c */
 handler limits_list;
 

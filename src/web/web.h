@@ -18,6 +18,7 @@
 #include "store/db.h"
 #include "vault/certificate.h"
 #include "vault/keyring.h"
+#include "vault/rotation.h"
 
 /* What the program is made of; built by cmd/, the same for the life of the process. */
 struct hub {
@@ -38,6 +39,8 @@ struct hub {
     _Atomic bool stopping;
     _Atomic bool sealed;            /* keys are wiped: only health and metrics are answered */
     wall_ms started;
+    struct rotation_policy key_policy;
+    void (*keys_wake)(struct hub *h); /* a rotation has begun; NULL: nobody waits for it */
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
     void (*metrics)(struct hub *h, struct buf *out);
     void *metrics_context;

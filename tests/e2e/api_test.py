@@ -162,6 +162,13 @@ class Api(harness.Case):
         for item in ask("GET", API + "/folders").json["items"]:
             ask("GET", API + "/folders/" + item["id"])
         ask("GET", API + "/limits")
+        self.keys()
+
+    def keys(self):
+        ask = self.api.ask
+        self.assertIsNone(ask("GET", API + "/keys").json["rotation"])
+        self.assertEqual(ask("POST", API + "/keys:rotate", status=202).json["reason"], "asked")
+        self.assertEqual(ask("GET", API + "/keys").json["rotation"]["key"], 2)
 
     def connections(self):
         ask = self.api.ask
