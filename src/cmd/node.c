@@ -9,6 +9,7 @@
 
 #include "access/folder.h"
 #include "access/user.h"
+#include "auth/issuer.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/switchboard.h"
@@ -291,10 +292,12 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         (e = open_data(n, c, boot, created, why)) || (e = open_setup(n, boot, why)) ||
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
+    n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
     struct switchboard_config s = {
         .store = n->hub.store, .keyring = n->hub.keyring, .catalog = n->hub.catalog, .egress = n->hub.egress, .workers = n->workers,
         .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,
-        .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .report = report,
+        .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .issuers = n->hub.issuers,
+        .report = report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -564,6 +567,7 @@ void node_stop(struct node *n)
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    issuers_free(n->hub.issuers);
     secret_end(&n->hub.audit_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);

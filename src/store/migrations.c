@@ -256,7 +256,42 @@ static const struct migration migrations[] = {
           " source TEXT NOT NULL,"                   /* own | connection | instance; empty: no client certificate */
           " authorities TEXT NOT NULL);"             /* PEM of roots that it trusts besides */
           "CREATE INDEX connection_tls_from ON connection_tls (source)" },
-    { 12, "identity providers", .both = "SELECT 1" },
+    { 12, "identity providers",
+      .both =
+          "CREATE TABLE identity_provider ("
+          " id TEXT PRIMARY KEY,"
+          " key TEXT NOT NULL,"
+          " name TEXT NOT NULL,"
+          " issuer TEXT NOT NULL,"
+          " keys_url TEXT NOT NULL,"                 /* empty: as discovery says */
+          " disabled BIGINT NOT NULL,"
+          " sign_in TEXT,"                           /* JSON object; NULL: people do not sign in through it */
+          " callers TEXT,"                           /* JSON object; NULL: its tokens are not taken */
+          " secret_ms BIGINT NOT NULL DEFAULT 0,"    /* since when its client secret is a sealed_value; 0: it has none */
+          " revision BIGINT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX identity_provider_key ON identity_provider (key);"
+          "CREATE TABLE identity_link ("             /* whom a provider's subject is here */
+          " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
+          " subject TEXT NOT NULL,"
+          " user_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " created_ms BIGINT NOT NULL,"
+          " seen_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (provider_id, subject));"
+          "CREATE INDEX identity_link_of ON identity_link (user_id);"
+          "CREATE TABLE identity_group ("            /* the group here that stands for a provider's */
+          " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
+          " name TEXT NOT NULL,"
+          " group_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " PRIMARY KEY (provider_id, name));"
+          "CREATE TABLE identity_attempt ("          /* sign-ins on their way through a provider */
+          " state TEXT PRIMARY KEY,"                 /* hex SHA-256, as is what the browser holds */
+          " browser TEXT NOT NULL,"
+          " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
+          " return_path TEXT NOT NULL,"
+          " expires_ms BIGINT NOT NULL);"
+          "CREATE INDEX identity_attempt_by_age ON identity_attempt (expires_ms)" },
 };
 
 const struct migration *migrations_all(size_t *count)

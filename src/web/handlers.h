@@ -20,6 +20,11 @@ handler tokens_list, tokens_create, tokens_get, tokens_patch, tokens_delete;
 handler users_list, users_create, users_get, users_patch, users_delete;
 /* service_accounts.c */
 handler service_accounts_list, service_accounts_create, service_accounts_get, service_accounts_patch, service_accounts_delete;
+/* identity_providers.c */
+handler identity_providers_list, identity_providers_create, identity_providers_get, identity_providers_patch,
+    identity_providers_delete;
+/* oidc.c */
+handler session_providers, session_oidc_start, oidc_callback;
 /* folders.c */
 handler folders_list, folders_get;
 /* connectors.c */

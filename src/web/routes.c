@@ -42,6 +42,17 @@ static const struct route routes[] = {
     { METHOD_PATCH, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, KB(8), service_accounts_patch, "service_account.update" },
     { METHOD_DELETE, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, 0, service_accounts_delete, "service_account.delete" },
 
+    { METHOD_GET, "/api/v1/session/providers", RIGHT_OPEN, 0, session_providers },
+    { METHOD_GET, "/api/v1/session/oidc/{provider}", RIGHT_OPEN, 0, session_oidc_start },
+    { METHOD_GET, "/oidc/callback", RIGHT_OPEN, 0, oidc_callback, "session.create" }, /* the provider's code is the proof */
+    { METHOD_GET, "/api/v1/identity-providers", RIGHT_ADMINISTER, 0, identity_providers_list },
+    { METHOD_POST, "/api/v1/identity-providers", RIGHT_ADMINISTER, KB(64), identity_providers_create, "identity_provider.create" },
+    { METHOD_GET, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, 0, identity_providers_get },
+    { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, KB(64), identity_providers_patch,
+      "identity_provider.update" },
+    { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, 0, identity_providers_delete,
+      "identity_provider.delete" },
+
     { METHOD_GET, "/api/v1/folders", RIGHT_CONNECTION_VIEW, 0, folders_list },
     { METHOD_GET, "/api/v1/folders/{id}", RIGHT_CONNECTION_VIEW, 0, folders_get },
 

@@ -29,6 +29,7 @@ struct hub {
     struct egress *egress;
     struct switchboard *switchboard;
     const struct certificate_rules *certificates;
+    struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
     bool header_digits_ok;
@@ -89,7 +90,7 @@ struct reply {
     int status;                     /* preset: 200 */
     struct buf body;                /* JSON unless content_type says otherwise */
     const char *content_type;
-    struct str headers[8][2];
+    struct str headers[12][2];
     size_t header_count;
     struct str run_id;              /* set before failing: the problem's run_id; empty: none */
 };

@@ -95,6 +95,7 @@ class Api(harness.Case):
         self.pages(hub)
         owner = self.sign_in(hub)
         self.access(owner)
+        self.identity()
         self.catalog()
         self.connections()
         self.certificates()
@@ -151,6 +152,20 @@ class Api(harness.Case):
         ask("DELETE", token, status=204)
         self.assertEqual(ask("GET", API + "/session", status=401, token=made["secret"]).json["code"], "token_invalid")
         ask("DELETE", API + "/service-accounts/sync", status=204)
+
+    def identity(self):
+        ask, doors = self.api.ask, API + "/identity-providers"
+        made = ask("POST", doors, {"key": "sso", "issuer": "https://sso.example", "client_secret": CANARY, "sign_in": {"client_id": "hub"},
+                                   "jwt_callers": {"audience": "hub", "users": True}}, 201).json
+        ask("GET", doors + "?limit=1")
+        tag = ask("GET", doors + "/sso").header("etag")
+        ask("PATCH", doors + "/sso", {"name": "Single sign-on", "sign_in": made["sign_in"]}, headers={"If-Match": tag})
+        ask("PATCH", doors + "/sso", {"name": "x"}, 412, headers={"If-Match": tag})
+        self.assertEqual([p["name"] for p in ask("GET", API + "/session/providers", token="").json["items"]], ["Single sign-on"])
+        ask("GET", API + "/session/oidc/none", status=404, token="")
+        ask("GET", "/oidc/callback?state=x&code=y", status=400, token="")
+        ask("DELETE", doors + "/sso", status=204)
+        ask("GET", doors + "/sso", status=404)
 
     def catalog(self):
         ask = self.api.ask
