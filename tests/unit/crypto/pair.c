@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 
 #include "crypto/pair.h"
 #include "crypto/pair_inside.h"
@@ -72,8 +73,9 @@ static struct str pkcs8(struct kit *k, EVP_PKEY *key, const char *passphrase)
 static struct str traditional(struct kit *k, EVP_PKEY *key, const char *passphrase)
 {
     BIO *bio = BIO_new(BIO_s_mem());
-    assert_true(PEM_write_bio_PrivateKey_traditional(bio, key, passphrase ? EVP_aes_128_cbc() : NULL, (const unsigned char *)passphrase,
-                                                     passphrase ? (int)strlen(passphrase) : 0, NULL, NULL));
+    assert_true(PEM_write_bio_PrivateKey_traditional(bio, key, passphrase ? EVP_aes_128_cbc() : NULL,
+                                                     (const unsigned char *)passphrase, passphrase ? (int)strlen(passphrase) : 0,
+                                                     NULL, NULL));
     return taken(k, bio);
 }
 
@@ -136,7 +138,8 @@ static void a_locked_key_without_its_passphrase_asks_for_it(void **state)
 static void a_key_of_another_certificate_is_refused(void **state)
 {
     struct kit *k = *state;
-    assert_refused(read(k, pair_chain(k->client, k->a), pkcs8(k, k->authority->key, NULL), NULL), ERR_FIELD_INVALID, "/private_key");
+    assert_refused(read(k, pair_chain(k->client, k->a), pkcs8(k, k->authority->key, NULL), NULL), ERR_FIELD_INVALID,
+                   "/private_key");
 }
 
 static void a_chain_out_of_order_is_refused(void **state)
@@ -208,7 +211,8 @@ static void a_pkcs12_file_is_read_with_its_passphrase_only(void **state)
     assert_refused(pair_read_pkcs12(locked, STR("wrong"), &p, &k->why), ERR_FIELD_INVALID, "/passphrase");
     assert_refused(pair_read_pkcs12(locked, STR(""), &p, &k->why), ERR_FIELD_REQUIRED, "/passphrase");
     assert_refused(pair_read_pkcs12(STR("nothing"), STR(""), &p, &k->why), ERR_FIELD_INVALID, "/pkcs12");
-    assert_refused(pair_read_pkcs12(str_sub(locked, 0, locked.n / 2), STR("open sesame"), &p, &k->why), ERR_FIELD_INVALID, "/pkcs12");
+    assert_refused(pair_read_pkcs12(str_sub(locked, 0, locked.n / 2), STR("open sesame"), &p, &k->why), ERR_FIELD_INVALID,
+                   "/pkcs12");
 }
 
 static void what_is_kept_opens_again_and_not_with_another_key(void **state)

@@ -77,13 +77,21 @@ static struct db *reader(struct hub *h) { return store_reader(h->store, &h->why)
 
 static struct connection_row connect_one(struct hub *h, const char *key, const char *domain)
 {
-    return do_well(.kind = CONNECT, .connection = {
-        .key = str_of(key), .name = str_of(key), .folder = STR("fld_a"), .connector = STR("http"), .connector_version = STR("1.0.0"),
-        .auth_type = STR("none"), .allowed_domain = str_of(domain), .fields = STR("{}"), .owner = STR("usr_1"),
-        .state = CONNECTION_ACTIVE }).connection;
+    return do_well(.kind = CONNECT, .connection = { .key = str_of(key),
+                                                    .name = str_of(key),
+                                                    .folder = STR("fld_a"),
+                                                    .connector = STR("http"),
+                                                    .connector_version = STR("1.0.0"),
+                                                    .auth_type = STR("none"),
+                                                    .allowed_domain = str_of(domain),
+                                                    .fields = STR("{}"),
+                                                    .owner = STR("usr_1"),
+                                                    .state = CONNECTION_ACTIVE })
+        .connection;
 }
 
-static struct certificate_row issue(struct hub *h, enum certificate_source source, struct str owner, enum certificate_state state, wall_ms now)
+static struct certificate_row issue(struct hub *h, enum certificate_source source, struct str owner, enum certificate_state state,
+                                    wall_ms now)
 {
     return do_well(.kind = ISSUE, .row = { .source = source, .owner = owner, .state = state }, .now = now).row;
 }
@@ -276,8 +284,8 @@ static void short_lived_certificates_do_not_turn_without_end(void **state)
         struct certificate_row current;
         assert_true(row_of(h, c.id, CERTIFICATE_CURRENT, &current) && current.not_after > now);
     }
-    assert_in_range(issued, 5, 8);
-    assert_in_range(activated, 4, 8);
+    assert_in_range(issued, 5, 11); /* half of a life each */
+    assert_in_range(activated, 4, 11);
 }
 
 static void the_authority_is_renewed_before_it_cuts_a_certificate_short(void **state)
@@ -307,7 +315,8 @@ static struct connection_row with_own(struct hub *h, const char *key, int days)
     struct pair_wish wish = { str_of(key), STR(""), PAIR_EC_P256, START - DAY_MS, START + days * DAY_MS };
     struct pair *pair;
     assert_int_equal(pair_make_authority(&wish, &pair, &h->why), ERR_NONE);
-    do_well(.kind = KEEP, .pair = pair, .now = START, .row = { .source = CERTIFICATE_OWN, .owner = c.id, .state = CERTIFICATE_CURRENT });
+    do_well(.kind = KEEP, .pair = pair, .now = START,
+            .row = { .source = CERTIFICATE_OWN, .owner = c.id, .state = CERTIFICATE_CURRENT });
     do_well(.kind = TLS, .id = c.id, .tls = { .has_certificate = true, .source = CERTIFICATE_OWN });
     pair_free(pair);
     return c;
@@ -391,8 +400,9 @@ static void the_key_opens_for_its_connection_and_domain_only(void **state)
                " (SELECT id FROM connection WHERE key = 'two')");
     assert_int_equal(opened(h, one.id, &used), ERR_RECONNECT_REQUIRED);
     /* And the name that it is sealed under, too. */
-    hub_sql(h, "UPDATE sealed_value SET name = (SELECT name FROM sealed_value v JOIN certificate c ON c.id = v.owner_id WHERE"
-               " c.state = 'retired') WHERE owner_id = (SELECT id FROM certificate WHERE state = 'current' AND source = 'connection')");
+    hub_sql(
+        h, "UPDATE sealed_value SET name = (SELECT v.name FROM sealed_value v JOIN certificate c ON c.id = v.owner_id WHERE"
+           " c.state = 'retired') WHERE owner_id = (SELECT id FROM certificate WHERE state = 'current' AND source = 'connection')");
     assert_int_equal(opened(h, one.id, &used), ERR_RECONNECT_REQUIRED);
 }
 
