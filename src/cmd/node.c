@@ -15,6 +15,7 @@
 #include "call/switchboard.h"
 #include "cmd/certificate_watch.h"
 #include "cmd/listener_tls.h"
+#include "cmd/audit_watch.h"
 #include "cmd/ring.h"
 #include "cmd/turning.h"
 #include "crypto/hash.h"
@@ -56,6 +57,7 @@ struct node {
     struct listener_tls listener;
     struct certificate_rules certificates;
     struct workers *workers;
+    struct audit_watch *audit;
     struct desk desks[LOOPS_MAX];
     int desk_count;
     struct server *metrics_server;
@@ -120,6 +122,9 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_upstreams_retried_total", "counter", "Requests sent again because a kept connection had died.", u.retried);
     metric(out, "raccord_upstreams_idle", "gauge", "Kept connections without a request.", (uint64_t)u.idle);
     metric(out, "raccord_upstreams_busy", "gauge", "Connections to providers in use.", (uint64_t)u.busy);
+    metric(out, "raccord_audit_alarm", "gauge", "1: the audit log is not what its exported heads say.",
+           atomic_load(&h->audit_alarm) != AUDIT_SOUND);
+    metric(out, "raccord_audit_heads_failed", "gauge", "1: the audit log's head cannot be exported.", atomic_load(&h->audit_mute));
     metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
     if (n->listener.context)
         metric_i64(out, "raccord_listener_certificate_expiry_seconds", "gauge",
@@ -289,7 +294,8 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     struct address at;
     enum err e;
     if ((e = parse_listen(c->listen, &at, why)) || (e = check_listen(c, &at, why)) || (e = open_outside(n, c, extra, boot, why)) ||
-        (e = open_data(n, c, boot, created, why)) || (e = open_setup(n, boot, why)) ||
+        (e = open_data(n, c, boot, created, why)) || (e = audit_watch_start(&n->hub, c, boot, &n->audit, why)) ||
+        (e = open_setup(n, boot, why)) ||
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
@@ -567,6 +573,7 @@ void node_stop(struct node *n)
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    audit_watch_stop(n->audit);
     issuers_free(n->hub.issuers);
     secret_end(&n->hub.audit_key);
     keyring_close(n->hub.keyring);

@@ -43,6 +43,8 @@ handler connections_call;
 handler certificates_list, certificates_get, certificates_ca, certificates_create, certificates_activate;
 /* runs.c */
 handler runs_list, runs_get;
+/* audit.c */
+handler audit_get_list, audit_get_verify, audit_get_export, audit_post_hash;
 /* keys.c */
 handler keys_get, keys_rotate;
 /* limits.c */

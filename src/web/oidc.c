@@ -203,7 +203,7 @@ enum err oidc_callback(struct web_request *q, struct reply *r, struct fault *why
     cookie_set_attempt(q, r, STR("")); /* used, whatever came of it */
     if (!e)
         return welcome(&v, r);
-    change_settle(q, e, why); /* a refusal is recorded; for the entrance the page is a success, and no change */
+    change_settle(q, e); /* a refusal is recorded; for the entrance the page is a success, and no change */
     q->audit.written = true;
     sorry(q, r, why);
     return ERR_NONE;

@@ -330,6 +330,44 @@ class Mtls(harness.Case):
         self.assertEqual(hub.request("DELETE", f"{API}/connections/both").status, 204)
         self.assertEqual(hub.get(API + "/certificates").json["items"], [])
 
+    # --- the command line ---
+
+    def test_the_command_line_does_all_of_it(self):
+        hub = self.start()
+        cli = lambda *words, code=0, **more: self.check(hub.cli(*words, **more), code)
+        self.assertIn("There is no certificate authority", cli("certificates", "ca", code=3).err)
+        cli("certificates", "issue", "--issue", "authority", "--name", "Our authority", "--expires", "1000d")
+        root = self.file("root.pem", cli("certificates", "ca").out)
+        self.assertIn(b"Our authority", openssl("x509", "-noout", "-subject", "-in", root))
+        private = self.pki("private")
+        self.serve(hub, root=private)
+        certificate, key = self.clients.issue("cli")
+        locked = self.file("locked.key", openssl("pkcs8", "-topk8", "-in", key, "-passout", "pass:" + PASSPHRASE))
+        cli("connections", "create", "--connector", "http", "--auth-type", "none", "--key", "crm", "--folder", "shared", "--field",
+            "base_url=" + self.url, "--client-certificate", certificate, "--client-key", locked, "--client-passphrase-file",
+            self.file("passphrase", PASSPHRASE + "\n"), "--tls-ca", private.ca)
+        self.assertEqual(self.subject(hub, "crm"), "cli")
+        self.assertIn("--client-key is missing", cli("connections", "credentials", "crm", "--client-certificate", certificate, code=2).err)
+        self.assertIn("renew what it did not issue",
+                      cli("certificates", "renew", hub.get(API + "/certificates?connection=crm").json["items"][0]["id"], code=2).err)
+        cli("connections", "credentials", "crm", "--issue", "connection")
+        self.assertEqual(self.subject(hub, "crm"), "crm")
+        first = json.loads(cli("certificates", "list", "--connection", "crm", "--state", "current", "--json").out)["items"][0]
+        following = json.loads(cli("certificates", "renew", first["id"], "--json").out)
+        self.assertEqual((following["state"], following["subject"]), ("next", first["subject"]))
+        before = self.call(hub, "crm").header("x-serial")
+        cli("certificates", "activate", following["id"])
+        self.assertNotEqual(self.call(hub, "crm").header("x-serial"), before)
+        self.assertRegex(cli("certificates", "list").out, r"crm +connection +current +CN=crm")
+        self.assertIn(following["id"], cli("certificates", "get", following["id"]).out)
+        file = self.file("pair.p12", openssl("pkcs12", "-export", "-in", certificate, "-inkey", key, "-passout", "pass:"))
+        cli("certificates", "issue", "--connection", "crm", "--client-certificate", file, "--activate")
+        self.assertEqual(self.subject(hub, "crm"), "cli")
+
+    def check(self, done, code):
+        self.assertEqual(done.code, code, done)
+        return done
+
     # --- the end of a certificate ---
 
     def test_a_certificate_that_ends_soon_is_told_everywhere(self):
