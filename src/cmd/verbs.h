@@ -60,6 +60,8 @@ int certificates_issue_run(struct command *c);
 int certificates_renew_run(struct command *c);
 int certificates_activate_run(struct command *c);
 int certificates_ca_run(struct command *c);
+int backup_run(struct command *c);                           /* backup_verbs.c */
+int restore_run(struct command *c);
 int identity_providers_list_run(struct command *c);          /* identity_verbs.c */
 int identity_providers_get_run(struct command *c);
 int identity_providers_create_run(struct command *c);
