@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,6 +28,8 @@ struct store {
     pthread_cond_t turn_over;    /* on the monotonic clock */
     bool writing;                /* somebody has the turn, and with it the writer */
     int64_t ready_until_ms;      /* monotonic: until then the last probe speaks for the database */
+    int64_t room_until_ms;       /* monotonic: until then `tight` is known */
+    bool tight;
     struct db *writer;           /* NULL: to be opened by the next write */
     bool unsynced;               /* a sync failed: the system may have dropped what we wrote, and says so only once */
 
@@ -120,22 +123,66 @@ static enum err ensure_file(int directory, const char *path, struct fault *why)
     return ERR_NONE;
 }
 
-enum err store_claim(struct store *s, struct fault *why)
+static enum err claim_in(int directory, const char *path, int *claim, struct fault *why)
 {
-    if (s->claim >= 0)
-        return ERR_NONE;
-    int fd = openat(s->directory, CLAIM_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(directory, CLAIM_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return FILE_FAULT(why, s->path, "serve.lock cannot be opened in the data directory");
+        return FILE_FAULT(why, path, "serve.lock cannot be opened in the data directory");
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        s->claim = fd;
+        *claim = fd;
         return ERR_NONE;
     }
     bool taken = errno == EWOULDBLOCK;
     enum err e = taken ? fault(why, ERR_CONFLICT, STR("another raccord serve runs on this data directory"), "%s is locked",
                                CLAIM_NAME)
-                       : FILE_FAULT(why, s->path, "serve.lock cannot be locked in the data directory");
+                       : FILE_FAULT(why, path, "serve.lock cannot be locked in the data directory");
     close(fd);
+    return e;
+}
+
+enum err store_claim(struct store *s, struct fault *why)
+{
+    return s->claim >= 0 ? ERR_NONE : claim_in(s->directory, s->path, &s->claim, why);
+}
+
+/* -- putting a database in place of another ------------------------------------------------------------------- */
+
+/* Out of the way, with its log: SQLite would take a log that lies beside the new database for its own. */
+static bool set_aside(int directory)
+{
+    static const char *const names[][2] = { { FILE_NAME, FILE_NAME ".replaced" },
+                                            { FILE_NAME "-wal", FILE_NAME ".replaced-wal" },
+                                            { FILE_NAME "-shm", NULL } };
+    for (size_t i = 0; i < COUNT(names); i++) {
+        int failed = names[i][1] ? renameat(directory, names[i][0], directory, names[i][1]) : unlinkat(directory, names[i][0], 0);
+        if (failed && errno != ENOENT)
+            return false;
+    }
+    return true;
+}
+
+static enum err install_in(int directory, const char *path, const char *from, bool replace, struct fault *why)
+{
+    struct stat st;
+    if (!replace && fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return fault(why, ERR_CONFLICT, STR("a database in this directory; --force sets it aside"), "%s", path);
+    if (!set_aside(directory) || renameat(AT_FDCWD, from, directory, FILE_NAME) || fsync(directory))
+        return FILE_FAULT(why, path, "the database cannot be put in its place");
+    return ERR_NONE;
+}
+
+enum err store_install(struct str directory, const char *from, bool replace, struct fault *why)
+{
+    int fd = -1;
+    char *path = mem_cstr(directory);
+    enum err e = open_directory(path, &fd, why);
+    AUTO_FD claim = -1;
+    if (!e)
+        e = claim_in(fd, path, &claim, why);
+    if (!e)
+        e = install_in(fd, path, from, replace, why);
+    fd_end(&fd);
+    free(path);
     return e;
 }
 
@@ -255,7 +302,7 @@ static void end_turn(struct store *s, enum err e)
 {
     pthread_mutex_lock(&s->turn_lock);
     s->writing = false;
-    if (e == ERR_STORE)
+    if (e == ERR_STORE || e == ERR_STORE_FULL || e == ERR_STORE_DAMAGED)
         s->ready_until_ms = 0;
     pthread_cond_signal(&s->turn_over);
     pthread_mutex_unlock(&s->turn_lock);
@@ -338,6 +385,21 @@ enum err store_ready(struct store *s, struct fault *why)
     s->ready_until_ms = clock_mono().ms + STORE_PROBE_GOOD_MS;
     pthread_mutex_unlock(&s->turn_lock);
     return ERR_NONE;
+}
+
+bool store_is_tight(struct store *s)
+{
+    pthread_mutex_lock(&s->turn_lock);
+    int64_t now = clock_mono().ms;
+    struct statvfs v;
+    if (now >= s->room_until_ms && fstatvfs(s->directory, &v) == 0) {
+        uint64_t part = (uint64_t)v.f_blocks * v.f_frsize / 20;
+        s->tight = (uint64_t)v.f_bavail * v.f_frsize < (part < STORE_RESERVE ? part : STORE_RESERVE);
+        s->room_until_ms = now + STORE_ROOM_GOOD_MS;
+    }
+    bool tight = s->tight;
+    pthread_mutex_unlock(&s->turn_lock);
+    return tight;
 }
 
 /* -- open and close ----------------------------------------------------------------------------------------- */
