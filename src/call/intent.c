@@ -159,7 +159,8 @@ static int64_t nanoseconds(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* Under the lock. The first after a quiet while goes at once; under load many share a sync, and nobody wakes the thread for each. */
+/* Under the lock. The first after a quiet while goes at once; under load many share a sync, and nobody wakes the thread for each.
+ */
 static void wait_for_some(struct intents *s, int64_t last)
 {
     while (!s->first && !s->closing)
