@@ -18,6 +18,7 @@
 #include "http/address.h"
 #include "http/head.h"
 #include "store/db.h"
+#include "vault/certificate.h"
 #include "vault/keyring.h"
 #include "vault/rotation.h"
 
@@ -35,6 +36,8 @@ struct hub {
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
+    const struct certificate_rules *certificates;
+    struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
     struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
@@ -88,6 +91,7 @@ struct web_request {
     struct caller *caller;          /* NULL on open doors without a (valid) credential */
     enum language language;
     struct str client;              /* the peer's address, for throttling and records */
+    struct once *once;              /* web/idempotency.c's, for a request with an Idempotency-Key; else NULL */
     const struct route *route;
     struct web_audit audit;
 };
