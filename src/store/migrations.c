@@ -185,7 +185,41 @@ static const struct migration migrations[] = {
           "CREATE UNIQUE INDEX invitation_hash ON invitation (hash)" },
     { 7, "token narrowing, policies", .both = "SELECT 1" },
     { 8, "the audit chain", .both = "SELECT 1" },
-    { 9, "keys and backups", .both = "SELECT 1" },
+    { 9, "keys and backups",
+      .both =
+          "ALTER TABLE wrapping_key ADD COLUMN master TEXT NOT NULL DEFAULT '';"    /* id of the master key; '': not noted */
+          "ALTER TABLE wrapping_key ADD COLUMN sealed_next TEXT;"                   /* by the master key that takes over */
+          "ALTER TABLE wrapping_key ADD COLUMN master_next TEXT;"
+          "ALTER TABLE wrapping_key ADD COLUMN uses BIGINT NOT NULL DEFAULT 0;"     /* values it has sealed */
+          "CREATE TABLE data_key ("
+          " kind TEXT NOT NULL,"                     /* whose: connection, or the kind of a sealed_value */
+          " owner_id TEXT NOT NULL,"
+          " wrapping_key BIGINT REFERENCES wrapping_key (id),"    /* that sealed it; NULL: it does not open */
+          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form */
+          " uses BIGINT NOT NULL DEFAULT 0,"
+          " created_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (kind, owner_id));"
+          "CREATE INDEX data_key_by ON data_key (wrapping_key);"
+          "CREATE INDEX data_key_age ON data_key (created_ms);"
+          "INSERT INTO data_key (kind, owner_id, wrapping_key, sealed, created_ms)"
+          " SELECT 'connection', id, 1, data_key, created_ms FROM connection;"      /* there was one wrapping key */
+          "ALTER TABLE connection DROP COLUMN data_key;"
+          "ALTER TABLE connection ADD COLUMN restored_ms BIGINT NOT NULL DEFAULT 0;" /* its credentials are from a backup */
+          "CREATE TABLE sealed_value ("
+          " kind TEXT NOT NULL,"
+          " owner_id TEXT NOT NULL,"
+          " name TEXT NOT NULL,"
+          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form, by the owner's data key */
+          " updated_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (kind, owner_id, name));"
+          "CREATE TABLE key_rotation ("
+          " id BIGINT PRIMARY KEY,"                  /* the wrapping key that it made */
+          " reason TEXT NOT NULL,"                   /* asked | age | uses */
+          " total BIGINT NOT NULL,"                  /* data keys to seal anew, as counted at its start */
+          " done BIGINT NOT NULL DEFAULT 0,"
+          " broken BIGINT NOT NULL DEFAULT 0,"       /* that did not open */
+          " started_ms BIGINT NOT NULL,"
+          " finished_ms BIGINT NOT NULL DEFAULT 0)" },
     { 10, "the rest of a connection's life", .both = "SELECT 1" },
     { 11, "client certificates", .both = "SELECT 1" },
     { 12, "identity providers", .both = "SELECT 1" },

@@ -5,6 +5,7 @@
 #include "crypto/seal.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
+#include "vault/data_key.h"
 
 /* Where a secret belongs, authenticated with it (requirement 12.1). No part can hold '|': see connection_rules.c. */
 static struct str place(struct arena *a, const struct connection_row *row, struct str name)
@@ -13,15 +14,15 @@ static struct str place(struct arena *a, const struct connection_row *row, struc
                    STR_ARG(row->auth_type));
 }
 
-enum err connection_sealed_key(struct keyring *k, struct arena *a, struct str id, struct secret *key, struct str *text,
+static struct data_owner owner(struct str id) { return (struct data_owner){ STR("connection"), id }; }
+
+enum err connection_sealed_key(struct db *db, struct keyring *k, struct str id, size_t secrets, struct secret *key,
                                struct fault *why)
 {
-    struct str sealed;
-    enum err e = keyring_new_data_key(k, a, id, key, &sealed, why);
-    if (!e)
-        *text = base64_encode(a, sealed, BASE64_STANDARD);
-    return e;
+    return data_key_new(db, k, owner(id), (int64_t)secrets, key, why);
 }
+
+enum err connection_sealed_forget(struct db *db, struct str id, struct fault *why) { return data_key_destroy(db, owner(id), why); }
 
 enum err connection_sealed_insert(struct db *db, struct arena *a, const struct connection_row *row, struct secret key,
                                   const struct connection_secret *secrets, size_t n, struct fault *why)
@@ -63,21 +64,18 @@ static enum err unusable(const struct connection_row *row, struct fault *why, co
     return fault(why, ERR_RECONNECT_REQUIRED, row->key, "connection %.*s: %s", STR_ARG(row->id), what);
 }
 
-static enum err open_data_key(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
-                              struct secret *key, struct fault *why)
+static enum err open_data_key(struct db *db, struct keyring *k, const struct connection_row *row, struct secret *key,
+                              struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT data_key FROM connection WHERE id = $1");
-    query_text(q, row->id);
-    bool found = query_next(q);
-    struct str text = query_get_text(q, 0, a), sealed;
-    enum err e = query_end(q, why);
-    if (e)
-        return e;
-    if (!found)
-        return fault(why, ERR_CONNECTION_NOT_FOUND, row->key, "connection %.*s", STR_ARG(row->id));
-    if (!base64_decode(a, text, BASE64_STANDARD, &sealed) || keyring_open_data_key(k, row->id, sealed, key, NULL))
+    struct fault inner = { 0 };
+    enum err e = data_key_open(db, k, owner(row->id), key, &inner);
+    if (e == ERR_NOT_FOUND)
+        return unusable(row, why, "it has no data key");
+    if (e == ERR_CRYPTO)
         return unusable(row, why, "its data key does not open");
-    return ERR_NONE;
+    if (e && why)
+        *why = inner;
+    return e;
 }
 
 static bool open_one(struct arena *a, const struct connection_row *row, struct secret key, struct str text,
@@ -93,7 +91,7 @@ enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena 
                                  struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
 {
     AUTO_SECRET key = SECRET_NONE;
-    enum err e = open_data_key(db, k, a, row, &key, why);
+    enum err e = open_data_key(db, k, row, &key, why);
     if (e)
         return e;
     const char *broken = NULL;
