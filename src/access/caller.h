@@ -8,6 +8,9 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* How a session's person showed who it is. */
+enum session_how { SESSION_PASSWORD, SESSION_SECOND_FACTOR, SESSION_PROVIDER /* an identity provider vouches, second factor and all */ };
+
 /* Everything is in the arena it was made with. */
 struct caller {
     struct str principal;      /* usr_... or svc_... */
@@ -22,6 +25,10 @@ struct caller {
     struct str *folders;       /* ids of the folders this caller may see */
     size_t folder_count;
     wall_ms expires;           /* 0: never */
+    /* Of a session; STR_NONE and 0 for a token. */
+    struct str session;        /* ses_... */
+    enum session_how how;
+    wall_ms proved;            /* when a password or code was last shown */
 };
 
 bool caller_may(const struct caller *c, enum right right); /* NULL: nobody signed in */

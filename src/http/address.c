@@ -419,14 +419,14 @@ enum err address_ranges_new(struct arena *a, struct str list, const char *settin
     return ERR_NONE;
 }
 
+/* A mapped address reaches what the IPv4 address reaches. */
 static struct address plain(const struct address *a)
 {
+    struct address v4;
     static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
-    struct address v4 = { .family = 4, .port = a->port };
-    if (a->family != 6 || memcmp(a->ip, mapped, sizeof mapped) != 0)
-        return *a;
-    memcpy(v4.ip, a->ip + 12, 4);
-    return v4;
+    if (a->family == 6 && memcmp(a->ip, mapped, sizeof mapped) == 0 && unwrap(a, &v4))
+        return v4;
+    return *a;
 }
 
 bool address_ranges_hold(const struct address_ranges *r, const struct address *a)
@@ -505,16 +505,6 @@ enum err egress_new(struct arena *boot, struct str allow_private, struct str all
 }
 
 /* ---- the hub itself ---- */
-
-/* A mapped address reaches what the IPv4 address reaches. */
-static struct address plain(const struct address *a)
-{
-    struct address v4;
-    static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
-    if (a->family == 6 && memcmp(a->ip, mapped, sizeof mapped) == 0 && unwrap(a, &v4))
-        return v4;
-    return *a;
-}
 
 static void add_self(struct egress *e, const struct address *a)
 {

@@ -165,10 +165,8 @@ static const struct migration migrations[] = {
           " name TEXT PRIMARY KEY,"                  /* hex SHA-256, as in sign_in_failure */
           " strikes BIGINT NOT NULL,"                /* locks in a row: each is longer */
           " until_ms BIGINT NOT NULL);"
-          "CREATE TABLE second_factor ("
+          "CREATE TABLE second_factor ("               /* its secret is a sealed_value */
           " user_id TEXT PRIMARY KEY REFERENCES principal (id) ON DELETE CASCADE,"
-          " data_key TEXT NOT NULL,"                 /* base64 of the sealed form, by a wrapping key, bound to user_id */
-          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form, by the data key: the TOTP secret */
           " last_step BIGINT NOT NULL DEFAULT 0,"    /* of 30 s; RFC 6238 5.2: each is taken once */
           " created_ms BIGINT NOT NULL,"
           " confirmed_ms BIGINT NOT NULL DEFAULT 0);" /* 0: being set up */

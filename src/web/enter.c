@@ -8,6 +8,7 @@
 #include "crypto/hash.h"
 #include "http/status.h"
 #include "web/cookie.h"
+#include "web/doorman.h"
 #include "web/language.h"
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
@@ -26,7 +27,7 @@ struct visit {
     struct buf body;
     struct web_request q;
     struct reply reply;
-    char peer[ADDRESS_TEXT];
+    char client[ADDRESS_TEXT], network[DOORMAN_NETWORK];
     enum err err;
     struct fault why;
 };
@@ -65,6 +66,7 @@ static void answer_problem_in(enum language lang, struct exchange *x, const stru
     exchange_status(x, row->status, STR_NONE);
     exchange_header(x, STR("Content-Type"), STR("application/problem+json"));
     exchange_header(x, STR("Cache-Control"), STR("no-store"));
+    doorman_headers(x, in->hub->public_is_https);
     exchange_header(x, STR("Raccord-Error"), str_of(row->code));
     if (run_id.n)
         exchange_header(x, STR("Raccord-Run"), run_id);
@@ -145,6 +147,38 @@ static enum err check_csrf(const struct visit *v, struct fault *why)
     return ERR_NONE;
 }
 
+/* Who must have a second factor and signed in without: may set one up, and sign out. */
+static bool lacks_second_factor(const struct visit *v)
+{
+    enum second_factor_policy wanted = v->q.hub->second_factor;
+    const struct caller *c = v->q.caller;
+    if (!c || !c->session.n || c->how != SESSION_PASSWORD || wanted == SECOND_FACTOR_NONE)
+        return false;
+    return wanted == SECOND_FACTOR_ALL || c->role >= ROLE_ADMIN;
+}
+
+static bool sets_up_second_factor(struct str path)
+{
+    return str_starts(path, STR("/api/v1/second-factor")) || str_starts(path, STR("/api/v1/session"));
+}
+
+/* Requirement 15.9: before there is an owner, there is the way to become it, and health. */
+static const char *const before_setup[] = {
+    "/", "/setup", "/assets/{name}", "/problems/{code}", "/healthz", "/readyz", "/api/v1/setup"
+};
+
+static enum err check_stage(const struct visit *v, struct fault *why)
+{
+    if (lacks_second_factor(v) && v->route->right != RIGHT_OPEN && !sets_up_second_factor(v->q.path))
+        return fault(why, ERR_SECOND_FACTOR_MISSING, STR(""), "the session has no second factor");
+    if (v->q.caller || !atomic_load_explicit(&v->q.hub->setup_open, memory_order_relaxed))
+        return ERR_NONE;
+    for (size_t i = 0; i < COUNT(before_setup); i++)
+        if (strcmp(v->route->path, before_setup[i]) == 0)
+            return ERR_NONE;
+    return fault(why, ERR_SETUP_REQUIRED, STR(""), "no owner yet");
+}
+
 static enum err resolve_session(struct visit *v, struct str cookie, struct caller *c, struct fault *why)
 {
     bool touch = false;
@@ -204,7 +238,9 @@ static enum err serve(struct visit *v, struct fault *why)
         return ERR_STORE;
     if (v->entrance->metrics_only)
         return v->route->handle(&v->q, &v->reply, why);
-    if ((e = resolve_caller(v, why)))
+    if (!bearer(&v->head).n && v->q.method != METHOD_GET && (e = doorman_check_origin(v->q.hub->doorman, &v->head, why)))
+        return e;
+    if ((e = resolve_caller(v, why)) || (e = check_stage(v, why)))
         return e;
     if (!caller_may(v->q.caller, v->route->right) && v->route->right != RIGHT_OPEN)
         return fault(why, ERR_DENIED, str_of(right_name(v->route->right)), "route");
@@ -243,7 +279,7 @@ static void write_reply(struct visit *v)
     }
     if (!cached)
         exchange_header(x, STR("Cache-Control"), STR("no-store"));
-    exchange_header(x, STR("X-Content-Type-Options"), STR("nosniff"));
+    doorman_headers(x, v->entrance->hub->public_is_https);
     exchange_body(x, r->status == 204 ? FRAMING_NONE : FRAMING_LENGTH, r->body.n);
 }
 
@@ -372,6 +408,7 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
     v->loop = exchange_loop(x);
     copy_head(v, h);
     unsigned method = method_of(h->method);
+    struct address client = doorman_client(in->hub->doorman, h, exchange_peer(x));
     v->q = (struct web_request){
         .hub = in->hub,
         .arena = v->arena,
@@ -379,7 +416,9 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
         .path = v->head.path,
         .query = v->head.query,
         .head = &v->head,
-        .client = str_of(address_format(exchange_peer(x), v->peer)),
+        .client = str_of(address_format(&client, v->client)),
+        .network = doorman_network(&client, v->network),
+        .is_private = doorman_private(in->hub->doorman, exchange_peer(x)),
     };
     language_wanted(&v->head, &v->q.language);
     buf_init(&v->reply.body, (size_t)in->hub->call_response_max * 2 + REPLY_SLACK);
@@ -416,6 +455,10 @@ void entrance_enter(struct exchange *x, void *context)
     }
     if (str_starts(h->path, STR("/proxy/"))) {
         proxy_enter(in->proxy, x);
+        return;
+    }
+    if (!in->metrics_only && !doorman_knows_host(in->hub->doorman, h->host)) {
+        refuse(x, in, ERR_MISDIRECTED, STR(""));
         return;
     }
     struct visit *v = visit_new(x, in);
