@@ -9,14 +9,19 @@
 
 #include "access/folder.h"
 #include "access/user.h"
+#include "auth/issuer.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/switchboard.h"
+#include "cmd/ring.h"
+#include "cmd/turning.h"
 #include "crypto/hash.h"
+#include "crypto/password.h"
 #include "http/server.h"
 #include "http/upstream.h"
 #include "proxy/proxy.h"
 #include "vault/domain.h"
+#include "web/doorman.h"
 #include "web/enter.h"
 
 #define LOOPS_MAX 64
@@ -57,6 +62,7 @@ struct node {
     char setup_code[33];
     pthread_t upkeep;
     bool upkeep_running;
+    struct turning *turning;
     _Atomic bool upkeep_stop;
     pthread_mutex_t upkeep_lock;
     pthread_cond_t upkeep_wake;
@@ -106,6 +112,11 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_upstreams_retried_total", "counter", "Requests sent again because a kept connection had died.", u.retried);
     metric(out, "raccord_upstreams_idle", "gauge", "Kept connections without a request.", (uint64_t)u.idle);
     metric(out, "raccord_upstreams_busy", "gauge", "Connections to providers in use.", (uint64_t)u.busy);
+    const struct sign_in_counts *s = &h->sign_ins;
+    metric(out, "raccord_sign_ins_total", "counter", "Passwords, codes and links that were right.", atomic_load(&s->right));
+    metric(out, "raccord_sign_in_failures_total", "counter", "Passwords, codes and links that were wrong.", atomic_load(&s->wrong));
+    metric(out, "raccord_sign_in_refused_total", "counter", "Attempts after too many failures.", atomic_load(&s->refused));
+    metric(out, "raccord_sign_in_alarms_total", "counter", "Times that failures piled up over all accounts.", atomic_load(&s->alarms));
     metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
     metric(out, "raccord_unlocked_pages", "gauge", "Pages of secrets that could not be locked in memory.", secret_unlocked_pages());
 }
@@ -142,28 +153,6 @@ static enum err check_listen(const struct config *c, const struct address *at, s
                  "listen");
 }
 
-static enum err open_keyring(struct node *n, struct config *c, struct arena *boot, struct str *created, struct fault *why)
-{
-    AUTO_SECRET text = c->master_key.p ? secret_from(c->master_key) : SECRET_NONE;
-    struct secret master;
-    bool made = false;
-    enum err e;
-    if (c->master_key.p)
-        secret_wipe((char *)c->master_key.p, c->master_key.n);
-    c->master_key = STR_NONE;
-    struct master_key_source from = { secret_str(text), c->master_key_file, c->data };
-    struct db *db = store_reader(n->hub.store, why);
-    if (!db)
-        return ERR_STORE;
-    struct query *q = query_begin(db, "SELECT COUNT(*) FROM wrapping_key");
-    bool empty = query_next(q) && query_get_i64(q, 0) == 0;
-    if ((e = query_end(q, why)) || (e = master_key_load(&from, empty, &master, &made, why)))
-        return e;
-    if (made)
-        *created = str_fmt(boot, "%.*s/master.key", STR_ARG(c->data));
-    return keyring_open(n->hub.store, master, &n->hub.keyring, why);
-}
-
 static enum err ensure_folders(struct db *db, void *context, struct fault *why)
 {
     struct str id;
@@ -174,7 +163,8 @@ static enum err open_data(struct node *n, struct config *c, struct arena *boot, 
 {
     enum err e;
     if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
-        (e = open_keyring(n, c, boot, created, why)))
+        (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)) ||
+        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);
 }
@@ -297,9 +287,10 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         (e = open_data(n, c, boot, created, why)) || (e = open_setup(n, boot, why)) ||
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
+    n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
     struct switchboard_config s = {
         n->hub.store, n->hub.keyring, n->hub.catalog, n->hub.egress, n->workers, c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, report,
+        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, n->hub.issuers, report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -321,6 +312,9 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         n->hub.public_url.n--;
     n->hub.path_prefix = path_of_url(n->hub.public_url);
     n->hub.public_is_https = str_starts(n->hub.public_url, STR("https://"));
+    struct doorman_config door = { n->hub.public_url, c->hosts, c->trusted_proxies, &at, n->server_tls != NULL };
+    if ((e = doorman_new(boot, &door, &n->hub.doorman, why)))
+        return e;
     return listen_metrics(n, c, why);
 }
 
@@ -389,8 +383,17 @@ static void *upkeep_main(void *context)
     return NULL;
 }
 
+static void keys_wake(struct hub *h)
+{
+    turning_wake(list_entry(h, struct node, hub)->turning);
+}
+
 static enum err start_threads(struct node *n, struct fault *why)
 {
+    enum err e = turning_start(n->hub.store, n->hub.keyring, n->hub.key_policy, &n->turning, why);
+    if (e)
+        return e;
+    n->hub.keys_wake = keys_wake;
     for (int i = 0; i < n->desk_count; i++) {
         struct desk *d = &n->desks[i];
         if (pthread_create(&d->thread, NULL, desk_main, d))
@@ -424,7 +427,10 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->config = config;
     n->hub.started = clock_wall();
     n->hub.header_digits_ok = config->header_names.allow_digits;
+    n->hub.second_factor = (enum second_factor_policy)config->sign_in.require_second_factor;
+    password_cost((size_t)config->sign_in.password_memory, (unsigned)config->sign_in.password_passes);
     n->hub.call_response_max = config->limits.call_response;
+    n->hub.key_policy = (struct rotation_policy){ config->keys.max_age, config->keys.max_uses, config->keys.rate };
     n->hub.metrics = metrics;
     n->hub.metrics_context = n;
     pthread_mutex_init(&n->upkeep_lock, NULL);
@@ -531,9 +537,12 @@ void node_stop(struct node *n)
     }
     /* Workers first: what they have in hand may wait for a loop. */
     workers_free(n->workers);
+    turning_stop(n->turning);
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    issuers_free(n->hub.issuers);
+    secret_end(&n->hub.audit_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
     tls_context_free(n->client_tls);

@@ -49,6 +49,8 @@ int connections_verify_run(struct command *c);
 int connections_enable_run(struct command *c);
 int connections_disable_run(struct command *c);
 int connections_delete_run(struct command *c);
+int keys_status_run(struct command *c);                      /* keys_verbs.c */
+int keys_rotate_run(struct command *c);
 int call_run(struct command *c);                             /* call_verb.c */
 
 #endif

@@ -291,7 +291,7 @@ static struct decision *remembered(struct proxy *proxy, struct fingerprint key)
         struct decision *d = &proxy->decisions[(key.low + i) % PLACES];
         if (!d->pass || d->key.low != key.low || d->key.high != key.high)
             continue;
-        if (!atomic_load_explicit(&d->pass->stale, memory_order_acquire) &&
+        if (!pass_over(d->pass) &&
             !atomic_load_explicit(&d->to->stale, memory_order_acquire))
             return d;
         pass_release(d->pass);

@@ -87,8 +87,8 @@ static bool open_one(struct arena *a, const struct connection_row *row, struct s
            !seal_open(key, place(a, row, out->name), sealed, &out->value, NULL);
 }
 
-enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
-                                 struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
+static enum err open_all(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
+                         struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
 {
     AUTO_SECRET key = SECRET_NONE;
     enum err e = open_data_key(db, k, row, &key, why);
@@ -119,4 +119,68 @@ enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena 
     }
     *n = count;
     return ERR_NONE;
+}
+
+enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
+                                 struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
+{
+    /* The key and what it sealed, of one moment: somebody may be replacing both. */
+    enum err e = db_snapshot(db, why);
+    if (e)
+        return e;
+    e = open_all(db, k, a, row, out, n, why);
+    db_snapshot_end(db);
+    return e;
+}
+
+struct loss {
+    struct keyring *keys;
+    const struct connection_row *row;
+};
+
+static enum err lost_work(struct db *db, void *context, struct fault *why)
+{
+    const struct loss *l = context;
+    struct query *q = query_begin(db, "UPDATE connection SET health = 'reconnect_required' WHERE id = $1 AND revision = $2"
+                                      " AND health <> 'reconnect_required'");
+    query_text(q, l->row->id);
+    query_i64(q, l->row->revision);
+    enum err e = query_end(q, why);
+    return e || !db_changes(db) ? e : keyring_tell_lost(l->keys, db, STR("connection"), l->row->id, why);
+}
+
+enum err connection_lost(struct store *s, struct keyring *k, const struct connection_row *row, struct fault *why)
+{
+    return store_write(s, lost_work, &(struct loss){ k, row }, why);
+}
+
+static enum err reseal_one(struct db *db, struct arena *a, const struct connection_row *row, struct secret key,
+                           const struct connection_secret *secret, struct fault *why)
+{
+    struct str sealed;
+    seal(a, key, 0, place(a, row, secret->name), secret_str(secret->value), &sealed);
+    struct query *q = query_begin(db, "UPDATE connection_secret SET sealed = $1 WHERE connection_id = $2 AND name = $3");
+    query_text(q, base64_encode(a, sealed, BASE64_STANDARD));
+    query_text(q, row->id);
+    query_text(q, secret->name);
+    return query_end(q, why);
+}
+
+enum err connection_renew_key(struct db *db, struct keyring *k, struct str id, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    AUTO_SECRET key = SECRET_NONE;
+    struct connection_row row;
+    struct connection_secret all[CONNECTION_SECRETS];
+    size_t n;
+    enum err e = connection_get(db, a, id, &row, why);
+    if (e || (e = connection_open_secrets(db, k, a, &row, all, &n, why)))
+        return e;
+    e = data_key_new(db, k, owner(id), (int64_t)n, &key, why);
+    for (size_t i = 0; i < n; i++) {
+        if (!e)
+            e = reseal_one(db, a, &row, key, &all[i], why);
+        secret_end(&all[i].value);
+    }
+    return e;
 }

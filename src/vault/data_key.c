@@ -93,12 +93,14 @@ enum err data_key_open(struct db *db, struct keyring *k, struct data_owner owner
     return keyring_unwrap(k, data_key_place(a, owner), sealed, key, why);
 }
 
-enum err data_key_count(struct db *db, struct data_owner owner, int64_t uses, struct fault *why)
+enum err data_key_count(struct db *db, struct data_owner owner, int64_t more, int64_t *uses, bool *found, struct fault *why)
 {
-    struct query *q = query_begin(db, "UPDATE data_key SET uses = uses + $1 WHERE kind = $2 AND owner_id = $3");
-    query_i64(q, uses);
+    struct query *q = query_begin(db, "UPDATE data_key SET uses = uses + $1 WHERE kind = $2 AND owner_id = $3 RETURNING uses");
+    query_i64(q, more);
     query_text(q, owner.kind);
     query_text(q, owner.id);
+    *found = query_next(q);
+    *uses = query_get_i64(q, 0);
     return query_end(q, why);
 }
 

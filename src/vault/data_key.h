@@ -18,8 +18,9 @@ enum err data_key_new(struct db *db, struct keyring *k, struct data_owner owner,
                       struct fault *why) MUST_CHECK;
 /* The owner's key, for reading. ERR_NOT_FOUND: it has none; ERR_CRYPTO: it does not open. */
 enum err data_key_open(struct db *db, struct keyring *k, struct data_owner owner, struct secret *key, struct fault *why) MUST_CHECK;
-/* In the caller's transaction: it is about to seal `uses` values more. */
-enum err data_key_count(struct db *db, struct data_owner owner, int64_t uses, struct fault *why) MUST_CHECK;
+/* In the caller's transaction: it is about to seal `more` values. *uses: all that it has sealed then. */
+enum err data_key_count(struct db *db, struct data_owner owner, int64_t more, int64_t *uses, bool *found,
+                        struct fault *why) MUST_CHECK;
 /* In the caller's transaction. No key is fine. */
 enum err data_key_destroy(struct db *db, struct data_owner owner, struct fault *why) MUST_CHECK;
 

@@ -25,6 +25,7 @@ struct keyring {
     struct secret master;
     struct str file, directory; /* where another master key may be found; empty: nowhere */
     bool reloads;
+    keyring_lost *lost;
     struct secret fingerprint; /* key of keyring_fingerprint() */
     pthread_rwlock_t lock;     /* over all of this */
     bool wiped;
@@ -367,6 +368,13 @@ void keyring_source(struct keyring *k, const struct master_key_source *from)
     k->reloads = !from->text.n;
 }
 
+void keyring_on_lost(struct keyring *k, keyring_lost *told) { k->lost = told; }
+
+enum err keyring_tell_lost(struct keyring *k, struct db *db, struct str kind, struct str id, struct fault *why)
+{
+    return k->lost ? k->lost(db, kind, id, why) : ERR_NONE;
+}
+
 /* ---- using ---- */
 
 uint32_t keyring_active(struct keyring *k)
@@ -468,7 +476,9 @@ enum err keyring_prepare_master(struct keyring *k, struct db *db, struct secret 
     AUTO_ARENA a = arena_new(4096);
     struct master_key_id by = master_key_id(next);
     struct ring_rows rows;
-    enum err e = read_rows(db, a, &rows, why);
+    enum err e = keyring_refresh(k, db, why);
+    if (e || (e = read_rows(db, a, &rows, why)))
+        return e;
     for (size_t i = 0; i < rows.count && !e; i++) {
         uint32_t id = (uint32_t)rows.rows[i].id;
         struct str sealed;
@@ -512,4 +522,20 @@ struct str keyring_fingerprint(struct keyring *k, struct arena *a, struct str se
     hex_write(text, (struct str){ (char *)mac, 8 });
     secret_wipe(mac, sizeof mac);
     return (struct str){ text, 16 };
+}
+
+/* The label keeps these apart from fingerprints, which are MACs of secrets under the same key: a secret is never such a text, for
+ * it would have to begin with this one. */
+#define DERIVE_LABEL "raccord derived key 1\0"
+
+enum err keyring_derive(struct keyring *k, struct str label, struct secret *out, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(256);
+    enum err e = keys_use(k, why);
+    if (e)
+        return e;
+    *out = secret_new(SHA256_SIZE);
+    hmac_sha256(secret_str(k->fingerprint), arena_join(a, STR(DERIVE_LABEL), label), out->p);
+    keys_done(k);
+    return ERR_NONE;
 }

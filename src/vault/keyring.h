@@ -26,6 +26,12 @@ void keyring_close(struct keyring *k);
 /* Where keyring_refresh() looks for a master key that took over while this process runs. Borrowed; `text` is not kept. */
 void keyring_source(struct keyring *k, const struct master_key_source *from);
 
+/* What to do, in the same transaction, when a secret turns out not to open and its owner is marked: the audit record, which is
+ * another room's. At boot. */
+typedef enum err keyring_lost(struct db *db, struct str kind, struct str id, struct fault *why);
+void keyring_on_lost(struct keyring *k, keyring_lost *told);
+enum err keyring_tell_lost(struct keyring *k, struct db *db, struct str kind, struct str id, struct fault *why) MUST_CHECK;
+
 /* Wipe every key, at once and for good: what is asked of the ring from then on fails with ERR_SEALED. From any thread. */
 void keyring_wipe(struct keyring *k);
 
@@ -48,11 +54,15 @@ enum err keyring_unwrap(struct keyring *k, struct str place, struct str sealed, 
 enum err keyring_add(struct keyring *k, struct db *db, uint32_t *id, struct fault *why) MUST_CHECK;
 
 /* In the caller's transaction: every wrapping key sealed by `next` too, so that either master key opens the ring.
- * keyring_confirm() ends this: the old master key opens nothing any more. *waits: whether there is something to confirm. */
+ * keyring_confirm() ends this: the old master key opens nothing any more. */
 enum err keyring_prepare_master(struct keyring *k, struct db *db, struct secret next, struct fault *why) MUST_CHECK;
 enum err keyring_confirm_master(struct db *db, struct master_key_id next, struct fault *why) MUST_CHECK;
 
 /* Keyed fingerprint of a secret (hex, 16 characters), the same within one instance only. */
 struct str keyring_fingerprint(struct keyring *k, struct arena *a, struct str secret);
+
+/* A key of SHA256_SIZE bytes for another purpose, named by `label`; the same within one deployment, whatever key is active. *out is
+ * the caller's. ERR_SEALED. */
+enum err keyring_derive(struct keyring *k, struct str label, struct secret *out, struct fault *why) MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 #include "crypto/seal.h"
 
 #define PART_MAX 128
+#define USES_MAX 4000000000 /* of a data key; under 2^32 (requirement 12.3) */
 
 static void check_part(struct str s)
 {
@@ -32,20 +33,6 @@ static enum err missing(struct data_owner owner, struct str name, struct fault *
                  STR_ARG(owner.id));
 }
 
-/* The owner's key with one use counted, or its first. */
-static enum err key_for_writing(struct db *db, struct keyring *k, struct data_owner owner, struct secret *key, struct fault *why)
-{
-    struct fault absent;
-    enum err e = data_key_open(db, k, owner, key, &absent);
-    if (e == ERR_NOT_FOUND)
-        return data_key_new(db, k, owner, 1, key, why);
-    if (!e && (e = data_key_count(db, owner, 1, why)))
-        secret_end(key);
-    else if (e && why)
-        *why = absent;
-    return e;
-}
-
 static enum err write_value(struct db *db, struct data_owner owner, struct str name, struct secret key, struct secret value,
                             struct fault *why)
 {
@@ -61,6 +48,21 @@ static enum err write_value(struct db *db, struct data_owner owner, struct str n
     query_text(q, base64_encode(a, sealed, BASE64_STANDARD));
     query_i64(q, clock_wall());
     return query_end(q, why);
+}
+
+/* The owner's key with one use counted, or its first, or one in place of a key that has sealed enough. */
+static enum err key_for_writing(struct db *db, struct keyring *k, struct data_owner owner, struct secret *key, struct fault *why)
+{
+    int64_t uses;
+    bool found;
+    enum err e = data_key_count(db, owner, 1, &uses, &found, why);
+    if (e)
+        return e;
+    if (!found)
+        return data_key_new(db, k, owner, 1, key, why);
+    if (uses > USES_MAX && (e = sealed_renew(db, k, owner, why)))
+        return e;
+    return data_key_open(db, k, owner, key, why);
 }
 
 enum err sealed_put(struct db *db, struct keyring *k, struct data_owner owner, struct str name, struct secret value,
@@ -100,10 +102,17 @@ enum err sealed_get(struct db *db, struct keyring *k, struct data_owner owner, s
 {
     AUTO_SECRET key = SECRET_NONE;
     check_place(owner, name);
-    enum err e = data_key_open(db, k, owner, &key, why);
+    /* The key and what it sealed, of one moment: somebody may be replacing both. */
+    enum err e = db_snapshot(db, why);
+    if (e)
+        return e;
+    e = data_key_open(db, k, owner, &key, why);
     if (e == ERR_NOT_FOUND)
-        return missing(owner, name, why);
-    return e ? e : open_value(db, owner, name, key, out, why);
+        missing(owner, name, why);
+    if (!e)
+        e = open_value(db, owner, name, key, out, why);
+    db_snapshot_end(db);
+    return e;
 }
 
 enum err sealed_remove(struct db *db, struct data_owner owner, struct str name, struct fault *why)

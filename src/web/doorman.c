@@ -115,10 +115,9 @@ struct address doorman_client(const struct doorman *d, const struct head *h, con
 
 const struct address_ranges *doorman_trusted(const struct doorman *d) { return d ? d->trusted : NULL; }
 
-bool doorman_private(const struct doorman *d, const struct address *peer)
+bool doorman_private(const struct doorman *d, const struct address *peer, const struct address *client)
 {
-    return !d || d->tls || (d->https && address_ranges_hold(d->trusted, peer)) ||
-           (address_classify(peer) == ADDRESS_LOOPBACK && !address_ranges_hold(d->trusted, peer));
+    return !d || d->tls || address_classify(client) == ADDRESS_LOOPBACK || (d->https && address_ranges_hold(d->trusted, peer));
 }
 
 struct str doorman_network(const struct address *client, char out[DOORMAN_NETWORK])

@@ -26,8 +26,8 @@ bool doorman_knows_host(const struct doorman *d, struct str host /* p == NULL: H
 /* Of a changing request: no sign of another site's page. Origin and Sec-Fetch-Site, where they are sent. ERR_ORIGIN_REFUSED. */
 enum err doorman_check_origin(const struct doorman *d, const struct head *h, struct fault *why) MUST_CHECK;
 struct address doorman_client(const struct doorman *d, const struct head *h, const struct address *peer);
-/* Nobody between reads along: it came over TLS, or on this machine, or through a trusted proxy of an https address. */
-bool doorman_private(const struct doorman *d, const struct address *peer);
+/* Nobody between reads along: it came over TLS, or from this machine, or through a trusted proxy of an https address. */
+bool doorman_private(const struct doorman *d, const struct address *peer, const struct address *client);
 /* The ranges of trusted_proxies, for proxy/; may be NULL. */
 const struct address_ranges *doorman_trusted(const struct doorman *d);
 

@@ -5,8 +5,11 @@
 #include "access/session.h"
 #include "access/token.h"
 #include "base/log.h"
+#include "call/switchboard.h"
 #include "crypto/hash.h"
+#include "crypto/jwt.h"
 #include "http/status.h"
+#include "web/change.h"
 #include "web/cookie.h"
 #include "web/doorman.h"
 #include "web/language.h"
@@ -192,6 +195,22 @@ static enum err resolve_session(struct visit *v, struct str cookie, struct calle
     return check_csrf(v, why);
 }
 
+static void release_pass(void *pass) { pass_release(pass); }
+
+/* A token of an issuer that we believe: checked once, then remembered for a while, as in the proxy. */
+static enum err resolve_issued(struct visit *v, struct str token, struct caller *c, struct fault *why)
+{
+    struct pass *pass;
+    enum err e = switchboard_pass(v->q.hub->switchboard, token, &pass, why);
+    if (e)
+        return e;
+    arena_defer(v->arena, release_pass, pass);
+    *c = pass->caller;
+    if (c->expires && c->expires <= clock_wall())
+        return fault(why, ERR_TOKEN_EXPIRED, STR(""), "remembered token");
+    return ERR_NONE;
+}
+
 /* Fills v->q.caller, or leaves it NULL on an open door. */
 static enum err resolve_caller(struct visit *v, struct fault *why)
 {
@@ -200,7 +219,8 @@ static enum err resolve_caller(struct visit *v, struct fault *why)
     struct str token = bearer(&v->head), cookie = cookie_session(&v->head, v->q.hub);
     enum err e = ERR_NONE;
     if (token.n) {
-        if (!(e = token_resolve(v->q.db, v->arena, token, c, why)))
+        e = jwt_looks_like(token) ? resolve_issued(v, token, c, why) : token_resolve(v->q.db, v->arena, token, c, why);
+        if (!e)
             v->q.caller = c;
     } else if (cookie.n) {
         e = resolve_session(v, cookie, c, why);
@@ -254,7 +274,10 @@ static void come_back(struct loop_job *job);
 static void on_worker(struct work *work)
 {
     struct visit *v = list_entry(work, struct visit, work);
+    v->q.route = v->route;
     v->err = serve(v, &v->why);
+    if (!v->entrance->metrics_only)
+        change_settle(&v->q, v->err, &v->why);
     if (!v->err && buf_failed(&v->reply.body))
         v->err = fault(&v->why, ERR_RESPONSE_TOO_LARGE, STR("what the hub may answer at once"), "reply");
     if (v->err && err_row(v->err)->blame == BLAME_HUB)
@@ -418,7 +441,7 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
         .head = &v->head,
         .client = str_of(address_format(&client, v->client)),
         .network = doorman_network(&client, v->network),
-        .is_private = doorman_private(in->hub->doorman, exchange_peer(x)),
+        .is_private = doorman_private(in->hub->doorman, exchange_peer(x), &client),
     };
     language_wanted(&v->head, &v->q.language);
     buf_init(&v->reply.body, (size_t)in->hub->call_response_max * 2 + REPLY_SLACK);

@@ -5,7 +5,7 @@
 #include "web/web.h"
 
 /* pages.c */
-handler landing_page, setup_page, asset_get;
+handler landing_page, setup_page, invite_page, asset_get;
 /* health.c */
 handler healthz, readyz, metrics_get;
 /* openapi.c */
@@ -13,13 +13,23 @@ handler openapi_get, problem_get;
 /* setup.c */
 handler setup_post;
 /* sessions.c */
-handler session_post, session_get, session_delete;
+handler session_post, session_get, session_delete, session_step_up, sessions_list, sessions_delete, sessions_delete_one;
+/* second_factor.c */
+handler second_factor_get, second_factor_post, second_factor_delete, second_factor_confirm_post, second_factor_codes;
+handler users_second_factor_delete;
+/* invitations.c */
+handler users_invitation_post, users_invitation_delete, invitations_accept;
 /* tokens.c */
 handler tokens_list, tokens_create, tokens_get, tokens_patch, tokens_delete;
 /* users.c */
 handler users_list, users_create, users_get, users_patch, users_delete;
 /* service_accounts.c */
 handler service_accounts_list, service_accounts_create, service_accounts_get, service_accounts_patch, service_accounts_delete;
+/* identity_providers.c */
+handler identity_providers_list, identity_providers_create, identity_providers_get, identity_providers_patch,
+    identity_providers_delete;
+/* oidc.c */
+handler session_providers, session_oidc_start, oidc_callback;
 /* folders.c */
 handler folders_list, folders_get;
 /* connectors.c */
@@ -36,6 +46,8 @@ handler connections_verify;
 handler connections_call;
 /* runs.c */
 handler runs_list, runs_get;
+/* keys.c */
+handler keys_get, keys_rotate;
 /* limits.c */
 handler limits_list;
 

@@ -2,8 +2,10 @@
 #include "access/invitation.h"
 #include "access/folder.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/handlers.h"
 #include "web/invitations.h"
+#include "web/principal.h"
 
 static struct str link_of(struct web_request *q, const char code[INVITATION_CODE])
 {
@@ -44,6 +46,8 @@ static enum err make_link(struct db *db, void *context, struct fault *why)
     enum err e;
     if ((e = user_get(db, q->arena, q->params[0], &i->row, why)) || (e = people_may_change(q, &i->row, why)))
         return e;
+    q->audit.object = i->row.id;
+    q->audit.name = i->row.email;
     if (i->row.disabled)
         return fault(why, ERR_CONFLICT, STR("the user is disabled; enable the account first"), "link for a disabled user");
     return invitation_for(db, q, i->row.id, &i->link, why);
@@ -56,7 +60,7 @@ enum err users_invitation_post(struct web_request *q, struct reply *r, struct fa
     struct inviting i = { .q = q };
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = web_step_up(q, why)) ||
-        (e = store_write(q->hub->store, make_link, &i, why)))
+        (e = web_write(q, make_link, &i, why)))
         return e;
     r->status = 201;
     struct json_out o = json_out(&r->body);
@@ -73,13 +77,15 @@ static enum err revoke(struct db *db, void *context, struct fault *why)
     enum err e;
     if ((e = user_get(db, i->q->arena, i->q->params[0], &i->row, why)) || (e = people_may_change(i->q, &i->row, why)))
         return e;
+    i->q->audit.object = i->row.id;
+    i->q->audit.name = i->row.email;
     return invitation_revoke(db, i->row.id, why);
 }
 
 enum err users_invitation_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct inviting i = { .q = q };
-    enum err e = store_write(q->hub->store, revoke, &i, why);
+    enum err e = web_write(q, revoke, &i, why);
     if (e)
         return e;
     r->status = 204;
@@ -98,6 +104,8 @@ static enum err accept(struct db *db, void *context, struct fault *why)
     struct accepting *x = context;
     struct str folder;
     enum err e = invitation_accept(db, x->q->arena, x->code, x->hash, x->language, &x->user, why);
+    x->q->audit.object = x->user;
+    x->q->audit.name = principal_name(db, x->q->arena, x->user);
     return e ? e : folder_ensure_personal(db, x->q->arena, x->user, &folder, why);
 }
 
@@ -108,7 +116,7 @@ static enum err accept_guarded(struct web_request *q, struct accepting *x, struc
     if ((e = invitation_find(q->db, q->arena, x->code, &x->user, why)) || (e = user_get(q->db, q->arena, x->user, row, why)) ||
         (e = people_password(q, "password", true, row->email, &x->hash, why)))
         return e;
-    return store_write(q->hub->store, accept, x, why);
+    return web_write(q, accept, x, why);
 }
 
 static enum err accept_checked(struct web_request *q, struct reply *r, struct fault *why)

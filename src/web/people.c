@@ -5,13 +5,26 @@
 #include "crypto/password.h"
 #include "vault/sealed.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/cookie.h"
+#include "web/principal.h"
 
 #define PASSWORD_MAX 1024 /* bytes; hashing reads them all */
 #define ALARM_FAILURES 50 /* within five minutes, over all accounts */
 #define ALARM_MS (5 * 60 * 1000)
 
 /* ---- showing ---- */
+
+void people_write_members(struct json_out *o, const struct user_row *u)
+{
+    json_member_str(o, "id", u->id);
+    json_member_str(o, "email", u->email);
+    json_member_str(o, "role", str_of(role_name(u->role)));
+    json_member_str(o, "language", u->language);
+    json_member_bool(o, "disabled", u->disabled);
+    json_member_time(o, "created_at", u->created);
+    json_member_time(o, "updated_at", u->updated);
+}
 
 static void member_link(struct json_out *o, const struct people_link *link)
 {
@@ -34,16 +47,10 @@ enum err people_write_user(struct web_request *q, struct json_out *o, const stru
         (e = invitation_until(q->db, u->id, &invited, why)))
         return e;
     json_open(o, '{');
-    json_member_str(o, "id", u->id);
-    json_member_str(o, "email", u->email);
-    json_member_str(o, "role", str_of(role_name(u->role)));
-    json_member_str(o, "language", u->language);
-    json_member_bool(o, "disabled", u->disabled);
+    people_write_members(o, u);
     json_member_bool(o, "second_factor", second.enabled);
     json_member_time(o, "locked_until", locked);
     json_member_time(o, "invited_until", invited);
-    json_member_time(o, "created_at", u->created);
-    json_member_time(o, "updated_at", u->updated);
     member_link(o, link);
     json_close(o, '}');
     return ERR_NONE;
@@ -236,6 +243,8 @@ struct opening {
 static enum err make_session(struct db *db, void *context, struct fault *why)
 {
     struct opening *o = context;
+    o->q->audit.object = o->n.user;
+    o->q->audit.name = principal_name(db, o->q->arena, o->n.user);
     return session_create(db, o->q->arena, &o->n, o->text, &o->csrf, why);
 }
 
@@ -245,7 +254,7 @@ enum err people_open_session(struct web_request *q, struct reply *r, struct str 
     struct opening s = { .q = q, .n = { user, q->client, agent, how } };
     struct caller me;
     bool touch;
-    enum err e = store_write(q->hub->store, make_session, &s, why);
+    enum err e = web_write(q, make_session, &s, why);
     if (!e)
         e = session_resolve(q->db, q->arena, str_of(s.text), &me, &touch, why);
     if (!e)

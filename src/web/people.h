@@ -15,6 +15,8 @@ struct people_link {
 };
 enum err people_write_user(struct web_request *q, struct json_out *o, const struct user_row *u, const struct people_link *link,
                            struct fault *why) MUST_CHECK;
+/* What is kept of a user, without the braces: for records of a change. */
+void people_write_members(struct json_out *o, const struct user_row *u);
 /* Who is asking, as GET /session shows it. `csrf` p == NULL: null. */
 enum err people_write_session(struct web_request *q, struct json_out *o, const struct caller *c, struct str csrf,
                               struct fault *why) MUST_CHECK;

@@ -1,5 +1,6 @@
 /* web/second_factor.c - a person's own second factor: set up, confirmed by a first code, removed; recovery codes, shown once. */
 #include "web/body.h"
+#include "web/change.h"
 #include "web/cookie.h"
 #include "web/handlers.h"
 #include "web/people.h"
@@ -11,7 +12,14 @@ struct change {
     char codes[RECOVERY_CODES][RECOVERY_TEXT];
 };
 
-static struct change change_of(struct web_request *q) { return (struct change){ .q = q, .keeper = people_keeper(q->hub) }; }
+static struct change change_of(struct web_request *q)
+{
+    if (q->caller) {
+        q->audit.object = q->caller->principal;
+        q->audit.name = q->caller->name;
+    }
+    return (struct change){ .q = q, .keeper = people_keeper(q->hub) };
+}
 
 static bool must_have(const struct web_request *q)
 {
@@ -48,7 +56,7 @@ enum err second_factor_post(struct web_request *q, struct reply *r, struct fault
     struct change c = change_of(q);
     enum err e;
     if ((e = people_need_session(q, why)) || (e = json_only(body_of(q), members, "", why)) || (e = web_step_up(q, why)) ||
-        (e = store_write(q->hub->store, begin, &c, why))) {
+        (e = web_write(q, begin, &c, why))) {
         secret_end(&c.secret);
         return e;
     }
@@ -92,7 +100,7 @@ static enum err confirm_checked(struct web_request *q, struct reply *r, struct f
         return e;
     if (!in.code.n)
         return body_fault(why, ERR_FIELD_REQUIRED, "code", "");
-    if ((e = people_prove(q, sign_in_confirm_code, &in, why)) || (e = store_write(q->hub->store, finish, &c, why)))
+    if ((e = people_prove(q, sign_in_confirm_code, &in, why)) || (e = web_write(q, finish, &c, why)))
         return e;
     /* The same document as GET /session, with the codes beside it. */
     if ((e = people_open_session(q, r, in.user, SESSION_SECOND_FACTOR, why)))
@@ -133,7 +141,7 @@ enum err second_factor_codes(struct web_request *q, struct reply *r, struct faul
         return e;
     if (!s.enabled)
         return fault(why, ERR_NOT_FOUND, STR("second factor"), "none is set up");
-    if ((e = store_write(q->hub->store, new_codes, &c, why)))
+    if ((e = web_write(q, new_codes, &c, why)))
         return e;
     r->status = 201;
     struct json_out o = json_out(&r->body);
@@ -158,7 +166,7 @@ enum err second_factor_delete(struct web_request *q, struct reply *r, struct fau
     if (must_have(q))
         return fault(why, ERR_LIMIT, STR("this hub asks for a second factor; set another one up by asking an administrator to remove yours"),
                      "required by sign_in.require_second_factor");
-    if ((e = store_write(q->hub->store, take_off, &c, why)))
+    if ((e = web_write(q, take_off, &c, why)))
         return e;
     r->status = 204;
     return ERR_NONE;
@@ -179,6 +187,8 @@ static enum err take_off_another(struct db *db, void *context, struct fault *why
     if ((e = user_get(db, t->q->arena, t->q->params[0], &row, why)) || (e = people_may_change(t->q, &row, why)) ||
         (e = second_factor_remove(db, &t->keeper, row.id, why)))
         return e;
+    t->q->audit.object = row.id;
+    t->q->audit.name = row.email;
     return sessions_end_of_user(db, row.id, why);
 }
 
@@ -188,7 +198,7 @@ enum err users_second_factor_delete(struct web_request *q, struct reply *r, stru
     enum err e;
     if (str_eq(q->params[0], q->caller->principal))
         return second_factor_delete(q, r, why);
-    if ((e = web_step_up(q, why)) || (e = store_write(q->hub->store, take_off_another, &t, why)))
+    if ((e = web_step_up(q, why)) || (e = web_write(q, take_off_another, &t, why)))
         return e;
     r->status = 204;
     return ERR_NONE;

@@ -1,5 +1,6 @@
 /* web/sessions.c - sign in and out of the console, see where one is signed in, end it there, and show again who one is. */
 #include "web/body.h"
+#include "web/change.h"
 #include "web/cookie.h"
 #include "web/handlers.h"
 #include "web/page.h"
@@ -18,6 +19,8 @@ static enum err sign_in_checked(struct web_request *q, struct reply *r, struct f
     if ((e = json_only(body, members, "", why)) || (e = body_text(body, "email", true, 254, &in.email, why)) ||
         (e = people_shown(q, "password", &in.password, why)) || (e = people_shown(q, "code", &in.code, why)))
         return e;
+    /* Whose it was meant to be, should it fail: what was typed here may have been a password. */
+    q->audit.name = change_hash(q, in.email);
     if (!in.password.n)
         return body_fault(why, ERR_FIELD_REQUIRED, "password", "");
     if ((e = people_prove(q, sign_in, &in, why)))
@@ -40,15 +43,19 @@ enum err session_get(struct web_request *q, struct reply *r, struct fault *why)
 
 static enum err end_session(struct db *db, void *context, struct fault *why)
 {
-    struct str *text = context;
-    return session_end(db, *text, why);
+    struct web_request *q = context;
+    if (q->caller) {
+        q->audit.object = q->caller->principal;
+        q->audit.name = q->caller->name;
+    }
+    return session_end(db, cookie_session(q->head, q->hub), why);
 }
 
 /* A token ends by DELETE /tokens/{id}; here it ends nothing, and the answer is the same. */
 enum err session_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct str text = cookie_session(q->head, q->hub);
-    enum err e = text.n ? store_write(q->hub->store, end_session, &text, why) : ERR_NONE;
+    enum err e = text.n ? web_write(q, end_session, q, why) : ERR_NONE;
     if (e)
         return e;
     cookie_set_session(q, r, STR(""));
@@ -77,6 +84,7 @@ struct renewal {
 static enum err renew(struct db *db, void *context, struct fault *why)
 {
     struct renewal *n = context;
+    n->q->audit.object = n->q->caller->session;
     return session_renew(db, n->q->arena, n->q->caller->session, n->how, n->text, &n->csrf, why);
 }
 
@@ -96,7 +104,7 @@ static enum err step_up_checked(struct web_request *q, struct reply *r, struct f
     if ((e = people_prove(q, sign_in_again, &in, why)))
         return e;
     n.how = in.second_factor && q->caller->how == SESSION_PASSWORD ? SESSION_SECOND_FACTOR : q->caller->how;
-    if (!(e = store_write(q->hub->store, renew, &n, why)))
+    if (!(e = web_write(q, renew, &n, why)))
         e = session_resolve(q->db, q->arena, str_of(n.text), &me, &touch, why);
     if (!e)
         cookie_set_session(q, r, str_of(n.text));
@@ -160,12 +168,14 @@ enum err sessions_list(struct web_request *q, struct reply *r, struct fault *why
 }
 
 struct ending {
+    struct web_request *q;
     struct str user, id;
 };
 
 static enum err end_others(struct db *db, void *context, struct fault *why)
 {
     struct ending *x = context;
+    x->q->audit.object = x->user;
     return sessions_end_others(db, x->user, x->id, why);
 }
 
@@ -173,10 +183,10 @@ static enum err end_others(struct db *db, void *context, struct fault *why)
 enum err sessions_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     static const char *const allowed[] = { "user", NULL };
-    struct ending x = { .id = q->caller->session };
+    struct ending x = { .q = q, .id = q->caller->session };
     enum err e;
     if ((e = web_only_query(q, allowed, why)) || (e = read_user(q, web_query(q, "user"), &x.user, why)) ||
-        (e = store_write(q->hub->store, end_others, &x, why)))
+        (e = web_write(q, end_others, &x, why)))
         return e;
     r->status = 204;
     return ERR_NONE;
@@ -185,20 +195,21 @@ enum err sessions_delete(struct web_request *q, struct reply *r, struct fault *w
 static enum err end_one(struct db *db, void *context, struct fault *why)
 {
     struct ending *x = context;
+    x->q->audit.object = x->id;
     return session_end_id(db, x->id, why);
 }
 
 /* Another's session is not there for those who may not end it (requirement 16.2). */
 enum err sessions_delete_one(struct web_request *q, struct reply *r, struct fault *why)
 {
-    struct ending x = { .id = q->params[0] };
+    struct ending x = { .q = q, .id = q->params[0] };
     struct str user;
     enum err e;
     if ((e = session_owner(q->db, q->arena, x.id, &x.user, why)))
         return e;
     if ((e = read_user(q, x.user, &user, why)))
         return e == ERR_DENIED ? fault(why, ERR_NOT_FOUND, STR("session"), "another's session") : e;
-    if ((e = store_write(q->hub->store, end_one, &x, why)))
+    if ((e = web_write(q, end_one, &x, why)))
         return e;
     if (str_eq(x.id, q->caller->session))
         cookie_set_session(q, r, STR(""));

@@ -17,6 +17,7 @@
 #include "http/head.h"
 #include "store/db.h"
 #include "vault/keyring.h"
+#include "vault/rotation.h"
 
 struct doorman;
 enum second_factor_policy { SECOND_FACTOR_NONE, SECOND_FACTOR_ADMINS, SECOND_FACTOR_ALL }; /* who must have one */
@@ -25,9 +26,11 @@ enum second_factor_policy { SECOND_FACTOR_NONE, SECOND_FACTOR_ADMINS, SECOND_FAC
 struct hub {
     struct store *store;
     struct keyring *keyring;
+    struct secret audit_key;        /* hashes values in the audit log */
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
+    struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
     bool header_digits_ok;
@@ -45,6 +48,8 @@ struct hub {
         _Atomic uint64_t right, wrong, refused, alarms;
         _Atomic wall_ms alarmed;    /* when the last alarm was given */
     } sign_ins;
+    struct rotation_policy key_policy;
+    void (*keys_wake)(struct hub *h); /* a rotation has begun; NULL: nobody waits for it */
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
     void (*metrics)(struct hub *h, struct buf *out);
     void *metrics_context;
@@ -59,6 +64,16 @@ enum {
     METHOD_HEAD = 32,
     METHOD_OPTIONS = 64,
     METHOD_ANY = 127
+};
+
+/* What the audit log tells of a change; its handler, or the work inside the transaction, fills it. Texts live as long as the
+ * exchange. web/change.h says who writes it down. */
+struct web_audit {
+    const char *action;             /* p == NULL: the route's */
+    struct str object, name;        /* con_...; as it is called */
+    struct str folder;              /* id */
+    struct str before, after;       /* JSON; masked before it is stored */
+    bool written;                   /* a record of this request is in the log */
 };
 
 struct web_request {
@@ -77,13 +92,15 @@ struct web_request {
     struct str client;              /* where it comes from, behind trusted proxies too: for records */
     struct str network;             /* the same for limits: an IPv6 address stands for its /64 */
     bool is_private;                /* nobody between reads along: TLS, or this machine */
+    const struct route *route;
+    struct web_audit audit;
 };
 
 struct reply {
     int status;                     /* preset: 200 */
     struct buf body;                /* JSON unless content_type says otherwise */
     const char *content_type;
-    struct str headers[8][2];
+    struct str headers[12][2];
     size_t header_count;
     struct str run_id;              /* set before failing: the problem's run_id; empty: none */
 };
@@ -108,13 +125,15 @@ enum err web_step_up(const struct web_request *q, struct fault *why) MUST_CHECK;
 /* The problem document (RFC 9457) for a fault. run_id may be empty. */
 void problem_write(struct buf *out, const struct fault *why, enum language lang, struct str run_id, struct str public_url);
 
-/* One door. First match wins. A row without a right does not start: routes_check() runs at boot and in tests. */
+/* One door. First match wins. A row without a right, or one that changes something without a name for the audit log, does not
+ * start: routes_check() runs at boot and in tests. */
 struct route {
     unsigned methods;
     const char *path;               /* {name} = one segment */
     enum right right;
     int64_t body_max;               /* bytes; 0: no body taken */
     handler *handle;
+    const char *audit;              /* what the audit log calls it; for every row that is not GET */
 };
 const struct route *routes_all(size_t *count);
 const struct route *routes_check(void); /* the first bad row, or NULL */

@@ -129,7 +129,7 @@ static inline void hall_header(struct hall *h, const char *name, const char *val
 static inline enum err hall_ask(struct hall *h, unsigned method, const char *target, const char *body)
 {
     struct web_request q = { .hub = &h->hub, .arena = h->exchange, .method = method, .head = &h->head, .caller = h->caller,
-                             .language = h->language };
+                             .language = h->language, .is_private = true };
     bool known;
     unsigned allow;
     memset(&h->why, 0, sizeof h->why);
@@ -141,6 +141,7 @@ static inline enum err hall_ask(struct hall *h, unsigned method, const char *tar
         q.query = STR_NONE;
     const struct route *route = route_find(method, q.path, h->exchange, q.params, &q.param_count, &known, &allow);
     assert_non_null(route);
+    q.route = route;
     q.db = store_reader(h->hub.store, &h->why);
     if (body) {
         str_copy(h->body, sizeof h->body, str_of(body));
