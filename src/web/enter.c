@@ -4,6 +4,7 @@
 
 #include "access/session.h"
 #include "access/token.h"
+#include "access/user.h"
 #include "base/log.h"
 #include "call/switchboard.h"
 #include "crypto/hash.h"
@@ -179,7 +180,13 @@ static enum err check_stage(const struct visit *v, struct fault *why)
     for (size_t i = 0; i < COUNT(before_setup); i++)
         if (strcmp(v->route->path, before_setup[i]) == 0)
             return ERR_NONE;
-    return fault(why, ERR_SETUP_REQUIRED, STR(""), "no owner yet");
+    /* Made meanwhile with the command line, beside this process? */
+    int64_t users;
+    enum err e = user_count(v->q.db, &users, why);
+    if (e || !users)
+        return e ? e : fault(why, ERR_SETUP_REQUIRED, STR(""), "no owner yet");
+    atomic_store(&v->q.hub->setup_open, false);
+    return ERR_NONE;
 }
 
 static enum err resolve_session(struct visit *v, struct str cookie, struct caller *c, struct fault *why)
