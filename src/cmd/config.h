@@ -58,6 +58,12 @@ struct config {
         int64_t runs;
     } retention;
     struct {
+        struct str head_file;
+        int64_t head_interval;
+        bool strict;
+        struct str file;
+    } audit;
+    struct {
         int64_t max_age, max_uses, rate; /* rate: data keys a second */
     } keys;
     struct {

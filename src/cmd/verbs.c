@@ -72,6 +72,17 @@ static const struct verb verbs[] = {
       runs_list_run, false, "what was called, newest first", NULL },
     { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
 
+    { "audit list", "", 0, 0,
+      CLIENT | OPTION(LIMIT) | OPTION(ACTOR) | OPTION(OBJECT) | OPTION(ACTION) | OPTION(SINCE) | OPTION(UNTIL), audit_list_run,
+      false, "who did what, newest first", NULL },
+    { "audit export", "", 0, 0, CLIENT, audit_export_run, false, "every record, oldest first, as one JSON object a line",
+      "The last line holds the exported heads.\n\n  raccord audit export > audit.ndjson\n" },
+    { "verify-audit", "", 0, 0, SETTINGS | OPTION(HEADS) | OPTION(JSON), verify_audit_run, true,
+      "find changed, missing and reordered records of the audit log",
+      "Works on the database directly, beside a running hub and on a copy, too. Exit code 1, and the number of\n"
+      "the first record that is wrong, when something is.\n\n"
+      "  raccord verify-audit --data /var/lib/raccord --heads /mnt/elsewhere/audit-heads.log\n" },
+
     { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, false, "the tokens that you may see", NULL },
     { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
     { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
@@ -91,6 +102,20 @@ static const struct verb verbs[] = {
       "  raccord keys rotate --wait\n"
       "  (umask 077; head -c 32 /dev/urandom | base64 > new.key)\n"
       "  raccord keys rotate --master --new-key-file new.key --data /var/lib/raccord\n" },
+
+    { "identity-providers list", "", 0, 0, CLIENT | OPTION(LIMIT), identity_providers_list_run, false,
+      "who is believed about who somebody is", NULL },
+    { "identity-providers get", "ID", 1, 1, CLIENT, identity_providers_get_run, false,
+      "one identity provider, by key or id, without its secret", NULL },
+    { "identity-providers create", "", 0, 0, CLIENT | OPTION(BODY), identity_providers_create_run, false,
+      "let people sign in through a provider, or programs call with its tokens",
+      "The body is the API's, from a file or from standard input; docs/sign-in-with-openid-connect.md and\n"
+      "docs/jwt-callers.md have examples. The answer's redirect_uri is what to register at the provider.\n\n"
+      "  raccord identity-providers create --body @sso.json\n" },
+    { "identity-providers update", "ID", 1, 1, CLIENT | OPTION(BODY), identity_providers_update_run, false,
+      "change it: a member that the body has replaces the whole of it", NULL },
+    { "identity-providers delete", "ID", 1, 1, CLIENT, identity_providers_delete_run, false,
+      "believe it no longer; the accounts of its people stay", NULL },
 
     { "completion", "bash", 1, 1, 0, completion_run, false, "print a completion script for the shell",
       "  source <(raccord completion bash)\n" },

@@ -70,7 +70,7 @@ static void write_down(struct web_request *q, struct audit_entry *entry)
         log_fault(LOG_ERROR, "an audit record was not written", &why);
 }
 
-static bool is_refusal(enum err e)
+bool change_is_refusal(enum err e)
 {
     const struct err_row *row = err_row(e);
     return row->status == 401 || row->status == 403 || row->blame == BLAME_POLICY;
@@ -79,20 +79,41 @@ static bool is_refusal(enum err e)
 /* Calls have their run records, many to an audit record. */
 static bool is_call(const struct route *r) { return str_is(str_of(r->audit), "connection.call"); }
 
-void change_settle(struct web_request *q, enum err e, const struct fault *why)
+static void refused(struct web_request *q, enum err e)
 {
-    (void)why;
-    if (e && is_refusal(e)) {
-        struct audit_entry entry = entry_of(q);
-        entry.outcome = AUDIT_REFUSED;
-        entry.code = str_of(err_row(e)->code);
-        if (!q->route || !q->route->audit)
-            entry.action = STR("request.read");
-        if (!entry.object.n && q->param_count)
-            entry.object = q->params[0];
+    struct audit_entry entry = entry_of(q);
+    entry.outcome = AUDIT_REFUSED;
+    entry.code = str_of(err_row(e)->code);
+    if (!q->route->audit)
+        entry.action = STR("request.read");
+    if (!entry.object.n && q->param_count)
+        entry.object = q->params[0];
+    if (!entry.object.n && !q->route->audit)
+        entry.object = str_of(q->route->path);
+    if (!q->hub->refusals || refusals_note(q->hub->refusals, &entry, true, clock_mono()))
         write_down(q, &entry);
+}
+
+void change_settle(struct web_request *q, enum err e)
+{
+    if (e && change_is_refusal(e)) {
+        refused(q, e);
     } else if (!e && !q->audit.written && q->route->audit && !is_call(q->route)) {
         struct audit_entry entry = entry_of(q);
         write_down(q, &entry);
     }
+}
+
+static enum err nothing(struct db *db, void *context, struct fault *why)
+{
+    (void)db;
+    (void)context;
+    (void)why;
+    return ERR_NONE;
+}
+
+enum err change_tell(struct web_request *q, const char *action, struct fault *why)
+{
+    q->audit.action = action;
+    return web_write(q, nothing, NULL, why);
 }

@@ -19,6 +19,11 @@ struct str change_hash(struct web_request *q, struct str value);
 
 /* What the entrance does when a handler is back: a refusal is recorded, and so is a change whose handler did not use web_write().
  */
-void change_settle(struct web_request *q, enum err e, const struct fault *why);
+void change_settle(struct web_request *q, enum err e);
+/* Is the error one that the audit log tells of? */
+bool change_is_refusal(enum err e);
+
+/* A record of something that changes nothing and is told all the same: an export, a look-up. */
+enum err change_tell(struct web_request *q, const char *action, struct fault *why) MUST_CHECK;
 
 #endif

@@ -101,11 +101,26 @@ void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *c
     answer_problem(x, context, &why, STR_NONE);
 }
 
-void entrance_refuse_call(struct exchange *x, const struct fault *why, struct str run_id, void *context)
+/* On the loop: noted now, written by the audit log's own thread. */
+static void note_refusal(struct exchange *x, const struct entrance *in, const struct fault *why, const struct proxy_refusal *what)
 {
+    char peer[ADDRESS_TEXT];
+    struct audit_entry entry = {
+        .actor = what->caller, .actor_name = what->caller_name, .via = what->token, .action = STR("connection.call"),
+        .object = what->connection, .client = str_of(address_format(exchange_peer(x), peer)), .run = what->run_id,
+        .outcome = AUDIT_REFUSED, .code = str_of(err_row(why->err)->code),
+    };
+    refusals_note(in->hub->refusals, &entry, false, clock_mono());
+}
+
+void entrance_refuse_call(struct exchange *x, const struct fault *why, const struct proxy_refusal *what, void *context)
+{
+    const struct entrance *in = context;
+    if (in->hub->refusals && change_is_refusal(why->err))
+        note_refusal(x, in, why, what);
     if (log_wanted(LOG_DEBUG))
         log_fault(LOG_DEBUG, "call refused or failed", why);
-    answer_problem(x, context, why, run_id);
+    answer_problem(x, context, why, what->run_id);
 }
 
 static void refuse(struct exchange *x, struct entrance *in, enum err e, struct str subject)
@@ -284,7 +299,7 @@ static void on_worker(struct work *work)
     v->q.route = v->route;
     v->err = serve(v, &v->why);
     if (!v->entrance->metrics_only)
-        change_settle(&v->q, v->err, &v->why);
+        change_settle(&v->q, v->err);
     if (!v->err && buf_failed(&v->reply.body))
         v->err = fault(&v->why, ERR_RESPONSE_TOO_LARGE, STR("what the hub may answer at once"), "reply");
     if (v->err && err_row(v->err)->blame == BLAME_HUB)

@@ -46,6 +46,8 @@ handler connections_verify;
 handler connections_call;
 /* runs.c */
 handler runs_list, runs_get;
+/* audit.c */
+handler audit_get_list, audit_get_verify, audit_get_export, audit_post_hash;
 /* keys.c */
 handler keys_get, keys_rotate;
 /* limits.c */

@@ -160,7 +160,9 @@ static enum err arrive(struct arrival *v, struct fault *why)
         (e = oidc_person(q->hub->issuers, q->arena, &v->p, secret, &v->attempt, web_query(q, "code"), web_query(q, "iss"),
                          oidc_redirect_uri(q), &v->person, why)))
         return e;
-    return web_write(q, admit, v, why);
+    if (!(e = web_write(q, admit, v, why)) && v->admitted.changed)
+        switchboard_forget_tokens(q->hub->switchboard);
+    return e;
 }
 
 /* A page, not a redirect: the session's cookie is for requests that begin here, and a redirect still begins at the provider. */
@@ -205,7 +207,7 @@ enum err oidc_callback(struct web_request *q, struct reply *r, struct fault *why
     cookie_set_attempt(q, r, STR("")); /* used, whatever came of it */
     if (!e)
         return welcome(&v, r);
-    change_settle(q, e, why); /* a refusal is recorded; for the entrance the page is a success, and no change */
+    change_settle(q, e); /* a refusal is recorded; for the entrance the page is a success, and no change */
     q->audit.written = true;
     sorry(q, r, why);
     return ERR_NONE;

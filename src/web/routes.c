@@ -91,6 +91,10 @@ static const struct route routes[] = {
 
     { METHOD_GET, "/api/v1/runs", RIGHT_RUN_VIEW, 0, runs_list },
     { METHOD_GET, "/api/v1/runs/{id}", RIGHT_RUN_VIEW, 0, runs_get },
+    { METHOD_GET, "/api/v1/audit", RIGHT_AUDIT, 0, audit_get_list },
+    { METHOD_GET, "/api/v1/audit:verify", RIGHT_AUDIT, 0, audit_get_verify },
+    { METHOD_GET, "/api/v1/audit:export", RIGHT_AUDIT, 0, audit_get_export }, /* told itself, though it is GET */
+    { METHOD_POST, "/api/v1/audit:hash", RIGHT_AUDIT, KB(64), audit_post_hash, "audit.hash" },
     { METHOD_GET, "/api/v1/keys", RIGHT_ADMINISTER, 0, keys_get },
     { METHOD_POST, "/api/v1/keys:rotate", RIGHT_ADMINISTER, KB(1), keys_rotate, "keys.rotate" },
     { METHOD_GET, "/api/v1/limits", RIGHT_SIGNED_IN, 0, limits_list },

@@ -7,6 +7,8 @@
 #ifndef WEB_WEB_H
 #define WEB_WEB_H
 
+#include "access/audit_head.h"
+#include "access/audit_refusals.h"
 #include "access/caller.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -27,6 +29,11 @@ struct hub {
     struct store *store;
     struct keyring *keyring;
     struct secret audit_key;        /* hashes values in the audit log */
+    struct audit_heads audit_heads; /* where its heads are exported to; path NULL: nowhere */
+    struct refusals *refusals;
+    _Atomic int audit_alarm;        /* enum audit_flaw that was found in the log */
+    struct intents *intents;        /* audit.strict; else NULL */
+    _Atomic bool audit_mute;        /* the heads cannot be written */
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
