@@ -19,6 +19,21 @@ void sha256(struct str in, unsigned char out[SHA256_SIZE])
     crypto_hash_sha256(out, (const unsigned char *)in.p, in.n);
 }
 
+static crypto_hash_sha256_state *state_of(struct sha256_run *r)
+{
+    _Static_assert(sizeof r->space == sizeof(crypto_hash_sha256_state), "libsodium's");
+    return (crypto_hash_sha256_state *)(void *)r->space;
+}
+
+void sha256_begin(struct sha256_run *r) { crypto_hash_sha256_init(state_of(r)); }
+
+void sha256_add(struct sha256_run *r, struct str in)
+{
+    crypto_hash_sha256_update(state_of(r), (const unsigned char *)never_null(in), in.n);
+}
+
+void sha256_done(struct sha256_run *r, unsigned char out[SHA256_SIZE]) { crypto_hash_sha256_final(state_of(r), out); }
+
 void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE])
 {
     crypto_auth_hmacsha256_state s;
@@ -33,6 +48,12 @@ void hmac_sha1(struct str key, struct str in, unsigned char out[SHA1_SIZE])
     unsigned n = SHA1_SIZE;
     if (!HMAC(EVP_sha1(), never_null(key), (int)key.n, (const unsigned char *)never_null(in), in.n, out, &n) || n != SHA1_SIZE)
         bug("HMAC-SHA-1 is not there");
+}
+
+void keyed_digest(struct str key, struct str in, unsigned char out[32])
+{
+    if (crypto_generichash(out, 32, (const unsigned char *)never_null(in), in.n, (const unsigned char *)key.p, key.n))
+        bug("a key of %zu bytes for a digest", key.n);
 }
 
 bool equal_constant_time(const void *a, const void *b, size_t n)
