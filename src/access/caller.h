@@ -9,7 +9,11 @@
 #include "base/str.h"
 
 /* How a session's person showed who it is. */
-enum session_how { SESSION_PASSWORD, SESSION_SECOND_FACTOR, SESSION_PROVIDER /* an identity provider vouches, second factor and all */ };
+enum session_how {
+    SESSION_PASSWORD,
+    SESSION_SECOND_FACTOR,
+    SESSION_PROVIDER /* an identity provider vouches, second factor and all */
+};
 
 /* Everything is in the arena it was made with. */
 struct caller {

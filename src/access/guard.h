@@ -1,11 +1,11 @@
 /* access/guard.h - what guessing costs (requirement 15.2): sign-in, a changed password, one-time codes, links with a code.
  *
- * An attempt is written down as a failure before anything is looked at, and struck out when it was right. So a guess is never free: not
- * when the store cannot write, not when the process dies in between, not when many come at once. Kept in the database, as hashes:
- * what was typed as an address may have been a password.
+ * An attempt is written down as a failure before anything is looked at, and struck out when it was right. So a guess is never free:
+ * not when the store cannot write, not when the process dies in between, not when many come at once. Kept in the database, as
+ * hashes: what was typed as an address may have been a password.
  *
- * Per account: 5 failures in 15 minutes, then a lock of 15 minutes, 30 for the next one, an hour from then on. The right answer and an
- * administrator end it. Per address: 20 attempts a minute that were not right.
+ * Per account: 5 failures in 15 minutes, then a lock of 15 minutes, 30 for the next one, an hour from then on. The right answer and
+ * an administrator end it. Per address: 20 attempts a minute that were not right.
  */
 #ifndef ACCESS_GUARD_H
 #define ACCESS_GUARD_H

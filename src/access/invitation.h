@@ -1,5 +1,5 @@
-/* access/invitation.h - a one-time link by which a person sets the own password: the first one, or a new one after it was forgotten.
- * 160 random bits, stored hashed, shown once; one link per person, a new one takes the old one's place. */
+/* access/invitation.h - a one-time link by which a person sets the own password: the first one, or a new one after it was
+ * forgotten. 160 random bits, stored hashed, shown once; one link per person, a new one takes the old one's place. */
 #ifndef ACCESS_INVITATION_H
 #define ACCESS_INVITATION_H
 

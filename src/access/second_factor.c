@@ -49,7 +49,8 @@ enum err second_factor_begin(struct db *db, const struct second_factor_keeper *k
     return e;
 }
 
-/* RFC 6238 5.2: the second attempt with one code is refused. The row says which step was the last, whoever asks, on whichever node. */
+/* RFC 6238 5.2: the second attempt with one code is refused. The row says which step was the last, whoever asks, on whichever node.
+ */
 static enum err take_step(struct db *db, struct str user, int64_t step, bool confirmed, struct fault *why)
 {
     struct query *q = query_begin(db, confirmed ? "UPDATE second_factor SET last_step = $2 WHERE user_id = $1 AND last_step < $2"

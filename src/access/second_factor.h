@@ -1,5 +1,5 @@
-/* access/second_factor.h - the second thing that a person shows at sign-in: a code of an authenticator app (RFC 6238), or one of ten
- * recovery codes. Each code is taken once. */
+/* access/second_factor.h - the second thing that a person shows at sign-in: a code of an authenticator app (RFC 6238), or one of
+ * ten recovery codes. Each code is taken once. */
 #ifndef ACCESS_SECOND_FACTOR_H
 #define ACCESS_SECOND_FACTOR_H
 

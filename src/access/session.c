@@ -79,8 +79,9 @@ enum err session_create(struct db *db, struct arena *a, const struct session_new
     enum err e = check_user(db, n->user, why);
     if (e || (e = remove_stale(db, n->user, now, why)))
         return e;
-    struct query *q = query_begin(db, "INSERT INTO session (hash, user_id, csrf, created_ms, seen_ms, proved_ms, id, how, address, agent)"
-                                      " VALUES ($1, $2, $3, $4, $4, $4, $5, $6, $7, $8)");
+    struct query *q =
+        query_begin(db, "INSERT INTO session (hash, user_id, csrf, created_ms, seen_ms, proved_ms, id, how, address, agent)"
+                        " VALUES ($1, $2, $3, $4, $4, $4, $5, $6, $7, $8)");
     query_text(q, draw(a, text, hash, csrf));
     query_text(q, n->user);
     query_text(q, *csrf);
@@ -92,11 +93,12 @@ enum err session_create(struct db *db, struct arena *a, const struct session_new
     return query_end(q, why);
 }
 
-enum err session_renew(struct db *db, struct arena *a, struct str id, enum session_how how, char text[SESSION_TEXT], struct str *csrf,
-                       struct fault *why)
+enum err session_renew(struct db *db, struct arena *a, struct str id, enum session_how how, char text[SESSION_TEXT],
+                       struct str *csrf, struct fault *why)
 {
     char hash[TEXT_HASH];
-    struct query *q = query_begin(db, "UPDATE session SET hash = $2, csrf = $3, how = $4, proved_ms = $5, seen_ms = $5 WHERE id = $1");
+    struct query *q =
+        query_begin(db, "UPDATE session SET hash = $2, csrf = $3, how = $4, proved_ms = $5, seen_ms = $5 WHERE id = $1");
     query_text(q, id);
     query_text(q, draw(a, text, hash, csrf));
     query_text(q, *csrf);

@@ -19,8 +19,8 @@ enum err session_create(struct db *db, struct arena *a, const struct session_new
                         struct fault *why) MUST_CHECK;
 /* The same session under a new text and CSRF token, proved now: after a password or code was shown, and when rights change
  * (requirement 15.3). The old text opens nothing any more. `id`: ses_... ERR_UNAUTHENTICATED when it is gone. */
-enum err session_renew(struct db *db, struct arena *a, struct str id, enum session_how how, char text[SESSION_TEXT], struct str *csrf,
-                       struct fault *why) MUST_CHECK;
+enum err session_renew(struct db *db, struct arena *a, struct str id, enum session_how how, char text[SESSION_TEXT],
+                       struct str *csrf, struct fault *why) MUST_CHECK;
 /* ERR_UNAUTHENTICATED when unknown, idle too long or over, or its user is disabled. `touch` is set when the idle time should be
  * written (at most once a minute). Writes nothing. */
 enum err session_resolve(struct db *db, struct arena *a, struct str text, struct caller *out, bool *touch,

@@ -1,4 +1,5 @@
-/* access/sign_in.h - is it this person? A password, and a second factor when the person has one; every guess is counted (guard.h). */
+/* access/sign_in.h - is it this person? A password, and a second factor when the person has one; every guess is counted (guard.h).
+ */
 #ifndef ACCESS_SIGN_IN_H
 #define ACCESS_SIGN_IN_H
 

@@ -119,7 +119,8 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_sign_ins_total", "counter", "Passwords, codes and links that were right.", atomic_load(&s->right));
     metric(out, "raccord_sign_in_failures_total", "counter", "Passwords, codes and links that were wrong.", atomic_load(&s->wrong));
     metric(out, "raccord_sign_in_refused_total", "counter", "Attempts after too many failures.", atomic_load(&s->refused));
-    metric(out, "raccord_sign_in_alarms_total", "counter", "Times that failures piled up over all accounts.", atomic_load(&s->alarms));
+    metric(out, "raccord_sign_in_alarms_total", "counter", "Times that failures piled up over all accounts.",
+           atomic_load(&s->alarms));
     metric(out, "raccord_audit_alarm", "gauge", "1: the audit log is not what its exported heads say.",
            atomic_load(&h->audit_alarm) != AUDIT_SOUND);
     struct intents_state sinks = { 0 };

@@ -38,8 +38,8 @@ enum err address_ranges_new(struct arena *a, struct str list, const char *settin
 bool address_ranges_hold(const struct address_ranges *r, const struct address *a); /* NULL: holds none */
 
 /* Who really asks. A peer that is no trusted proxy speaks for itself, whatever it claims. Behind trusted ones it is the rightmost
- * address of X-Forwarded-For that is not trusted itself; an entry that is no address ends the search at the proxy that passed it on.
- * Allocates nothing. */
+ * address of X-Forwarded-For that is not trusted itself; an entry that is no address ends the search at the proxy that passed it
+ * on. Allocates nothing. */
 struct address address_of_client(const struct head *h, const struct address *peer, const struct address_ranges *trusted);
 
 /* What the administrator allowed. Built once at boot, immutable. */

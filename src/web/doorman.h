@@ -2,8 +2,8 @@
  * the address that it really comes from (requirements 15.5, 15.7), and what every answer of the hub's own says to browsers (15.6).
  *
  * A name that is not ours in Host is how a foreign page gets a browser to talk to us as if we were its own server (DNS rebinding).
- * Names count, ports do not: a gateway may listen on another one. Written addresses are what the hub listens on; where it listens on
- * all of them any will do, for a browser that shows an address in its bar went there by address.
+ * Names count, ports do not: a gateway may listen on another one. Written addresses are what the hub listens on; where it listens
+ * on all of them any will do, for a browser that shows an address in its bar went there by address.
  */
 #ifndef WEB_DOORMAN_H
 #define WEB_DOORMAN_H

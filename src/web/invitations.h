@@ -5,6 +5,7 @@
 #include "web/people.h"
 
 /* link->url holds the code: it is shown once. */
-enum err invitation_for(struct db *db, struct web_request *q, struct str user, struct people_link *link, struct fault *why) MUST_CHECK;
+enum err invitation_for(struct db *db, struct web_request *q, struct str user, struct people_link *link,
+                        struct fault *why) MUST_CHECK;
 
 #endif

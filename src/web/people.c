@@ -175,8 +175,8 @@ static void raise_alarm(struct web_request *q)
         !atomic_compare_exchange_strong(&c->alarmed, &last, now))
         return;
     atomic_fetch_add(&c->alarms, 1);
-    log_line(LOG_WARN, "sign-in alarm: many attempts fail", LOG("failures in 5 min", str_fmt(q->arena, "%lld", (long long)failures)),
-             LOG("last from", q->client));
+    log_line(LOG_WARN, "sign-in alarm: many attempts fail",
+             LOG("failures in 5 min", str_fmt(q->arena, "%lld", (long long)failures)), LOG("last from", q->client));
 }
 
 static void count(struct web_request *q, enum err e)

@@ -24,8 +24,8 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/session", RIGHT_SIGNED_IN, 0, session_get },
     { METHOD_DELETE, "/api/v1/session", RIGHT_SIGNED_IN, 0, session_delete, "session.end" },
     { METHOD_POST, "/api/v1/session:step-up", RIGHT_SIGNED_IN, KB(8), session_step_up, "session.step_up" },
-    { METHOD_GET, "/api/v1/sessions", RIGHT_SIGNED_IN, 0, sessions_list },                        /* one's own; others': ADMINISTER */
-    { METHOD_DELETE, "/api/v1/sessions", RIGHT_SIGNED_IN, 0, sessions_delete, "session.end" },    /* likewise */
+    { METHOD_GET, "/api/v1/sessions", RIGHT_SIGNED_IN, 0, sessions_list },                     /* one's own; others': ADMINISTER */
+    { METHOD_DELETE, "/api/v1/sessions", RIGHT_SIGNED_IN, 0, sessions_delete, "session.end" }, /* likewise */
     { METHOD_DELETE, "/api/v1/sessions/{id}", RIGHT_SIGNED_IN, 0, sessions_delete_one, "session.end" }, /* likewise */
     { METHOD_GET, "/api/v1/second-factor", RIGHT_SIGNED_IN, 0, second_factor_get },
     { METHOD_POST, "/api/v1/second-factor", RIGHT_SIGNED_IN, KB(1), second_factor_post, "second_factor.begin" },

@@ -164,7 +164,8 @@ enum err second_factor_delete(struct web_request *q, struct reply *r, struct fau
     if ((e = people_need_session(q, why)) || (e = web_step_up(q, why)))
         return e;
     if (must_have(q))
-        return fault(why, ERR_LIMIT, STR("this hub asks for a second factor; set another one up by asking an administrator to remove yours"),
+        return fault(why, ERR_LIMIT,
+                     STR("this hub asks for a second factor; set another one up by asking an administrator to remove yours"),
                      "required by sign_in.require_second_factor");
     if ((e = web_write(q, take_off, &c, why)))
         return e;

@@ -126,8 +126,8 @@ enum err web_only_query(const struct web_request *q, const char *const *allowed,
 void reply_etag(struct reply *r, const struct web_request *q, int64_t revision);
 enum err web_if_match(const struct web_request *q, int64_t revision, struct fault *why) MUST_CHECK;
 
-/* Before what must not happen from a session left open: keys, exports, deletions, one's own sign-in. A session whose person showed a
- * password or code within five minutes passes; a token does, too: it is no browser's. ERR_STEP_UP_REQUIRED. */
+/* Before what must not happen from a session left open: keys, exports, deletions, one's own sign-in. A session whose person showed
+ * a password or code within five minutes passes; a token does, too: it is no browser's. ERR_STEP_UP_REQUIRED. */
 enum err web_step_up(const struct web_request *q, struct fault *why) MUST_CHECK;
 
 /* The problem document (RFC 9457) for a fault. run_id may be empty. */

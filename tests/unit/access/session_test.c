@@ -156,7 +156,8 @@ static void a_disabled_users_session_is_over(void **state)
     house_run(h, "UPDATE principal SET disabled = 1 WHERE name = 'ann@example.com'");
     assert_int_equal(still(h, &s), ERR_UNAUTHENTICATED);
     struct str csrf;
-    assert_int_equal(session_create(h->db, h->arena, &(struct session_new){ .user = h->ann }, s.text, &csrf, &h->why), ERR_NOT_FOUND);
+    assert_int_equal(session_create(h->db, h->arena, &(struct session_new){ .user = h->ann }, s.text, &csrf, &h->why),
+                     ERR_NOT_FOUND);
 }
 
 static void a_renewed_session_goes_on_under_a_new_text_only(void **state)
@@ -175,7 +176,8 @@ static void a_renewed_session_goes_on_under_a_new_text_only(void **state)
     assert_true(clock_wall() - after.proved < MINUTE);
     assert_int_equal(after.how, SESSION_SECOND_FACTOR);
     assert_ok(session_end(h->db, str_of(is.text), &h->why));
-    assert_int_equal(session_renew(h->db, h->arena, before.session, SESSION_PASSWORD, is.text, &is.csrf, &h->why), ERR_UNAUTHENTICATED);
+    assert_int_equal(session_renew(h->db, h->arena, before.session, SESSION_PASSWORD, is.text, &is.csrf, &h->why),
+                     ERR_UNAUTHENTICATED);
 }
 
 static void a_person_sees_where_one_is_signed_in_and_ends_the_others(void **state)

@@ -54,7 +54,8 @@ static void fail_before(struct house *h, const char *email, int times)
 {
     assert_int_equal(try(h, email, WRONG), ERR_BAD_CREDENTIALS);
     for (int i = 1; i < times; i++)
-        house_run(h, "INSERT INTO sign_in_failure (name, at_ms) SELECT name, at_ms FROM sign_in_failure ORDER BY at_ms DESC LIMIT 1");
+        house_run(h,
+                  "INSERT INTO sign_in_failure (name, at_ms) SELECT name, at_ms FROM sign_in_failure ORDER BY at_ms DESC LIMIT 1");
 }
 
 static void the_right_password_signs_in_whatever_the_letter_case_of_the_address(void **state)
@@ -295,7 +296,8 @@ static void a_link_sets_the_password_once_and_not_after_its_end(void **state)
     assert_ok(invitation_accept(h->db, h->arena, str_of(newer), right_hash, STR("fr"), &user, &h->why));
     assert_true(str_eq(user, h->bob));
     assert_ok(try(h, "bob@example.com", RIGHT));
-    assert_int_equal(invitation_accept(h->db, h->arena, str_of(newer), right_hash, STR(""), &user, &h->why), ERR_INVITATION_INVALID);
+    assert_int_equal(invitation_accept(h->db, h->arena, str_of(newer), right_hash, STR(""), &user, &h->why),
+                     ERR_INVITATION_INVALID);
 }
 
 static void a_hash_of_another_cost_is_made_anew_at_sign_in(void **state)
