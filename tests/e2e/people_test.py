@@ -68,6 +68,27 @@ class Invitations(Case):
         self.assertNotIn(code, self.hub1.log())
 
 
+class CommandLine(Case):
+    def test_people_are_invited_unlocked_and_listed_on_the_machine_itself(self):
+        hub = self.start()
+        run = lambda *words: harness.run("user", *words, "--data", hub.data)
+        made = run("invite", "--email", "Ann@example.com", "--role", "admin", "--public-url", hub.url)
+        self.assertEqual(made.code, 0, made)
+        self.assertRegex(run("list").out, r"ann@example.com +admin +invited")
+        accepted = self.ask("POST", "/invitations:accept", {"code": made.out.strip().split("#")[1], "password": NEW})
+        self.assertEqual((accepted.status, accepted.json["role"]), (200, "admin"), accepted)
+        for _ in range(5):
+            self.sign_in("ann@example.com", "wrong", 401)
+        self.assertRegex(run("list").out, r"ann@example.com +admin +locked")
+        self.assertEqual(run("unlock", "--email", "ann@example.com").code, 0)
+        self.sign_in("ann@example.com", NEW)
+        link = run("reset-password", "--email", "ann@example.com", "--public-url", hub.url).out.strip()
+        self.assertTrue(link.startswith(hub.url + "/invite#"), link)
+        self.ask("POST", "/invitations:accept", {"code": link.split("#")[1], "password": NEW + " too"})
+        self.sign_in("ann@example.com", NEW + " too")
+        self.assertEqual(run("unlock", "--email", "nobody@example.com").code, 3)
+
+
 class Guessing(Case):
     def test_many_threads_get_five_guesses_at_an_account_and_an_administrator_lets_it_in_again(self):
         hub = self.start()
