@@ -25,6 +25,7 @@
 #include "vault/domain.h"
 #include "web/doorman.h"
 #include "web/enter.h"
+#include "web/idempotency.h"
 
 #define LOOPS_MAX 64
 #define KEEP_UPSTREAM_MS 55000      /* under the 60 s after which many providers close */
@@ -34,7 +35,9 @@
 #define RETRIES_MAX 2
 #define LOOK_UPS_AT_ONCE "16"
 #define UPKEEP_MS (10 * 60 * 1000)
+#define LOOK_EVERY_MS (24 * 3600 * 1000)
 #define PRUNE_AT_ONCE 5000
+#define KEYS_AT_ONCE 500
 
 /* What one loop thread has. */
 struct desk {
@@ -367,20 +370,33 @@ static enum err tell_prune(struct db *db, void *context, struct fault *why)
     return run_seal_prune(db, ((struct prune *)context)->before, why);
 }
 
-static void prune(struct node *n)
+/* Step by step: each is a transaction of its own, so that nobody waits long. */
+static void prune(struct node *n, store_work *work, wall_ms before, const char *failed)
 {
-    struct prune p = { clock_wall() - n->config->retention.runs, 0 };
+    struct prune p = { before, 0 };
     struct fault why;
-    if (store_write(n->hub.store, tell_prune, &p, &why)) { /* first: what goes unsaid would look stolen */
-        log_fault(LOG_WARN, "old run records were not removed", &why);
-        return;
-    }
     do {
-        if (store_write(n->hub.store, prune_runs, &p, &why)) {
-            log_fault(LOG_WARN, "old run records were not removed", &why);
+        if (store_write(n->hub.store, work, &p, &why)) {
+            log_fault(LOG_WARN, failed, &why);
             return;
         }
     } while (p.deleted && !n->upkeep_stop);
+}
+
+static void prune_all_runs(struct node *n)
+{
+    struct prune p = { clock_wall() - n->config->retention.runs, 0 };
+    struct fault why;
+    if (store_write(n->hub.store, tell_prune, &p, &why)) /* first: what goes unsaid would look stolen */
+        log_fault(LOG_WARN, "old run records were not removed", &why);
+    else
+        prune(n, prune_runs, p.before, "old run records were not removed");
+}
+
+static enum err prune_keys(struct db *db, void *context, struct fault *why)
+{
+    struct prune *p = context;
+    return idempotency_prune(db, p->before, KEYS_AT_ONCE, &p->deleted, why);
 }
 
 static enum err compact_runs(struct db *db, void *more, struct fault *why) { return runs_compact(db, more, why); }
@@ -398,14 +414,36 @@ static void compact(struct node *n)
     }
 }
 
+/* The structure of every page, in one snapshot: a million rows take seconds, and nobody waits for it (requirement 18.6). */
+static void look_for_damage(struct node *n)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct str found = STR("");
+    struct fault why = { 0 };
+    struct db *db = store_reader(n->hub.store, &why);
+    if (!db || store_check(db, a, false, &found, &why))
+        log_fault(LOG_ERROR, "the database could not be looked at", &why);
+    else if (found.n)
+        log_line(LOG_ERROR, "the database is damaged: restore a backup", LOG("found", found));
+    else
+        log_line(LOG_DEBUG, "the database is sound");
+}
+
 static void *upkeep_main(void *context)
 {
     struct node *n = context;
+    struct mono looked = clock_mono();
+    look_for_damage(n);
     pthread_mutex_lock(&n->upkeep_lock);
     while (!n->upkeep_stop) {
         pthread_mutex_unlock(&n->upkeep_lock);
-        prune(n);
+        prune_all_runs(n);
+        prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
         compact(n);
+        if (mono_since(looked, clock_mono()) >= LOOK_EVERY_MS) {
+            looked = clock_mono();
+            look_for_damage(n);
+        }
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
@@ -465,6 +503,7 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->hub.second_factor = (enum second_factor_policy)config->sign_in.require_second_factor;
     password_cost((size_t)config->sign_in.password_memory, (unsigned)config->sign_in.password_passes);
     n->hub.call_response_max = config->limits.call_response;
+    n->hub.idempotency = idempotency_new();
     n->hub.key_policy = (struct rotation_policy){ config->keys.max_age, config->keys.max_uses, config->keys.rate };
     n->hub.metrics = metrics;
     n->hub.metrics_context = n;
@@ -584,6 +623,7 @@ void node_stop(struct node *n)
     secret_end(&n->hub.seal_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
+    idempotency_free(n->hub.idempotency);
     tls_context_free(n->client_tls);
     tls_context_free(n->server_tls);
     domain_suffixes_end();

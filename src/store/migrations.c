@@ -261,7 +261,16 @@ static const struct migration migrations[] = {
           " broken BIGINT NOT NULL DEFAULT 0,"       /* that did not open */
           " started_ms BIGINT NOT NULL,"
           " finished_ms BIGINT NOT NULL DEFAULT 0)" },
-    { 10, "the rest of a connection's life", .both = "SELECT 1" },
+    { 10, "the rest of a connection's life",
+      .both =
+          "CREATE TABLE idempotency ("
+          " id TEXT PRIMARY KEY,"                    /* hex SHA-256 of caller, path and key */
+          " principal_id TEXT NOT NULL,"
+          " request TEXT NOT NULL,"                  /* keyed fingerprint of query and body */
+          " created_ms BIGINT NOT NULL,"
+          " bytes BIGINT NOT NULL);"                 /* of the answer, which is a sealed_value; 0: none was kept */
+          "CREATE INDEX idempotency_of ON idempotency (principal_id, bytes);"
+          "CREATE INDEX idempotency_by_age ON idempotency (created_ms)" },
     { 11, "client certificates", .both = "SELECT 1" },
     { 12, "identity providers",
       .both =

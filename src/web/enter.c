@@ -13,6 +13,7 @@
 #include "web/change.h"
 #include "web/cookie.h"
 #include "web/doorman.h"
+#include "web/idempotency.h"
 #include "web/language.h"
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
@@ -288,7 +289,7 @@ static enum err serve(struct visit *v, struct fault *why)
         return fault(why, ERR_DENIED, str_of(right_name(v->route->right)), "route");
     if ((e = read_json(v, why)))
         return e;
-    return v->route->handle(&v->q, &v->reply, why);
+    return idempotency_run(&v->q, &v->reply, v->route->handle, why);
 }
 
 static void come_back(struct loop_job *job);

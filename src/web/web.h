@@ -38,6 +38,7 @@ struct hub {
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
+    struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
     struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
@@ -100,6 +101,7 @@ struct web_request {
     struct str client;              /* where it comes from, behind trusted proxies too: for records */
     struct str network;             /* the same for limits: an IPv6 address stands for its /64 */
     bool is_private;                /* nobody between reads along: TLS, or this machine */
+    struct once *once;              /* web/idempotency.c's, for a request with an Idempotency-Key; else NULL */
     const struct route *route;
     struct web_audit audit;
 };
