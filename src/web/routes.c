@@ -89,6 +89,14 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_CONNECTION_VIEW, 0, connections_usage },
     { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call, "connection.call" },
 
+    { METHOD_GET, "/api/v1/certificates", RIGHT_CONNECTION_VIEW, 0, certificates_list },
+    { METHOD_POST, "/api/v1/certificates", RIGHT_CONNECTION_USE, KB(256), certificates_create,
+      "certificate.create" }, /* the hub's: ADMINISTER */
+    { METHOD_GET, "/api/v1/certificates/ca.pem", RIGHT_CONNECTION_VIEW, 0, certificates_ca },
+    { METHOD_GET, "/api/v1/certificates/{id}", RIGHT_CONNECTION_VIEW, 0, certificates_get },
+    { METHOD_POST, "/api/v1/certificates/{id}/activate", RIGHT_CONNECTION_USE, KB(1), certificates_activate,
+      "certificate.activate" },
+
     { METHOD_GET, "/api/v1/runs", RIGHT_RUN_VIEW, 0, runs_list },
     { METHOD_GET, "/api/v1/runs/{id}", RIGHT_RUN_VIEW, 0, runs_get },
     { METHOD_GET, "/api/v1/audit", RIGHT_AUDIT, 0, audit_get_list },
