@@ -345,7 +345,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         n->hub.public_url.n--;
     n->hub.path_prefix = path_of_url(n->hub.public_url);
     n->hub.public_is_https = str_starts(n->hub.public_url, STR("https://"));
-    struct doorman_config door = { n->hub.public_url, c->hosts, c->trusted_proxies, &at, n->server_tls != NULL };
+    struct doorman_config door = { n->hub.public_url, c->hosts, c->trusted_proxies, &at, n->listener.context != NULL };
     if ((e = doorman_new(boot, &door, &n->hub.doorman, why)))
         return e;
     return listen_metrics(n, c, why);
