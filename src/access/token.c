@@ -1,6 +1,5 @@
 #include "access/token.h"
 
-#include "access/folder.h"
 #include "access/text.h"
 #include "crypto/hash.h"
 
@@ -77,8 +76,8 @@ static enum err check_new(struct db *db, const struct token_new *t, struct fault
     enum err e = text_check_name(t->name, "name", why);
     if (e || (e = check_expires(t->expires, why)))
         return e;
-    if (t->role < ROLE_USER || t->role > ROLE_OWNER)
-        return fault(why, ERR_FIELD_INVALID, STR("role (owner, admin, user)"), "role %d", (int)t->role);
+    if (t->role <= ROLE_NONE || t->role >= ROLE_COUNT)
+        return fault(why, ERR_FIELD_INVALID, STR("role (" ROLE_NAMES ")"), "role %d", (int)t->role);
     if (t->connection_count > GRANTS_MOST)
         return fault(why, ERR_FIELD_INVALID, STR("connections (at most 1000)"), "%zu connections", t->connection_count);
     struct query *q = query_begin(db, "SELECT id FROM principal WHERE id = $1 AND kind IN ('user', 'service_account')");
@@ -153,13 +152,12 @@ struct found {
     bool row, revoked, disabled;
 };
 
-/* The lesser of the token's role and its principal's of today; a role we do not know is none. */
-static enum role narrowed(struct str token_role, struct str principal_role)
+/* A role that we do not know is none. */
+static enum role role_of(struct str name)
 {
-    enum role t = ROLE_NONE, p = ROLE_NONE;
-    role_parse(token_role, &t);
-    role_parse(principal_role, &p);
-    return t < p ? t : p;
+    enum role r = ROLE_NONE;
+    role_parse(name, &r);
+    return r;
 }
 
 static enum err find_token(struct db *db, struct arena *a, struct str text, struct found *f, struct caller *c, struct fault *why)
@@ -174,7 +172,8 @@ static enum err find_token(struct db *db, struct arena *a, struct str text, stru
     f->disabled = query_get_i64(q, 9) != 0;
     *c = (struct caller){
         .token = query_get_text(q, 0, a),
-        .role = narrowed(query_get_text(q, 1, a), query_get_text(q, 7, a)),
+        .role = role_of(query_get_text(q, 7, a)),
+        .narrowed = role_of(query_get_text(q, 1, a)),
         .limited = query_get_i64(q, 2) != 0,
         .expires = query_get_i64(q, 3),
         .principal = query_get_text(q, 5, a),
@@ -195,14 +194,12 @@ enum err token_resolve(struct db *db, struct arena *a, struct str text, struct c
         return e;
     if (!f.row)
         return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "unknown token");
-    if (f.revoked || f.disabled || c.role == ROLE_NONE)
+    if (f.revoked || f.disabled || c.role == ROLE_NONE || c.narrowed == ROLE_NONE)
         return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "%.*s: %s", STR_ARG(c.token),
                      f.revoked ? "revoked" : f.disabled ? "its principal is disabled" : "no role");
     if (c.expires && c.expires <= clock_wall())
         return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c.token));
     if (c.limited && (e = read_grants(db, a, c.token, &c.connections, &c.connection_count, why)))
-        return e;
-    if ((e = folder_visible(db, a, c.principal, &c.folders, &c.folder_count, why)))
         return e;
     *out = c;
     return ERR_NONE;

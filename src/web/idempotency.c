@@ -332,6 +332,8 @@ static enum err replay(struct web_request *q, struct reply *r, const struct kept
     buf_add(&r->body, body);
     reply_header(r, "Idempotency-Replayed", STR("true"));
     q->audit.written = true; /* nothing was changed this time */
+    if (q->route)
+        caller_asked(q->caller, q->route->right); /* it was, for the answer that is given again */
     return ERR_NONE;
 }
 

@@ -48,6 +48,9 @@ struct hub {
     _Atomic bool sealed;            /* keys are wiped: only health and metrics are answered */
     wall_ms started;
     struct rotation_policy key_policy;
+    struct {
+        int64_t deleted_connections, deleted_secrets; /* ms; secrets 0: destroyed at once */
+    } retention;
     void (*keys_wake)(struct hub *h); /* a rotation has begun; NULL: nobody waits for it */
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
     void (*metrics)(struct hub *h, struct buf *out);
@@ -101,12 +104,15 @@ struct reply {
     struct str headers[12][2];
     size_t header_count;
     struct str run_id;              /* set before failing: the problem's run_id; empty: none */
+    struct str problem;             /* set before failing: a JSON object, whose members the problem gets too; empty: none */
 };
 
 typedef enum err handler(struct web_request *q, struct reply *r, struct fault *why);
 
 /* Helpers for handlers */
 struct str web_query(const struct web_request *q, const char *name); /* decoded; STR_NONE when absent */
+/* ?name=true|false; false when absent. ERR_FIELD_INVALID. */
+enum err web_flag(const struct web_request *q, const char *name, bool *out, struct fault *why) MUST_CHECK;
 enum err web_limit(const struct web_request *q, int *limit, struct fault *why) MUST_CHECK; /* ?limit= 1..200, 50 */
 /* `name` and `value` must live as long as the exchange. */
 void reply_header(struct reply *r, const char *name, struct str value);
@@ -130,6 +136,10 @@ struct route {
     const char *audit;              /* what the audit log calls it; for every row that is not GET */
 };
 const struct route *routes_all(size_t *count);
+/* In front of the handler: ERR_DENIED for a right of the instance; for one of folders, who is known comes in. */
+enum err route_open(const struct route *r, const struct caller *c, struct fault *why) MUST_CHECK;
+/* Behind it: a door whose right is held on the object, and whose handler answered without having asked for it, is ERR_INTERNAL. */
+enum err route_asked(const struct route *r, unsigned asked, struct fault *why) MUST_CHECK;
 const struct route *routes_check(void); /* the first bad row, or NULL */
 /* HEAD finds the rows of GET. The matching row; *known is false when the path exists under no method (404 against 405; *allow then
  * gets the methods). */

@@ -106,6 +106,8 @@ class Doors(Case):
         ("GET", "/proxy/{connection}/x", None, 200, 200),
         ("GET", "/api/v1/runs", None, 200, 200), ("GET", "/api/v1/runs/{run}", None, 200, 200),
         ("GET", "/api/v1/limits", None, 200, 200),
+        ("GET", "/api/v1/audit", None, 403, 200), ("GET", "/api/v1/audit:verify", None, 403, 200),
+        ("GET", "/api/v1/audit:export", None, 403, 200), ("POST", "/api/v1/audit:hash", {"value": "x"}, 403, 200),
         ("GET", "/api/v1/keys", None, 403, 200), ("POST", "/api/v1/keys:rotate", {}, 403, 202),
         ("GET", "/api/v1/session/providers", None, 200, 200), ("GET", "/api/v1/session/oidc/{idp}", None, 502, 502),
         ("GET", "/oidc/callback", None, 400, 400),
