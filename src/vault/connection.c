@@ -113,7 +113,7 @@ enum err connection_get_deleted(struct db *db, struct arena *a, struct str id, s
 
 enum err connection_numbered(struct db *db, struct arena *a, int64_t number, struct connection_row *out, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection WHERE number = $1");
+    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection WHERE number = $1 AND number > 0");
     query_i64(q, number);
     return read_one(q, a, STR(""), out, why);
 }
@@ -275,14 +275,16 @@ static enum err insert_row(struct db *db, struct arena *a, const struct connecti
     const struct str texts[] = { row->id, row->key, row->name, row->folder, row->connector, row->connector_version, row->auth_type,
                                  row->allowed_domain, row->fields, row->notes.p ? row->notes : STR(""), row->account, row->owner,
                                  str_of(connection_state_name(row->state)), str_of(connection_health_name(row->health)) };
+    struct str search = connection_search_text(a, row->key, row->name);
     const int64_t numbers[] = { row->is_default, row->revision, row->created, row->updated, row->verified, row->deleted, row->number };
     for (size_t i = 0; i < COUNT(texts); i++)
         query_text(q, texts[i]);
     for (size_t i = 0; i < COUNT(numbers); i++)
         query_i64(q, numbers[i]);
     query_text(q, tags_of(row));
-    query_text(q, connection_search_text(a, row->key, row->name));
-    return query_end(q, why);
+    query_text(q, search);
+    enum err e = query_end(q, why);
+    return e ? e : connection_index_search(db, row->number, STR_NONE, search, why);
 }
 
 /* All but the secrets: filled in, checked, written. */
@@ -345,6 +347,7 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
         return e;
     made.updated = clock_wall();
     made.revision++;
+    struct str search = connection_search_text(a, stored.key, row->name);
 
     struct query *q =
         query_begin(db, "UPDATE connection SET name = $1, notes = $2, fields = $3, state = $4, health = $5, account = $6,"
@@ -358,7 +361,7 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     query_text(q, row->account);
     query_i64(q, row->is_default);
     query_i64(q, row->verified);
-    query_text(q, connection_search_text(a, stored.key, row->name)); /* the key never changes, whatever `row` says */
+    query_text(q, search); /* the key never changes, whatever `row` says */
     query_i64(q, made.updated);
     query_text(q, tags_of(row));
     query_text(q, row->id);
@@ -368,6 +371,8 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     if (!db_changes(db))
         return why_unchanged(db, row, why);
     if (!str_eq(tags_of(row), tags_of(&stored)) && (e = write_tags(db, a, row, why)))
+        return e;
+    if ((e = connection_index_search(db, stored.number, connection_search_text(a, stored.key, stored.name), search, why)))
         return e;
     stored.updated = made.updated;
     if (row->is_default && (e = take_default(db, &stored, why)))
@@ -422,14 +427,18 @@ enum err connection_replace_secrets(struct db *db, struct keyring *k, struct are
 
 enum err connection_delete(struct db *db, struct str id, struct fault *why)
 {
+    AUTO_ARENA a = arena_new(512);
     enum err e = delete_secrets(db, id, why);
     if (e || (e = connection_sealed_forget(db, id, why)))
         return e;
-    struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1");
+    struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1 RETURNING number, search");
     query_text(q, id);
+    bool found = query_next(q);
+    int64_t number = query_get_i64(q, 0);
+    struct str search = query_get_text(q, 1, a);
     if ((e = query_end(q, why)))
         return e;
-    return db_changes(db) ? ERR_NONE : not_found(id, why);
+    return found ? connection_index_search(db, number, search, STR_NONE, why) : not_found(id, why);
 }
 
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,

@@ -315,3 +315,25 @@ enum err connection_list(struct db *db, struct arena *a, const struct connection
     db_snapshot_end(db);
     return e;
 }
+
+/* ---- the index of searches ---- */
+
+enum err connection_index_search(struct db *db, int64_t number, struct str before, struct str after, struct fault *why)
+{
+    enum err e = ERR_NONE;
+    if (str_eq(before, after))
+        return ERR_NONE;
+    if (before.p) {
+        struct query *q = query_begin(db, "INSERT INTO connection_search (connection_search, rowid, search) VALUES ('delete', $1, $2)");
+        query_i64(q, number);
+        query_text(q, before);
+        e = query_end(q, why);
+    }
+    if (!e && after.p) {
+        struct query *q = query_begin(db, "INSERT INTO connection_search (rowid, search) VALUES ($1, $2)");
+        query_i64(q, number);
+        query_text(q, after);
+        e = query_end(q, why);
+    }
+    return e;
+}

@@ -68,13 +68,14 @@ static enum err other_default(struct db *db, const struct connection_row *row, b
     return query_end(q, why);
 }
 
-static enum err write_back(struct db *db, struct arena *a, const struct connection_row *row, struct fault *why)
+static enum err write_back(struct db *db, struct arena *a, const struct connection_row *row, struct str before, struct fault *why)
 {
+    struct str search = connection_search_text(a, row->key, row->name);
     struct query *q = query_begin(db, "UPDATE connection SET key = $1, search = $2, state = $3, state_before = NULL, deleted_ms = 0,"
                                       " deleted_by = NULL, is_default = $4, updated_ms = $5, revision = revision + 1"
                                       " WHERE id = $6 AND revision = $7 AND deleted_ms > 0");
     query_text(q, row->key);
-    query_text(q, connection_search_text(a, row->key, row->name));
+    query_text(q, search);
     query_text(q, str_of(connection_state_name(row->state)));
     query_i64(q, row->is_default);
     query_i64(q, row->updated);
@@ -85,7 +86,9 @@ static enum err write_back(struct db *db, struct arena *a, const struct connecti
         return fault(why, ERR_CONFLICT, row->key, "the key is taken in its folder");
     if (e)
         return e;
-    return db_changes(db) ? ERR_NONE : fault(why, ERR_PRECONDITION_FAILED, row->key, "changed meanwhile");
+    if (!db_changes(db))
+        return fault(why, ERR_PRECONDITION_FAILED, row->key, "changed meanwhile");
+    return connection_index_search(db, row->number, before, search, why);
 }
 
 enum err trash_restore(struct db *db, struct arena *a, struct connection_row *row, struct str key, struct fault *why)
@@ -105,7 +108,7 @@ enum err trash_restore(struct db *db, struct arena *a, struct connection_row *ro
     made.is_default = !has_default;
     made.updated = clock_wall();
     made.deleted = 0;
-    if ((e = write_back(db, a, &made, why)))
+    if ((e = write_back(db, a, &made, connection_search_text(a, row->key, row->name), why)))
         return e;
     made.revision++;
     *row = made;
