@@ -150,6 +150,11 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
         values[i] = secrets[i].value;
     }
     struct auth_input in = { auth ? auth->options : NULL, fields, lent, n, s->config.header_digits_ok };
+    /* It was accepted when it was saved. A damaged disk may have lost a row or a letter since (requirement 18.6). */
+    struct fault flaw = { 0 };
+    if (method->check(&in, &flaw))
+        return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "connection %.*s is stored otherwise than it was saved: %s %.100s",
+                     STR_ARG(p->row.id), flaw.pointer, flaw.note);
     enum err e = method->prepare(p->arena, &in, &p->injections, why);
     if (e)
         return e;
@@ -220,12 +225,12 @@ static enum err prepare(struct switchboard *s, struct str id, struct prepared *p
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = prepare_target(s, p, fields, why)))
         return e;
     e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
+    if (!e) {
+        e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
+        end_secrets(secrets, n);
+    }
     if (e == ERR_RECONNECT_REQUIRED)
         note_loss(s, &p->row);
-    if (e)
-        return e;
-    e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
-    end_secrets(secrets, n);
     return e;
 }
 
@@ -536,6 +541,11 @@ static void write_runs(struct switchboard *s, const struct batch *first)
             s->order[in.n++] = &b->runs[i];
     if (!in.n)
         return;
+    /* Records give way to what must be stored (requirement 18.3): tokens, credentials, the audit log. */
+    if (store_is_tight(s->config.store)) {
+        atomic_fetch_add(&s->lost, (uint64_t)in.n);
+        return;
+    }
     touches_of(s, first);
     if (store_write(s->config.store, insert, &in, &why)) {
         atomic_fetch_add(&s->lost, (uint64_t)in.n);

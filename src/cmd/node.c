@@ -34,6 +34,7 @@
 #define RETRIES_MAX 2
 #define LOOK_UPS_AT_ONCE "16"
 #define UPKEEP_MS (10 * 60 * 1000)
+#define LOOK_EVERY_MS (24 * 3600 * 1000)
 #define PRUNE_AT_ONCE 5000
 #define KEYS_AT_ONCE 500
 
@@ -422,9 +423,26 @@ static void compact(struct node *n)
     }
 }
 
+/* The structure of every page, in one snapshot: a million rows take seconds, and nobody waits for it (requirement 18.6). */
+static void look_for_damage(struct node *n)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct str found = STR("");
+    struct fault why = { 0 };
+    struct db *db = store_reader(n->hub.store, &why);
+    if (!db || store_check(db, a, false, &found, &why))
+        log_fault(LOG_ERROR, "the database could not be looked at", &why);
+    else if (found.n)
+        log_line(LOG_ERROR, "the database is damaged: restore a backup", LOG("found", found));
+    else
+        log_line(LOG_DEBUG, "the database is sound");
+}
+
 static void *upkeep_main(void *context)
 {
     struct node *n = context;
+    struct mono looked = clock_mono();
+    look_for_damage(n);
     pthread_mutex_lock(&n->upkeep_lock);
     while (!n->upkeep_stop) {
         pthread_mutex_unlock(&n->upkeep_lock);
@@ -432,6 +450,10 @@ static void *upkeep_main(void *context)
         prune_connections(n);
         prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
         compact(n);
+        if (mono_since(looked, clock_mono()) >= LOOK_EVERY_MS) {
+            looked = clock_mono();
+            look_for_damage(n);
+        }
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
