@@ -351,8 +351,8 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
 
     struct query *q =
         query_begin(db, "UPDATE connection SET name = $1, notes = $2, fields = $3, state = $4, health = $5, account = $6,"
-                        " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, tags = $11,"
-                        " revision = revision + 1 WHERE id = $12 AND revision = $13");
+                        " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, tags = $11, owner_id = $12,"
+                        " revision = revision + 1 WHERE id = $13 AND revision = $14");
     query_text(q, row->name);
     query_text(q, row->notes.p ? row->notes : STR(""));
     query_text(q, row->fields);
@@ -364,6 +364,7 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     query_text(q, search); /* the key never changes, whatever `row` says */
     query_i64(q, made.updated);
     query_text(q, tags_of(row));
+    query_text(q, row->owner);
     query_text(q, row->id);
     query_i64(q, row->revision);
     if ((e = query_end(q, why)))

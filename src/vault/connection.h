@@ -53,7 +53,7 @@ struct connection_secret { struct str name; struct secret value; };
  * Runs inside the caller's transaction. */
 enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                            const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
-/* Name, notes, tags, fields, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not the stored
+/* Name, notes, tags, fields, owner, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not the stored
  * one; on success row->revision and updated are the new ones. */
 enum err connection_update(struct db *db, struct connection_row *row, struct fault *why) MUST_CHECK;
 /* Replace all secrets, in the caller's transaction; bumps the revision. */

@@ -25,7 +25,7 @@ static void add(struct copy *c, const char *name, struct json *v)
 static void add_text(struct copy *c, const char *name, struct str text)
 {
     struct json *v = json_new(c->q->arena, JSON_STRING);
-    v->text = text;
+    v->text = arena_str(c->q->arena, text); /* creating wipes what it was given */
     add(c, name, v);
 }
 
@@ -87,8 +87,8 @@ static enum err read_request(struct copy *c, struct fault *why)
         (e = body_object(body, "fields", &object, why)) || (e = body_object(body, "credentials", &object, why)) ||
         (e = body_bool(body, "dry_run", &c->dry_run, why)) || (e = connection_seen(q, q->db, q->params[0], &c->from, why)))
         return e;
-    if (!c->auth_type.n)
-        c->auth_type = c->from.auth_type;
+    /* A copy: creating wipes the request. */
+    c->auth_type = arena_str(q->arena, c->auth_type.n ? c->auth_type : c->from.auth_type);
     c->connector = catalog_find(q->hub->catalog, c->from.connector);
     if (!c->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, c->from.connector, "the stored connector is gone");
@@ -118,7 +118,7 @@ static enum err make_body(struct copy *c, struct fault *why)
 /* What has to be filled in before the copy can be used. */
 static void write_missing(const struct copy *c, struct json_out *o)
 {
-    const struct json *sent = json_get(body_of(c->q), "credentials");
+    const struct json *sent = json_get(c->body, "credentials");
     const struct auth_method *method = auth_find(c->auth_type);
     json_key(o, "missing_credentials");
     json_open(o, '[');
@@ -188,7 +188,7 @@ enum err connections_duplicate(struct web_request *q, struct reply *r, struct fa
         return e;
     if (c.dry_run) {
         write_dry_run(&c, r, &d);
-        q->audit.written = true; /* nothing was changed */
+        q->audit.action = "connection.copy_plan"; /* nothing was changed */
         return ERR_NONE;
     }
     q->json = c.body;

@@ -69,7 +69,8 @@ static enum err name_heir(struct deletion *d, struct db *db, struct fault *why)
     if (str_eq(heir->id, d->row.id) || !str_eq(heir->folder, d->row.folder) || !str_eq(heir->connector, d->row.connector))
         return fault(why, ERR_FIELD_INVALID, STR("default: another connection of the same connector and folder"), "heir");
     heir->is_default = true;
-    return connection_update(db, heir, why);
+    /* That takes it from the other, whose revision counts it. */
+    return (e = connection_update(db, heir, why)) ? e : connection_get(db, d->q->arena, d->row.id, &d->row, why);
 }
 
 /* Deleting the default never picks another silently: it is named, or the folder is left without one by force. */
