@@ -213,7 +213,8 @@ static enum err choose_key(struct db *db, struct arena *a, struct connection_row
 
 static enum err first_of_its_kind(struct db *db, const struct connection_row *row, bool *first, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT 1 FROM connection WHERE folder_id = $1 AND connector = $2 AND deleted_ms = 0 LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT 1 FROM connection WHERE folder_id = $1 AND connector = $2 AND deleted_ms = 0 LIMIT 1");
     query_text(q, row->folder);
     query_text(q, row->connector);
     *first = !query_next(q);
@@ -269,14 +270,16 @@ static enum err write_tags(struct db *db, struct arena *a, const struct connecti
 
 static enum err insert_row(struct db *db, struct arena *a, const struct connection_row *row, struct fault *why)
 {
-    struct query *q =
-        query_begin(db, "INSERT INTO connection (" COLUMNS ", search) VALUES"
-                        " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)");
+    struct query *q = query_begin(
+        db, "INSERT INTO connection (" COLUMNS ", search) VALUES"
+            " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)");
     const struct str texts[] = { row->id, row->key, row->name, row->folder, row->connector, row->connector_version, row->auth_type,
                                  row->allowed_domain, row->fields, row->notes.p ? row->notes : STR(""), row->account, row->owner,
                                  str_of(connection_state_name(row->state)), str_of(connection_health_name(row->health)) };
     struct str search = connection_search_text(a, row->key, row->name);
-    const int64_t numbers[] = { row->is_default, row->revision, row->created, row->updated, row->verified, row->deleted, row->number };
+    const int64_t numbers[] = {
+        row->is_default, row->revision, row->created, row->updated, row->verified, row->deleted, row->number
+    };
     for (size_t i = 0; i < COUNT(texts); i++)
         query_text(q, texts[i]);
     for (size_t i = 0; i < COUNT(numbers); i++)

@@ -53,8 +53,8 @@ struct connection_secret { struct str name; struct secret value; };
  * Runs inside the caller's transaction. */
 enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                            const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
-/* Name, notes, tags, fields, owner, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not the stored
- * one; on success row->revision and updated are the new ones. */
+/* Name, notes, tags, fields, owner, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not
+ * the stored one; on success row->revision and updated are the new ones. */
 enum err connection_update(struct db *db, struct connection_row *row, struct fault *why) MUST_CHECK;
 /* Replace all secrets, in the caller's transaction; bumps the revision. */
 enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
@@ -73,7 +73,8 @@ enum err connection_set_health(struct db *db, struct str id, enum connection_hea
 /* By id. ERR_CONNECTION_NOT_FOUND. */
 enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why) MUST_CHECK;
 /* By number; deleted ones too. */
-enum err connection_numbered(struct db *db, struct arena *a, int64_t number, struct connection_row *out, struct fault *why) MUST_CHECK;
+enum err connection_numbered(struct db *db, struct arena *a, int64_t number, struct connection_row *out,
+                             struct fault *why) MUST_CHECK;
 /* A deleted one, by id. ERR_CONNECTION_NOT_FOUND. */
 enum err connection_get_deleted(struct db *db, struct arena *a, struct str id, struct connection_row *out,
                                 struct fault *why) MUST_CHECK;

@@ -1,14 +1,14 @@
 /* The list half of vault/connection.h: a page among a million rows costs as much as one among ten.
  *
  * Rows are listed by number, which counts them as they were made. Every filter has an index of (filter, number, folder), and one of
- * (folder, filter, number); the page is found by numbers first and read afterwards. Which index leads depends on how much the caller
- * sees:
+ * (folder, filter, number); the page is found by numbers first and read afterwards. Which index leads depends on how much the
+ * caller sees:
  *
- *   few folders    each is asked for its first rows after the cursor, and the pages are merged: a look per folder, whatever else there is
- *   many folders   the rows are walked in order, each held against the scope: who sees much finds a page soon
+ *   few folders    each is asked for its first rows after the cursor, and the pages are merged: a look per folder, whatever else
+ * there is many folders   the rows are walked in order, each held against the scope: who sees much finds a page soon
  *
- * A search is led by the trigrams of key and name. Where the few folders hold few rows, these are read instead: a word that half of all
- * rows have would lead past many of other people's.
+ * A search is led by the trigrams of key and name. Where the few folders hold few rows, these are read instead: a word that half of
+ * all rows have would lead past many of other people's.
  */
 #include "vault/connection.h"
 
@@ -198,8 +198,9 @@ static enum err few_rows(struct walk *w, const struct str *folders, size_t n, bo
     int64_t rows = 0;
     enum err e = ERR_NONE;
     for (size_t i = 0; !e && i < n && rows < ROWS_READ; i++) {
-        struct query *q = query_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND deleted_ms = 0"
-                                             " AND number > $2 LIMIT $3) AS some");
+        struct query *q =
+            query_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND deleted_ms = 0"
+                               " AND number > $2 LIMIT $3) AS some");
         query_text(q, folders[i]);
         query_i64(q, w->after);
         query_i64(q, ROWS_READ - rows);
@@ -232,8 +233,8 @@ static size_t characters(struct str s)
     return n;
 }
 
-/* One or two characters: the trigrams that begin with them (texts end in two blanks, so that each place begins one). Many of them mean
- * that many rows match: then no index is needed to find some. */
+/* One or two characters: the trigrams that begin with them (texts end in two blanks, so that each place begins one). Many of them
+ * mean that many rows match: then no index is needed to find some. */
 static enum err short_match(struct walk *w, struct str text, bool *none, struct fault *why)
 {
     struct str last = text, matches = STR_NONE;
@@ -324,7 +325,8 @@ enum err connection_index_search(struct db *db, int64_t number, struct str befor
     if (str_eq(before, after))
         return ERR_NONE;
     if (before.p) {
-        struct query *q = query_begin(db, "INSERT INTO connection_search (connection_search, rowid, search) VALUES ('delete', $1, $2)");
+        struct query *q =
+            query_begin(db, "INSERT INTO connection_search (connection_search, rowid, search) VALUES ('delete', $1, $2)");
         query_i64(q, number);
         query_text(q, before);
         e = query_end(q, why);

@@ -20,9 +20,10 @@ enum err trash_get(struct db *db, struct arena *a, struct str id, struct connect
 enum err trash_put(struct db *db, struct connection_row *row, struct str by, bool destroy, struct fault *why)
 {
     wall_ms now = clock_wall();
-    struct query *q = query_begin(db, "UPDATE connection SET state_before = state, state = 'deleted', deleted_ms = $1, deleted_by = $2,"
-                                      " is_default = 0, updated_ms = $1, revision = revision + 1"
-                                      " WHERE id = $3 AND revision = $4 AND deleted_ms = 0");
+    struct query *q =
+        query_begin(db, "UPDATE connection SET state_before = state, state = 'deleted', deleted_ms = $1, deleted_by = $2,"
+                        " is_default = 0, updated_ms = $1, revision = revision + 1"
+                        " WHERE id = $3 AND revision = $4 AND deleted_ms = 0");
     query_i64(q, now);
     query_text(q, by);
     query_text(q, row->id);
@@ -71,9 +72,10 @@ static enum err other_default(struct db *db, const struct connection_row *row, b
 static enum err write_back(struct db *db, struct arena *a, const struct connection_row *row, struct str before, struct fault *why)
 {
     struct str search = connection_search_text(a, row->key, row->name);
-    struct query *q = query_begin(db, "UPDATE connection SET key = $1, search = $2, state = $3, state_before = NULL, deleted_ms = 0,"
-                                      " deleted_by = NULL, is_default = $4, updated_ms = $5, revision = revision + 1"
-                                      " WHERE id = $6 AND revision = $7 AND deleted_ms > 0");
+    struct query *q =
+        query_begin(db, "UPDATE connection SET key = $1, search = $2, state = $3, state_before = NULL, deleted_ms = 0,"
+                        " deleted_by = NULL, is_default = $4, updated_ms = $5, revision = revision + 1"
+                        " WHERE id = $6 AND revision = $7 AND deleted_ms > 0");
     query_text(q, row->key);
     query_text(q, search);
     query_text(q, str_of(connection_state_name(row->state)));

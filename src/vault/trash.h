@@ -1,8 +1,8 @@
 /* vault/trash.h - deleted connections, which can be brought back for a while (CON-39).
  *
- * A deleted connection is in nobody's way: connection_get(), connection_find() and lists do not find it, its key is free for another,
- * no call goes through it. Its row, and its secrets unless they were destroyed at once, stay until trash_empty() or connection_delete()
- * ends them for good; then its data key is destroyed too.
+ * A deleted connection is in nobody's way: connection_get(), connection_find() and lists do not find it, its key is free for
+ * another, no call goes through it. Its row, and its secrets unless they were destroyed at once, stay until trash_empty() or
+ * connection_delete() ends them for good; then its data key is destroyed too.
  */
 #ifndef VAULT_TRASH_H
 #define VAULT_TRASH_H
@@ -20,8 +20,8 @@ enum err trash_get(struct db *db, struct arena *a, struct str id, struct connect
  * none. ERR_CONFLICT: another has the key now. */
 enum err trash_restore(struct db *db, struct arena *a, struct connection_row *row, struct str key, struct fault *why) MUST_CHECK;
 
-/* One step of upkeep: at most `most` connections deleted before `rows_before` go for good, and the secrets of as many deleted before
- * `secrets_before`. *done: how many were touched; 0: nothing is left to do. */
+/* One step of upkeep: at most `most` connections deleted before `rows_before` go for good, and the secrets of as many deleted
+ * before `secrets_before`. *done: how many were touched; 0: nothing is left to do. */
 struct trash_ages {
     wall_ms rows_before, secrets_before;
     int most;

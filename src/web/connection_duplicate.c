@@ -83,9 +83,10 @@ static enum err read_request(struct copy *c, struct fault *why)
     const struct json *body = body_of(q), *object;
     enum err e;
     if ((e = json_only(body, members, "", why)) || (e = body_text(body, "auth_type", false, 64, &c->auth_type, why)) ||
-        (e = body_text(body, "folder", false, 1024, &c->folder, why)) || (e = body_text(body, "name", false, 1024, &c->name, why)) ||
-        (e = body_object(body, "fields", &object, why)) || (e = body_object(body, "credentials", &object, why)) ||
-        (e = body_bool(body, "dry_run", &c->dry_run, why)) || (e = connection_seen(q, q->db, q->params[0], &c->from, why)))
+        (e = body_text(body, "folder", false, 1024, &c->folder, why)) ||
+        (e = body_text(body, "name", false, 1024, &c->name, why)) || (e = body_object(body, "fields", &object, why)) ||
+        (e = body_object(body, "credentials", &object, why)) || (e = body_bool(body, "dry_run", &c->dry_run, why)) ||
+        (e = connection_seen(q, q->db, q->params[0], &c->from, why)))
         return e;
     /* A copy: creating wipes the request. */
     c->auth_type = arena_str(q->arena, c->auth_type.n ? c->auth_type : c->from.auth_type);

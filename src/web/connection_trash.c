@@ -27,8 +27,9 @@ static enum err find_others(struct deletion *d, struct db *db, bool *any, struct
     struct json_out o = json_out(&text);
     *any = false;
     json_open(&o, '[');
-    struct query *q = query_begin(db, "SELECT id, key, name FROM connection WHERE folder_id = $1 AND connector = $2 AND id <> $3 AND"
-                                      " deleted_ms = 0 ORDER BY id LIMIT $4");
+    struct query *q =
+        query_begin(db, "SELECT id, key, name FROM connection WHERE folder_id = $1 AND connector = $2 AND id <> $3 AND"
+                        " deleted_ms = 0 ORDER BY id LIMIT $4");
     query_text(q, d->row.folder);
     query_text(q, d->row.connector);
     query_text(q, d->row.id);

@@ -1,4 +1,5 @@
-/* web/connection_usage.c - who depends on a connection, and how much it is called: what to read before one changes or deletes it. */
+/* web/connection_usage.c - who depends on a connection, and how much it is called: what to read before one changes or deletes it.
+ */
 #include "access/rights.h"
 #include "web/connection_view.h"
 #include "web/dependants.h"

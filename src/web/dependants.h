@@ -22,7 +22,8 @@ struct dependants {
     bool more;              /* than DEPENDANTS_MOST of a kind */
 };
 
-enum err dependants_find(struct db *db, struct arena *a, struct str connection, struct dependants *out, struct fault *why) MUST_CHECK;
+enum err dependants_find(struct db *db, struct arena *a, struct str connection, struct dependants *out,
+                         struct fault *why) MUST_CHECK;
 /* How many, up to DEPENDANTS_MOST of each kind. */
 enum err dependants_count(struct db *db, struct str connection, int64_t *out, struct fault *why) MUST_CHECK;
 /* "dependants": [...], "more_dependants": bool; inside an object. `names` false: kinds only, for who may look but not edit. */
