@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "catalog/setup.h"
 #include "crypto/hash.h"
+#include "vault/certificate.h"
 
 #define CACHE_MAX 4096       /* entries of each cache; the oldest leave first */
 #define BATCH 256            /* records handed over at once */
@@ -188,6 +189,18 @@ static enum err prepare_target(struct switchboard *s, struct prepared *p, const 
     return ERR_NONE;
 }
 
+/* The certificate that it shows, and the roots that it trusts besides: a TLS context of its own. Most have neither. */
+static enum err prepare_tls(struct switchboard *s, struct prepared *p, struct db *db, struct fault *why)
+{
+    struct pair *pair;
+    struct str authorities;
+    enum err e = certificate_open(db, s->config.keyring, p->arena, &p->row, &pair, &authorities, why);
+    if (!e && (pair || authorities.n))
+        e = tls_client_own(s->config.tls, pair, authorities, &p->tls, why);
+    pair_free(pair);
+    return e;
+}
+
 static enum err state_permits(const struct connection_row *row, struct fault *why)
 {
     switch (row->state) {
@@ -223,6 +236,8 @@ static enum err prepare(struct switchboard *s, struct str id, struct prepared *p
     if (!p->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = prepare_target(s, p, fields, why)))
+        return e;
+    if ((e = prepare_tls(s, p, db, why)))
         return e;
     e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
     if (!e) {

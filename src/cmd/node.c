@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "call/run_seal.h"
 #include "call/switchboard.h"
+#include "cmd/certificate_watch.h"
+#include "cmd/listener_tls.h"
 #include "cmd/audit_watch.h"
 #include "cmd/ring.h"
 #include "cmd/turning.h"
@@ -34,6 +36,7 @@
 #define RETRIES_MAX 2
 #define LOOK_UPS_AT_ONCE "16"
 #define UPKEEP_MS (10 * 60 * 1000)
+#define LISTENER_LOOK_MS (15 * 1000)         /* how often the files of the listener are looked at */
 #define LOOK_EVERY_MS (24 * 3600 * 1000)
 #define PRUNE_AT_ONCE 5000
 #define KEYS_AT_ONCE 500
@@ -55,7 +58,9 @@ struct desk {
 struct node {
     struct config *config;
     struct hub hub;
-    struct tls_context *client_tls, *server_tls;
+    struct tls_context *client_tls;
+    struct listener_tls listener;
+    struct certificate_rules certificates;
     struct workers *workers;
     struct audit_watch *audit;
     struct desk desks[LOOPS_MAX];
@@ -82,6 +87,11 @@ struct str node_setup_code(struct node *n) { return str_of(n->setup_code); }
 static void metric(struct buf *out, const char *name, const char *kind, const char *help, uint64_t value)
 {
     buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name, (unsigned long long)value);
+}
+
+static void metric_i64(struct buf *out, const char *name, const char *kind, const char *help, int64_t value)
+{
+    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", name, help, name, kind, name, (long long)value);
 }
 
 /* Counters of other threads: a metric may be a moment old. */
@@ -126,6 +136,10 @@ static void metrics(struct hub *h, struct buf *out)
            (uint64_t)sinks.file_lost + sinks.chain_lost + sinks.stuck);
     metric(out, "raccord_audit_heads_failed", "gauge", "1: the audit log's head cannot be exported.", atomic_load(&h->audit_mute));
     metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
+    if (n->listener.context)
+        metric_i64(out, "raccord_listener_certificate_expiry_seconds", "gauge",
+                   "How long the certificate of the listener still lasts.",
+                   (tls_server_not_after(n->listener.context) - clock_wall()) / 1000);
     metric(out, "raccord_unlocked_pages", "gauge", "Pages of secrets that could not be locked in memory.", secret_unlocked_pages());
 }
 
@@ -194,9 +208,7 @@ static enum err open_outside(struct node *n, const struct config *c, const struc
         return e;
     if (extra->ca_file.n && (e = tls_client_trust(n->client_tls, extra->ca_file, why)))
         return e;
-    if (c->tls.certificate.n)
-        return tls_server_context(c->tls.certificate, c->tls.key, &n->server_tls, why);
-    return ERR_NONE;
+    return listener_tls_open(&n->listener, c->tls.certificate, c->tls.key, why);
 }
 
 static enum err open_setup(struct node *n, struct arena *boot, struct fault *why)
@@ -255,7 +267,7 @@ static enum err open_desk(struct node *n, struct desk *d, const struct config *c
 
 static enum err listen_desk(struct node *n, struct desk *d, const struct config *c, struct address *at, struct fault *why)
 {
-    struct server_config config = { d->loop,        n->server_tls,   server_limits_of(c, n->desk_count),
+    struct server_config config = { d->loop,        n->listener.context, server_limits_of(c, n->desk_count),
                                     entrance_enter, entrance_refuse, &d->entrance };
     int fd;
     enum err e = server_listen(at, &fd, at, why); /* port 0 becomes a real one with the first desk; the others share it */
@@ -301,17 +313,10 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
     struct switchboard_config s = {
-        n->hub.store,
-        n->hub.keyring,
-        n->hub.catalog,
-        n->hub.egress,
-        n->workers,
-        c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX },
-        n->hub.issuers,
-        n->hub.seal_key,
-        n->hub.intents,
-        report,
+        .store = n->hub.store, .keyring = n->hub.keyring, .catalog = n->hub.catalog, .egress = n->hub.egress, .workers = n->workers,
+        .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,
+        .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .issuers = n->hub.issuers,
+        .seal_key = n->hub.seal_key, .intents = n->hub.intents, .report = report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -326,7 +331,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
             return e;
     egress_add_self(n->hub.egress, &at);
     char text[ADDRESS_TEXT];
-    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->server_tls ? "https" : "http",
+    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->listener.context ? "https" : "http",
                      address_format(&at, text), at.port);
     n->hub.public_url = c->public_url.n ? c->public_url : n->url;
     while (str_ends(n->hub.public_url, STR("/")))
@@ -441,15 +446,20 @@ static void look_for_damage(struct node *n)
 static void *upkeep_main(void *context)
 {
     struct node *n = context;
-    struct mono looked = clock_mono();
+    struct mono looked = clock_mono(), last = { 0 };
     look_for_damage(n);
     pthread_mutex_lock(&n->upkeep_lock);
     while (!n->upkeep_stop) {
         pthread_mutex_unlock(&n->upkeep_lock);
-        prune_all_runs(n);
-        prune_connections(n);
-        prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
-        compact(n);
+        listener_tls_look(&n->listener);
+        if (!last.ms || mono_since(last, clock_mono()) >= UPKEEP_MS) {
+            last = clock_mono();
+            certificate_watch(&n->hub, clock_wall());
+            prune_all_runs(n);
+            prune_connections(n);
+            prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
+            compact(n);
+        }
         if (mono_since(looked, clock_mono()) >= LOOK_EVERY_MS) {
             looked = clock_mono();
             look_for_damage(n);
@@ -457,7 +467,7 @@ static void *upkeep_main(void *context)
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += UPKEEP_MS / 1000;
+        until.tv_sec += LISTENER_LOOK_MS / 1000;
         if (!n->upkeep_stop)
             pthread_cond_timedwait(&n->upkeep_wake, &n->upkeep_lock, &until);
     }
@@ -489,6 +499,16 @@ static enum err start_threads(struct node *n, struct fault *why)
     return ERR_NONE;
 }
 
+static struct certificate_rules certificate_rules_of(const struct config *c)
+{
+    return (struct certificate_rules){
+        .organization = c->client_certificates.organization, .kind = (enum pair_kind)c->client_certificates.key,
+        .valid_ms = c->client_certificates.valid, .authority_ms = c->client_certificates.authority_valid,
+        .publish_ms = c->client_certificates.publish_before, .activate_ms = c->client_certificates.activate_before,
+        .keep_ms = c->client_certificates.keep_retired,
+    };
+}
+
 static void raise_descriptor_limit(void)
 {
     struct rlimit r;
@@ -511,6 +531,8 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->hub.started = clock_wall();
     n->hub.header_digits_ok = config->header_names.allow_digits;
     n->hub.call_response_max = config->limits.call_response;
+    n->certificates = certificate_rules_of(config);
+    n->hub.certificates = &n->certificates;
     n->hub.idempotency = idempotency_new();
     n->hub.retention.deleted_connections = config->retention.deleted_connections;
     n->hub.retention.deleted_secrets = config->retention.deleted_secrets;
@@ -558,6 +580,12 @@ void node_seal(struct node *n)
         *f = (struct forgetting){ { NULL, forget_on_loop }, n->desks[i].proxy };
         loop_post(n->desks[i].loop, &f->job);
     }
+}
+
+bool node_reload(struct node *n)
+{
+    listener_tls_reload(&n->listener);
+    return n->listener.context;
 }
 
 /* ---- stopping ---- */
@@ -635,7 +663,7 @@ void node_stop(struct node *n)
     store_close(n->hub.store);
     idempotency_free(n->hub.idempotency);
     tls_context_free(n->client_tls);
-    tls_context_free(n->server_tls);
+    listener_tls_close(&n->listener);
     domain_suffixes_end();
     pthread_cond_destroy(&n->upkeep_wake);
     pthread_mutex_destroy(&n->upkeep_lock);

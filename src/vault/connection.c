@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/fold.h"
 #include "crypto/hash.h"
+#include "vault/certificate.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
 
@@ -433,7 +434,7 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
 {
     AUTO_ARENA a = arena_new(512);
     enum err e = delete_secrets(db, id, why);
-    if (e || (e = connection_sealed_forget(db, id, why)))
+    if (e || (e = certificate_forget(db, id, why)) || (e = connection_sealed_forget(db, id, why)))
         return e;
     struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1 RETURNING number, search");
     query_text(q, id);
@@ -448,6 +449,9 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,
                                struct fault *why)
 {
+    enum err e = h == HEALTH_OK ? certificate_health(db, id, clock_wall(), h, &h, why) : ERR_NONE;
+    if (e)
+        return e;
     struct query *q =
         query_begin(db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN $2 > 0 THEN $2 ELSE verified_ms END,"
                         " account = COALESCE($3, account) WHERE id = $4");
@@ -455,8 +459,7 @@ enum err connection_set_health(struct db *db, struct str id, enum connection_hea
     query_i64(q, verified);
     query_text(q, account);
     query_text(q, id);
-    enum err e = query_end(q, why);
-    if (e)
+    if ((e = query_end(q, why)))
         return e;
     return db_changes(db) ? ERR_NONE : not_found(id, why);
 }

@@ -1,5 +1,6 @@
 #include "vault/trash.h"
 
+#include "vault/certificate.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
 #include "vault/data_key.h"
@@ -9,7 +10,9 @@ static enum err destroy_secrets(struct db *db, struct str id, struct fault *why)
     struct query *q = query_begin(db, "DELETE FROM connection_secret WHERE connection_id = $1");
     query_text(q, id);
     enum err e = query_end(q, why);
-    return e ? e : data_key_destroy(db, (struct data_owner){ STR("connection"), id }, why);
+    if (e || (e = certificate_forget(db, id, why)))
+        return e;
+    return data_key_destroy(db, (struct data_owner){ STR("connection"), id }, why);
 }
 
 enum err trash_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why)

@@ -237,6 +237,13 @@ static enum err read_json(struct visit *v, struct fault *why)
     return e;
 }
 
+/* The door's handler, which asks for rights on the object where the door could not. */
+static enum err handle(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = q->route->handle(q, r, why);
+    return e ? e : route_asked(q->route, q->caller ? *q->caller->asked : 0, why);
+}
+
 static enum err serve(struct visit *v, struct fault *why)
 {
     enum err e;
@@ -249,10 +256,9 @@ static enum err serve(struct visit *v, struct fault *why)
         return e;
     if (v->q.caller)
         v->q.caller->asked = &v->asked;
-    if ((e = route_open(v->route, v->q.caller, why)) || (e = read_json(v, why)) ||
-        (e = idempotency_run(&v->q, &v->reply, v->route->handle, why)))
+    if ((e = route_open(v->route, v->q.caller, why)) || (e = read_json(v, why)))
         return e;
-    return route_asked(v->route, v->asked, why);
+    return idempotency_run(&v->q, &v->reply, handle, why);
 }
 
 static void come_back(struct loop_job *job);

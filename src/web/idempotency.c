@@ -339,8 +339,9 @@ static enum err replay(struct web_request *q, struct reply *r, const struct kept
 
 /* ---- one request ---- */
 
-static bool leaves(handler *handle)
+static bool leaves(const struct web_request *q)
 {
+    handler *handle = q->route ? q->route->handle : NULL;
     for (size_t i = 0; i < COUNT(leave_the_house); i++)
         if (handle == leave_the_house[i])
             return true;
@@ -355,7 +356,7 @@ static void after_failure(struct web_request *q, const struct reply *r, handler 
     bool marked;
     if (find(q->db, q->arena, q->once->id, &row, &marked, &why) || !marked)
         return;
-    if (leaves(handle) && !r->run_id.n)
+    if (leaves(q) && !r->run_id.n)
         forget(q);
     else
         keep(q, r, failed);
@@ -364,7 +365,7 @@ static void after_failure(struct web_request *q, const struct reply *r, handler 
 static enum err run_first(struct web_request *q, struct reply *r, handler *handle, struct fault *why)
 {
     enum err e = check_limits(q->db, q->arena, q->caller->principal, why);
-    if (!e && leaves(handle))
+    if (!e && leaves(q))
         e = store_write(q->hub->store, write_mark, &(struct writing){ .q = q }, why);
     if (e)
         return e;

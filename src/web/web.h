@@ -18,6 +18,7 @@
 #include "http/address.h"
 #include "http/head.h"
 #include "store/db.h"
+#include "vault/certificate.h"
 #include "vault/keyring.h"
 #include "vault/rotation.h"
 
@@ -35,6 +36,7 @@ struct hub {
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
+    const struct certificate_rules *certificates;
     struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
     struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */

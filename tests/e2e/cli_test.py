@@ -16,7 +16,7 @@ class Usage(harness.Case):
     """Without a hub."""
 
     def verbs(self):
-        return re.findall(r"^  ([a-z]+(?: [a-z]+)?)  +\S", harness.run("help").out, re.M)
+        return re.findall(r"^  ([a-z-]+(?: [a-z]+)?)  +\S", harness.run("help").out, re.M)
 
     def test_help_names_every_verb_and_every_verb_has_help(self):
         verbs = self.verbs()
@@ -87,7 +87,8 @@ class Usage(harness.Case):
             if verb in ("serve", "config check", "config list", "help", "version", "completion"):
                 continue
             for option, value in re.findall(r"^  (?:-\w, |    )--([a-z-]+)( \S+)?", harness.run("help", *verb.split()).out, re.M):
-                done = harness.run(*verb.split(), f"--{option}", *(["x"] if value else []), server="http://127.0.0.1:1")
+                done = harness.run(*verb.split(), f"--{option}", *(["x"] if value else []), server="http://127.0.0.1:1",
+                                   cwd=self.folder)
                 self.assertNotIn("there is no option", done.err, (verb, option))
 
     def test_the_completion_script_is_valid_and_offers_every_verb(self):
@@ -104,7 +105,7 @@ class Usage(harness.Case):
     def test_the_manual_page_names_every_verb_and_has_no_stray_request(self):
         page = harness.run("help", "--man").out
         for verb in self.verbs():
-            self.assertIn(f".B raccord {verb}", page)
+            self.assertIn(".B raccord " + verb.replace("-", "\\-"), page)
         for line in page.splitlines():
             self.assertRegex(line, r"^(\.(TH|SH|TP|B|I|IP|nf|fi)\b|\\&|[^.']|$)")
 

@@ -51,7 +51,11 @@ static inline struct hall *hall_new(void)
     assert_int_equal(domain_suffixes_load(STR(""), &h->why), ERR_NONE);
     assert_int_equal(catalog_load(h->boot, STR_NONE, &h->hub.catalog, &h->why), ERR_NONE);
     assert_int_equal(egress_new(h->boot, STR(""), STR(""), STR(""), &h->hub.egress, &h->why), ERR_NONE);
+    static struct tls_context *tls; /* one for all halls */
+    if (!tls)
+        assert_int_equal(tls_client_context(STR(""), &tls, &h->why), ERR_NONE);
     struct switchboard_config config = {
+        .tls = tls,
         .store = h->hub.store, .keyring = h->hub.keyring, .catalog = h->hub.catalog, .egress = h->hub.egress
     };
     assert_int_equal(switchboard_new(&config, &h->hub.switchboard, &h->why), ERR_NONE);
