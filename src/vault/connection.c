@@ -355,8 +355,8 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
 
     struct query *q =
         query_begin(db, "UPDATE connection SET name = $1, notes = $2, fields = $3, state = $4, health = $5, account = $6,"
-                        " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, tags = $11, owner_id = $12,"
-                        " revision = revision + 1 WHERE id = $13 AND revision = $14");
+                        " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, tags = $11,"
+                        " revision = revision + 1 WHERE id = $12 AND revision = $13");
     query_text(q, row->name);
     query_text(q, row->notes.p ? row->notes : STR(""));
     query_text(q, row->fields);
@@ -368,7 +368,6 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     query_text(q, search); /* the key never changes, whatever `row` says */
     query_i64(q, made.updated);
     query_text(q, tags_of(row));
-    query_text(q, row->owner);
     query_text(q, row->id);
     query_i64(q, row->revision);
     if ((e = query_end(q, why)))
@@ -385,6 +384,19 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     row->revision = made.revision;
     row->updated = made.updated;
     return ERR_NONE;
+}
+
+enum err connection_adopt(struct db *db, struct connection_row *row, struct str owner, struct fault *why)
+{
+    if (!str_is(row->owner, CONNECTION_OWNER_SYSTEM))
+        return ERR_NONE;
+    struct query *q = query_begin(db, "UPDATE connection SET owner_id = $1 WHERE id = $2");
+    query_text(q, owner);
+    query_text(q, row->id);
+    enum err e = query_end(q, why);
+    if (!e)
+        row->owner = owner;
+    return e;
 }
 
 static enum err bump_revision(struct db *db, const struct connection_row *row, struct fault *why)

@@ -53,9 +53,12 @@ struct connection_secret { struct str name; struct secret value; };
  * Runs inside the caller's transaction. */
 enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                            const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
-/* Name, notes, tags, fields, owner, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not
+/* Name, notes, tags, fields, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not
  * the stored one; on success row->revision and updated are the new ones. */
 enum err connection_update(struct db *db, struct connection_row *row, struct fault *why) MUST_CHECK;
+/* The owner of what nobody has authenticated yet, and who then becomes it; others stay whose they are (CON-57). */
+#define CONNECTION_OWNER_SYSTEM "system"
+enum err connection_adopt(struct db *db, struct connection_row *row, struct str owner, struct fault *why) MUST_CHECK;
 /* Replace all secrets, in the caller's transaction; bumps the revision. */
 enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                                     const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;

@@ -20,9 +20,6 @@ enum err connection_in_scope(struct web_request *q, const struct folder_scope *s
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. ERR_FIELD_INVALID "/key". */
 enum err connection_key_allowed(struct str key, struct fault *why) MUST_CHECK;
 
-/* The owner of what nobody has authenticated yet. */
-#define CONNECTION_OWNER_SYSTEM "system"
-
 /* One connection as the API shows it; reads folder, owner and what credentials are set. */
 enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,
                           struct fault *why) MUST_CHECK;

@@ -593,8 +593,8 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     /* Someone who disabled it meant it: new credentials do not enable it again. */
     if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))
         c->row.state = CONNECTION_ACTIVE;
-    if (str_is(c->row.owner, CONNECTION_OWNER_SYSTEM))
-        c->row.owner = q->caller->principal;
+    if ((e = connection_adopt(db, &c->row, q->caller->principal, why)))
+        return e;
     c->row.health = HEALTH_UNKNOWN;
     return connection_update(db, &c->row, why);
 }

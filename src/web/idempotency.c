@@ -349,7 +349,7 @@ static bool leaves(const struct web_request *q)
 }
 
 /* A call that left the house had an effect, whatever came of it; so had a change that was written before something else failed. */
-static void after_failure(struct web_request *q, const struct reply *r, handler *handle, const struct fault *failed)
+static void after_failure(struct web_request *q, const struct reply *r, const struct fault *failed)
 {
     struct kept row;
     struct fault why;
@@ -373,7 +373,7 @@ static enum err run_first(struct web_request *q, struct reply *r, handler *handl
     if (!e)
         keep(q, r, NULL);
     else
-        after_failure(q, r, handle, why);
+        after_failure(q, r, why);
     return e;
 }
 

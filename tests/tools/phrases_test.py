@@ -34,6 +34,9 @@ NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {
+    "vault/connection_list.c": r"connection.* c( ON .*)?|\{\} OR \{\}",  # SQL
+    "vault/trash.c": r"SELECT .*",                 # SQL
+    "web/dependants.c": r"SELECT .*|  ?(ORDER|LIMIT) .*",  # SQL
     "access/user.c": r"\{\} min",                  # a unit's symbol
     "auth/basic.c": r"Basic ",
     "auth/identity_settings.c": r"openid profile email|auto, client_secret_basic, .*",
