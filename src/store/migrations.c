@@ -64,10 +64,11 @@
     " stated BIGINT NOT NULL);"                /* 1: the chain says so, too */                                          \
     "CREATE INDEX run_seal_new ON run_seal (hour) WHERE stated = 0;"
 
-/* Lists: each filter leads by itself, and within a folder. */
+/* Lists: each filter leads by itself, and within a folder. deleted_ms, though all rows of an index have the same, spares SQLite a look at
+ * the row. */
 #define LISTED(NAME, COLUMN, WHICH)                                                                                     \
-    "CREATE INDEX connection_list_" NAME " ON connection (" COLUMN "number, folder_id) WHERE " WHICH ";"                \
-    "CREATE INDEX connection_folder_" NAME " ON connection (folder_id, " COLUMN "number) WHERE " WHICH ";"
+    "CREATE INDEX connection_list_" NAME " ON connection (" COLUMN "number, folder_id, deleted_ms) WHERE " WHICH ";"    \
+    "CREATE INDEX connection_folder_" NAME " ON connection (folder_id, " COLUMN "number, deleted_ms) WHERE " WHICH ";"
 
 #define CONNECTION_LIFE                                                                                                            \
     "CREATE TABLE idempotency ("                                                                                                   \
@@ -99,10 +100,10 @@
     "DROP INDEX connection_by_state;"                                                                                              \
     "DROP INDEX connection_by_health;"                                                                                             \
     "CREATE UNIQUE INDEX connection_number ON connection (number) WHERE number > 0;"                                               \
-    "CREATE INDEX connection_list_all ON connection (number, folder_id) WHERE deleted_ms = 0;"                                     \
-    "CREATE INDEX connection_folder_all ON connection (folder_id, number, search) WHERE deleted_ms = 0;" LISTED(                   \
+    "CREATE INDEX connection_list_all ON connection (number, folder_id, deleted_ms) WHERE deleted_ms = 0;"                               \
+    "CREATE INDEX connection_folder_all ON connection (folder_id, number, search, deleted_ms) WHERE deleted_ms = 0;" \LISTED(                   \
         "connector", "connector, ", "deleted_ms = 0") LISTED("state", "state, ", "deleted_ms = 0")                                 \
-        LISTED("health", "health, ", "deleted_ms = 0") LISTED("default", "", "deleted_ms = 0 AND is_default = 1") LISTED(          \
+        LISTED("health", "health, ", "deleted_ms = 0") LISTED("default", "is_default, ", "deleted_ms = 0 AND is_default = 1") \LISTED(          \
             "deleted", "",                                                                                                         \
             "deleted_ms > 0") "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                     \
                               "CREATE INDEX connection_probe ON connection (probe_ms) WHERE deleted_ms = 0 AND state = 'active';"  \

@@ -19,7 +19,7 @@
 
 #define LIST_MAX 1000
 #define SQL_MAX (64 * 1024)
-#define FOLDERS_ASKED 1000   /* more of them: the walk */
+#define FOLDERS_ASKED 100    /* more of them: the walk */
 #define ROWS_READ 10000      /* of those folders, when a search or tag has no index by folder */
 #define SHORT_GRAMS 40       /* trigrams that a search for one or two characters may stand for */
 #define GRAM 3
@@ -66,17 +66,23 @@ static void add_place(struct buf *sql, const struct walk *w, enum place place, i
     }
 }
 
+/* Led by a search or a tag, a column's own index would only be in the way: an expression has none. */
+static void add_equal(struct buf *sql, const char *column, enum lead lead, int *param)
+{
+    buf_fmt(sql, lead == LEAD_ROWS ? " AND c.%s = $%d" : " AND c.%s || '' = $%d", column, ++*param);
+}
+
 static void add_filters(struct buf *sql, const struct connection_filter *f, enum lead lead, int *param)
 {
     buf_add(sql, f->deleted ? STR(" AND c.deleted_ms > 0") : STR(" AND c.deleted_ms = 0"));
     if (f->by_default)
-        buf_add(sql, f->is_default ? STR(" AND c.is_default = 1") : STR(" AND c.is_default = 0"));
+        buf_fmt(sql, " AND c.is_default%s = %d", lead == LEAD_ROWS ? "" : " + 0", f->is_default);
     if (f->connector.p)
-        buf_fmt(sql, " AND c.connector = $%d", ++*param);
+        add_equal(sql, "connector", lead, param);
     if (f->by_state)
-        buf_fmt(sql, " AND c.state = $%d", ++*param);
+        add_equal(sql, "state", lead, param);
     if (f->by_health)
-        buf_fmt(sql, " AND c.health = $%d", ++*param);
+        add_equal(sql, "health", lead, param);
     if (f->tag.p && lead == LEAD_TAG)
         buf_fmt(sql, " AND t.tag = $%d", ++*param);
     else if (f->tag.p)
