@@ -27,6 +27,15 @@ static const struct verb verbs[] = {
       user_create_run, false, "make a user on the hub's own machine",
       "Works on the database directly, beside a running hub too.\n\n"
       "  raccord user create --data /var/lib/raccord --email ana@example.com --role admin\n" },
+    { "user invite", "", 0, 0, OPTION(DATA) | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PUBLIC_URL), user_invite_run,
+      false, "make a user and a one-time link by which the person sets a password",
+      "Works on the database directly, beside a running hub too. The link is printed once and lives 7 days.\n\n"
+      "  raccord user invite --data /var/lib/raccord --email ana@example.com --role user --public-url https://hub.example.com\n" },
+    { "user reset-password", "", 0, 0, OPTION(DATA) | OPTION(EMAIL) | OPTION(PUBLIC_URL), user_reset_password_run, false,
+      "make a one-time link by which a user sets a new password", "The link is printed once and lives a day.\n" },
+    { "user unlock", "", 0, 0, OPTION(DATA) | OPTION(EMAIL), user_unlock_run, false, "let in again who guessed too often", NULL },
+    { "user list", "", 0, 0, OPTION(DATA), user_list_run, false, "who may sign in, and who is locked out, on the hub's own machine",
+      NULL },
 
     { "connectors list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(DOMAIN) | OPTION(AUTH_TYPE) | OPTION(STAGE),
       connectors_list_run, false, "what can be connected", NULL },

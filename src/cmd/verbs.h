@@ -35,6 +35,10 @@ int connections_duplicate_run(struct command *c);
 int connections_usage_run(struct command *c);                /* connection_life_verbs.c */
 int connections_history_run(struct command *c);
 int connections_restore_run(struct command *c);
+int user_invite_run(struct command *c);                      /* people_verbs.c */
+int user_reset_password_run(struct command *c);
+int user_unlock_run(struct command *c);
+int user_list_run(struct command *c);
 int connectors_list_run(struct command *c);                  /* reading_verbs.c */
 int connectors_get_run(struct command *c);
 int runs_list_run(struct command *c);

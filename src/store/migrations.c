@@ -64,12 +64,13 @@
     " stated BIGINT NOT NULL);"                /* 1: the chain says so, too */                                          \
     "CREATE INDEX run_seal_new ON run_seal (hour) WHERE stated = 0;"
 
-/* Lists: each filter leads by itself, and within a folder. deleted_ms, though all rows of an index have the same, spares SQLite a look at
- * the row. */
+/* Lists: each filter leads by itself, and within a folder. deleted_ms, though all rows of an index have the same, spares SQLite a
+ * look at the row. */
 #define LISTED(NAME, COLUMN, WHICH)                                                                                     \
     "CREATE INDEX connection_list_" NAME " ON connection (" COLUMN "number, folder_id, deleted_ms) WHERE " WHICH ";"    \
     "CREATE INDEX connection_folder_" NAME " ON connection (folder_id, " COLUMN "number, deleted_ms) WHERE " WHICH ";"
 
+/* clang-format off */
 #define CONNECTION_LIFE                                                                                                            \
     "CREATE TABLE idempotency ("                                                                                                   \
     " id TEXT PRIMARY KEY," /* hex SHA-256 of caller, path and key */                                                              \
@@ -100,14 +101,17 @@
     "DROP INDEX connection_by_state;"                                                                                              \
     "DROP INDEX connection_by_health;"                                                                                             \
     "CREATE UNIQUE INDEX connection_number ON connection (number) WHERE number > 0;"                                               \
-    "CREATE INDEX connection_list_all ON connection (number, folder_id, deleted_ms) WHERE deleted_ms = 0;"                               \
-    "CREATE INDEX connection_folder_all ON connection (folder_id, number, search, deleted_ms) WHERE deleted_ms = 0;" \LISTED(                   \
-        "connector", "connector, ", "deleted_ms = 0") LISTED("state", "state, ", "deleted_ms = 0")                                 \
-        LISTED("health", "health, ", "deleted_ms = 0") LISTED("default", "is_default, ", "deleted_ms = 0 AND is_default = 1") \LISTED(          \
-            "deleted", "",                                                                                                         \
-            "deleted_ms > 0") "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                     \
-                              "CREATE INDEX connection_probe ON connection (probe_ms) WHERE deleted_ms = 0 AND state = 'active';"  \
-                              "CREATE INDEX token_grant_value ON token_grant (kind, value)"
+    "CREATE INDEX connection_list_all ON connection (number, folder_id, deleted_ms) WHERE deleted_ms = 0;"              \
+    "CREATE INDEX connection_folder_all ON connection (folder_id, number, search, deleted_ms) WHERE deleted_ms = 0;"    \
+    LISTED("connector", "connector, ", "deleted_ms = 0")                                                                \
+    LISTED("state", "state, ", "deleted_ms = 0")                                                                        \
+    LISTED("health", "health, ", "deleted_ms = 0")                                                                      \
+    LISTED("default", "is_default, ", "deleted_ms = 0 AND is_default = 1")                                              \
+    LISTED("deleted", "", "deleted_ms > 0")                                                                             \
+    "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                                    \
+    "CREATE INDEX connection_probe ON connection (probe_ms) WHERE deleted_ms = 0 AND state = 'active';"                 \
+    "CREATE INDEX token_grant_value ON token_grant (kind, value)"
+/* clang-format on */
 
 static const struct migration migrations[] = {
     { 1, "people, service accounts, folders",
@@ -251,7 +255,38 @@ static const struct migration migrations[] = {
           "CREATE INDEX connection_share_principal ON connection_share (principal_id, connection_id);"
           "CREATE INDEX connection_share_folder ON connection_share (folder_id, connection_id);"
           "CREATE INDEX connection_owner ON connection (owner_id, id)" },
-    { 6, "people: invitations, second factors, sign-in limits", .both = "SELECT 1" },
+    { 6, "people: invitations, second factors, sign-in limits",
+      .both =
+          "DELETE FROM session;"
+          "ALTER TABLE session ADD COLUMN id TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE session ADD COLUMN how TEXT NOT NULL DEFAULT 'password';" /* password | second_factor | provider */
+          "ALTER TABLE session ADD COLUMN address TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE session ADD COLUMN agent TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE session ADD COLUMN proved_ms BIGINT NOT NULL DEFAULT 0;"  /* when a password or code was last shown */
+          "CREATE UNIQUE INDEX session_id ON session (id);"
+          "DELETE FROM sign_in_failure;"
+          "ALTER TABLE sign_in_failure ADD COLUMN attempt TEXT NOT NULL DEFAULT '';"
+          "CREATE INDEX sign_in_failure_at ON sign_in_failure (at_ms);"
+          "CREATE TABLE sign_in_lock ("
+          " name TEXT PRIMARY KEY,"                  /* hex SHA-256, as in sign_in_failure */
+          " strikes BIGINT NOT NULL,"                /* locks in a row: each is longer */
+          " until_ms BIGINT NOT NULL);"
+          "CREATE TABLE second_factor ("               /* its secret is a sealed_value */
+          " user_id TEXT PRIMARY KEY REFERENCES principal (id) ON DELETE CASCADE,"
+          " last_step BIGINT NOT NULL DEFAULT 0,"    /* of 30 s; RFC 6238 5.2: each is taken once */
+          " created_ms BIGINT NOT NULL,"
+          " confirmed_ms BIGINT NOT NULL DEFAULT 0);" /* 0: being set up */
+          "CREATE TABLE recovery_code ("
+          " user_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " hash TEXT NOT NULL,"                     /* hex SHA-256 */
+          " PRIMARY KEY (user_id, hash));"
+          "CREATE TABLE invitation ("
+          " user_id TEXT PRIMARY KEY REFERENCES principal (id) ON DELETE CASCADE," /* a new link takes the old one's place */
+          " hash TEXT NOT NULL,"                     /* hex SHA-256 of the code */
+          " made_by TEXT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " expires_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX invitation_hash ON invitation (hash)" },
     { 7, "token narrowing, policies", .both = "SELECT 1" },
     { 8, "the audit chain",
       .sqlite = AUDIT_TABLE

@@ -149,7 +149,7 @@ enum err connections_delete(struct web_request *q, struct reply *r, struct fault
     struct deletion d = { .q = q, .wanted_heir = web_query(q, "default") };
     enum err e;
     if ((e = web_only_query(q, allowed, why)) || (e = web_flag(q, "force", &d.force, why)) ||
-        (e = web_flag(q, "purge", &d.purge, why)))
+        (e = web_flag(q, "purge", &d.purge, why)) || (e = web_step_up(q, why)))
         return e;
     if ((e = web_write(q, apply_delete, &d, why))) {
         if (e == ERR_IN_USE || e == ERR_DEFAULT_NEEDED)
