@@ -25,8 +25,9 @@ static enum err read_workspace(struct db *db, struct arena *a, struct str who, s
 
 static enum err read_grants(struct db *db, struct arena *a, struct str who, struct departure *d, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT id, key, name, auth_type FROM connection WHERE owner_id = $1 AND auth_type IN "
-                                      OF_A_PERSON " ORDER BY id LIMIT $2");
+    struct query *q = query_begin(
+        db, "SELECT id, key, name, auth_type FROM connection WHERE owner_id = $1 AND deleted_ms = 0 AND auth_type IN " OF_A_PERSON
+            " ORDER BY id LIMIT $2");
     query_text(q, who);
     query_i64(q, DEPARTURE_GRANTS);
     while (d->grant_count < DEPARTURE_GRANTS && query_next(q))

@@ -192,18 +192,19 @@ static enum err count(struct db *db, const char *sql, struct str id, int64_t *n,
 
 enum err folder_remove(struct db *db, const struct folder_row *row, struct fault *why)
 {
-    int64_t folders, connections;
-    char said[128];
+    int64_t folders, connections, trash;
+    char said[160];
     enum err e;
     if (!row->parent.p)
         return fault(why, ERR_LIMIT, STR("“shared” and personal workspaces stay"), "root of a tree");
     if ((e = count(db, "SELECT count(*) FROM folder WHERE parent_id = $1", row->id, &folders, why)) ||
-        (e = count(db, "SELECT count(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 LIMIT 1000) AS some", row->id,
-                   &connections, why)))
+        (e = count(db, "SELECT count(*) FROM connection WHERE folder_id = $1 AND deleted_ms = 0", row->id, &connections, why)) ||
+        (e = count(db, "SELECT count(*) FROM connection WHERE folder_id = $1 AND deleted_ms > 0", row->id, &trash, why)))
         return e;
-    if (folders || connections) {
-        snprintf(said, sizeof said, "the folder is not empty: folders %lld, connections %lld; move or delete them first",
-                 (long long)folders, (long long)connections);
+    if (folders || connections || trash) {
+        snprintf(said, sizeof said,
+                 "the folder is not empty: folders %lld, connections %lld, in the trash %lld; move or delete them first",
+                 (long long)folders, (long long)connections, (long long)trash);
         return fault(why, ERR_LIMIT, str_of(said), "not empty");
     }
     struct query *q = query_begin(db, "DELETE FROM folder WHERE id = $1 AND revision = $2"); /* members and shares go with it */
