@@ -2,6 +2,7 @@
 #ifndef ACCESS_CALLER_H
 #define ACCESS_CALLER_H
 
+#include "access/narrow.h"
 #include "access/role.h"
 #include "base/arena.h"
 #include "base/clock.h"
@@ -19,6 +20,7 @@ struct caller {
     bool limited;              /* the token is limited to `connections` */
     struct str *connections;   /* ids */
     size_t connection_count;
+    struct narrow narrow;      /* what the token's grants leave beside that; zeroed for a session */
     struct str *folders;       /* ids of the folders this caller may see */
     size_t folder_count;
     wall_ms expires;           /* 0: never */

@@ -16,11 +16,15 @@ static const struct verb verbs[] = {
     { "config check", "", 0, 0, SETTINGS, config_check_run, true, "say whether the settings are usable", NULL },
     { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true,
       "every setting, its value and where it comes from", NULL },
-    { "token create", "", 0, 0, OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(EXPIRES),
+    { "token create", "", 0, 0,
+      OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(METHOD) | OPTION(RISK) |
+          OPTION(ACTION) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(EXPIRES),
       token_create_run, false, "make a token on the hub's own machine and print it",
       "Works on the database directly, beside a running hub too. The token belongs to the service account\n"
-      "NAME, which is made when needed, and is printed once: keep it. With --connection, the token may use\n"
-      "these connections only.\n\n"
+      "NAME, which is made when needed, and is printed once: keep it. Each of --connection, --folder,\n"
+      "--method, --risk, --action, --path and --address narrows it; what is named together holds together.\n\n"
+      "  raccord token create --data /var/lib/raccord --name report --role user --folder shared --method GET \\\n"
+      "    --address 10.0.0.0/8\n"
       "  raccord token create --data /var/lib/raccord --name ci --role user --connection crm --expires 30d\n" },
     { "user create", "", 0, 0, OPTION(DATA) | OPTION(EMAIL) | OPTION(ROLE) | OPTION(PASSWORD_FILE) | OPTION(LANGUAGE),
       user_create_run, false, "make a user on the hub's own machine",

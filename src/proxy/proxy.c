@@ -237,6 +237,8 @@ static void start_call(struct passage *p)
         .arena = exchange_arena(x),
         .caller = p->pass->caller.principal,
         .token = p->pass->caller.token,
+        .narrow = &p->pass->caller.narrow,
+        .source = exchange_peer(x),
         .via = RUN_PROXY,
         .method = exchange_head(x)->method,
         .from = exchange_head(x),

@@ -150,7 +150,32 @@ static const struct migration migrations[] = {
       .postgres = RUN_BLOCK("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "") },
     { 5, "folders, groups, members and shares", .both = "SELECT 1" },
     { 6, "people: invitations, second factors, sign-in limits", .both = "SELECT 1" },
-    { 7, "token narrowing, policies", .both = "SELECT 1" },
+    { 7, "token narrowing, policies",
+      .both =
+          /* Which kinds of grants narrow the token, a bit each (access/narrow.h). */
+          "ALTER TABLE token ADD COLUMN narrowed BIGINT NOT NULL DEFAULT 0;"
+          "CREATE TABLE policy ("
+          " id TEXT PRIMARY KEY,"
+          " name TEXT NOT NULL,"
+          " description TEXT NOT NULL DEFAULT '',"
+          " folder_id TEXT REFERENCES folder (id) ON DELETE CASCADE," /* NULL: the whole instance */
+          " enabled BIGINT NOT NULL DEFAULT 1,"
+          " rules TEXT NOT NULL,"                    /* JSON; preset credentials are elsewhere */
+          " data_key TEXT,"                          /* base64 of the sealed form, by a wrapping key; NULL: no secrets */
+          " revision BIGINT NOT NULL DEFAULT 1,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX policy_name ON policy (name);"
+          "CREATE TABLE policy_secret ("
+          " policy_id TEXT NOT NULL REFERENCES policy (id) ON DELETE CASCADE,"
+          " name TEXT NOT NULL,"                     /* connector, part and name of the preset */
+          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form, by the policy's data key */
+          " updated_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (policy_id, name));"
+          "CREATE TABLE limit_hit ("
+          " name TEXT PRIMARY KEY,"
+          " hits BIGINT NOT NULL,"
+          " last_ms BIGINT NOT NULL)" },
     { 8, "the audit chain", .both = "SELECT 1" },
     { 9, "keys and backups", .both = "SELECT 1" },
     { 10, "the rest of a connection's life", .both = "SELECT 1" },

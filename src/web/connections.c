@@ -92,6 +92,8 @@ static enum err choose_folder(struct creation *c, struct db *db, struct fault *w
     if (personal && user) {
         if ((e = folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why)))
             return e;
+        if (q->caller->narrow.lists[NARROW_FOLDER].set)
+            return folder_resolve(db, q->arena, q->caller, c->row.folder, &row, why); /* within the token's folders, or not */
         see_folder(q, c->row.folder);
         c->new_folder = q->caller->folder_count != seen;
         return ERR_NONE;

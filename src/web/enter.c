@@ -196,6 +196,19 @@ static enum err read_json(struct visit *v, struct fault *why)
     return e;
 }
 
+/* A token narrowed to some methods, risks or addresses is so at the hub's own doors too: one that only reads changes nothing here. */
+static enum err check_narrowing(const struct visit *v, struct fault *why)
+{
+    static const struct str open = { NULL, 0 };
+    const struct caller *c = v->q.caller;
+    if (!c || !c->narrow.calls || v->route->right == RIGHT_OPEN)
+        return ERR_NONE;
+    if (!narrow_permits_address(&c->narrow, v->q.peer.family, v->q.peer.ip))
+        return fault(why, ERR_TOKEN_NOT_GRANTED, STR("from this source address"), "%.*s", STR_ARG(c->token));
+    return v->route->calls ? ERR_NONE
+                           : narrow_check(&c->narrow, v->head.method, open, v->q.peer.family, v->q.peer.ip, why);
+}
+
 static enum err serve(struct visit *v, struct fault *why)
 {
     enum err e;
@@ -208,7 +221,7 @@ static enum err serve(struct visit *v, struct fault *why)
         return e;
     if (!caller_may(v->q.caller, v->route->right) && v->route->right != RIGHT_OPEN)
         return fault(why, ERR_DENIED, str_of(right_name(v->route->right)), "route");
-    if ((e = read_json(v, why)))
+    if ((e = check_narrowing(v, why)) || (e = read_json(v, why)))
         return e;
     return v->route->handle(&v->q, &v->reply, why);
 }
@@ -380,6 +393,7 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
         .query = v->head.query,
         .head = &v->head,
         .client = str_of(address_format(exchange_peer(x), v->peer)),
+        .peer = *exchange_peer(x),
     };
     language_wanted(&v->head, &v->q.language);
     buf_init(&v->reply.body, (size_t)in->hub->call_response_max * 2 + REPLY_SLACK);

@@ -27,7 +27,7 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/tokens", RIGHT_TOKEN_OWN, 0, tokens_list },
     { METHOD_POST, "/api/v1/tokens", RIGHT_TOKEN_OWN, KB(64), tokens_create },
     { METHOD_GET, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, 0, tokens_get },
-    { METHOD_PATCH, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, KB(8), tokens_patch },
+    { METHOD_PATCH, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, KB(64), tokens_patch },
     { METHOD_DELETE, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, 0, tokens_delete },
 
     { METHOD_GET, "/api/v1/users", RIGHT_ADMINISTER, 0, users_list },
@@ -56,12 +56,12 @@ static const struct route routes[] = {
     { METHOD_PATCH, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, KB(256), connections_patch },
     { METHOD_DELETE, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, 0, connections_delete },
     { METHOD_PUT, "/api/v1/connections/{id}/credentials", RIGHT_CONNECTION_USE, KB(256), connections_credentials },
-    { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_CONNECTION_USE, KB(1), connections_verify },
+    { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_CONNECTION_USE, KB(1), connections_verify, true },
     { METHOD_POST, "/api/v1/connections/{id}/enable", RIGHT_CONNECTION_USE, KB(1), connections_enable },
     { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_CONNECTION_USE, KB(1), connections_disable },
     { METHOD_POST, "/api/v1/connections/{id}/default", RIGHT_CONNECTION_USE, KB(1), connections_default },
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_CONNECTION_VIEW, 0, connections_usage },
-    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call },
+    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call, true },
 
     { METHOD_GET, "/api/v1/runs", RIGHT_RUN_VIEW, 0, runs_list },
     { METHOD_GET, "/api/v1/runs/{id}", RIGHT_RUN_VIEW, 0, runs_get },

@@ -65,6 +65,7 @@ struct web_request {
     struct caller *caller;          /* NULL on open doors without a (valid) credential */
     enum language language;
     struct str client;              /* the peer's address, for throttling and records */
+    struct address peer;            /* the same, to be matched */
 };
 
 struct reply {
@@ -99,6 +100,7 @@ struct route {
     enum right right;
     int64_t body_max;               /* bytes; 0: no body taken */
     handler *handle;
+    bool calls;                     /* a call is made or asked about: a token's methods and risks are held against that, not the door */
 };
 const struct route *routes_all(size_t *count);
 const struct route *routes_check(void); /* the first bad row, or NULL */
