@@ -6,7 +6,7 @@
  * (feature D4, preset of origin 004). */
 #define USER_RIGHTS \
     (R(OPEN) | R(SIGNED_IN) | R(CATALOG_VIEW) | R(CONNECTION_VIEW) | R(CONNECTION_USE) | R(RUN_VIEW) | R(TOKEN_OWN))
-#define ADMIN_RIGHTS (USER_RIGHTS | R(CONNECTION_EDIT) | R(ADMINISTER) | R(METRICS))
+#define ADMIN_RIGHTS (USER_RIGHTS | R(CONNECTION_EDIT) | R(ADMINISTER) | R(METRICS) | R(AUDIT))
 
 static const struct {
     const char *name;
@@ -30,6 +30,7 @@ static const char *const right_names[] = {
     [RIGHT_TOKEN_OWN] = "token.own",
     [RIGHT_ADMINISTER] = "administer",
     [RIGHT_METRICS] = "metrics",
+    [RIGHT_AUDIT] = "audit",
 };
 
 const char *role_name(enum role r) { return (unsigned)r < COUNT(roles) ? roles[r].name : "none"; }

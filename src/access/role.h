@@ -22,6 +22,7 @@ enum right {
     RIGHT_TOKEN_OWN,        /* make and see one's own tokens */
     RIGHT_ADMINISTER,       /* users, everyone's tokens */
     RIGHT_METRICS,
+    RIGHT_AUDIT,            /* read and check the audit log */
 };
 bool role_has(enum role r, enum right right); /* nobody has RIGHT_MISSING */
 const char *right_name(enum right r);

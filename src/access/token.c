@@ -263,14 +263,14 @@ enum err token_resolve(struct db *db, struct arena *a, struct str text, struct c
     struct found f;
     struct caller c;
     if (!token_well_formed(text))
-        return fault(why, ERR_TOKEN_INVALID, STR(""), "mistyped, cut, or not a token of ours");
+        return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "mistyped, cut, or not a token of ours");
     enum err e = find_token(db, a, text, &f, &c, why);
     if (e)
         return e;
     if (!f.row)
-        return fault(why, ERR_TOKEN_INVALID, STR(""), "unknown token");
+        return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "unknown token");
     if (f.revoked || f.disabled || c.role == ROLE_NONE)
-        return fault(why, ERR_TOKEN_INVALID, STR(""), "%.*s: %s", STR_ARG(c.token),
+        return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "%.*s: %s", STR_ARG(c.token),
                      f.revoked ? "revoked" : f.disabled ? "its principal is disabled" : "no role");
     if (c.expires && c.expires <= clock_wall())
         return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c.token));

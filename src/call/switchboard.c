@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "access/token.h"
+#include "auth/jwt_caller.h"
 #include "auth/method.h"
 #include "base/map.h"
 #include "catalog/setup.h"
@@ -22,6 +23,7 @@
 #define TOUCH_SLOTS (4 * BATCH * BATCHES_AT_ONCE)
 #define TOUCHED_MAX 10000    /* tokens whose last-used time is remembered */
 #define BOARDS 64
+#define ISSUED_MS (3 * 60 * 1000) /* for which an issuer's token is believed without asking again */
 
 /* Two caches of one shape: text key -> counted entry. */
 struct cache {
@@ -191,6 +193,14 @@ static enum err state_permits(const struct connection_row *row, struct fault *wh
     return ERR_NONE;
 }
 
+/* One that does not open is told once, to whoever looks at the list; the call fails in any case. */
+static void note_loss(struct switchboard *s, const struct connection_row *row)
+{
+    struct fault why;
+    if (connection_lost(s->config.store, s->config.keyring, row, &why) && s->config.report)
+        s->config.report("a connection's health was not noted", &why);
+}
+
 static enum err prepare(struct switchboard *s, struct str id, struct prepared *p, struct fault *why)
 {
     struct db *db = store_reader(s->config.store, why);
@@ -207,7 +217,10 @@ static enum err prepare(struct switchboard *s, struct str id, struct prepared *p
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = prepare_target(s, p, fields, why)))
         return e;
-    if ((e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why)))
+    e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
+    if (e == ERR_RECONNECT_REQUIRED)
+        note_loss(s, &p->row);
+    if (e)
         return e;
     e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
     end_secrets(secrets, n);
@@ -307,28 +320,49 @@ void pass_release(struct pass *p)
     free(p);
 }
 
+static enum err resolve_token(struct switchboard *s, struct str token, struct pass *p, struct fault *why)
+{
+    struct db *db = store_reader(s->config.store, why);
+    if (!db)
+        return ERR_STORE;
+    if (!s->config.issuers || !jwt_looks_like(token))
+        return token_resolve(db, p->arena, token, &p->caller, why);
+    p->again = clock_wall() + ISSUED_MS;
+    return jwt_caller_resolve(s->config.issuers, db, p->arena, token, &p->caller, why);
+}
+
+/* Found, and not to be asked about again; a reference for the caller. */
+static struct pass *cached_pass(struct switchboard *s, struct str key)
+{
+    struct pass *left = NULL;
+    pthread_mutex_lock(&s->lock);
+    struct pass *p = map_get(s->tokens.entries, key);
+    if (p && pass_over(p)) {
+        left = cache_take(&s->tokens, key);
+        p = NULL;
+    }
+    if (p)
+        atomic_fetch_add(&p->references, 1);
+    pthread_mutex_unlock(&s->lock);
+    drop_pass(left);
+    return p;
+}
+
 enum err switchboard_pass(struct switchboard *s, struct str token, struct pass **out, struct fault *why)
 {
     unsigned char digest[SHA256_SIZE];
     sha256(token, digest);
     struct str key = { (const char *)digest, sizeof digest };
-    pthread_mutex_lock(&s->lock);
-    struct pass *p = map_get(s->tokens.entries, key);
-    if (p)
-        atomic_fetch_add(&p->references, 1);
-    pthread_mutex_unlock(&s->lock);
+    struct pass *p = cached_pass(s, key);
     if (p) {
         *out = p;
         return ERR_NONE;
     }
     uint64_t epoch = atomic_load(&s->epoch);
-    struct db *db = store_reader(s->config.store, why);
-    if (!db)
-        return ERR_STORE;
     p = mem_zero(sizeof *p);
     p->references = 1;
     p->arena = arena_new(1024);
-    enum err e = token_resolve(db, p->arena, token, &p->caller, why);
+    enum err e = resolve_token(s, token, p, why);
     if (e) {
         pass_release(p);
         return e;

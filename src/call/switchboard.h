@@ -24,6 +24,8 @@ struct call_limits {
     int retries;                        /* most that a caller may ask for */
 };
 
+struct issuers;
+
 struct switchboard_config {
     struct store *store;
     struct keyring *keyring;
@@ -32,6 +34,7 @@ struct switchboard_config {
     struct workers *workers;
     bool header_digits_ok;
     struct call_limits limits;
+    struct issuers *issuers;    /* whose tokens are taken beside our own */
     void (*report)(const char *event, const struct fault *why); /* what happens on threads that nobody waits for */
 };
 
@@ -64,8 +67,14 @@ struct pass {
     _Atomic bool stale;
     struct arena *arena;
     struct caller caller;
+    wall_ms again;          /* 0, or when it must be resolved anew: what an issuer says is not believed for long */
 };
-/* Worker threads only. ERR_TOKEN_INVALID, ERR_TOKEN_EXPIRED. */
+static inline bool pass_over(const struct pass *p)
+{
+    return atomic_load_explicit(&p->stale, memory_order_acquire) || (p->again && p->again <= clock_wall());
+}
+/* One of our tokens, or an issuer's (auth/jwt_caller.h). Worker threads only; an issuer's may wait for the network.
+ * ERR_TOKEN_INVALID, ERR_TOKEN_EXPIRED, ERR_IDENTITY_PROVIDER. */
 enum err switchboard_pass(struct switchboard *s, struct str token, struct pass **out, struct fault *why) MUST_CHECK;
 void pass_release(struct pass *p);
 

@@ -15,6 +15,7 @@ struct client {
     struct str ca_file;
     struct secret authorization;  /* "Bearer rcd_..."; empty: none */
     bool json;
+    bool lines;                   /* the answer is one JSON value a line: it is not read */
 };
 
 /* Takes server, token and the rest from options and environment. RACCORD_TOKEN and --token are wiped where they stood. */

@@ -27,6 +27,7 @@ struct config {
     /* From the environment only, and still there: points into the `env` given. Move it into a struct secret
      * and wipe it in place. .p == NULL: not set. */
     struct str master_key;
+    bool master_key_taken;      /* it was there, and was moved */
     struct {
         struct str certificate, key; /* files; both or neither */
     } tls;
@@ -51,6 +52,14 @@ struct config {
     struct {
         int64_t runs;
     } retention;
+    struct {
+        struct str head_file;
+        int64_t head_interval;
+        bool strict;
+    } audit;
+    struct {
+        int64_t max_age, max_uses, rate; /* rate: data keys a second */
+    } keys;
     struct {
         int format; /* enum config_log_format */
         int level;  /* enum log_level */

@@ -1,5 +1,6 @@
 #include "cmd/demo.h"
 
+#include "access/audit.h"
 #include "access/token.h"
 #include "access/user.h"
 #include "base/buf.h"
@@ -28,7 +29,11 @@ static enum err create_token(struct db *db, void *context, struct fault *why)
     for (size_t i = 0; i < n; i++)
         if (!old[i].revoked && (e = token_revoke(db, old[i].id, why)))
             return e;
-    return token_create(db, o->arena, &t, o->text, &id, why);
+    if ((e = token_create(db, o->arena, &t, o->text, &id, why)))
+        return e;
+    struct audit_entry told = { .via = STR("system"), .action = STR("token.create"), .object = id, .name = STR("demo"),
+                                .after = STR("{\"role\":\"admin\",\"demo\":true}") };
+    return audit_add(db, &told, why);
 }
 
 static enum err ask(struct arena *a, struct str url, struct str token, const char *method, const char *path, struct str body,

@@ -5,28 +5,13 @@
 #include "access/token.h"
 #include "access/user.h"
 #include "base/clock.h"
+#include "cmd/local.h"
 #include "cmd/password.h"
 #include "cmd/verbs.h"
 #include "crypto/hash.h"
 #include "store/db.h"
 #include "vault/connection.h"
 #include "web/principal.h"
-
-static void store_end(struct store **s) { store_close(*s); }
-#define AUTO_STORE __attribute__((cleanup(store_end))) struct store *
-
-static int open_data(struct command *c, struct store **out)
-{
-    const char *directory = command_value(c, OPT_DATA);
-    struct fault why = { 0 };
-    if (!directory)
-        directory = getenv("RACCORD_DATA");
-    if (!directory || !*directory)
-        return command_wrong(c, "--data is missing: the hub's data directory.");
-    if (store_open(str_of(directory), out, &why))
-        return command_failed(c, &why);
-    return EXIT_DONE;
-}
 
 static int role_read(struct command *c, enum role *out)
 {
@@ -36,6 +21,13 @@ static int role_read(struct command *c, enum role *out)
     if (!role_parse(str_of(role), out))
         return command_wrong(c, "there is no role “%s”: owner, admin or user.", role);
     return EXIT_DONE;
+}
+
+static struct str role_told(struct arena *a, enum role role, wall_ms expires)
+{
+    char at[CLOCK_TEXT];
+    return expires ? str_fmt(a, "{\"role\":\"%s\",\"expires_at\":\"%s\"}", role_name(role), clock_format(expires, at))
+                   : str_fmt(a, "{\"role\":\"%s\"}", role_name(role));
 }
 
 /* --- token create --------------------------------------------------------------------------------------------------- */
@@ -137,7 +129,9 @@ static enum err create_token(struct db *db, void *context, struct fault *why)
         (e = service_account_find_or_create(db, a, o->name, o->role, &t.principal, why)) ||
         (e = role_check(db, o, t.principal, why)) || (e = grants_read(db, o, &t, why)))
         return e;
-    return token_create(db, a, &t, o->text, &id, why);
+    if ((e = token_create(db, a, &t, o->text, &id, why)))
+        return e;
+    return local_tell(db, o->c, "token.create", id, o->name, role_told(a, o->role, o->expires), why);
 }
 
 int token_create_run(struct command *c)
@@ -156,7 +150,7 @@ int token_create_run(struct command *c)
     o.expires = expires ? clock_wall() + lives : 0;
 
     AUTO_STORE s = NULL;
-    code = open_data(c, &s);
+    code = local_open(c, &s);
     if (code)
         return code;
     if (store_write(s, create_token, &o, &why))
@@ -169,7 +163,7 @@ int token_create_run(struct command *c)
 /* --- user create ---------------------------------------------------------------------------------------------------- */
 
 struct newcomer {
-    struct arena *arena;
+    struct command *c;
     struct str email, hash, language, id;
     enum role role;
 };
@@ -177,13 +171,14 @@ struct newcomer {
 static enum err create_user(struct db *db, void *context, struct fault *why)
 {
     struct newcomer *n = context;
-    return user_create(db, n->arena, n->email, n->hash, n->role, n->language, &n->id, why);
+    enum err e = user_create(db, n->c->arena, n->email, n->hash, n->role, n->language, &n->id, why);
+    return e ? e : local_tell(db, n->c, "user.create", n->id, n->email, role_told(n->c->arena, n->role, 0), why);
 }
 
 int user_create_run(struct command *c)
 {
     char *email = command_value(c, OPT_EMAIL), *language = command_value(c, OPT_LANGUAGE);
-    struct newcomer n = { .arena = c->arena, .email = str_of(email), .language = str_of(language ? language : "en") };
+    struct newcomer n = { .c = c, .email = str_of(email), .language = str_of(language ? language : "en") };
     struct fault why = { 0 };
     if (!email || !*email)
         return command_wrong(c, "--email is missing.");
@@ -193,7 +188,7 @@ int user_create_run(struct command *c)
 
     AUTO_STORE s = NULL;
     AUTO_SECRET password = SECRET_NONE;
-    if ((code = open_data(c, &s)) || (code = password_read(c, &password)))
+    if ((code = local_open(c, &s)) || (code = password_read(c, &password)))
         return code;
     if (password_acceptable(secret_str(password), &why) || password_hash(c->arena, secret_str(password), &n.hash, &why) ||
         store_write(s, create_user, &n, &why))

@@ -9,9 +9,13 @@
 
 #include "access/folder.h"
 #include "access/user.h"
+#include "auth/issuer.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/switchboard.h"
+#include "cmd/audit_watch.h"
+#include "cmd/ring.h"
+#include "cmd/turning.h"
 #include "crypto/hash.h"
 #include "http/server.h"
 #include "http/upstream.h"
@@ -48,6 +52,7 @@ struct node {
     struct hub hub;
     struct tls_context *client_tls, *server_tls;
     struct workers *workers;
+    struct audit_watch *audit;
     struct desk desks[LOOPS_MAX];
     int desk_count;
     struct server *metrics_server;
@@ -57,6 +62,7 @@ struct node {
     char setup_code[33];
     pthread_t upkeep;
     bool upkeep_running;
+    struct turning *turning;
     _Atomic bool upkeep_stop;
     pthread_mutex_t upkeep_lock;
     pthread_cond_t upkeep_wake;
@@ -106,6 +112,9 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_upstreams_retried_total", "counter", "Requests sent again because a kept connection had died.", u.retried);
     metric(out, "raccord_upstreams_idle", "gauge", "Kept connections without a request.", (uint64_t)u.idle);
     metric(out, "raccord_upstreams_busy", "gauge", "Connections to providers in use.", (uint64_t)u.busy);
+    metric(out, "raccord_audit_alarm", "gauge", "1: the audit log is not what its exported heads say.",
+           atomic_load(&h->audit_alarm) != AUDIT_SOUND);
+    metric(out, "raccord_audit_heads_failed", "gauge", "1: the audit log's head cannot be exported.", atomic_load(&h->audit_mute));
     metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
     metric(out, "raccord_unlocked_pages", "gauge", "Pages of secrets that could not be locked in memory.", secret_unlocked_pages());
 }
@@ -142,28 +151,6 @@ static enum err check_listen(const struct config *c, const struct address *at, s
                  "listen");
 }
 
-static enum err open_keyring(struct node *n, struct config *c, struct arena *boot, struct str *created, struct fault *why)
-{
-    AUTO_SECRET text = c->master_key.p ? secret_from(c->master_key) : SECRET_NONE;
-    struct secret master;
-    bool made = false;
-    enum err e;
-    if (c->master_key.p)
-        secret_wipe((char *)c->master_key.p, c->master_key.n);
-    c->master_key = STR_NONE;
-    struct master_key_source from = { secret_str(text), c->master_key_file, c->data };
-    struct db *db = store_reader(n->hub.store, why);
-    if (!db)
-        return ERR_STORE;
-    struct query *q = query_begin(db, "SELECT COUNT(*) FROM wrapping_key");
-    bool empty = query_next(q) && query_get_i64(q, 0) == 0;
-    if ((e = query_end(q, why)) || (e = master_key_load(&from, empty, &master, &made, why)))
-        return e;
-    if (made)
-        *created = str_fmt(boot, "%.*s/master.key", STR_ARG(c->data));
-    return keyring_open(n->hub.store, master, &n->hub.keyring, why);
-}
-
 static enum err ensure_folders(struct db *db, void *context, struct fault *why)
 {
     struct str id;
@@ -174,7 +161,8 @@ static enum err open_data(struct node *n, struct config *c, struct arena *boot, 
 {
     enum err e;
     if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
-        (e = open_keyring(n, c, boot, created, why)))
+        (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)) ||
+        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);
 }
@@ -294,12 +282,14 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     struct address at;
     enum err e;
     if ((e = parse_listen(c->listen, &at, why)) || (e = check_listen(c, &at, why)) || (e = open_outside(n, c, extra, boot, why)) ||
-        (e = open_data(n, c, boot, created, why)) || (e = open_setup(n, boot, why)) ||
+        (e = open_data(n, c, boot, created, why)) || (e = audit_watch_start(&n->hub, c, boot, &n->audit, why)) ||
+        (e = open_setup(n, boot, why)) ||
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
+    n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
     struct switchboard_config s = {
         n->hub.store, n->hub.keyring, n->hub.catalog, n->hub.egress, n->workers, c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, report,
+        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, n->hub.issuers, report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -389,8 +379,17 @@ static void *upkeep_main(void *context)
     return NULL;
 }
 
+static void keys_wake(struct hub *h)
+{
+    turning_wake(list_entry(h, struct node, hub)->turning);
+}
+
 static enum err start_threads(struct node *n, struct fault *why)
 {
+    enum err e = turning_start(n->hub.store, n->hub.keyring, n->hub.key_policy, &n->turning, why);
+    if (e)
+        return e;
+    n->hub.keys_wake = keys_wake;
     for (int i = 0; i < n->desk_count; i++) {
         struct desk *d = &n->desks[i];
         if (pthread_create(&d->thread, NULL, desk_main, d))
@@ -425,6 +424,7 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->hub.started = clock_wall();
     n->hub.header_digits_ok = config->header_names.allow_digits;
     n->hub.call_response_max = config->limits.call_response;
+    n->hub.key_policy = (struct rotation_policy){ config->keys.max_age, config->keys.max_uses, config->keys.rate };
     n->hub.metrics = metrics;
     n->hub.metrics_context = n;
     pthread_mutex_init(&n->upkeep_lock, NULL);
@@ -531,9 +531,13 @@ void node_stop(struct node *n)
     }
     /* Workers first: what they have in hand may wait for a loop. */
     workers_free(n->workers);
+    turning_stop(n->turning);
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    audit_watch_stop(n->audit);
+    issuers_free(n->hub.issuers);
+    secret_end(&n->hub.audit_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
     tls_context_free(n->client_tls);

@@ -92,6 +92,75 @@ int runs_list_run(struct command *c)
 
 int runs_get_run(struct command *c) { return get(c, "/runs"); }
 
+/* --- Audit ---------------------------------------------------------------------------------------------------------- */
+
+static int add_time(struct command *c, struct buf *q, enum option o, const char *name)
+{
+    char *asked = command_value(c, o);
+    struct str at;
+    if (!asked)
+        return EXIT_DONE;
+    if (!since(c->arena, asked, &at))
+        return command_wrong(c, "--%s takes a time such as 2026-01-31T00:00:00Z, or 30m, 12h, 7d.", name);
+    query_add(q, name, at);
+    return EXIT_DONE;
+}
+
+int audit_list_run(struct command *c)
+{
+    static const struct column columns[] = {
+        { "NUMBER", "number", COLUMN_NUMBER },  { "AT", "at", COLUMN_TIME },
+        { "WHO", "actor.name", COLUMN_TEXT },   { "ACTION", "action", COLUMN_TEXT },
+        { "WHAT", "object.name", COLUMN_TEXT }, { "ID", "object.id", COLUMN_TEXT },
+        { "OUTCOME", "outcome", COLUMN_TEXT },  { "CODE", "code", COLUMN_TEXT },
+        { "FROM", "client", COLUMN_TEXT },
+    };
+    struct listing l = { .path = "/audit", .columns = columns, .column_count = COUNT(columns),
+                         .empty = "The audit log is empty.", .none_found = "No record matches." };
+    AUTO_BUF q;
+    buf_init(&q, QUERY_MAX);
+    query_add_option(&q, c, OPT_ACTOR, "actor");
+    query_add_option(&q, c, OPT_OBJECT, "object");
+    query_add_option(&q, c, OPT_ACTION, "action");
+    int code = add_time(c, &q, OPT_SINCE, "since");
+    if (!code)
+        code = add_time(c, &q, OPT_UNTIL, "until");
+    return code ? code : list(c, &l, &q);
+}
+
+/* The page's last line says where the next one begins; only that of the last page is printed. Answers 0 at the end. */
+static int64_t print_page(struct arena *a, struct str body)
+{
+    struct json *tail;
+    struct fault unused;
+    int64_t next = 0;
+    size_t end = body.n && body.p[body.n - 1] == '\n' ? body.n - 1 : body.n, start = end;
+    while (start && body.p[start - 1] != '\n')
+        start--;
+    if (!json_read(a, str_sub(body, start, end), &tail, &unused))
+        json_i64(json_get(tail, "next_after"), &next);
+    fwrite(body.p, 1, next ? start : body.n, stdout);
+    return next;
+}
+
+int audit_export_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    int64_t next = 0;
+    k.lines = true;
+    do {
+        AUTO_ARENA a = arena_new(4096);
+        struct client_answer answer;
+        if (!code)
+            code = client_ask(&k, "GET", str_fmt(c->arena, "/audit:export?limit=2000&after=%lld", (long long)next), NULL, &answer);
+        if (code)
+            return code;
+        next = print_page(a, answer.body);
+    } while (next);
+    return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
+}
+
 /* --- Tokens --------------------------------------------------------------------------------------------------------- */
 
 int tokens_list_run(struct command *c)

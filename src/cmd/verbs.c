@@ -14,8 +14,8 @@ static const struct verb verbs[] = {
       "overridden by its flag: raccord config list shows them all. The first start prints a one-time\n"
       "link that makes the owner's account.\n" },
     { "config check", "", 0, 0, SETTINGS, config_check_run, true, "say whether the settings are usable", NULL },
-    { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true,
-      "every setting, its value and where it comes from", NULL },
+    { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true, "every setting, its value and where it comes from",
+      NULL },
     { "token create", "", 0, 0,
       OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(METHOD) | OPTION(RISK) |
           OPTION(ACTION) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(EXPIRES),
@@ -58,14 +58,14 @@ static const struct verb verbs[] = {
     { "connections verify", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_verify_run, false,
       "ask the provider whether the credentials work", NULL },
     { "connections enable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_enable_run, false, "let it be used again", NULL },
-    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_disable_run, false,
-      "refuse every call through it", NULL },
+    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_disable_run, false, "refuse every call through it",
+      NULL },
     { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES), connections_delete_run, false,
       "delete it, its credentials and their key, for ever", NULL },
 
     { "call", "CONNECTION METHOD PATH", 3, 3,
-      CLIENT | OPTION(FOLDER) | OPTION(QUERY) | OPTION(HEADER) | OPTION(BODY) | OPTION(INCLUDE),
-      call_run, false, "make one call through a connection and print the provider's answer",
+      CLIENT | OPTION(FOLDER) | OPTION(QUERY) | OPTION(HEADER) | OPTION(BODY) | OPTION(INCLUDE), call_run, false,
+      "make one call through a connection and print the provider's answer",
       "PATH is relative to the connection's base URL. The body is printed as it came; a status of 400 or\n"
       "more makes the exit code 5.\n\n"
       "  raccord call crm GET /v1/contacts -q limit=5\n"
@@ -76,14 +76,36 @@ static const struct verb verbs[] = {
       runs_list_run, false, "what was called, newest first", NULL },
     { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
 
+    { "audit list", "", 0, 0,
+      CLIENT | OPTION(LIMIT) | OPTION(ACTOR) | OPTION(OBJECT) | OPTION(ACTION) | OPTION(SINCE) | OPTION(UNTIL), audit_list_run,
+      false, "who did what, newest first", NULL },
+    { "audit export", "", 0, 0, CLIENT, audit_export_run, false, "every record, oldest first, as one JSON object a line",
+      "The last line holds the exported heads.\n\n  raccord audit export > audit.ndjson\n" },
+    { "verify-audit", "", 0, 0, SETTINGS | OPTION(HEADS) | OPTION(JSON), verify_audit_run, true,
+      "find changed, missing and reordered records of the audit log",
+      "Works on the database directly, beside a running hub and on a copy, too. Exit code 1, and the number of\n"
+      "the first record that is wrong, when something is.\n\n"
+      "  raccord verify-audit --data /var/lib/raccord --heads /mnt/elsewhere/audit-heads.log\n" },
+
     { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, false, "the tokens that you may see", NULL },
     { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
     { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
 
     { "users list", "", 0, 0, CLIENT | OPTION(LIMIT), users_list_run, false, "everybody who may sign in", NULL },
     { "users get", "ID", 1, 1, CLIENT, users_get_run, false, "one user", NULL },
-    { "users create", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PASSWORD_FILE),
-      users_create_run, false, "make a user", NULL },
+    { "users create", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PASSWORD_FILE), users_create_run,
+      false, "make a user", NULL },
+
+    { "keys status", "", 0, 0, CLIENT | OPTION(DATA) | OPTION(CONFIG), keys_status_run, false,
+      "the wrapping keys, their age and use, and how far a rotation has come", NULL },
+    { "keys rotate", "", 0, 0,
+      CLIENT | OPTION(DATA) | OPTION(CONFIG) | OPTION(WAIT) | OPTION(MASTER) | OPTION(NEW_KEY_FILE) | OPTION(YES), keys_rotate_run,
+      false, "make a new wrapping key, seal every data key by it, and destroy the old one",
+      "Calls go on meanwhile. With --data it works on the database directly, beside a running hub too, and needs\n"
+      "the master key from where the hub has it. --master changes the master key, on the hub's own machine only:\n\n"
+      "  raccord keys rotate --wait\n"
+      "  (umask 077; head -c 32 /dev/urandom | base64 > new.key)\n"
+      "  raccord keys rotate --master --new-key-file new.key --data /var/lib/raccord\n" },
 
     { "completion", "bash", 1, 1, 0, completion_run, false, "print a completion script for the shell",
       "  source <(raccord completion bash)\n" },

@@ -34,6 +34,8 @@ int connectors_list_run(struct command *c);                  /* reading_verbs.c 
 int connectors_get_run(struct command *c);
 int runs_list_run(struct command *c);
 int runs_get_run(struct command *c);
+int audit_list_run(struct command *c);
+int audit_export_run(struct command *c);
 int tokens_list_run(struct command *c);
 int tokens_get_run(struct command *c);
 int tokens_revoke_run(struct command *c);
@@ -49,6 +51,9 @@ int connections_verify_run(struct command *c);
 int connections_enable_run(struct command *c);
 int connections_disable_run(struct command *c);
 int connections_delete_run(struct command *c);
+int verify_audit_run(struct command *c);                     /* audit_verbs.c */
+int keys_status_run(struct command *c);                      /* keys_verbs.c */
+int keys_rotate_run(struct command *c);
 int call_run(struct command *c);                             /* call_verb.c */
 
 #endif

@@ -99,8 +99,9 @@ static void start(struct loop_job *job) { upstream_start(&((struct starter *)job
 enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answer *out, struct fault *why)
 {
     struct fetching f = { .arena = a, .q = q, .out = out, .why = why };
-    struct egress *egress;
-    struct tls_context *tls = NULL;
+    const struct egress *egress = q->egress;
+    struct egress *own_egress;
+    struct tls_context *own_tls = NULL;
     struct upstreams *ups = NULL;
     enum err e = url_parse(a, q->url, &f.url, why);
     for (size_t i = 0; !e && i < q->header_count; i++)
@@ -112,16 +113,18 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
     if (e)
         return e;
     f.authority = url_authority(a, &f.url);
-    /* The person named this very host: no egress policy stands between them and it. */
-    if ((e = egress_new(a, f.authority, f.authority, STR(""), &egress, why)))
+    /* A person who named this very host: no egress policy stands between them and it. */
+    if (!egress && (e = egress_new(a, f.authority, f.authority, STR(""), &own_egress, why)))
         return e;
+    if (!egress)
+        egress = own_egress;
     struct upstream_limits limits = { .times = { 5000, 5000, q->timeout_ms, q->timeout_ms, 0 },
                                       .keep_ms = 1000, .head = HEAD_LIMITS_PRESET };
-    if (f.url.https && (e = tls_client_context(q->ca_file, &tls, why)))
+    if (f.url.https && !q->tls && (e = tls_client_context(q->ca_file, &own_tls, why)))
         return e;
     if ((e = loop_new(0, &f.loop, why)))
         goto undo_tls;
-    if ((e = upstreams_new(f.loop, egress, tls, &limits, &ups, why)))
+    if ((e = upstreams_new(f.loop, egress, q->tls ? q->tls : own_tls, &limits, &ups, why)))
         goto undo_loop;
     buf_init(&f.body, q->response_max);
     *out = (struct fetch_answer){ 0 };
@@ -143,7 +146,7 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
 undo_loop:
     loop_free(f.loop);
 undo_tls:
-    tls_context_free(tls);
+    tls_context_free(own_tls);
     return e;
 }
 

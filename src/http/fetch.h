@@ -1,7 +1,9 @@
-/* http/fetch.h - one blocking HTTP request, for the CLI and for tools: no pool, no credential rules.
+/* http/fetch.h - one blocking HTTP request, for the CLI, and for workers that need a document or a token of an identity provider:
+ * no pool, no credential rules.
  *
- * Plain http or https, certificate verified against the system's roots and `ca_file`. Not for providers' calls: those
- * leave through call/.
+ * Certificates are verified. The CLI reaches the very host that its user named; the hub itself gives its egress policy, and nothing
+ * is dialled that the policy does not allow. Redirects are not followed. Not for calls through connections: those leave through
+ * call/.
  */
 #ifndef HTTP_FETCH_H
 #define HTTP_FETCH_H
@@ -10,11 +12,16 @@
 #include "base/err.h"
 #include "base/str.h"
 
+struct egress;
+struct tls_context;
+
 struct fetch_request {
     struct str method, url;
     struct str headers[16][2];
     size_t header_count;
     struct str body;            /* p == NULL: none */
+    const struct egress *egress; /* NULL: towards the named host anything goes */
+    struct tls_context *tls;     /* NULL: the system's roots and those of `ca_file` */
     struct str ca_file;
     int64_t timeout_ms;
     size_t response_max;        /* bytes */

@@ -69,15 +69,23 @@ static void refuse(struct passage *p, const struct fault *why)
 {
     struct exchange *x = p->exchange;
     struct proxy *proxy = p->proxy;
-    struct str run = str_of(p->live.run.id);
     struct fault copy = *why;
+    struct pass *pass = p->pass; /* held until the refusal is told */
     char id[ID_SIZE];
-    str_copy(id, sizeof id, run);
+    str_copy(id, sizeof id, str_of(p->live.run.id));
+    struct proxy_refusal what = { .run_id = str_of(id), .connection = p->name };
+    if (pass) {
+        what.caller = pass->caller.principal;
+        what.caller_name = pass->caller.name;
+        what.token = pass->caller.token;
+    }
+    p->pass = NULL;
     passage_end(p);
     if (exchange_started(x))
         exchange_abort(x); /* half an answer is out: it must not look whole */
     else
-        proxy->config.refuse(x, &copy, str_of(id), proxy->config.context);
+        proxy->config.refuse(x, &copy, &what, proxy->config.context);
+    pass_release(pass);
 }
 
 static void refuse_with(struct passage *p, enum err e, struct str subject, const char *note)
@@ -293,7 +301,7 @@ static struct decision *remembered(struct proxy *proxy, struct fingerprint key)
         struct decision *d = &proxy->decisions[(key.low + i) % PLACES];
         if (!d->pass || d->key.low != key.low || d->key.high != key.high)
             continue;
-        if (!atomic_load_explicit(&d->pass->stale, memory_order_acquire) &&
+        if (!pass_over(d->pass) &&
             !atomic_load_explicit(&d->to->stale, memory_order_acquire))
             return d;
         pass_release(d->pass);
@@ -336,6 +344,8 @@ static void looked_up(struct loop_job *job)
     exchange_on_gone(p->exchange, on_gone);
     if (l->err) {
         struct fault why = l->why;
+        p->pass = l->pass; /* who it was, if that much is known */
+        l->pass = NULL;
         lookup_free(l);
         refuse(p, &why);
         return;

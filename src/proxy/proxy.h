@@ -12,11 +12,18 @@
 
 struct proxy; /* one loop's */
 
+/* What was refused, for records. Texts live until the call returns. */
+struct proxy_refusal {
+    struct str run_id;                        /* empty: no call was begun */
+    struct str caller, caller_name, token;    /* empty: not known */
+    struct str connection;                    /* as the caller wrote it */
+};
+
 struct proxy_config {
     struct board *board;
     int64_t body_max;        /* bytes of a request body */
     /* Answer with the problem document: the faces' business, passed down. Ends the exchange. */
-    void (*refuse)(struct exchange *x, const struct fault *why, struct str run_id, void *context);
+    void (*refuse)(struct exchange *x, const struct fault *why, const struct proxy_refusal *what, void *context);
     void *context;
 };
 

@@ -35,6 +35,10 @@ struct db *store_reader(struct store *s, struct fault *why);
 typedef enum err store_work(struct db *db, void *context, struct fault *why);
 enum err store_write(struct store *s, store_work *work, void *context, struct fault *why) MUST_CHECK;
 
+/* Fold the write-ahead log into the database and empty it, so that what was deleted is in no file any more. Readers of old
+ * snapshots may keep it from going to the end: no error, and the next one does more. */
+enum err store_checkpoint(struct store *s, struct fault *why) MUST_CHECK;
+
 /* From here to db_snapshot_end() all queries of this reader see one state of the database, whatever others write meanwhile. Short:
  * old states are kept on disk as long as someone looks at them. May be nested; inside store_write() it changes nothing. */
 enum err db_snapshot(struct db *db, struct fault *why) MUST_CHECK;

@@ -28,6 +28,35 @@
     " mask TEXT NOT NULL,"                     /* which keys it may have */                                             \
     " PRIMARY KEY (span, block_id))" KEY_ONLY
 
+/* Who did what. Columns are hashed in this order (access/audit.c). The engine itself refuses to change a record: who wants to must
+ * take the triggers away first, and the chain shows it all the same. */
+#define AUDIT_TABLE                                                                                                     \
+    "CREATE TABLE audit ("                                                                                              \
+    " number BIGINT PRIMARY KEY,"              /* 1, 2, 3, ... */                                                       \
+    " id TEXT NOT NULL,"                                                                                                \
+    " at_ms BIGINT NOT NULL,"                                                                                           \
+    " actor TEXT NOT NULL,"                    /* a principal's id, or empty */                                         \
+    " actor_name TEXT NOT NULL,"                                                                                        \
+    " via TEXT NOT NULL,"                      /* tok_... | session | cli | system */                                   \
+    " action TEXT NOT NULL,"                                                                                            \
+    " kind TEXT NOT NULL,"                                                                                              \
+    " object TEXT NOT NULL,"                                                                                            \
+    " name TEXT NOT NULL,"                                                                                              \
+    " folder TEXT NOT NULL,"                                                                                            \
+    " client TEXT NOT NULL,"                                                                                            \
+    " run TEXT NOT NULL,"                                                                                               \
+    " outcome TEXT NOT NULL,"                  /* done | refused | failed */                                            \
+    " code TEXT NOT NULL,"                                                                                              \
+    " before_json TEXT,"                                                                                                \
+    " after_json TEXT,"                                                                                                 \
+    " previous TEXT NOT NULL,"                 /* hash of the record before; zeros at the first */                      \
+    " hash TEXT NOT NULL);"                                                                                             \
+    "CREATE INDEX audit_by_actor ON audit (actor, number);"                                                             \
+    "CREATE INDEX audit_by_actor_name ON audit (actor_name, number);"                                                   \
+    "CREATE INDEX audit_by_object ON audit (object, number);"                                                           \
+    "CREATE INDEX audit_by_action ON audit (action, number);"                                                           \
+    "CREATE INDEX audit_by_time ON audit (at_ms, number);"
+
 static const struct migration migrations[] = {
     { 1, "people, service accounts, folders",
       .both =
@@ -160,27 +189,96 @@ static const struct migration migrations[] = {
           " description TEXT NOT NULL DEFAULT '',"
           " folder_id TEXT REFERENCES folder (id) ON DELETE CASCADE," /* NULL: the whole instance */
           " enabled BIGINT NOT NULL DEFAULT 1,"
-          " rules TEXT NOT NULL,"                    /* JSON; preset credentials are elsewhere */
-          " data_key TEXT,"                          /* base64 of the sealed form, by a wrapping key; NULL: no secrets */
+          " rules TEXT NOT NULL,"                    /* JSON; preset credentials are sealed_values */
           " revision BIGINT NOT NULL DEFAULT 1,"
           " created_ms BIGINT NOT NULL,"
           " updated_ms BIGINT NOT NULL);"
           "CREATE UNIQUE INDEX policy_name ON policy (name);"
-          "CREATE TABLE policy_secret ("
-          " policy_id TEXT NOT NULL REFERENCES policy (id) ON DELETE CASCADE,"
-          " name TEXT NOT NULL,"                     /* connector, part and name of the preset */
-          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form, by the policy's data key */
-          " updated_ms BIGINT NOT NULL,"
-          " PRIMARY KEY (policy_id, name));"
           "CREATE TABLE limit_hit ("
           " name TEXT PRIMARY KEY,"
           " hits BIGINT NOT NULL,"
           " last_ms BIGINT NOT NULL)" },
-    { 8, "the audit chain", .both = "SELECT 1" },
-    { 9, "keys and backups", .both = "SELECT 1" },
+    { 8, "the audit chain",
+      .sqlite = AUDIT_TABLE
+          "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit records stay'); END;"
+          "CREATE TRIGGER audit_is_not_removed BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'audit records stay'); END",
+      .postgres = AUDIT_TABLE
+          "CREATE FUNCTION audit_stays() RETURNS trigger LANGUAGE plpgsql AS"
+          " $$ BEGIN RAISE EXCEPTION 'audit records stay'; END $$;"
+          "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_stays()" },
+    { 9, "keys and backups",
+      .both =
+          "ALTER TABLE wrapping_key ADD COLUMN master TEXT NOT NULL DEFAULT '';"    /* id of the master key; '': not noted */
+          "ALTER TABLE wrapping_key ADD COLUMN sealed_next TEXT;"                   /* by the master key that takes over */
+          "ALTER TABLE wrapping_key ADD COLUMN master_next TEXT;"
+          "ALTER TABLE wrapping_key ADD COLUMN uses BIGINT NOT NULL DEFAULT 0;"     /* values it has sealed */
+          "CREATE TABLE data_key ("
+          " kind TEXT NOT NULL,"                     /* whose: connection, or the kind of a sealed_value */
+          " owner_id TEXT NOT NULL,"
+          " wrapping_key BIGINT REFERENCES wrapping_key (id),"    /* that sealed it; NULL: it does not open */
+          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form */
+          " uses BIGINT NOT NULL DEFAULT 0,"
+          " created_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (kind, owner_id));"
+          "CREATE INDEX data_key_by ON data_key (wrapping_key);"
+          "CREATE INDEX data_key_age ON data_key (created_ms);"
+          "INSERT INTO data_key (kind, owner_id, wrapping_key, sealed, created_ms)"
+          " SELECT 'connection', id, 1, data_key, created_ms FROM connection;"      /* there was one wrapping key */
+          "ALTER TABLE connection DROP COLUMN data_key;"
+          "ALTER TABLE connection ADD COLUMN restored_ms BIGINT NOT NULL DEFAULT 0;" /* its credentials are from a backup */
+          "CREATE TABLE sealed_value ("
+          " kind TEXT NOT NULL,"
+          " owner_id TEXT NOT NULL,"
+          " name TEXT NOT NULL,"
+          " sealed TEXT NOT NULL,"                   /* base64 of the sealed form, by the owner's data key */
+          " updated_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (kind, owner_id, name));"
+          "CREATE TABLE key_rotation ("
+          " id BIGINT PRIMARY KEY,"                  /* the wrapping key that it made */
+          " reason TEXT NOT NULL,"                   /* asked | age | uses */
+          " total BIGINT NOT NULL,"                  /* data keys to seal anew, as counted at its start */
+          " done BIGINT NOT NULL DEFAULT 0,"
+          " broken BIGINT NOT NULL DEFAULT 0,"       /* that did not open */
+          " started_ms BIGINT NOT NULL,"
+          " finished_ms BIGINT NOT NULL DEFAULT 0)" },
     { 10, "the rest of a connection's life", .both = "SELECT 1" },
     { 11, "client certificates", .both = "SELECT 1" },
-    { 12, "identity providers", .both = "SELECT 1" },
+    { 12, "identity providers",
+      .both =
+          "CREATE TABLE identity_provider ("
+          " id TEXT PRIMARY KEY,"
+          " key TEXT NOT NULL,"
+          " name TEXT NOT NULL,"
+          " issuer TEXT NOT NULL,"
+          " keys_url TEXT NOT NULL,"                 /* empty: as discovery says */
+          " disabled BIGINT NOT NULL,"
+          " sign_in TEXT,"                           /* JSON object; NULL: people do not sign in through it */
+          " callers TEXT,"                           /* JSON object; NULL: its tokens are not taken */
+          " secret_ms BIGINT NOT NULL DEFAULT 0,"    /* since when its client secret is a sealed_value; 0: it has none */
+          " revision BIGINT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX identity_provider_key ON identity_provider (key);"
+          "CREATE TABLE identity_link ("             /* whom a provider's subject is here */
+          " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
+          " subject TEXT NOT NULL,"
+          " user_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " created_ms BIGINT NOT NULL,"
+          " seen_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (provider_id, subject));"
+          "CREATE INDEX identity_link_of ON identity_link (user_id);"
+          "CREATE TABLE identity_group ("            /* the group here that stands for a provider's */
+          " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
+          " name TEXT NOT NULL,"
+          " group_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " PRIMARY KEY (provider_id, name));"
+          "CREATE TABLE identity_attempt ("          /* sign-ins on their way through a provider */
+          " state TEXT PRIMARY KEY,"                 /* hex SHA-256, as is what the browser holds */
+          " browser TEXT NOT NULL,"
+          " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
+          " return_path TEXT NOT NULL,"
+          " expires_ms BIGINT NOT NULL);"
+          "CREATE INDEX identity_attempt_by_age ON identity_attempt (expires_ms)" },
 };
 
 const struct migration *migrations_all(size_t *count)

@@ -287,6 +287,34 @@ enum err store_write(struct store *s, store_work *work, void *context, struct fa
     return write_within(s, STORE_WAIT_MS, work, context, why);
 }
 
+/* Until here only writers of this process wait; those of others do for as long as the log takes to be folded in. */
+static enum err checkpoint(struct store *s, struct fault *why)
+{
+    enum err e;
+    if (s->unsynced)
+        return fault(why, ERR_STORE, STR(""), "a sync to disk failed: no write is taken until the hub is restarted");
+    if (!s->writer && (e = connection_open(s->path, CONNECTION_WRITES, &s->writer, why)))
+        return e;
+    sqlite3_busy_timeout(s->writer->sqlite, STORE_CHECKPOINT_WAIT_MS);
+    int rc = sqlite3_wal_checkpoint_v2(s->writer->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    if (!rc || connection_busy(rc))
+        return ERR_NONE;
+    connection_failed(s->writer, rc, "folding the log into the database");
+    e = connection_fault(s->writer, why);
+    s->unsynced = rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
+    drop_writer(s);
+    return e;
+}
+
+enum err store_checkpoint(struct store *s, struct fault *why)
+{
+    if (!take_turn(s, clock_mono_us() + STORE_WAIT_MS * 1000))
+        return fault(why, ERR_STORE, STR(""), "other writers of this process kept the database");
+    enum err e = checkpoint(s, why);
+    end_turn(s, e);
+    return e;
+}
+
 /* user_version is ours to change and means nothing. It must change: SQLite does not write a page that stays as it is. */
 static enum err probe(struct db *db, void *context, struct fault *why)
 {

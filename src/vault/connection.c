@@ -302,11 +302,11 @@ static struct str searched(struct arena *a, struct str key, struct str name)
     return fold_search(a, str_fmt(a, "%.*s %.*s", STR_ARG(key), STR_ARG(name)));
 }
 
-static enum err insert_row(struct db *db, struct arena *a, const struct connection_row *row, struct str data_key, struct fault *why)
+static enum err insert_row(struct db *db, struct arena *a, const struct connection_row *row, struct fault *why)
 {
     struct query *q =
-        query_begin(db, "INSERT INTO connection (" COLUMNS ", search, data_key) VALUES"
-                        " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)");
+        query_begin(db, "INSERT INTO connection (" COLUMNS ", search) VALUES"
+                        " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)");
     const struct str texts[] = { row->id, row->key, row->name, row->folder, row->connector, row->connector_version, row->auth_type,
                                  row->allowed_domain, row->fields, row->notes.p ? row->notes : STR(""), row->account, row->owner,
                                  str_of(connection_state_name(row->state)), str_of(connection_health_name(row->health)) };
@@ -316,12 +316,11 @@ static enum err insert_row(struct db *db, struct arena *a, const struct connecti
     for (size_t i = 0; i < COUNT(numbers); i++)
         query_i64(q, numbers[i]);
     query_text(q, searched(a, row->key, row->name));
-    query_text(q, data_key);
     return query_end(q, why);
 }
 
 /* All but the secrets: filled in, checked, written. */
-static enum err insert_with_key(struct db *db, struct arena *a, struct connection_row *row, struct str data_key, struct fault *why)
+static enum err insert_with_key(struct db *db, struct arena *a, struct connection_row *row, struct fault *why)
 {
     bool first;
     enum err e = choose_key(db, a, row, why);
@@ -330,7 +329,7 @@ static enum err insert_with_key(struct db *db, struct arena *a, struct connectio
     row->is_default = row->is_default || first;
     if (row->is_default && (e = take_default(db, row, why)))
         return e;
-    return insert_row(db, a, row, data_key, why);
+    return insert_row(db, a, row, why);
 }
 
 enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
@@ -346,8 +345,7 @@ enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, st
     made.created = made.updated = clock_wall();
 
     AUTO_SECRET key = SECRET_NONE;
-    struct str data_key;
-    if ((e = connection_sealed_key(k, a, made.id, &key, &data_key, why)) || (e = insert_with_key(db, a, &made, data_key, why)) ||
+    if ((e = insert_with_key(db, a, &made, why)) || (e = connection_sealed_key(db, k, made.id, n, &key, why)) ||
         (e = connection_sealed_insert(db, a, &made, key, secrets, n, why)))
         return e;
     *row = made;
@@ -408,11 +406,10 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     return ERR_NONE;
 }
 
-static enum err replace_data_key(struct db *db, const struct connection_row *row, struct str data_key, struct fault *why)
+static enum err bump_revision(struct db *db, const struct connection_row *row, struct fault *why)
 {
     struct query *q = query_begin(
-        db, "UPDATE connection SET data_key = $1, updated_ms = $2, revision = revision + 1 WHERE id = $3 AND revision = $4");
-    query_text(q, data_key);
+        db, "UPDATE connection SET updated_ms = $1, restored_ms = 0, revision = revision + 1 WHERE id = $2 AND revision = $3");
     query_i64(q, row->updated);
     query_text(q, row->id);
     query_i64(q, row->revision);
@@ -435,7 +432,6 @@ enum err connection_replace_secrets(struct db *db, struct keyring *k, struct are
                                     const struct connection_secret *secrets, size_t n, struct fault *why)
 {
     struct connection_row made;
-    struct str data_key;
     AUTO_SECRET key = SECRET_NONE;
     enum err e = connection_rules_secrets(secrets, n, why);
     if (e || (e = connection_get(db, a, row->id, &made, why)))
@@ -445,7 +441,7 @@ enum err connection_replace_secrets(struct db *db, struct keyring *k, struct are
                      "not what is stored");
     made.revision = row->revision;
     made.updated = clock_wall();
-    if ((e = connection_sealed_key(k, a, made.id, &key, &data_key, why)) || (e = replace_data_key(db, &made, data_key, why)) ||
+    if ((e = bump_revision(db, &made, why)) || (e = connection_sealed_key(db, k, made.id, n, &key, why)) ||
         (e = delete_secrets(db, made.id, why)) || (e = connection_sealed_insert(db, a, &made, key, secrets, n, why)))
         return e;
     row->revision++;
@@ -456,7 +452,7 @@ enum err connection_replace_secrets(struct db *db, struct keyring *k, struct are
 enum err connection_delete(struct db *db, struct str id, struct fault *why)
 {
     enum err e = delete_secrets(db, id, why);
-    if (e)
+    if (e || (e = connection_sealed_forget(db, id, why)))
         return e;
     struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1");
     query_text(q, id);

@@ -50,6 +50,12 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
 /* Replace all secrets, in the caller's transaction; bumps the revision. */
 enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                                     const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
+/* After connection_open_secrets() answered ERR_RECONNECT_REQUIRED: the connection's health says so from now on, unless it was
+ * changed meanwhile. */
+enum err connection_lost(struct store *s, struct keyring *k, const struct connection_row *row, struct fault *why) MUST_CHECK;
+/* The same secrets under a fresh data key, in the caller's transaction; nothing else of the connection changes.
+ * ERR_RECONNECT_REQUIRED: they do not open; nothing is changed. */
+enum err connection_renew_key(struct db *db, struct keyring *k, struct str id, struct fault *why) MUST_CHECK;
 enum err connection_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
 /* Health and verified time only; no revision check, does not bump the revision. */
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,

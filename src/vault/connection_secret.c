@@ -5,6 +5,7 @@
 #include "crypto/seal.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
+#include "vault/data_key.h"
 
 /* Where a secret belongs, authenticated with it (requirement 12.1). No part can hold '|': see connection_rules.c. */
 static struct str place(struct arena *a, const struct connection_row *row, struct str name)
@@ -13,15 +14,15 @@ static struct str place(struct arena *a, const struct connection_row *row, struc
                    STR_ARG(row->auth_type));
 }
 
-enum err connection_sealed_key(struct keyring *k, struct arena *a, struct str id, struct secret *key, struct str *text,
+static struct data_owner owner(struct str id) { return (struct data_owner){ STR("connection"), id }; }
+
+enum err connection_sealed_key(struct db *db, struct keyring *k, struct str id, size_t secrets, struct secret *key,
                                struct fault *why)
 {
-    struct str sealed;
-    enum err e = keyring_new_data_key(k, a, id, key, &sealed, why);
-    if (!e)
-        *text = base64_encode(a, sealed, BASE64_STANDARD);
-    return e;
+    return data_key_new(db, k, owner(id), (int64_t)secrets, key, why);
 }
+
+enum err connection_sealed_forget(struct db *db, struct str id, struct fault *why) { return data_key_destroy(db, owner(id), why); }
 
 enum err connection_sealed_insert(struct db *db, struct arena *a, const struct connection_row *row, struct secret key,
                                   const struct connection_secret *secrets, size_t n, struct fault *why)
@@ -63,21 +64,18 @@ static enum err unusable(const struct connection_row *row, struct fault *why, co
     return fault(why, ERR_RECONNECT_REQUIRED, row->key, "connection %.*s: %s", STR_ARG(row->id), what);
 }
 
-static enum err open_data_key(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
-                              struct secret *key, struct fault *why)
+static enum err open_data_key(struct db *db, struct keyring *k, const struct connection_row *row, struct secret *key,
+                              struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT data_key FROM connection WHERE id = $1");
-    query_text(q, row->id);
-    bool found = query_next(q);
-    struct str text = query_get_text(q, 0, a), sealed;
-    enum err e = query_end(q, why);
-    if (e)
-        return e;
-    if (!found)
-        return fault(why, ERR_CONNECTION_NOT_FOUND, row->key, "connection %.*s", STR_ARG(row->id));
-    if (!base64_decode(a, text, BASE64_STANDARD, &sealed) || keyring_open_data_key(k, row->id, sealed, key, NULL))
+    struct fault inner = { 0 };
+    enum err e = data_key_open(db, k, owner(row->id), key, &inner);
+    if (e == ERR_NOT_FOUND)
+        return unusable(row, why, "it has no data key");
+    if (e == ERR_CRYPTO)
         return unusable(row, why, "its data key does not open");
-    return ERR_NONE;
+    if (e && why)
+        *why = inner;
+    return e;
 }
 
 static bool open_one(struct arena *a, const struct connection_row *row, struct secret key, struct str text,
@@ -89,11 +87,11 @@ static bool open_one(struct arena *a, const struct connection_row *row, struct s
            !seal_open(key, place(a, row, out->name), sealed, &out->value, NULL);
 }
 
-enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
-                                 struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
+static enum err open_all(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
+                         struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
 {
     AUTO_SECRET key = SECRET_NONE;
-    enum err e = open_data_key(db, k, a, row, &key, why);
+    enum err e = open_data_key(db, k, row, &key, why);
     if (e)
         return e;
     const char *broken = NULL;
@@ -121,4 +119,68 @@ enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena 
     }
     *n = count;
     return ERR_NONE;
+}
+
+enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
+                                 struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
+{
+    /* The key and what it sealed, of one moment: somebody may be replacing both. */
+    enum err e = db_snapshot(db, why);
+    if (e)
+        return e;
+    e = open_all(db, k, a, row, out, n, why);
+    db_snapshot_end(db);
+    return e;
+}
+
+struct loss {
+    struct keyring *keys;
+    const struct connection_row *row;
+};
+
+static enum err lost_work(struct db *db, void *context, struct fault *why)
+{
+    const struct loss *l = context;
+    struct query *q = query_begin(db, "UPDATE connection SET health = 'reconnect_required' WHERE id = $1 AND revision = $2"
+                                      " AND health <> 'reconnect_required'");
+    query_text(q, l->row->id);
+    query_i64(q, l->row->revision);
+    enum err e = query_end(q, why);
+    return e || !db_changes(db) ? e : keyring_tell_lost(l->keys, db, STR("connection"), l->row->id, why);
+}
+
+enum err connection_lost(struct store *s, struct keyring *k, const struct connection_row *row, struct fault *why)
+{
+    return store_write(s, lost_work, &(struct loss){ k, row }, why);
+}
+
+static enum err reseal_one(struct db *db, struct arena *a, const struct connection_row *row, struct secret key,
+                           const struct connection_secret *secret, struct fault *why)
+{
+    struct str sealed;
+    seal(a, key, 0, place(a, row, secret->name), secret_str(secret->value), &sealed);
+    struct query *q = query_begin(db, "UPDATE connection_secret SET sealed = $1 WHERE connection_id = $2 AND name = $3");
+    query_text(q, base64_encode(a, sealed, BASE64_STANDARD));
+    query_text(q, row->id);
+    query_text(q, secret->name);
+    return query_end(q, why);
+}
+
+enum err connection_renew_key(struct db *db, struct keyring *k, struct str id, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    AUTO_SECRET key = SECRET_NONE;
+    struct connection_row row;
+    struct connection_secret all[CONNECTION_SECRETS];
+    size_t n;
+    enum err e = connection_get(db, a, id, &row, why);
+    if (e || (e = connection_open_secrets(db, k, a, &row, all, &n, why)))
+        return e;
+    e = data_key_new(db, k, owner(id), (int64_t)n, &key, why);
+    for (size_t i = 0; i < n; i++) {
+        if (!e)
+            e = reseal_one(db, a, &row, key, &all[i], why);
+        secret_end(&all[i].value);
+    }
+    return e;
 }

@@ -1,5 +1,6 @@
 /* web/connection_verify.c - does the credential work? One call that the connector names. */
 #include "web/body.h"
+#include "web/change.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
 
@@ -100,6 +101,7 @@ static struct verdict judge(struct arena *a, const struct prepared *p, const str
 }
 
 struct health_change {
+    struct web_request *q;
     struct connection_row row;
     enum connection_health health;
     wall_ms verified;
@@ -109,6 +111,11 @@ struct health_change {
 static enum err write_health(struct db *db, void *context, struct fault *why)
 {
     struct health_change *h = context;
+    struct connection_row after = h->row;
+    after.health = h->health;
+    after.account = h->account;
+    h->q->audit.before = connection_audit(h->q, &h->row);
+    h->q->audit.after = connection_audit(h->q, &after);
     return connection_set_health(db, h->row.id, h->health, h->verified, h->account, why);
 }
 
@@ -116,10 +123,10 @@ static enum err set_health(struct web_request *q, const struct connection_row *r
                            struct str account, struct fault *why)
 {
     struct health_change h = {
-        .row = *row, .health = health, .verified = health == HEALTH_OK ? clock_wall() : row->verified,
+        .q = q, .row = *row, .health = health, .verified = health == HEALTH_OK ? clock_wall() : row->verified,
         .account = account.n ? account : row->account,
     };
-    return store_write(q->hub->store, write_health, &h, why);
+    return web_write(q, write_health, &h, why);
 }
 
 /* No answer came: the caller gets that problem, and the connection is marked when it is not the hub that failed. */

@@ -2,6 +2,7 @@
 
 #include "access/folder.h"
 #include "crypto/hash.h"
+#include "web/change.h"
 #include "web/principal.h"
 
 #define ID_LENGTH 30 /* "con_" and 26 characters, see crypto/hash.h */
@@ -153,4 +154,30 @@ enum err connection_reply(struct web_request *q, struct reply *r, struct str id,
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
     return connection_write(q, &o, &row, false, why);
+}
+
+struct str connection_audit(struct web_request *q, const struct connection_row *row)
+{
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    json_open(&o, '{');
+    json_member_str(&o, "key", row->key);
+    json_member_str(&o, "name", row->name);
+    json_member_str(&o, "folder", row->folder);
+    json_member_str(&o, "connector", row->connector);
+    json_member_str(&o, "connector_version", row->connector_version);
+    json_member_str(&o, "auth_type", row->auth_type);
+    json_member_str(&o, "allowed_domain", row->allowed_domain);
+    json_member_raw(&o, "fields", row->fields);
+    json_member_str(&o, "notes", row->notes);
+    json_member_str(&o, "account", row->account);
+    json_member_str(&o, "owner", row->owner);
+    json_member_str(&o, "state", str_of(connection_state_name(row->state)));
+    json_member_str(&o, "health", str_of(connection_health_name(row->health)));
+    json_member_bool(&o, "default", row->is_default);
+    json_close(&o, '}');
+    q->audit.object = arena_str(q->arena, row->id);
+    q->audit.name = arena_str(q->arena, row->name);
+    q->audit.folder = arena_str(q->arena, row->folder);
+    return change_text(q, &text);
 }

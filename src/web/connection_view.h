@@ -21,4 +21,7 @@ enum err connection_write(struct web_request *q, struct json_out *o, const struc
 /* The same as the whole reply, with its ETag. */
 enum err connection_reply(struct web_request *q, struct reply *r, struct str id, struct fault *why) MUST_CHECK;
 
+/* What the audit log keeps of a connection, as JSON without credentials; says in q->audit which one it is. */
+struct str connection_audit(struct web_request *q, const struct connection_row *row);
+
 #endif

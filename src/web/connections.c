@@ -5,6 +5,7 @@
 #include "auth/method.h"
 #include "catalog/setup.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
 #include "web/page.h"
@@ -41,6 +42,20 @@ static enum err find_connector(const struct web_request *q, struct str id, const
         return ERR_NONE;
     fault(why, ERR_CONNECTOR_NOT_FOUND, id, "no such connector");
     return fault_at(why, "/connector");
+}
+
+/* Which credentials are set, each as the hash by which an auditor may look up where a value was used. */
+static struct str with_credentials(struct web_request *q, struct str json, const struct setup *s)
+{
+    if (!s || !s->secret_count)
+        return json;
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    json_open(&o, '{');
+    for (size_t i = 0; i < s->secret_count; i++)
+        json_member_str(&o, arena_cstr(q->arena, s->secrets[i].name), change_hash(q, secret_str(s->secrets[i].value)));
+    json_close(&o, '}');
+    return str_fmt(q->arena, "%.*s,\"credentials\":%.*s}", (int)json.n - 1, json.p, (int)text.n, text.p);
 }
 
 static void end_secrets(struct connection_secret *secrets, size_t n)
@@ -130,10 +145,13 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
             fault_at(why, "/key");
         return e;
     }
-    if (!c->make_default || c->row.is_default)
-        return ERR_NONE;
-    c->row.is_default = true;
-    return connection_update(db, &c->row, why);
+    if (c->make_default && !c->row.is_default) {
+        c->row.is_default = true;
+        if ((e = connection_update(db, &c->row, why)))
+            return e;
+    }
+    q->audit.after = with_credentials(q, connection_audit(q, &c->row), c->setup);
+    return ERR_NONE;
 }
 
 static const char *const create_members[] = { "connector", "auth_type", "key", "name", "folder", "allowed_domain", "fields",
@@ -184,7 +202,7 @@ static enum err store_creation(struct web_request *q, struct creation *c, const 
     c->row.fields = s->fields;
     c->row.owner = q->caller->principal;
     c->row.state = s->has_credentials ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
-    return store_write(q->hub->store, insert_connection, c, why);
+    return web_write(q, insert_connection, c, why);
 }
 
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
@@ -327,6 +345,7 @@ struct change {
     struct web_request *q;
     struct connection_row row;
     const struct setup *setup; /* new credentials */
+    store_work *work;
 };
 
 /* What every change begins with, inside its transaction. */
@@ -335,7 +354,24 @@ static enum err change_begin(struct change *c, struct db *db, struct fault *why)
     enum err e;
     if ((e = connection_seen(c->q, db, c->q->params[0], &c->row, why)) || (e = connection_may_edit(c->q, db, c->row.folder, why)))
         return e;
+    c->q->audit.before = connection_audit(c->q, &c->row);
     return web_if_match(c->q, c->row.revision, why);
+}
+
+static enum err change_and_tell(struct db *db, void *context, struct fault *why)
+{
+    struct change *c = context;
+    enum err e = c->work(db, c, why);
+    if (!e)
+        c->q->audit.after = with_credentials(c->q, connection_audit(c->q, &c->row), c->setup);
+    return e;
+}
+
+/* `work` begins with change_begin(); what became of the row goes to the audit log. */
+static enum err change_write(struct change *c, store_work *work, struct fault *why)
+{
+    c->work = work;
+    return web_write(c->q, change_and_tell, c, why);
 }
 
 static struct str sent_value(const struct json *v)
@@ -509,7 +545,7 @@ enum err connections_patch(struct web_request *q, struct reply *r, struct fault 
     struct change c = { .q = q };
     enum err e;
     if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||
-        (e = store_write(q->hub->store, apply_patch, &c, why)))
+        (e = change_write(&c, apply_patch, why)))
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     return connection_reply(q, r, c.row.id, why);
@@ -526,7 +562,7 @@ enum err connections_delete(struct web_request *q, struct reply *r, struct fault
 {
     struct change c = { .q = q };
     enum err e;
-    if ((e = web_only_query(q, object_query, why)) || (e = store_write(q->hub->store, apply_delete, &c, why)))
+    if ((e = web_only_query(q, object_query, why)) || (e = web_write(q, apply_delete, &c, why)))
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     r->status = 204;
@@ -574,7 +610,7 @@ static enum err credentials_checked(struct web_request *q, struct fault *why, st
     if (!e && !s.has_credentials)
         e = body_fault(why, ERR_FIELD_REQUIRED, "credentials", "");
     if (!e)
-        e = store_write(q->hub->store, apply_credentials, &c, why);
+        e = change_write(&c, apply_credentials, why);
     setup_end(&s);
     *id = c.row.id;
     return e;
@@ -632,7 +668,7 @@ static enum err act(struct web_request *q, struct reply *r, store_work *work, st
     struct change c = { .q = q };
     enum err e;
     if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
-        (e = store_write(q->hub->store, work, &c, why)))
+        (e = change_write(&c, work, why)))
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     return connection_reply(q, r, c.row.id, why);

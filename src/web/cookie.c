@@ -1,10 +1,17 @@
 #include "web/cookie.h"
 
+#include "auth/oidc.h"
+
 static struct str cookie_name(const struct hub *hub) { return hub->public_is_https ? STR("__Host-raccord") : STR("raccord"); }
 
-struct str cookie_session(const struct head *h, const struct hub *hub)
+static struct str attempt_name(const struct hub *hub)
 {
-    struct str name = cookie_name(hub), pair, key, value;
+    return hub->public_is_https ? STR("__Host-raccord-sign-in") : STR("raccord-sign-in");
+}
+
+static struct str find(const struct head *h, struct str name)
+{
+    struct str pair, key, value;
     for (int i = 0; h && i < h->count; i++) {
         if (!str_ieq(h->headers[i].name, STR("cookie")))
             continue;
@@ -16,6 +23,9 @@ struct str cookie_session(const struct head *h, const struct hub *hub)
     return STR_NONE;
 }
 
+struct str cookie_session(const struct head *h, const struct hub *hub) { return find(h, cookie_name(hub)); }
+struct str cookie_attempt(const struct head *h, const struct hub *hub) { return find(h, attempt_name(hub)); }
+
 void cookie_set_session(struct web_request *q, struct reply *r, struct str text)
 {
     struct str name = cookie_name(q->hub);
@@ -23,4 +33,13 @@ void cookie_set_session(struct web_request *q, struct reply *r, struct str text)
     const char *end = text.n ? "" : "; Max-Age=0";
     reply_header(r, "Set-Cookie",
                  str_fmt(q->arena, "%.*s=%.*s; Path=/; HttpOnly; SameSite=Strict%s%s", STR_ARG(name), STR_ARG(text), secure, end));
+}
+
+void cookie_set_attempt(struct web_request *q, struct reply *r, struct str text)
+{
+    struct str name = attempt_name(q->hub);
+    const char *secure = q->hub->public_is_https ? "; Secure" : "";
+    reply_header(r, "Set-Cookie",
+                 str_fmt(q->arena, "%.*s=%.*s; Path=/; HttpOnly; SameSite=Lax%s; Max-Age=%d", STR_ARG(name), STR_ARG(text), secure,
+                         text.n ? OIDC_ATTEMPT_MS / 1000 : 0));
 }

@@ -13,4 +13,9 @@ struct str cookie_session(const struct head *h, const struct hub *hub);
 /* Set-Cookie for this session; an empty text ends it. */
 void cookie_set_session(struct web_request *q, struct reply *r, struct str text);
 
+/* The browser's part of a sign-in through a provider (auth/oidc.h), in a cookie of its own: it must come back with the provider's
+ * redirect, so it is SameSite=Lax, and short-lived. */
+struct str cookie_attempt(const struct head *h, const struct hub *hub);
+void cookie_set_attempt(struct web_request *q, struct reply *r, struct str text);
+
 #endif

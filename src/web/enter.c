@@ -5,8 +5,11 @@
 #include "access/session.h"
 #include "access/token.h"
 #include "base/log.h"
+#include "call/switchboard.h"
 #include "crypto/hash.h"
+#include "crypto/jwt.h"
 #include "http/status.h"
+#include "web/change.h"
 #include "web/cookie.h"
 #include "web/language.h"
 
@@ -95,11 +98,26 @@ void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *c
     answer_problem(x, context, &why, STR_NONE);
 }
 
-void entrance_refuse_call(struct exchange *x, const struct fault *why, struct str run_id, void *context)
+/* On the loop: noted now, written by the audit log's own thread. */
+static void note_refusal(struct exchange *x, const struct entrance *in, const struct fault *why, const struct proxy_refusal *what)
 {
+    char peer[ADDRESS_TEXT];
+    struct audit_entry entry = {
+        .actor = what->caller, .actor_name = what->caller_name, .via = what->token, .action = STR("connection.call"),
+        .object = what->connection, .client = str_of(address_format(exchange_peer(x), peer)), .run = what->run_id,
+        .outcome = AUDIT_REFUSED, .code = str_of(err_row(why->err)->code),
+    };
+    refusals_note(in->hub->refusals, &entry, false, clock_mono());
+}
+
+void entrance_refuse_call(struct exchange *x, const struct fault *why, const struct proxy_refusal *what, void *context)
+{
+    const struct entrance *in = context;
+    if (in->hub->refusals && change_is_refusal(why->err))
+        note_refusal(x, in, why, what);
     if (log_wanted(LOG_DEBUG))
         log_fault(LOG_DEBUG, "call refused or failed", why);
-    answer_problem(x, context, why, run_id);
+    answer_problem(x, context, why, what->run_id);
 }
 
 static void refuse(struct exchange *x, struct entrance *in, enum err e, struct str subject)
@@ -158,6 +176,22 @@ static enum err resolve_session(struct visit *v, struct str cookie, struct calle
     return check_csrf(v, why);
 }
 
+static void release_pass(void *pass) { pass_release(pass); }
+
+/* A token of an issuer that we believe: checked once, then remembered for a while, as in the proxy. */
+static enum err resolve_issued(struct visit *v, struct str token, struct caller *c, struct fault *why)
+{
+    struct pass *pass;
+    enum err e = switchboard_pass(v->q.hub->switchboard, token, &pass, why);
+    if (e)
+        return e;
+    arena_defer(v->arena, release_pass, pass);
+    *c = pass->caller;
+    if (c->expires && c->expires <= clock_wall())
+        return fault(why, ERR_TOKEN_EXPIRED, STR(""), "remembered token");
+    return ERR_NONE;
+}
+
 /* Fills v->q.caller, or leaves it NULL on an open door. */
 static enum err resolve_caller(struct visit *v, struct fault *why)
 {
@@ -166,7 +200,8 @@ static enum err resolve_caller(struct visit *v, struct fault *why)
     struct str token = bearer(&v->head), cookie = cookie_session(&v->head, v->q.hub);
     enum err e = ERR_NONE;
     if (token.n) {
-        if (!(e = token_resolve(v->q.db, v->arena, token, c, why)))
+        e = jwt_looks_like(token) ? resolve_issued(v, token, c, why) : token_resolve(v->q.db, v->arena, token, c, why);
+        if (!e)
             v->q.caller = c;
     } else if (cookie.n) {
         e = resolve_session(v, cookie, c, why);
@@ -231,7 +266,10 @@ static void come_back(struct loop_job *job);
 static void on_worker(struct work *work)
 {
     struct visit *v = list_entry(work, struct visit, work);
+    v->q.route = v->route;
     v->err = serve(v, &v->why);
+    if (!v->entrance->metrics_only)
+        change_settle(&v->q, v->err);
     if (!v->err && buf_failed(&v->reply.body))
         v->err = fault(&v->why, ERR_RESPONSE_TOO_LARGE, STR("what the hub may answer at once"), "reply");
     if (v->err && err_row(v->err)->blame == BLAME_HUB)

@@ -22,6 +22,6 @@ struct entrance {
 void entrance_enter(struct exchange *x, void *context);
 void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context);
 /* For proxy_config: context is a struct entrance. */
-void entrance_refuse_call(struct exchange *x, const struct fault *why, struct str run_id, void *context);
+void entrance_refuse_call(struct exchange *x, const struct fault *why, const struct proxy_refusal *what, void *context);
 
 #endif

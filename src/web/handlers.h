@@ -20,6 +20,11 @@ handler tokens_list, tokens_create, tokens_get, tokens_patch, tokens_delete;
 handler users_list, users_create, users_get, users_patch, users_delete;
 /* service_accounts.c */
 handler service_accounts_list, service_accounts_create, service_accounts_get, service_accounts_patch, service_accounts_delete;
+/* identity_providers.c */
+handler identity_providers_list, identity_providers_create, identity_providers_get, identity_providers_patch,
+    identity_providers_delete;
+/* oidc.c */
+handler session_providers, session_oidc_start, oidc_callback;
 /* folders.c */
 handler folders_list, folders_get;
 /* connectors.c */
@@ -36,6 +41,10 @@ handler connections_verify;
 handler connections_call;
 /* runs.c */
 handler runs_list, runs_get;
+/* audit.c */
+handler audit_get_list, audit_get_verify, audit_get_export, audit_post_hash;
+/* keys.c */
+handler keys_get, keys_rotate;
 /* limits.c */
 handler limits_list;
 

@@ -33,6 +33,13 @@ enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
         fault(&stopping, ERR_STOPPING, STR(""), "stopping");
     if (shut)
         fault(&sealed, ERR_SEALED, STR(""), "sealed");
+    struct fault tampered = { 0 }, mute = { 0 };
+    bool alarm = atomic_load(&q->hub->audit_alarm) != AUDIT_SOUND, silent = atomic_load(&q->hub->audit_mute);
+    if (alarm)
+        fault(&tampered, ERR_AUDIT_TAMPERED, STR(""), "audit");
+    if (silent)
+        fault(&mute, ERR_AUDIT_UNAVAILABLE, STR(""), "audit");
+    /* A log that was tampered with is a reason to look, not to stop serving: reasons may stand beside "ready". */
     r->status = no_store || ends || shut ? 503 : 200;
     struct json_out o = json_out(&r->body);
     json_open(&o, '{');
@@ -45,6 +52,10 @@ enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
         write_reason(&o, &stopping, q->language);
     if (shut)
         write_reason(&o, &sealed, q->language);
+    if (alarm)
+        write_reason(&o, &tampered, q->language);
+    if (silent)
+        write_reason(&o, &mute, q->language);
     json_close(&o, ']');
     json_close(&o, '}');
     return ERR_NONE;

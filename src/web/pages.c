@@ -2,6 +2,7 @@
 #include "base/embed.h"
 #include "web/assets.h"
 #include "web/handlers.h"
+#include "web/pages.h"
 
 struct str asset_bytes(const char *name)
 {
@@ -43,6 +44,52 @@ enum err landing_page(struct web_request *q, struct reply *r, struct fault *why)
 enum err setup_page(struct web_request *q, struct reply *r, struct fault *why)
 {
     return send(q, r, "setup.html", "text/html; charset=utf-8", why);
+}
+
+static void add_escaped(struct buf *b, struct str s)
+{
+    static const struct { char c; const char *as; } marks[] = {
+        { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" }, { '\'', "&#39;" },
+    };
+    for (size_t i = 0; i < s.n; i++) {
+        const char *as = NULL;
+        for (size_t j = 0; j < COUNT(marks); j++)
+            if (s.p[i] == marks[j].c)
+                as = marks[j].as;
+        if (as)
+            buf_add(b, str_of(as));
+        else
+            buf_char(b, s.p[i]);
+    }
+}
+
+void page_small(struct web_request *q, struct reply *r, const struct page_text *t)
+{
+    struct buf *b = &r->body;
+    enum language lang = q->language;
+    struct str home = q->hub->public_url;
+    asset_headers(q, r);
+    r->content_type = "text/html; charset=utf-8";
+    buf_fmt(b, "<!doctype html>\n<html lang=\"%s\">\n<head>\n<meta charset=\"utf-8\">\n"
+               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n", lang == LANG_FR ? "fr" : "en");
+    if (t->at_once) {
+        buf_add(b, STR("<meta http-equiv=\"refresh\" content=\"0;url="));
+        add_escaped(b, t->url);
+        buf_add(b, STR("\">\n"));
+    }
+    buf_add(b, STR("<title>"));
+    add_escaped(b, str_of(t->title[lang]));
+    buf_add(b, STR("</title>\n<link rel=\"stylesheet\" href=\""));
+    add_escaped(b, home);
+    buf_add(b, STR("/assets/style.css\">\n</head>\n<body>\n<main>\n<h1>"));
+    add_escaped(b, str_of(t->title[lang]));
+    buf_add(b, STR("</h1>\n<p>"));
+    add_escaped(b, str_of(t->text[lang]));
+    buf_add(b, STR("</p>\n<p><a href=\""));
+    add_escaped(b, t->url);
+    buf_add(b, STR("\">"));
+    add_escaped(b, str_of(t->link[lang]));
+    buf_add(b, STR("</a></p>\n</main>\n</body>\n</html>\n"));
 }
 
 /* What may be asked for by name; the rest of the embedded files have doors of their own. */

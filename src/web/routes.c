@@ -19,28 +19,39 @@ static const struct route routes[] = {
     { METHOD_GET, "/metrics", RIGHT_METRICS, 0, metrics_get },
 
     { METHOD_GET, "/api/v1/openapi.json", RIGHT_OPEN, 0, openapi_get },
-    { METHOD_POST, "/api/v1/setup", RIGHT_OPEN, KB(8), setup_post },     /* the code is the proof */
-    { METHOD_POST, "/api/v1/session", RIGHT_OPEN, KB(8), session_post }, /* the password is */
+    { METHOD_POST, "/api/v1/setup", RIGHT_OPEN, KB(8), setup_post, "setup.complete" },     /* the code is the proof */
+    { METHOD_POST, "/api/v1/session", RIGHT_OPEN, KB(8), session_post, "session.create" }, /* the password is */
     { METHOD_GET, "/api/v1/session", RIGHT_SIGNED_IN, 0, session_get },
-    { METHOD_DELETE, "/api/v1/session", RIGHT_SIGNED_IN, 0, session_delete },
+    { METHOD_DELETE, "/api/v1/session", RIGHT_SIGNED_IN, 0, session_delete, "session.end" },
 
     { METHOD_GET, "/api/v1/tokens", RIGHT_TOKEN_OWN, 0, tokens_list },
-    { METHOD_POST, "/api/v1/tokens", RIGHT_TOKEN_OWN, KB(64), tokens_create },
+    { METHOD_POST, "/api/v1/tokens", RIGHT_TOKEN_OWN, KB(64), tokens_create, "token.create" },
     { METHOD_GET, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, 0, tokens_get },
-    { METHOD_PATCH, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, KB(64), tokens_patch },
-    { METHOD_DELETE, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, 0, tokens_delete },
+    { METHOD_PATCH, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, KB(64), tokens_patch, "token.update" },
+    { METHOD_DELETE, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, 0, tokens_delete, "token.revoke" },
 
     { METHOD_GET, "/api/v1/users", RIGHT_ADMINISTER, 0, users_list },
-    { METHOD_POST, "/api/v1/users", RIGHT_ADMINISTER, KB(8), users_create },
-    { METHOD_GET, "/api/v1/users/{id}", RIGHT_SIGNED_IN, 0, users_get },         /* oneself; others: ADMINISTER */
-    { METHOD_PATCH, "/api/v1/users/{id}", RIGHT_SIGNED_IN, KB(8), users_patch }, /* likewise */
-    { METHOD_DELETE, "/api/v1/users/{id}", RIGHT_ADMINISTER, 0, users_delete },
+    { METHOD_POST, "/api/v1/users", RIGHT_ADMINISTER, KB(8), users_create, "user.create" },
+    { METHOD_GET, "/api/v1/users/{id}", RIGHT_SIGNED_IN, 0, users_get },                        /* oneself; others: ADMINISTER */
+    { METHOD_PATCH, "/api/v1/users/{id}", RIGHT_SIGNED_IN, KB(8), users_patch, "user.update" }, /* likewise */
+    { METHOD_DELETE, "/api/v1/users/{id}", RIGHT_ADMINISTER, 0, users_delete, "user.delete" },
 
     { METHOD_GET, "/api/v1/service-accounts", RIGHT_ADMINISTER, 0, service_accounts_list },
-    { METHOD_POST, "/api/v1/service-accounts", RIGHT_ADMINISTER, KB(8), service_accounts_create },
+    { METHOD_POST, "/api/v1/service-accounts", RIGHT_ADMINISTER, KB(8), service_accounts_create, "service_account.create" },
     { METHOD_GET, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, 0, service_accounts_get },
-    { METHOD_PATCH, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, KB(8), service_accounts_patch },
-    { METHOD_DELETE, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, 0, service_accounts_delete },
+    { METHOD_PATCH, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, KB(8), service_accounts_patch, "service_account.update" },
+    { METHOD_DELETE, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, 0, service_accounts_delete, "service_account.delete" },
+
+    { METHOD_GET, "/api/v1/session/providers", RIGHT_OPEN, 0, session_providers },
+    { METHOD_GET, "/api/v1/session/oidc/{provider}", RIGHT_OPEN, 0, session_oidc_start },
+    { METHOD_GET, "/oidc/callback", RIGHT_OPEN, 0, oidc_callback, "session.create" }, /* the provider's code is the proof */
+    { METHOD_GET, "/api/v1/identity-providers", RIGHT_ADMINISTER, 0, identity_providers_list },
+    { METHOD_POST, "/api/v1/identity-providers", RIGHT_ADMINISTER, KB(64), identity_providers_create, "identity_provider.create" },
+    { METHOD_GET, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, 0, identity_providers_get },
+    { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, KB(64), identity_providers_patch,
+      "identity_provider.update" },
+    { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, 0, identity_providers_delete,
+      "identity_provider.delete" },
 
     { METHOD_GET, "/api/v1/folders", RIGHT_CONNECTION_VIEW, 0, folders_list },
     { METHOD_GET, "/api/v1/folders/{id}", RIGHT_CONNECTION_VIEW, 0, folders_get },
@@ -51,20 +62,27 @@ static const struct route routes[] = {
 
     /* USE opens the editing doors too: users edit in their own workspace; connection_may_edit() asks for EDIT elsewhere. */
     { METHOD_GET, "/api/v1/connections", RIGHT_CONNECTION_VIEW, 0, connections_list },
-    { METHOD_POST, "/api/v1/connections", RIGHT_CONNECTION_USE, KB(256), connections_create },
+    { METHOD_POST, "/api/v1/connections", RIGHT_CONNECTION_USE, KB(256), connections_create, "connection.create" },
     { METHOD_GET, "/api/v1/connections/{id}", RIGHT_CONNECTION_VIEW, 0, connections_get },
-    { METHOD_PATCH, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, KB(256), connections_patch },
-    { METHOD_DELETE, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, 0, connections_delete },
-    { METHOD_PUT, "/api/v1/connections/{id}/credentials", RIGHT_CONNECTION_USE, KB(256), connections_credentials },
-    { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_CONNECTION_USE, KB(1), connections_verify, true },
-    { METHOD_POST, "/api/v1/connections/{id}/enable", RIGHT_CONNECTION_USE, KB(1), connections_enable },
-    { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_CONNECTION_USE, KB(1), connections_disable },
-    { METHOD_POST, "/api/v1/connections/{id}/default", RIGHT_CONNECTION_USE, KB(1), connections_default },
+    { METHOD_PATCH, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, KB(256), connections_patch, "connection.update" },
+    { METHOD_DELETE, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, 0, connections_delete, "connection.delete" },
+    { METHOD_PUT, "/api/v1/connections/{id}/credentials", RIGHT_CONNECTION_USE, KB(256), connections_credentials,
+      "connection.credentials" },
+    { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_CONNECTION_USE, KB(1), connections_verify, "connection.verify", true },
+    { METHOD_POST, "/api/v1/connections/{id}/enable", RIGHT_CONNECTION_USE, KB(1), connections_enable, "connection.enable" },
+    { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_CONNECTION_USE, KB(1), connections_disable, "connection.disable" },
+    { METHOD_POST, "/api/v1/connections/{id}/default", RIGHT_CONNECTION_USE, KB(1), connections_default, "connection.default" },
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_CONNECTION_VIEW, 0, connections_usage },
-    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call, true },
+    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call, "connection.call", true },
 
     { METHOD_GET, "/api/v1/runs", RIGHT_RUN_VIEW, 0, runs_list },
     { METHOD_GET, "/api/v1/runs/{id}", RIGHT_RUN_VIEW, 0, runs_get },
+    { METHOD_GET, "/api/v1/audit", RIGHT_AUDIT, 0, audit_get_list },
+    { METHOD_GET, "/api/v1/audit:verify", RIGHT_AUDIT, 0, audit_get_verify },
+    { METHOD_GET, "/api/v1/audit:export", RIGHT_AUDIT, 0, audit_get_export }, /* told itself, though it is GET */
+    { METHOD_POST, "/api/v1/audit:hash", RIGHT_AUDIT, KB(64), audit_post_hash, "audit.hash" },
+    { METHOD_GET, "/api/v1/keys", RIGHT_ADMINISTER, 0, keys_get },
+    { METHOD_POST, "/api/v1/keys:rotate", RIGHT_ADMINISTER, KB(1), keys_rotate, "keys.rotate" },
     { METHOD_GET, "/api/v1/limits", RIGHT_SIGNED_IN, 0, limits_list },
 };
 
@@ -77,7 +95,8 @@ const struct route *routes_all(size_t *count)
 const struct route *routes_check(void)
 {
     for (size_t i = 0; i < COUNT(routes); i++)
-        if (routes[i].right == RIGHT_MISSING || !routes[i].handle || !routes[i].methods || routes[i].path[0] != '/')
+        if (routes[i].right == RIGHT_MISSING || !routes[i].handle || !routes[i].methods || routes[i].path[0] != '/' ||
+            (routes[i].methods != METHOD_GET && !routes[i].audit))
             return &routes[i];
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* web/service_accounts.c - programs that call: they hold tokens and never sign in. */
 #include "access/user.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/handlers.h"
 #include "web/page.h"
 #include "web/principal.h"
@@ -17,6 +18,26 @@ static void write_account(struct json_out *o, const struct service_account *s)
     json_member_time(o, "created_at", s->created);
     json_member_time(o, "updated_at", s->updated);
     json_close(o, '}');
+}
+
+/* What the audit log keeps of an account. */
+static struct str told(struct web_request *q, const struct service_account *s)
+{
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    write_account(&o, s);
+    q->audit.object = arena_str(q->arena, s->id);
+    q->audit.name = arena_str(q->arena, s->name);
+    return change_text(q, &text);
+}
+
+static enum err tell_after(struct web_request *q, struct db *db, struct str id, struct fault *why)
+{
+    struct service_account row;
+    enum err e = service_account_get(db, q->arena, id, &row, why);
+    if (!e)
+        q->audit.after = told(q, &row);
+    return e;
 }
 
 static enum err reply_account(struct web_request *q, struct reply *r, const struct service_account *s)
@@ -71,7 +92,9 @@ static enum err insert_account(struct db *db, void *context, struct fault *why)
         e = service_account_find_or_create(db, c->q->arena, c->row.name, c->row.role, &c->row.id, why);
     else if (!e)
         e = fault(why, ERR_CONFLICT, c->row.name, "service account of that name");
-    return e == ERR_CONFLICT || e == ERR_FIELD_INVALID ? fault_at(why, "/name") : e;
+    if (e)
+        return e == ERR_CONFLICT || e == ERR_FIELD_INVALID ? fault_at(why, "/name") : e;
+    return tell_after(c->q, db, c->row.id, why);
 }
 
 enum err service_accounts_create(struct web_request *q, struct reply *r, struct fault *why)
@@ -81,7 +104,7 @@ enum err service_accounts_create(struct web_request *q, struct reply *r, struct 
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) ||
         (e = body_text(body_of(q), "name", true, NAME_MAX_BYTES, &c.row.name, why)) || (e = read_role(q, &c.row.role, why)) ||
-        (e = store_write(q->hub->store, insert_account, &c, why)) ||
+        (e = web_write(q, insert_account, &c, why)) ||
         (e = service_account_get(q->db, q->arena, c.row.id, &c.row, why)))
         return e;
     r->status = 201;
@@ -104,13 +127,16 @@ static enum err apply_account(struct db *db, void *context, struct fault *why)
     struct str name;
     enum err e;
     if ((e = service_account_get(db, c->q->arena, c->q->params[0], &c->row, why)) ||
-        (e = web_if_match(c->q, c->row.revision, why)) ||
-        (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)) ||
+        (e = web_if_match(c->q, c->row.revision, why)))
+        return e;
+    c->q->audit.before = told(c->q, &c->row);
+    if ((e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)) ||
         (e = read_role(c->q, &c->row.role, why)) || (e = body_bool(body, "disabled", &c->row.disabled, why)))
         return e;
     if (name.p)
         c->row.name = name;
-    return service_account_update(db, &c->row, why);
+    e = service_account_update(db, &c->row, why);
+    return e ? e : tell_after(c->q, db, c->row.id, why);
 }
 
 enum err service_accounts_patch(struct web_request *q, struct reply *r, struct fault *why)
@@ -118,7 +144,7 @@ enum err service_accounts_patch(struct web_request *q, struct reply *r, struct f
     static const char *const members[] = { "name", "role", "disabled", NULL };
     struct account_change c = { .q = q };
     enum err e;
-    if ((e = json_only(body_of(q), members, "", why)) || (e = store_write(q->hub->store, apply_account, &c, why)))
+    if ((e = json_only(body_of(q), members, "", why)) || (e = web_write(q, apply_account, &c, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     return reply_account(q, r, &c.row);
@@ -131,12 +157,13 @@ static enum err remove_account(struct db *db, void *context, struct fault *why)
     enum err e;
     if ((e = service_account_get(db, q->arena, q->params[0], &row, why)) || (e = web_if_match(q, row.revision, why)))
         return e;
+    q->audit.before = told(q, &row);
     return service_account_delete(db, row.id, why);
 }
 
 enum err service_accounts_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = store_write(q->hub->store, remove_account, q, why);
+    enum err e = web_write(q, remove_account, q, why);
     if (e)
         return e;
     switchboard_forget_tokens(q->hub->switchboard);

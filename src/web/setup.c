@@ -4,6 +4,7 @@
 #include "base/encode.h"
 #include "crypto/hash.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/handlers.h"
 #include "web/people.h"
 
@@ -34,7 +35,18 @@ static enum err make_owner(struct db *db, void *context, struct fault *why)
         return fault(why, ERR_SETUP_DONE, STR(""), "%lld users are there", (long long)users);
     struct str folder;
     e = people_create(db, n->q->arena, &n->row, n->password, why);
-    return e ? e : folder_ensure_personal(db, n->q->arena, n->row.id, &folder, why);
+    if (e || (e = folder_ensure_personal(db, n->q->arena, n->row.id, &folder, why)))
+        return e;
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    json_open(&o, '{');
+    json_member_str(&o, "email", n->row.email);
+    json_member_str(&o, "role", str_of(role_name(n->row.role)));
+    json_close(&o, '}');
+    n->q->audit.object = arena_str(n->q->arena, n->row.id);
+    n->q->audit.name = n->row.email;
+    n->q->audit.after = change_text(n->q, &text);
+    return ERR_NONE;
 }
 
 static enum err setup_checked(struct web_request *q, struct reply *r, struct fault *why)
@@ -53,7 +65,7 @@ static enum err setup_checked(struct web_request *q, struct reply *r, struct fau
         return fault(why, ERR_SETUP_CODE_INVALID, STR(""), "wrong code");
     if ((e = body_text(body, "email", true, 254, &owner.row.email, why)) || (e = people_language(q, &owner.row.language, why)) ||
         (e = people_password(q, "password", true, &owner.password, why)) ||
-        (e = store_write(q->hub->store, make_owner, &owner, why)) || (e = user_get(q->db, q->arena, owner.row.id, &row, why)))
+        (e = web_write(q, make_owner, &owner, why)) || (e = user_get(q->db, q->arena, owner.row.id, &row, why)))
         return e;
     atomic_store(&q->hub->setup_open, false);
     r->status = 201;

@@ -7,6 +7,7 @@
 #include "access/user.h"
 #include "crypto/hash.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
 #include "web/page.h"
@@ -77,6 +78,28 @@ static int64_t revision_of(const struct token_row *t)
     for (enum narrow_kind k = NARROW_FOLDER; k < NARROW_KINDS; k++)
         h = hash_list(h, t->narrow.lists[k].set, t->narrow.lists[k].at, t->narrow.lists[k].count);
     return (int64_t)(h >> 1);
+}
+
+/* What the audit log keeps of a token; its text is not among it. */
+static struct str told(struct web_request *q, const struct token_row *t)
+{
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    json_open(&o, '{');
+    write_members(&o, t);
+    json_close(&o, '}');
+    q->audit.object = arena_str(q->arena, t->id);
+    q->audit.name = arena_str(q->arena, t->name);
+    return change_text(q, &text);
+}
+
+static enum err tell_after(struct web_request *q, struct db *db, struct str id, struct fault *why)
+{
+    struct token_row row;
+    enum err e = token_get(db, q->arena, id, &row, why);
+    if (!e)
+        q->audit.after = told(q, &row);
+    return e;
 }
 
 static enum err reply_token(struct web_request *q, struct reply *r, const struct token_row *t, struct str secret)
@@ -308,7 +331,9 @@ static enum err insert_token(struct db *db, void *context, struct fault *why)
 {
     struct token_order *order = context;
     enum err e = order->account.p ? find_account(order, db, why) : ERR_NONE;
-    return e ? e : token_create(db, order->q->arena, &order->t, order->text, &order->id, why);
+    if (e || (e = token_create(db, order->q->arena, &order->t, order->text, &order->id, why)))
+        return e;
+    return tell_after(order->q, db, order->id, why);
 }
 
 enum err tokens_create(struct web_request *q, struct reply *r, struct fault *why)
@@ -326,7 +351,7 @@ enum err tokens_create(struct web_request *q, struct reply *r, struct fault *why
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_ADMINISTER)), "token for a service account");
     if (order.account.p && (!order.account.n || str_starts(order.account, STR("usr_"))))
         return body_fault(why, ERR_FIELD_INVALID, "service_account", "its id or name");
-    if ((e = store_write(q->hub->store, insert_token, &order, why)) || (e = token_get(q->db, q->arena, order.id, &row, why)))
+    if ((e = web_write(q, insert_token, &order, why)) || (e = token_get(q->db, q->arena, order.id, &row, why)))
         return e;
     r->status = 201;
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/tokens/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
@@ -363,15 +388,18 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     if ((e = find_token(q, db, &row, why)) || (e = web_if_match(q, revision_of(&row), why)) ||
         (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)))
         return e;
+    q->audit.before = told(q, &row);
     expires = row.expires;
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
         return e;
-    if ((e = token_update(db, row.id, name.p ? name : row.name, expires, why)) || !json_get(body, "grants"))
-        return e;
     struct grants g = { row.limited, row.connections, row.connection_count, row.narrow };
-    e = read_grants(q, &g, why);
-    return e ? e : token_set_grants(db, row.id, g.limited, g.connections, g.connection_count, &g.narrow, why);
+    if ((e = token_update(db, row.id, name.p ? name : row.name, expires, why)) ||
+        (json_get(body, "grants") &&
+         ((e = read_grants(q, &g, why)) ||
+          (e = token_set_grants(db, row.id, g.limited, g.connections, g.connection_count, &g.narrow, why)))))
+        return e;
+    return tell_after(q, db, row.id, why);
 }
 
 enum err tokens_patch(struct web_request *q, struct reply *r, struct fault *why)
@@ -379,7 +407,7 @@ enum err tokens_patch(struct web_request *q, struct reply *r, struct fault *why)
     static const char *const members[] = { "name", "grants", "expires_in", "expires_at", NULL };
     struct token_row row;
     enum err e;
-    if ((e = json_only(body_of(q), members, "", why)) || (e = store_write(q->hub->store, apply_token, q, why)))
+    if ((e = json_only(body_of(q), members, "", why)) || (e = web_write(q, apply_token, q, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     if ((e = token_get(q->db, q->arena, q->params[0], &row, why)))
@@ -394,12 +422,15 @@ static enum err revoke(struct db *db, void *context, struct fault *why)
     enum err e;
     if ((e = find_token(q, db, &row, why)) || (e = web_if_match(q, revision_of(&row), why)))
         return e;
-    return row.revoked ? ERR_NONE : token_revoke(db, row.id, why);
+    q->audit.before = told(q, &row);
+    if (!row.revoked && (e = token_revoke(db, row.id, why)))
+        return e;
+    return tell_after(q, db, row.id, why);
 }
 
 enum err tokens_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = store_write(q->hub->store, revoke, q, why);
+    enum err e = web_write(q, revoke, q, why);
     if (e)
         return e;
     switchboard_forget_tokens(q->hub->switchboard);

@@ -2,6 +2,7 @@
 #include "access/user.h"
 #include "crypto/hash.h"
 #include "web/body.h"
+#include "web/change.h"
 #include "web/handlers.h"
 #include "web/page.h"
 #include "web/people.h"
@@ -47,6 +48,29 @@ enum err users_list(struct web_request *q, struct reply *r, struct fault *why)
     return ERR_NONE;
 }
 
+/* What the audit log keeps of a user. */
+static struct str told(struct web_request *q, const struct user_row *row)
+{
+    AUTO_BUF text;
+    struct json_out o = change_open(&text);
+    people_write_user(&o, row);
+    q->audit.object = arena_str(q->arena, row->id);
+    q->audit.name = arena_str(q->arena, row->email);
+    return change_text(q, &text);
+}
+
+/* The row as it was written, whatever the database made of it; and that the password is another one. */
+static enum err tell_after(struct web_request *q, struct db *db, struct str id, bool password, struct fault *why)
+{
+    struct user_row row;
+    enum err e = user_get(db, q->arena, id, &row, why);
+    if (e)
+        return e;
+    struct str text = told(q, &row);
+    q->audit.after = password ? str_fmt(q->arena, "%.*s,\"password_set\":true}", (int)text.n - 1, text.p) : text;
+    return ERR_NONE;
+}
+
 struct user_change {
     struct web_request *q;
     struct user_row row;
@@ -56,7 +80,8 @@ struct user_change {
 static enum err insert_user(struct db *db, void *context, struct fault *why)
 {
     struct user_change *c = context;
-    return people_create(db, c->q->arena, &c->row, c->password, why);
+    enum err e = people_create(db, c->q->arena, &c->row, c->password, why);
+    return e ? e : tell_after(c->q, db, c->row.id, c->password.p, why);
 }
 
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
@@ -66,7 +91,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = body_text(body_of(q), "email", true, 254, &c.row.email, why)) ||
         (e = read_role(q, &c.row.role, why)) || (e = people_language(q, &c.row.language, why)) ||
-        (e = people_password(q, "password", false, &c.password, why)) || (e = store_write(q->hub->store, insert_user, &c, why)) ||
+        (e = people_password(q, "password", false, &c.password, why)) || (e = web_write(q, insert_user, &c, why)) ||
         (e = user_get(q->db, q->arena, c.row.id, &c.row, why)))
         return e;
     r->status = 201;
@@ -127,6 +152,7 @@ static enum err apply_user(struct db *db, void *context, struct fault *why)
     if ((e = user_get(db, c->q->arena, c->q->params[0], &c->row, why)) || (e = may_change(c->q, &c->row, why)) ||
         (e = web_if_match(c->q, c->row.revision, why)))
         return e;
+    c->q->audit.before = told(c->q, &c->row);
     before = c->row.role;
     was_disabled = c->row.disabled;
     if ((e = read_role(c->q, &c->row.role, why)) || (e = body_bool(body, "disabled", &c->row.disabled, why)) ||
@@ -135,7 +161,8 @@ static enum err apply_user(struct db *db, void *context, struct fault *why)
     bool more_than_own = c->row.role != before || c->row.disabled != was_disabled;
     if (more_than_own && !caller_may(c->q->caller, RIGHT_ADMINISTER))
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_ADMINISTER)), "role or state changed by a plain user");
-    return user_update(db, &c->row, c->password, why);
+    e = user_update(db, &c->row, c->password, why);
+    return e ? e : tell_after(c->q, db, c->row.id, c->password.p, why);
 }
 
 static enum err patch_checked(struct web_request *q, struct reply *r, struct fault *why)
@@ -145,7 +172,7 @@ static enum err patch_checked(struct web_request *q, struct reply *r, struct fau
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = find_user(q, q->db, &c.row, why)) ||
         (e = may_change(q, &c.row, why)) || (e = check_current(q, &c.row, why)) ||
-        (e = people_password(q, "password", false, &c.password, why)) || (e = store_write(q->hub->store, apply_user, &c, why)))
+        (e = people_password(q, "password", false, &c.password, why)) || (e = web_write(q, apply_user, &c, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     return reply_user(q, r, &c.row);
@@ -166,12 +193,13 @@ static enum err remove_user(struct db *db, void *context, struct fault *why)
     if ((e = user_get(db, q->arena, q->params[0], &row, why)) || (e = may_change(q, &row, why)) ||
         (e = web_if_match(q, row.revision, why)))
         return e;
+    q->audit.before = told(q, &row);
     return user_delete(db, row.id, why);
 }
 
 enum err users_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = store_write(q->hub->store, remove_user, q, why);
+    enum err e = web_write(q, remove_user, q, why);
     if (e)
         return e;
     switchboard_forget_tokens(q->hub->switchboard);

@@ -7,6 +7,8 @@
 #ifndef WEB_WEB_H
 #define WEB_WEB_H
 
+#include "access/audit_head.h"
+#include "access/audit_refusals.h"
 #include "access/caller.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -17,14 +19,21 @@
 #include "http/head.h"
 #include "store/db.h"
 #include "vault/keyring.h"
+#include "vault/rotation.h"
 
 /* What the program is made of; built by cmd/, the same for the life of the process. */
 struct hub {
     struct store *store;
     struct keyring *keyring;
+    struct secret audit_key;        /* hashes values in the audit log */
+    struct audit_heads audit_heads; /* where its heads are exported to; path NULL: nowhere */
+    struct refusals *refusals;
+    _Atomic int audit_alarm;        /* enum audit_flaw that was found in the log */
+    _Atomic bool audit_mute;        /* the heads cannot be written */
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
+    struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
     bool header_digits_ok;
@@ -35,6 +44,8 @@ struct hub {
     _Atomic bool stopping;
     _Atomic bool sealed;            /* keys are wiped: only health and metrics are answered */
     wall_ms started;
+    struct rotation_policy key_policy;
+    void (*keys_wake)(struct hub *h); /* a rotation has begun; NULL: nobody waits for it */
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
     void (*metrics)(struct hub *h, struct buf *out);
     void *metrics_context;
@@ -49,6 +60,16 @@ enum {
     METHOD_HEAD = 32,
     METHOD_OPTIONS = 64,
     METHOD_ANY = 127
+};
+
+/* What the audit log tells of a change; its handler, or the work inside the transaction, fills it. Texts live as long as the
+ * exchange. web/change.h says who writes it down. */
+struct web_audit {
+    const char *action;             /* p == NULL: the route's */
+    struct str object, name;        /* con_...; as it is called */
+    struct str folder;              /* id */
+    struct str before, after;       /* JSON; masked before it is stored */
+    bool written;                   /* a record of this request is in the log */
 };
 
 struct web_request {
@@ -66,13 +87,15 @@ struct web_request {
     enum language language;
     struct str client;              /* the peer's address, for throttling and records */
     struct address peer;            /* the same, to be matched */
+    const struct route *route;
+    struct web_audit audit;
 };
 
 struct reply {
     int status;                     /* preset: 200 */
     struct buf body;                /* JSON unless content_type says otherwise */
     const char *content_type;
-    struct str headers[8][2];
+    struct str headers[12][2];
     size_t header_count;
     struct str run_id;              /* set before failing: the problem's run_id; empty: none */
 };
@@ -93,13 +116,15 @@ enum err web_if_match(const struct web_request *q, int64_t revision, struct faul
 /* The problem document (RFC 9457) for a fault. run_id may be empty. */
 void problem_write(struct buf *out, const struct fault *why, enum language lang, struct str run_id, struct str public_url);
 
-/* One door. First match wins. A row without a right does not start: routes_check() runs at boot and in tests. */
+/* One door. First match wins. A row without a right, or one that changes something without a name for the audit log, does not
+ * start: routes_check() runs at boot and in tests. */
 struct route {
     unsigned methods;
     const char *path;               /* {name} = one segment */
     enum right right;
     int64_t body_max;               /* bytes; 0: no body taken */
     handler *handle;
+    const char *audit;              /* what the audit log calls it; for every row that is not GET */
     bool calls;                     /* a call is made or asked about: a token's methods and risks are held against that, not the door */
 };
 const struct route *routes_all(size_t *count);

@@ -106,12 +106,21 @@ class Doors(Case):
         ("GET", "/proxy/{connection}/x", None, 200, 200),
         ("GET", "/api/v1/runs", None, 200, 200), ("GET", "/api/v1/runs/{run}", None, 200, 200),
         ("GET", "/api/v1/limits", None, 200, 200),
+        ("GET", "/api/v1/keys", None, 403, 200), ("POST", "/api/v1/keys:rotate", {}, 403, 202),
+        ("GET", "/api/v1/session/providers", None, 200, 200), ("GET", "/api/v1/session/oidc/{idp}", None, 502, 502),
+        ("GET", "/oidc/callback", None, 400, 400),
+        ("GET", "/api/v1/identity-providers", None, 403, 200),
+        ("POST", "/api/v1/identity-providers", {"key": "p-{role}", "issuer": "https://localhost:1", "sign_in": {"client_id": "x"}}, 403, 201),
+        ("GET", "/api/v1/identity-providers/{idp}", None, 403, 200),
+        ("PATCH", "/api/v1/identity-providers/{idp}", {"name": "n"}, 403, 200),
+        ("DELETE", "/api/v1/identity-providers/{idp}", None, 403, 204),
         ("DELETE", "/api/v1/tokens/{token}", None, 404, 204), ("DELETE", "/api/v1/users/{user}", None, 403, 204),
         ("DELETE", "/api/v1/service-accounts/{account}", None, 403, 204),
         ("DELETE", "/api/v1/connections/{connection}", None, 403, 204),
         ("DELETE", "/api/v1/session", None, 204, 204),
     ]
-    OPEN = {"/", "/setup", "/healthz", "/readyz", "/api/v1/openapi.json", "/api/v1/setup", ("POST", "/api/v1/session")}
+    OPEN = {"/", "/setup", "/healthz", "/readyz", "/api/v1/openapi.json", "/api/v1/setup", ("POST", "/api/v1/session"),
+            "/api/v1/session/providers", "/api/v1/session/oidc/{idp}", "/oidc/callback"}
 
     def objects(self):
         """Things of others that the doors are tried on."""
@@ -121,7 +130,8 @@ class Doors(Case):
         run = self.hub1.get(f"/proxy/{self.shared['id']}/x").header("raccord-run")
         account = next(s["id"] for s in self.hub1.get("/api/v1/service-accounts").json["items"] if s["name"] == "robot")
         self.wait_for(run)
-        return {"user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
+        idp = self.hub1.post("/api/v1/identity-providers", {"key": "sso", "issuer": "https://localhost:1", "sign_in": {"client_id": "x"}})
+        return {"idp": idp.json["id"], "user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
                 "run": run,
                 "connection": self.shared["id"], "folder": self.shared["folder"]["id"]}
 
@@ -274,8 +284,8 @@ class Tokens(Case):
         made = self.token_of("shortened")
         line = self.hub1.connect()
         self.assertEqual(self.ask(made["secret"], "GET", "/proxy/shared-one/x", connection=line).status, 200)
-        self.assertEqual(self.hub1.request("PATCH", f"/api/v1/tokens/{made['id']}", {"expires_in": "1ms"}).status, 200)
-        threading.Event().wait(0.01)
+        self.assertEqual(self.hub1.request("PATCH", f"/api/v1/tokens/{made['id']}", {"expires_in": "100ms"}).status, 200)
+        threading.Event().wait(0.11)
         problem(self.ask(made["secret"], "GET", "/proxy/shared-one/x", connection=line), "token_expired")
         line.close()
 

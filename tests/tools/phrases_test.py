@@ -11,7 +11,7 @@ import unittest
 import place
 
 ROOMS = ("access", "auth", "call", "http", "proxy", "vault", "web")
-FILES = ("catalog/setup.c", "base/json.c", "base/template.c", "crypto/hash.c", "cmd/terminal.c")
+FILES = ("catalog/setup.c", "base/json.c", "base/template.c", "crypto/hash.c", "crypto/jwk.c", "crypto/jwt.c", "cmd/terminal.c")
 
 # Calls whose texts nobody is shown: all of them, or from the given argument on (counted from 0).
 SILENT = {
@@ -22,7 +22,9 @@ SILENT = {
     "reply_header": 1, "exchange_header": 1, "stream_put": 1, "ask": 0,
 }
 # Notes that a room's own helper of a common name takes.
-SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1}}
+SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1}, "crypto/jwt.c": {"jwt_refused": 2, "malformed": 1},
+             "crypto/jwk.c": {"jwt_refused": 2}, "auth/identity_person.c": {"refused": 2}, "auth/jwt_caller.c": {"refused": 2},
+             "auth/oidc.c": {"refused": 2}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
@@ -33,6 +35,8 @@ NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?"}
 ELSEWHERE = {
     "access/user.c": r"\{\} min",                  # a unit's symbol
     "auth/basic.c": r"Basic ",
+    "auth/identity_settings.c": r"openid profile email|auto, client_secret_basic, .*",
+    "auth/oidc.c": r"Basic |Bearer |no error code",
     "cmd/terminal.c": r"standard input",           # has a row with what is said of it
     "http/address.c": r".*",                       # the egress settings
     "http/server.c": r"cannot (open a socket|listen) .*|HTTP/1\.1 000 ",
@@ -45,6 +49,7 @@ ELSEWHERE = {
     "web/connection_view.c": r"Another connection .*|Une autre connexion .*",
     "web/cookie.c": r"; .*|.*Path=/;.*",
     "web/health.c": r"text/plain; .*",
+    "web/oidc.c": r"Signed in|Connexion réussie|You are .*|Vous allez .*|Go on",
     "web/pages.c": r"text/\w+; charset=utf-8",
 }
 

@@ -24,12 +24,13 @@ static const struct {
     { RIGHT_TOKEN_OWN,       "token.own",       false, true,  true,  true },
     { RIGHT_ADMINISTER,      "administer",      false, false, true,  true },
     { RIGHT_METRICS,         "metrics",         false, false, true,  true },
+    { RIGHT_AUDIT,           "audit",           false, false, true,  true },
 };
 
 static void each_role_has_exactly_its_rights(void **state)
 {
     (void)state;
-    assert_int_equal(COUNT(expected), RIGHT_METRICS + 1);
+    assert_int_equal(COUNT(expected), RIGHT_AUDIT + 1);
     for (size_t i = 0; i < COUNT(expected); i++) {
         assert_int_equal(expected[i].right, i);
         assert_string_equal(right_name(expected[i].right), expected[i].name);
@@ -45,7 +46,7 @@ static void what_is_no_role_or_no_right_opens_nothing(void **state)
     (void)state;
     assert_false(role_has((enum role)99, RIGHT_OPEN));
     assert_false(role_has((enum role)-1, RIGHT_OPEN));
-    assert_false(role_has(ROLE_OWNER, (enum right)(RIGHT_METRICS + 1)));
+    assert_false(role_has(ROLE_OWNER, (enum right)(RIGHT_AUDIT + 1)));
     assert_false(role_has(ROLE_OWNER, (enum right)40));
 }
 

@@ -198,8 +198,8 @@ static void connections_left_in_a_personal_folder_are_not_thrown_away_with_the_u
     house_run(
         h,
         "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain,"
-        " fields, owner_id, state, data_key, created_ms, updated_ms) SELECT 'con_1', 'k', 'k', 'k', id, 'http', '1', 'none', 'x',"
-        " '{}', owner_id, 'active', '', 0, 0 FROM folder WHERE kind = 'personal'");
+        " fields, owner_id, state, created_ms, updated_ms) SELECT 'con_1', 'k', 'k', 'k', id, 'http', '1', 'none', 'x',"
+        " '{}', owner_id, 'active', 0, 0 FROM folder WHERE kind = 'personal'");
     assert_int_equal(user_delete(h->db, h->ann, &h->why), ERR_LIMIT);
     assert_ok(user_get(h->db, h->arena, h->ann, &row, &h->why));
     assert_int_equal(house_number(h, "SELECT count(*) FROM folder"), 2);

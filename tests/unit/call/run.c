@@ -43,9 +43,9 @@ static enum err seed(struct db *db, void *context, struct fault *why)
                      "1), ('fld_b', 'b', 'b', 'shared', 1, 1);"
                      "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, "
                      "allowed_domain, fields, owner_id, state,"
-                     " data_key, created_ms, updated_ms) VALUES"
-                     " ('con_a', 'a', 'a', 'a', 'fld_a', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', '', 1, 1),"
-                     " ('con_b', 'b', 'b', 'b', 'fld_b', 'http', '1', 'none', 'x.example', '{}', 'usr_2', 'active', '', 1, 1)",
+                     " created_ms, updated_ms) VALUES"
+                     " ('con_a', 'a', 'a', 'a', 'fld_a', 'http', '1', 'none', 'x.example', '{}', 'usr_1', 'active', 1, 1),"
+                     " ('con_b', 'b', 'b', 'b', 'fld_b', 'http', '1', 'none', 'x.example', '{}', 'usr_2', 'active', 1, 1)",
                      why);
 }
 

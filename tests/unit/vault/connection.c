@@ -462,7 +462,7 @@ static void new_credentials_take_the_place_of_all_old_ones(void **state)
     size_t n;
     assert_int_equal(insert_sealed(h, &row, "old"), ERR_NONE);
     struct connection_row stale = row;
-    struct str old_key = hub_text(h, "SELECT data_key FROM connection");
+    struct str old_key = hub_text(h, "SELECT sealed FROM data_key WHERE kind = 'connection'");
     assert_int_equal(replace(h, &row, CANARY), ERR_NONE);
     assert_int_equal(row.revision, 2);
     assert_int_equal(get(h, row.id).revision, 2);
@@ -470,7 +470,7 @@ static void new_credentials_take_the_place_of_all_old_ones(void **state)
     assert_int_equal(n, 1);
     assert_true(str_is(secret_str(all[0].value), CANARY));
     end_all(all, n);
-    assert_false(str_eq(old_key, hub_text(h, "SELECT data_key FROM connection")));
+    assert_false(str_eq(old_key, hub_text(h, "SELECT sealed FROM data_key WHERE kind = 'connection'")));
 
     assert_int_equal(replace(h, &stale, "stale"), ERR_PRECONDITION_FAILED);
     assert_int_equal(open_row(h, &row, all, &n), ERR_NONE);
@@ -710,14 +710,14 @@ static void a_credential_opens_only_where_it_was_sealed(void **state)
         "'Other_2-x')"
         " WHERE connection_id = '$x' AND name = 'token'",
         "UPDATE connection_secret SET name = 'password' WHERE connection_id = '$x' AND name = 'token'",
-        "UPDATE connection SET data_key = (SELECT data_key FROM connection WHERE id = '$y') WHERE id = '$x'",
+        "UPDATE data_key SET sealed = (SELECT sealed FROM data_key WHERE owner_id = '$y') WHERE owner_id = '$x'",
         /* with its key and all */
-        "UPDATE connection SET data_key = (SELECT data_key FROM connection WHERE id = '$y') WHERE id = '$x';"
+        "UPDATE data_key SET sealed = (SELECT sealed FROM data_key WHERE owner_id = '$y') WHERE owner_id = '$x';"
         "DELETE FROM connection_secret WHERE connection_id = '$x'; UPDATE connection_secret SET connection_id = '$x' WHERE "
         "connection_id = '$y'",
-        "UPDATE connection SET data_key = '' WHERE id = '$x'",
-        "UPDATE connection SET data_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=' WHERE id = '$x'",
-        "UPDATE connection SET data_key = (SELECT sealed FROM wrapping_key) WHERE id = '$x'",
+        "UPDATE data_key SET sealed = '' WHERE owner_id = '$x'",
+        "UPDATE data_key SET sealed = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=' WHERE owner_id = '$x'",
+        "UPDATE data_key SET sealed = (SELECT sealed FROM wrapping_key) WHERE owner_id = '$x'",
         "UPDATE connection_secret SET sealed = '' WHERE connection_id = '$x'",
         "UPDATE connection_secret SET sealed = '" CANARY "' WHERE connection_id = '$x'",
         "UPDATE connection_secret SET sealed = "
@@ -744,7 +744,7 @@ static void a_credential_opens_only_where_it_was_sealed(void **state)
         buf_end(&sql);
         if (opens(h, x.id))
             fail_msg("%s", edits[i]);
-        hub_sql(h, "DELETE FROM connection_secret; DELETE FROM connection");
+        hub_sql(h, "DELETE FROM connection_secret; DELETE FROM connection; DELETE FROM data_key WHERE kind = 'connection'");
     }
 }
 
@@ -753,7 +753,7 @@ static void a_broken_connection_is_mended_by_new_credentials(void **state)
     struct hub *h = *state;
     struct connection_row row = a_row("x", "fld_a");
     assert_int_equal(insert_sealed(h, &row, "old"), ERR_NONE);
-    hub_sql(h, "UPDATE connection SET data_key = 'damaged'");
+    hub_sql(h, "UPDATE data_key SET sealed = 'damaged'");
     assert_false(opens(h, row.id));
     assert_int_equal(replace(h, &row, CANARY), ERR_NONE);
     assert_true(opens(h, row.id));
@@ -824,7 +824,7 @@ static void deleting_leaves_neither_data_key_nor_credential(void **state)
     struct hub *h = *state;
     struct connection_row row = a_row("x", "fld_a");
     assert_int_equal(insert_sealed(h, &row, CANARY), ERR_NONE);
-    struct str data_key = hub_text(h, "SELECT data_key FROM connection"),
+    struct str data_key = hub_text(h, "SELECT sealed FROM data_key WHERE kind = 'connection'"),
                sealed = hub_text(h, "SELECT sealed FROM connection_secret WHERE name = 'token'");
     assert_true(in_files(h, data_key));
     assert_true(in_files(h, sealed));

@@ -16,6 +16,7 @@
 #include "crypto/hash.h"
 #include "crypto/seal.h"
 #include "hub.h"
+#include "vault/data_key.h"
 
 /* ---- the file system, watched and made to fail (see meson.build) ---- */
 
@@ -352,10 +353,13 @@ static void a_wrong_master_key_is_found_before_anything_is_written(void **state)
 {
     struct hub *h = *state;
     assert_int_equal(ring(h, 1), ERR_NONE);
+    assert_int_equal(ring(h, 1), ERR_NONE); /* a reader has seen the last write: its mark stands where it will */
     struct str before = hub_files(h);
 
     assert_int_equal(ring(h, 2), ERR_KEY_WRONG);
 
+    AUTO_SECRET right = hub_master(1);
+    assert_string_equal(h->why.subject, master_key_id(right).text); /* the key that is needed */
     struct str after = hub_files(h);
     assert_true(str_eq(before, after));
     free((char *)before.p);
@@ -363,80 +367,89 @@ static void a_wrong_master_key_is_found_before_anything_is_written(void **state)
     assert_int_equal(ring(h, 1), ERR_NONE);
 }
 
+static enum err one_write(struct db *db, void *context, struct fault *why)
+{
+    struct { struct hub *h; struct str id; struct secret *key; } *w = context;
+    return data_key_new(db, w->h->keys, (struct data_owner){ STR("connection"), w->id }, 1, w->key, why);
+}
+
+static struct secret new_key(struct hub *h, const char *id)
+{
+    struct secret key = SECRET_NONE;
+    struct { struct hub *h; struct str id; struct secret *key; } w = { h, str_of(id), &key };
+    assert_int_equal(store_write(h->store, one_write, &w, &h->why), ERR_NONE);
+    assert_int_equal(key.n, SEAL_KEY);
+    return key;
+}
+
+static enum err open_key(struct hub *h, const char *id, struct secret *key)
+{
+    *key = SECRET_NONE;
+    return data_key_open(store_reader(h->store, &h->why), h->keys, (struct data_owner){ STR("connection"), str_of(id) }, key,
+                         &h->why);
+}
+
 static void a_data_key_opens_for_its_owner_after_a_restart(void **state)
 {
     struct hub *h = *state;
-    AUTO_SECRET key = SECRET_NONE;
+    assert_int_equal(ring(h, 1), ERR_NONE);
+    AUTO_SECRET key = new_key(h, "con_1");
     AUTO_SECRET opened = SECRET_NONE;
     struct secret none = SECRET_NONE;
-    struct str sealed;
-    assert_int_equal(ring(h, 1), ERR_NONE);
-    assert_int_equal(keyring_new_data_key(h->keys, h->arena, STR("con_1"), &key, &sealed, &h->why), ERR_NONE);
-    assert_int_equal(key.n, SEAL_KEY);
 
     hub_close(h);
     hub_open(h);
     assert_int_equal(ring(h, 1), ERR_NONE);
 
-    assert_int_equal(keyring_open_data_key(h->keys, STR("con_1"), sealed, &opened, &h->why), ERR_NONE);
+    assert_int_equal(open_key(h, "con_1", &opened), ERR_NONE);
     assert_true(secret_equal(key, opened));
-    assert_int_equal(keyring_open_data_key(h->keys, STR("con_2"), sealed, &none, &h->why), ERR_CRYPTO);
-    assert_int_equal(keyring_open_data_key(h->keys, STR("con_1"), secret_str(key), &none, &h->why), ERR_CRYPTO);
-    assert_int_equal(keyring_open_data_key(h->keys, STR("con_1"), STR_NONE, &none, &h->why), ERR_CRYPTO);
-    for (size_t i = 0; i < sealed.n; i++) {
-        ((char *)sealed.p)[i] ^= 0x20;
-        assert_int_equal(keyring_open_data_key(h->keys, STR("con_1"), sealed, &none, &h->why), ERR_CRYPTO);
-        ((char *)sealed.p)[i] ^= 0x20;
+    assert_int_equal(open_key(h, "con_2", &none), ERR_NOT_FOUND);
+    static const char *const edits[] = {
+        "UPDATE data_key SET owner_id = 'con_2' WHERE owner_id = 'con_1'",
+        "UPDATE data_key SET kind = 'user' WHERE owner_id = 'con_2'; UPDATE data_key SET kind = 'connection' WHERE owner_id = "
+        "'con_2'",
+        "UPDATE data_key SET sealed = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='",
+        "UPDATE data_key SET sealed = ''",
+    };
+    for (size_t i = 0; i < COUNT(edits); i++) {
+        hub_sql(h, edits[i]);
+        assert_int_equal(open_key(h, "con_2", &none), ERR_CRYPTO);
     }
     assert_null(none.p);
+}
+
+static void a_data_key_with_one_bit_changed_does_not_open(void **state)
+{
+    struct hub *h = *state;
+    AUTO_SECRET key = secret_new(SEAL_KEY);
+    struct secret none = SECRET_NONE;
+    struct str sealed;
+    uint32_t by;
+    assert_int_equal(ring(h, 1), ERR_NONE);
+    assert_int_equal(keyring_wrap(h->keys, h->arena, STR("place"), key, &sealed, &by, &h->why), ERR_NONE);
+    for (size_t i = 0; i < sealed.n * 8; i++) {
+        ((char *)sealed.p)[i / 8] ^= (char)(1 << i % 8);
+        assert_int_equal(keyring_unwrap(h->keys, STR("place"), sealed, &none, &h->why), ERR_CRYPTO);
+        ((char *)sealed.p)[i / 8] ^= (char)(1 << i % 8);
+    }
+    assert_int_equal(keyring_unwrap(h->keys, STR("plac"), sealed, &none, &h->why), ERR_CRYPTO);
+    assert_int_equal(keyring_unwrap(h->keys, STR("place"), STR_NONE, &none, &h->why), ERR_CRYPTO);
+    AUTO_SECRET opened = SECRET_NONE;
+    assert_int_equal(keyring_unwrap(h->keys, STR("place"), sealed, &opened, &h->why), ERR_NONE);
 }
 
 static void no_two_data_keys_are_alike(void **state)
 {
     struct hub *h = *state;
     assert_int_equal(ring(h, 1), ERR_NONE);
-    struct secret keys[50];
-    struct str sealed;
+    struct secret keys[20];
     for (size_t i = 0; i < COUNT(keys); i++)
-        assert_int_equal(keyring_new_data_key(h->keys, h->arena, STR("con_1"), &keys[i], &sealed, &h->why), ERR_NONE);
+        keys[i] = new_key(h, "con_1");
     for (size_t i = 0; i < COUNT(keys); i++)
         for (size_t j = 0; j < i; j++)
             assert_false(secret_equal(keys[i], keys[j]));
     for (size_t i = 0; i < COUNT(keys); i++)
         secret_end(&keys[i]);
-}
-
-/* A second wrapping key, as a rotation will make it: what each sealed still opens. */
-static void retired_wrapping_keys_still_open(void **state)
-{
-    struct hub *h = *state;
-    AUTO_SECRET old = SECRET_NONE;
-    AUTO_SECRET opened = SECRET_NONE;
-    struct str by_first, by_second;
-    assert_int_equal(ring(h, 1), ERR_NONE);
-    assert_int_equal(keyring_new_data_key(h->keys, h->arena, STR("con_1"), &old, &by_first, &h->why), ERR_NONE);
-    struct str print = keyring_fingerprint(h->keys, h->arena, STR("secret"));
-
-    AUTO_SECRET master = hub_master(1);
-    struct str sealed;
-    seal(h->arena, master, 0, STR("wrapping_key|2|sealed|1"), STR("another key of thirty-two bytes!"), &sealed);
-    hub_sql(h, str_fmt(h->arena, "UPDATE wrapping_key SET active = 0; INSERT INTO wrapping_key VALUES (2, '%s', 1, 5)",
-                       arena_cstr(h->arena, base64_encode(h->arena, sealed, BASE64_STANDARD))).p);
-    assert_int_equal(ring(h, 1), ERR_NONE);
-
-    assert_int_equal(keyring_open_data_key(h->keys, STR("con_1"), by_first, &opened, &h->why), ERR_NONE);
-    assert_true(secret_equal(old, opened));
-    AUTO_SECRET fresh = SECRET_NONE;
-    uint32_t id;
-    assert_int_equal(keyring_new_data_key(h->keys, h->arena, STR("con_1"), &fresh, &by_second, &h->why), ERR_NONE);
-    assert_true(seal_key_id(by_second, &id));
-    assert_int_equal(id, 2);
-    assert_true(str_eq(print, keyring_fingerprint(h->keys, h->arena, STR("secret"))));
-
-    hub_sql(h, "DELETE FROM wrapping_key WHERE id = 1");
-    assert_int_equal(ring(h, 1), ERR_NONE);
-    struct secret none = SECRET_NONE;
-    assert_int_equal(keyring_open_data_key(h->keys, STR("con_1"), by_first, &none, &h->why), ERR_CRYPTO);
 }
 
 static void a_wrapping_key_that_was_tampered_with_is_refused(void **state)
@@ -446,12 +459,13 @@ static void a_wrapping_key_that_was_tampered_with_is_refused(void **state)
         { "UPDATE wrapping_key SET sealed = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='", ERR_CRYPTO }, /* a key in clear */
         { "UPDATE wrapping_key SET sealed = ''", ERR_CRYPTO },
         { "UPDATE wrapping_key SET sealed = 'not base64!'", ERR_CRYPTO },
-        { "UPDATE wrapping_key SET id = 2", ERR_KEY_WRONG }, /* moved to another row */
+        { "DELETE FROM data_key; UPDATE wrapping_key SET id = 2", ERR_KEY_WRONG }, /* moved to another row */
         { "UPDATE wrapping_key SET active = 0", ERR_CRYPTO },
-        { "INSERT INTO wrapping_key SELECT 2, sealed, 1, 5 FROM wrapping_key", ERR_KEY_WRONG },
+        { "UPDATE wrapping_key SET active = 0;"
+          "INSERT INTO wrapping_key SELECT 2, sealed, 1, 5, master, NULL, NULL, 0 FROM wrapping_key", ERR_KEY_WRONG },
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
-        hub_sql(h, "DELETE FROM wrapping_key");
+        hub_sql(h, "DELETE FROM data_key; DELETE FROM wrapping_key");
         assert_int_equal(ring(h, 1), ERR_NONE);
         hub_sql(h, rows[i].sql);
         if (ring(h, 1) != rows[i].e)
@@ -460,14 +474,10 @@ static void a_wrapping_key_that_was_tampered_with_is_refused(void **state)
     }
 }
 
-static void lost_wrapping_keys_are_not_made_anew_over_connections(void **state)
+static void lost_wrapping_keys_are_not_made_anew_over_what_they_sealed(void **state)
 {
     struct hub *h = *state;
-    hub_sql(h, "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('fld_a', 'a', 'shared', 'shared', 1, 1);"
-               "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, "
-               "fields, owner_id, state,"
-               " data_key, created_ms, updated_ms) VALUES ('con_1', 'k', 'n', 'k n', 'fld_a', 'http', '1', 'bearer', 'a.test', "
-               "'{}', 'usr_1', 'active', '', 1, 1)");
+    hub_sql(h, "INSERT INTO data_key (kind, owner_id, sealed, created_ms) VALUES ('connection', 'con_1', '', 1)");
     assert_int_equal(ring(h, 1), ERR_CRYPTO);
     assert_true(str_is(hub_text(h, "SELECT CAST(count(*) AS TEXT) FROM wrapping_key"), "0"));
 }
@@ -482,7 +492,7 @@ static void a_fingerprint_tells_secrets_apart_within_one_instance(void **state)
     assert_false(str_eq(one, other));
     assert_int_equal(ring(h, 1), ERR_NONE);
     assert_true(str_eq(one, keyring_fingerprint(h->keys, h->arena, STR("canary"))));
-    hub_sql(h, "DELETE FROM wrapping_key");
+    hub_sql(h, "DELETE FROM data_key; DELETE FROM wrapping_key");
     assert_int_equal(ring(h, 1), ERR_NONE);
     assert_false(str_eq(one, keyring_fingerprint(h->keys, h->arena, STR("canary"))));
 }
@@ -519,10 +529,10 @@ int main(void)
         TEST(an_empty_store_gets_its_first_wrapping_key_sealed),
         TEST(a_wrong_master_key_is_found_before_anything_is_written),
         TEST(a_data_key_opens_for_its_owner_after_a_restart),
+        TEST(a_data_key_with_one_bit_changed_does_not_open),
         TEST(no_two_data_keys_are_alike),
-        TEST(retired_wrapping_keys_still_open),
         TEST(a_wrapping_key_that_was_tampered_with_is_refused),
-        TEST(lost_wrapping_keys_are_not_made_anew_over_connections),
+        TEST(lost_wrapping_keys_are_not_made_anew_over_what_they_sealed),
         TEST(a_fingerprint_tells_secrets_apart_within_one_instance),
     };
     return cmocka_run_group_tests_name("vault/keyring", tests, NULL, NULL);

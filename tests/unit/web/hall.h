@@ -141,6 +141,7 @@ static inline enum err hall_ask(struct hall *h, unsigned method, const char *tar
         q.query = STR_NONE;
     const struct route *route = route_find(method, q.path, h->exchange, q.params, &q.param_count, &known, &allow);
     assert_non_null(route);
+    q.route = route;
     q.db = store_reader(h->hub.store, &h->why);
     if (body) {
         str_copy(h->body, sizeof h->body, str_of(body));

@@ -1,0 +1,19 @@
+/* auth/jwt_caller.h - callers that present a token of an issuer we believe, in place of one of ours.
+ *
+ * Which issuers, for which audience, and who the bearer then is: rows of auth/identity_provider.h. A token never gives more than
+ * its principal has, and a rule's role narrows that.
+ */
+#ifndef AUTH_JWT_CALLER_H
+#define AUTH_JWT_CALLER_H
+
+#include "access/caller.h"
+#include "auth/issuer.h"
+#include "store/db.h"
+
+/* Resolve what a caller presented; everything in `a`. out->token is the id of the provider's row, out->expires when the token ends.
+ * May wait for the network: worker threads only. ERR_TOKEN_INVALID with a class of reasons, ERR_TOKEN_EXPIRED,
+ * ERR_IDENTITY_PROVIDER. Writes nothing. */
+enum err jwt_caller_resolve(struct issuers *s, struct db *db, struct arena *a, struct str token, struct caller *out,
+                            struct fault *why) MUST_CHECK;
+
+#endif

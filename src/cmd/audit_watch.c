@@ -1,0 +1,251 @@
+#include "cmd/audit_watch.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "crypto/hash.h"
+
+#define TICK_MS 1000
+#define SETTINGS "audit.settings"
+
+struct audit_watch {
+    struct hub *hub;
+    const struct config *config;
+    struct secret key;
+    struct mono last_export;
+    struct audit_mark exported;
+    int64_t told_number;        /* of the alarm that is in the log */
+    pthread_t thread;
+    bool running, stop;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+};
+
+/* ---- records of the hub's own ---- */
+
+static enum err add(struct db *db, void *context, struct fault *why) { return audit_add(db, context, why); }
+
+static void tell(struct audit_watch *w, struct audit_entry *entry)
+{
+    struct fault why;
+    if (!entry->via.n && entry->outcome != AUDIT_REFUSED)
+        entry->via = STR("system");
+    if (store_write(w->hub->store, add, entry, &why))
+        log_fault(LOG_ERROR, "an audit record was not written", &why);
+}
+
+static void tell_refusals(struct audit_watch *w, bool stopping)
+{
+    struct audit_entry entry;
+    while (refusals_due(w->hub->refusals, clock_mono(), stopping, &entry))
+        tell(w, &entry);
+}
+
+/* ---- the alarm ---- */
+
+static void alarm_raise(struct audit_watch *w, enum audit_flaw flaw, int64_t number)
+{
+    char value[128];
+    if (atomic_load(&w->hub->audit_alarm) == (int)flaw && w->told_number == number)
+        return;
+    atomic_store(&w->hub->audit_alarm, (int)flaw);
+    w->told_number = number;
+    log_text(LOG_ERROR, "the audit log is not what its exported heads say: %s at record %lld; run raccord verify-audit",
+             audit_flaw_name(flaw), (long long)number);
+    snprintf(value, sizeof value, "{\"flaw\":\"%s\",\"number\":%lld}", audit_flaw_name(flaw), (long long)number);
+    struct audit_entry entry = { .action = STR("audit.alarm"), .outcome = AUDIT_FAILED, .after = str_of(value) };
+    tell(w, &entry);
+}
+
+static enum err compare(struct audit_watch *w, struct audit_heads_found *heads, struct arena *a, struct fault *why)
+{
+    struct audit_finding found;
+    struct db *db = store_reader(w->hub->store, why);
+    enum err e = db ? audit_heads_read(&w->hub->audit_heads, true, a, heads, why) : ERR_STORE;
+    if (e || (e = audit_heads_compare(db, heads, &found, why)))
+        return e;
+    if (found.flaw)
+        alarm_raise(w, found.flaw, found.number);
+    return ERR_NONE;
+}
+
+/* ---- heads ---- */
+
+static enum err export_now(struct audit_watch *w, struct fault *why)
+{
+    struct audit_mark mark;
+    struct db *db = store_reader(w->hub->store, why);
+    enum err e = db ? audit_newest(db, &mark, why) : ERR_STORE;
+    if (e || (mark.number == w->exported.number && !memcmp(mark.hash, w->exported.hash, AUDIT_HASH)))
+        return e;
+    if ((e = audit_heads_add(&w->hub->audit_heads, &mark, why)))
+        return e;
+    w->exported = mark;
+    return ERR_NONE;
+}
+
+static void export_failed(struct audit_watch *w, const struct fault *why)
+{
+    if (atomic_exchange(&w->hub->audit_mute, true))
+        return;
+    log_fault(LOG_ERROR, "the head of the audit log was not exported", why);
+    struct audit_entry entry = { .action = STR("audit.heads_failed"),
+                                 .outcome = AUDIT_FAILED,
+                                 .code = str_of(err_row(why->err)->code),
+                                 .name = str_of(w->hub->audit_heads.path) };
+    tell(w, &entry);
+}
+
+static void watch_once(struct audit_watch *w)
+{
+    AUTO_ARENA a = arena_new(64 * 1024);
+    struct audit_heads_found heads;
+    struct fault why;
+    enum err e = compare(w, &heads, a, &why);
+    /* A file that was taken away is begun anew, and that is told: nobody silences the log without a trace (requirement 16.5). */
+    if (!e && !heads.there && w->exported.number) {
+        w->exported = (struct audit_mark){ 0 };
+        alarm_raise(w, AUDIT_HEADS_CHANGED, 0);
+    }
+    if (!e)
+        e = export_now(w, &why);
+    if (e)
+        export_failed(w, &why);
+    else if (atomic_exchange(&w->hub->audit_mute, false))
+        log_text(LOG_WARN, "the head of the audit log is exported again");
+    w->last_export = clock_mono();
+}
+
+static void *watch_main(void *context)
+{
+    struct audit_watch *w = context;
+    pthread_mutex_lock(&w->lock);
+    while (!w->stop) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += TICK_MS / 1000;
+        pthread_cond_timedwait(&w->wake, &w->lock, &until);
+        pthread_mutex_unlock(&w->lock);
+        tell_refusals(w, false);
+        if (mono_since(w->last_export, clock_mono()) >= w->config->audit.head_interval)
+            watch_once(w);
+        pthread_mutex_lock(&w->lock);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+/* ---- settings ---- */
+
+struct settings {
+    struct audit_watch *w;
+    struct arena *arena;
+    struct str now;
+};
+
+/* What would make the log say less is in the log, with what it was before (requirement 16.5). */
+static enum err compare_settings(struct db *db, void *context, struct fault *why)
+{
+    struct settings *s = context;
+    struct query *q = query_begin(db, "SELECT value FROM setting WHERE name = '" SETTINGS "'");
+    struct str was = query_next(q) ? query_get_text(q, 0, s->arena) : STR_NONE;
+    enum err e = query_end(q, why);
+    if (e || (was.p && str_eq(was, s->now)))
+        return e;
+    q = query_begin(db, "INSERT INTO setting (name, value) VALUES ('" SETTINGS "', $1)"
+                        " ON CONFLICT (name) DO UPDATE SET value = excluded.value");
+    query_text(q, s->now);
+    if ((e = query_end(q, why)))
+        return e;
+    struct audit_entry entry = { .via = STR("system"), .action = STR(SETTINGS), .before = was, .after = s->now };
+    return audit_add(db, &entry, why);
+}
+
+static enum err note_settings(struct audit_watch *w, struct arena *a, struct fault *why)
+{
+    AUTO_BUF text;
+    buf_init(&text, 64 * 1024);
+    struct json_out o = json_out(&text);
+    json_open(&o, '{');
+    json_member_str(&o, "head_file", str_of(w->hub->audit_heads.path));
+    json_member_i64(&o, "head_interval_ms", w->config->audit.head_interval);
+    json_member_i64(&o, "retention_runs_ms", w->config->retention.runs);
+    json_close(&o, '}');
+    struct settings s = { w, a, buf_str(&text) };
+    return store_write(w->hub->store, compare_settings, &s, why);
+}
+
+/* ---- start and stop ---- */
+
+static enum err begin(struct audit_watch *w, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(64 * 1024);
+    struct audit_heads_found heads;
+    struct audit_entry start = { .action = STR("hub.start"), .after = STR("{\"version\":\"" RACCORD_VERSION "\"}") };
+    enum err e = compare(w, &heads, a, why);
+    if (e || (e = note_settings(w, a, why)))
+        return e;
+    if (!heads.there) {
+        struct audit_entry anew = { .action = STR("audit.heads_begun"), .name = str_of(w->hub->audit_heads.path) };
+        tell(w, &anew);
+    }
+    tell(w, &start);
+    return export_now(w, why);
+}
+
+enum err audit_watch_start(struct hub *hub, const struct config *config, struct arena *boot, struct audit_watch **out,
+                           struct fault *why)
+{
+    struct audit_watch *w = mem_zero(sizeof *w);
+    enum err e = keyring_derive(hub->keyring, STR("audit heads"), &w->key, why);
+    if (e) {
+        free(w);
+        return e;
+    }
+    w->hub = hub;
+    w->config = config;
+    w->last_export = clock_mono();
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    struct str file = config->audit.head_file.n ? config->audit.head_file
+                                                : str_fmt(boot, "%.*s/audit-heads.log", STR_ARG(config->data));
+    hub->audit_heads = (struct audit_heads){ arena_cstr(boot, file), w->key };
+    hub->refusals = refusals_new();
+    *out = w;
+    e = begin(w, why);
+    if (e == ERR_FILE && !config->audit.strict) {
+        export_failed(w, why);
+        e = ERR_NONE;
+    }
+    if (!e && pthread_create(&w->thread, NULL, watch_main, w))
+        e = fault(why, ERR_INTERNAL, STR(""), "cannot start the audit log's thread");
+    w->running = !e;
+    if (!e)
+        pthread_setname_np(w->thread, "audit");
+    return e;
+}
+
+void audit_watch_stop(struct audit_watch *w)
+{
+    struct audit_entry stop = { .action = STR("hub.stop") };
+    if (!w)
+        return;
+    if (w->running) {
+        pthread_mutex_lock(&w->lock);
+        w->stop = true;
+        pthread_cond_signal(&w->wake);
+        pthread_mutex_unlock(&w->lock);
+        pthread_join(w->thread, NULL);
+        tell_refusals(w, true);
+        tell(w, &stop);
+        watch_once(w);
+    }
+    refusals_free(w->hub->refusals);
+    w->hub->refusals = NULL;
+    w->hub->audit_heads = (struct audit_heads){ 0 };
+    secret_end(&w->key);
+    pthread_cond_destroy(&w->wake);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}

@@ -1,0 +1,119 @@
+#include "web/change.h"
+
+#include "access/audit.h"
+#include "base/log.h"
+
+#define CHANGE_MAX (1024 * 1024) /* bytes of before or after, before they are masked */
+
+struct json_out change_open(struct buf *b)
+{
+    buf_init(b, CHANGE_MAX);
+    return json_out(b);
+}
+
+struct str change_text(struct web_request *q, const struct buf *b) { return arena_str(q->arena, buf_str(b)); }
+
+struct str change_hash(struct web_request *q, struct str value) { return audit_hash(q->arena, q->hub->audit_key, value); }
+
+static struct audit_entry entry_of(struct web_request *q)
+{
+    const struct web_audit *w = &q->audit;
+    const struct caller *c = q->caller;
+    const char *action = w->action ? w->action : q->route && q->route->audit ? q->route->audit : "request";
+    struct audit_entry entry = {
+        .action = str_of(action), .object = w->object, .name = w->name, .folder = w->folder, .client = q->client,
+        .before = w->before, .after = w->after,
+    };
+    if (c) {
+        entry.actor = c->principal;
+        entry.actor_name = c->name;
+        entry.via = c->token.n ? c->token : STR("session");
+    }
+    audit_value(q->arena, q->hub->audit_key, &entry.before, &entry.after);
+    return entry;
+}
+
+struct change {
+    struct web_request *q;
+    struct web_audit start; /* as it was before the first try */
+    store_work *work;
+    void *context;
+};
+
+static enum err run(struct db *db, void *context, struct fault *why)
+{
+    struct change *c = context;
+    c->q->audit = c->start;
+    enum err e = c->work(db, c->context, why);
+    if (e)
+        return e;
+    struct audit_entry entry = entry_of(c->q);
+    return audit_add(db, &entry, why);
+}
+
+enum err web_write(struct web_request *q, store_work *work, void *context, struct fault *why)
+{
+    struct change c = { q, q->audit, work, context };
+    enum err e = store_write(q->hub->store, run, &c, why);
+    q->audit.written |= !e;
+    return e;
+}
+
+/* ---- what no handler wrote ---- */
+
+static enum err add(struct db *db, void *context, struct fault *why) { return audit_add(db, context, why); }
+
+static void write_down(struct web_request *q, struct audit_entry *entry)
+{
+    struct fault why;
+    if (store_write(q->hub->store, add, entry, &why))
+        log_fault(LOG_ERROR, "an audit record was not written", &why);
+}
+
+bool change_is_refusal(enum err e)
+{
+    const struct err_row *row = err_row(e);
+    return row->status == 401 || row->status == 403 || row->blame == BLAME_POLICY;
+}
+
+/* Calls have their run records, many to an audit record. */
+static bool is_call(const struct route *r) { return str_is(str_of(r->audit), "connection.call"); }
+
+static void refused(struct web_request *q, enum err e)
+{
+    struct audit_entry entry = entry_of(q);
+    entry.outcome = AUDIT_REFUSED;
+    entry.code = str_of(err_row(e)->code);
+    if (!q->route->audit)
+        entry.action = STR("request.read");
+    if (!entry.object.n && q->param_count)
+        entry.object = q->params[0];
+    if (!entry.object.n && !q->route->audit)
+        entry.object = str_of(q->route->path);
+    if (!q->hub->refusals || refusals_note(q->hub->refusals, &entry, true, clock_mono()))
+        write_down(q, &entry);
+}
+
+void change_settle(struct web_request *q, enum err e)
+{
+    if (e && change_is_refusal(e)) {
+        refused(q, e);
+    } else if (!e && !q->audit.written && q->route->audit && !is_call(q->route)) {
+        struct audit_entry entry = entry_of(q);
+        write_down(q, &entry);
+    }
+}
+
+static enum err nothing(struct db *db, void *context, struct fault *why)
+{
+    (void)db;
+    (void)context;
+    (void)why;
+    return ERR_NONE;
+}
+
+enum err change_tell(struct web_request *q, const char *action, struct fault *why)
+{
+    q->audit.action = action;
+    return web_write(q, nothing, NULL, why);
+}

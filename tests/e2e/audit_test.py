@@ -1,0 +1,294 @@
+"""The audit log on the real binary: what is in it, and what an intruder with a database editor cannot do unseen."""
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import unittest
+
+import harness
+
+API = "/api/v1"
+SECRET = "canary-5b1d2e77aa01"
+
+
+def records(hub, **query):
+    """All that match, oldest first."""
+    found, cursor = [], ""
+    words = "&".join(f"{k}={v}" for k, v in query.items())
+    while cursor is not None:
+        page = hub.get(f"{API}/audit?limit=200&{words}" + (f"&cursor={cursor}" if cursor else "")).json
+        found += page["items"]
+        cursor = page["next_cursor"]
+    return found[::-1]
+
+
+def until(test, probe, what):
+    deadline = harness.Deadline()
+    while not (got := probe()):
+        test.assertTrue(deadline.left(), what)
+        threading.Event().wait(0.05)
+    return got
+
+
+class Edited:
+    """A database editor, on a hub that is stopped. The engine's own guard goes first."""
+
+    def __init__(self, hub):
+        self.db = sqlite3.connect(os.path.join(hub.data, "raccord.db"), isolation_level=None)
+
+    def __enter__(self):
+        self.db.execute("DROP TRIGGER IF EXISTS audit_is_not_changed")
+        self.db.execute("DROP TRIGGER IF EXISTS audit_is_not_removed")
+        return self.db
+
+    def __exit__(self, *_):
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.db.close()
+
+
+def verify(hub, *more, code=1):
+    done = harness.run("verify-audit", "--data", hub.data, "--json", *more)
+    if done.code != code:
+        raise AssertionError(f"{done!r}")
+    return done.json
+
+
+class Records(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.provider = self.upstream([harness.answer()])
+        at = f"localhost:{self.provider.port}"
+        self.hub1 = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at})
+
+    def test_a_change_tells_who_what_and_from_where_without_the_secret(self):
+        hub = self.hub1
+        made = hub.connection("crm", self.provider.url, credentials={"token": SECRET})
+        hub.request("PATCH", API + "/connections/crm", {"name": "Customers"})
+        create, update = records(hub, object=made["id"])
+        self.assertEqual((create["action"], update["action"]), ("connection.create", "connection.update"))
+        self.assertEqual(update["before"], {"name": "crm"})
+        self.assertEqual(update["after"], {"name": "Customers"})
+        self.assertEqual(update["actor"]["name"], "tests")
+        self.assertRegex(update["actor"]["via"], "^tok_")
+        self.assertEqual(update["client"], "127.0.0.1")
+        self.assertEqual(update["folder"], made["folder"]["id"])
+        hashed = hub.post(API + "/audit:hash", {"value": SECRET}).json["hash"]
+        self.assertEqual(create["after"]["credentials"], {"token": hashed})
+        self.assertNotIn(SECRET, hub.get(API + "/audit:export").text)
+
+    def test_a_change_that_is_refused_changes_nothing_and_is_told(self):
+        hub = self.hub1
+        made = hub.connection("crm", self.provider.url)
+        weak = hub.token("weak", "user")
+        self.assertEqual(hub.request("DELETE", API + "/connections/crm", token=weak).status, 403)
+        refused = [r for r in records(hub) if r["outcome"] == "refused"]
+        self.assertEqual([(r["actor"]["name"], r["action"], r["code"]) for r in refused], [("weak", "connection.delete", "denied")])
+        self.assertEqual(hub.get(API + "/connections/crm").json["id"], made["id"])
+
+    def test_a_refused_call_is_told_with_its_caller(self):
+        hub = self.hub1
+        hub.connection("one", self.provider.url)
+        hub.connection("two", self.provider.url)
+        narrow = hub.token("narrow", "user", "--connection", "one")
+        self.assertGreaterEqual(hub.get("/proxy/two/x", token=narrow).status, 400)
+        got = until(self, lambda: [r for r in records(hub, actor="narrow") if r["outcome"] == "refused"] or
+                    [r for r in records(hub) if r["outcome"] == "refused"], "the refusal was never told")
+        self.assertEqual((got[0]["action"], got[0]["object"]["id"]), ("connection.call", "two"))
+
+    def test_a_flood_of_refusals_does_not_fill_the_log(self):
+        hub = self.hub1
+        hub.get(API + "/users")
+        for _ in range(60):
+            self.assertEqual(hub.get(API + "/users", token="rcd_nonsense").status, 401)
+        for i in range(60):
+            self.assertEqual(hub.get(f"{API}/users/usr_{i}", token="rcd_nonsense").status, 401)
+        self.assertLessEqual(len([r for r in records(hub) if r["outcome"] == "refused"]), 40)
+        self.hub1.stop()
+        self.hub1.start()  # what was counted is told at the stop
+        self.assertEqual(sum((r["after"] or {}).get("more", 1) for r in records(self.hub1)
+                             if r["outcome"] == "refused"), 120)
+
+    def test_a_sign_in_that_fails_is_told_without_what_was_typed(self):
+        hub = self.hub1
+        typed = "my-password-in-the-wrong-field"
+        self.assertEqual(hub.post(API + "/session", {"email": typed, "password": "x" * 20}, token="").status, 401)
+        failed = records(hub, action="session.create")[-1]
+        self.assertEqual((failed["outcome"], failed["code"]), ("refused", "bad_credentials"))
+        self.assertNotIn(typed, json.dumps(failed))
+        self.assertEqual(failed["object"]["name"], hub.post(API + "/audit:hash", {"value": typed}).json["hash"])
+
+    def test_verbs_on_the_hubs_machine_are_told_too(self):
+        self.hub1.admin
+        self.hub1.token("robot", "user")
+        made = records(self.hub1, action="token.create")[-1]
+        self.assertEqual((made["object"]["name"], made["actor"]["via"], made["after"]["role"]), ("robot", "cli", "user"))
+
+    def test_export_and_list_of_the_command_line_agree(self):
+        hub = self.hub1
+        hub.token("robot", "user")
+        lines = [json.loads(line) for line in hub.cli("audit", "export").out.splitlines()]
+        self.assertEqual([r["number"] for r in lines[:-1]], list(range(1, len(lines))))
+        self.assertEqual([b["previous"] for b in lines[1:-1]], [a["hash"] for a in lines[:-2]])
+        self.assertGreaterEqual(len(lines[-1]["heads"]), 1)
+        self.assertIn("token.create", hub.cli("audit", "list", "--action", "token.*").out)
+        self.assertNotIn("hub.start", hub.cli("audit", "list", "--action", "token.*").out)
+
+    def test_an_auditors_log_is_not_for_users(self):
+        weak = self.hub1.token("weak", "user")
+        for path in ("/audit", "/audit:verify", "/audit:export"):
+            self.assertEqual(self.hub1.get(API + path, token=weak).status, 403)
+        self.assertEqual(self.hub1.post(API + "/audit:hash", {"value": "x"}, token=weak).status, 403)
+
+
+class Tampering(harness.Case):
+    """A stopped hub, changed by hand, and what verify-audit and the next start say of it."""
+
+    def setUp(self):
+        super().setUp()
+        self.hub1 = self.hub(env={"RACCORD_AUDIT_HEAD_INTERVAL": "1s"})
+        for i in range(5):
+            self.hub1.token(f"t{i}", "user")
+        self.hub1.stop()
+        self.assertTrue(verify(self.hub1, code=0)["ok"])
+        self.first = self.number("t0")
+
+    def number(self, name):
+        db = sqlite3.connect(os.path.join(self.hub1.data, "raccord.db"))
+        try:
+            return db.execute("SELECT number FROM audit WHERE name = ?", (name,)).fetchone()[0]
+        finally:
+            db.close()
+
+    def found(self, flaw, number, *more):
+        got = verify(self.hub1, *more)
+        self.assertEqual((got["flaw"], got["number"]), (flaw, number))
+
+    def alarmed(self, flaw):
+        """The start says so: in the log, the metrics, the readiness and the audit log itself."""
+        self.hub1.start()
+        self.assertIn("the audit log is not what its exported heads say", self.hub1.log())
+        self.assertIn("audit_tampered", self.hub1.get("/readyz").text)
+        self.assertRegex(self.hub1.get("/metrics").text, r"(?m)^raccord_audit_alarm 1$")
+        self.assertEqual(records(self.hub1, action="audit.alarm")[-1]["after"]["flaw"], flaw)
+
+    def test_an_edited_record(self):
+        with Edited(self.hub1) as db:
+            db.execute("UPDATE audit SET name = 'innocent' WHERE number = ?", (self.first,))
+        self.found("changed", self.first)
+
+    def test_a_removed_record(self):
+        with Edited(self.hub1) as db:
+            db.execute("DELETE FROM audit WHERE number = ?", (self.first,))
+        self.found("missing", self.first)
+
+    def test_swapped_records(self):
+        a, b = self.first, self.first + 1
+        with Edited(self.hub1) as db:
+            db.execute("UPDATE audit SET number = 0 WHERE number = ?", (a,))
+            db.execute("UPDATE audit SET number = ? WHERE number = ?", (a, b))
+            db.execute("UPDATE audit SET number = ? WHERE number = 0", (b,))
+        self.found("changed", a)
+
+    def test_a_tail_that_was_cut_off_raises_the_alarm(self):
+        with Edited(self.hub1) as db:
+            db.execute("DELETE FROM audit WHERE number > ?", (self.first,))
+        self.found("truncated", self.first + 1)
+        self.alarmed("truncated")
+
+    def test_an_old_database_that_was_put_back_raises_the_alarm(self):
+        self.hub1.start()
+        self.hub1.stop()
+        database = os.path.join(self.hub1.data, "raccord.db")
+        shutil.copy(database, self.path("old.db"))
+        self.hub1.start()
+        self.hub1.token("the one to hide", "admin")
+        self.hub1.stop()
+        for name in os.listdir(self.hub1.data):
+            if name.startswith("raccord.db"):
+                os.unlink(os.path.join(self.hub1.data, name))
+        shutil.copy(self.path("old.db"), database)
+        self.assertEqual(verify(self.hub1)["flaw"], "truncated")
+        self.alarmed("truncated")
+        self.hub1.stop()
+        self.assertEqual(verify(self.hub1)["flaw"], "rolled_back")
+
+    def test_a_running_hub_notices_within_a_minute(self):
+        self.hub1.start()
+        number = self.first
+        db = sqlite3.connect(os.path.join(self.hub1.data, "raccord.db"), isolation_level=None, timeout=harness.DEADLINE)
+        db.execute("DROP TRIGGER audit_is_not_removed")
+        db.execute("DELETE FROM audit WHERE number > ?", (number,))
+        db.close()
+        until(self, lambda: "audit_tampered" in self.hub1.get("/readyz", token="").text, "the alarm was never raised")
+
+    def test_an_edited_file_of_heads(self):
+        path = os.path.join(self.hub1.data, "audit-heads.log")
+        with open(path, encoding="utf-8") as f:
+            lines = f.read().splitlines()
+        head = json.loads(lines[-1])
+        with Edited(self.hub1) as db:  # tail and head made to agree, but for the key
+            db.execute("DELETE FROM audit WHERE number > ?", (self.first,))
+            head["hash"] = db.execute("SELECT hash FROM audit WHERE number = ?", (self.first,)).fetchone()[0]
+        head["number"] = self.first
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(json.dumps(head, separators=(",", ":")) + "\n")
+        self.found("heads_changed", 0)
+
+    def test_a_file_of_heads_that_was_taken_away_is_told(self):
+        os.unlink(os.path.join(self.hub1.data, "audit-heads.log"))
+        self.hub1.start()
+        self.assertEqual(len(records(self.hub1, action="audit.heads_begun")), 2)
+
+    def test_heads_kept_elsewhere_are_found_there(self):
+        os.rename(os.path.join(self.hub1.data, "audit-heads.log"), self.path("elsewhere.log"))
+        with Edited(self.hub1) as db:
+            db.execute("DELETE FROM audit WHERE number > ?", (self.first,))
+        verify(self.hub1, code=0)
+        self.found("truncated", self.first + 1, "--heads", self.path("elsewhere.log"))
+
+    def test_a_setting_of_the_log_that_changes_is_told(self):
+        self.hub1.variables["RACCORD_AUDIT_HEAD_FILE"] = self.path("heads.log")
+        self.hub1.start()
+        told = records(self.hub1, action="audit.settings")[-1]
+        self.assertEqual(told["after"]["head_file"], self.path("heads.log"))
+        self.assertTrue(told["before"]["head_file"].endswith("audit-heads.log"))
+        self.assertTrue(os.path.getsize(self.path("heads.log")) > 0)
+
+
+class Crash(harness.Case):
+    def test_the_chain_is_whole_after_a_kill_under_changes(self):
+        hub = self.hub(env={"RACCORD_AUDIT_HEAD_INTERVAL": "1s"})
+        admin = hub.admin
+        acknowledged = []
+
+        def change(worker):
+            for i in range(1000):
+                try:
+                    answer = hub.post(API + "/service-accounts", {"name": f"w{worker}-{i}"}, token=admin)
+                except (OSError, harness.http.client.HTTPException):
+                    return
+                if answer.status == 201:
+                    acknowledged.append(answer.json["id"])
+
+        for _ in range(2):
+            threads = [threading.Thread(target=change, args=(f"{_}{n}",)) for n in range(3)]
+            enough = len(acknowledged) + 20
+            for t in threads:
+                t.start()
+            until(self, lambda: len(acknowledged) >= enough, "no changes went through")
+            hub.kill()
+            for t in threads:
+                t.join()
+            self.assertTrue(verify(hub, code=0)["ok"])
+            hub.start()
+        told = {r["object"]["id"] for r in records(hub, action="service_account.create")}
+        self.assertEqual(set(acknowledged) - told, set())
+        there = sqlite3.connect(f"file:{hub.data}/raccord.db?mode=ro", uri=True)
+        self.addCleanup(there.close)
+        accounts = {row[0] for row in there.execute("SELECT id FROM principal WHERE kind = 'service_account' AND name LIKE 'w%'")}
+        self.assertEqual(accounts, told)  # neither is there without the other
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,186 @@
+"""Callers that present a token of an issuer whom the administrator named, in place of one of the hub's own."""
+import re
+import time
+
+import harness
+import tokens
+from provider import problem
+
+PLAIN = {"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost"}
+RULE = {"claim": "azp", "equals": "ci", "principal": "robots"}
+
+
+class Case(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.key = tokens.Key(self.folder, "k1")
+        self.issuer = tokens.Issuer(self, [self.key])
+        self.hub1 = self.hub(env=PLAIN)
+        self.robots = self.hub1.post("/api/v1/service-accounts", {"name": "robots", "role": "admin"}).json
+        self.provider = self.trust()
+
+    def trust(self, **callers):
+        body = {"audience": "raccord", "rules": [RULE]}
+        body.update(callers)
+        made = self.hub1.post("/api/v1/identity-providers", {"key": f"issuer-{len(callers)}", "issuer": self.issuer.url, "jwt_callers": body})
+        self.assertEqual(made.status, 201, made)
+        return made.json
+
+    def token(self, key=None, header=None, sign=None, **claims):
+        return tokens.token(key or self.key, self.issuer.claims(**{"azp": "ci", **claims}), header, sign)
+
+    def who(self, token):
+        return self.hub1.get("/api/v1/session", token=token)
+
+    def refused(self, token, reason, code="token_invalid"):
+        said = self.who(token)
+        self.assertEqual((said.status, said.json["code"]), (401, code), said)
+        self.assertIn(reason, said.json["detail"])
+        self.assertNotIn("eyJ", said.json["detail"])
+
+
+class Callers(Case):
+    def test_a_token_of_the_issuer_acts_as_the_account_that_its_claim_names(self):
+        said = self.who(self.token())
+        self.assertEqual(said.status, 200, said)
+        self.assertEqual(said.json["principal"], {"id": self.robots["id"], "name": "robots", "kind": "service_account"})
+
+    def test_the_proxy_takes_it_and_the_record_names_the_account_and_never_the_token(self):
+        seen = self.upstream([harness.answer(b"hello")])
+        self.hub1.connection("crm", seen.url)
+        token = self.token()
+        for _ in range(3):
+            last = self.hub1.get("/proxy/crm/x", token=token)
+            self.assertEqual(last.text, "hello")
+        self.assertNotIn(token, "".join(seen.requests()))
+        self.assertEqual(self.issuer.fetched.count("/keys"), 1)
+        deadline = harness.Deadline()
+        while (record := self.hub1.get("/api/v1/runs/" + last.header("raccord-run"))).status == 404 and deadline.left():
+            pass
+        self.assertEqual(record.json["caller"], self.robots["id"], record)
+        self.assertNotIn(token, record.text)
+
+    def test_a_rule_narrows_the_role_of_its_account(self):
+        changed = self.hub1.request("PATCH", "/api/v1/identity-providers/" + self.provider["id"],
+                                    {"jwt_callers": {"audience": "raccord", "rules": [{**RULE, "role": "user"}]}})
+        self.assertEqual(changed.status, 200, changed)
+        self.assertEqual(self.who(self.token()).json["role"], "user")
+        self.assertEqual(self.hub1.get("/api/v1/users", token=self.token()).status, 403)
+
+    def test_what_is_not_for_us_is_refused_with_its_class_of_reasons(self):
+        now = int(time.time())
+        other = tokens.Key(self.folder, "k1")
+        for reason, made in {
+            "another audience": self.token(aud="someone-else"),
+            "another issuer": self.token(iss="https://elsewhere.example"),
+            "not valid yet": self.token(nbf=now + 600),
+            "required claim": self.token(exp=None),
+            "nobody here": self.token(azp="someone"),
+            "signature": self.token(key=other),
+            "algorithm": self.token(header={"alg": "none"}),
+            "extensions": self.token(header={"crit": ["exp"]}),
+            "unknown key": self.token(header={"kid": "k9"}),
+        }.items():
+            with self.subTest(reason):
+                self.refused(made, reason)
+        self.refused(self.token(exp=now - 61), "", code="token_expired")
+        head, claims, _ = self.token().split(".")
+        self.refused(f"{head}.{claims}.", "")
+
+    def test_a_public_key_is_no_secret_to_sign_with(self):
+        rsa = tokens.Key(self.folder, "r1", "RSA")
+        self.issuer.keys.append(rsa)
+        self.assertEqual(self.who(self.token(key=rsa)).status, 200)
+        for secret in (rsa.public_pem, rsa.public_pem.strip(), rsa.jwk["n"].encode()):
+            self.refused(self.token(key=rsa, header={"alg": "HS256"}, sign=tokens.hmac_with(secret)), "algorithm")
+        self.refused(self.token(key=rsa, header={"alg": "PS256"}), "unknown key")  # its JWK says RS256
+        self.refused(self.token(key=rsa, header={"alg": "ES256"}), "unknown key")
+
+    def test_a_token_that_lives_too_long_or_lacks_a_claim_is_refused(self):
+        self.hub1.request("PATCH", "/api/v1/identity-providers/" + self.provider["id"],
+                          {"jwt_callers": {"audience": "raccord", "rules": [RULE], "max_lifetime": "10m",
+                                           "required_claims": [{"claim": "/realm/name", "equals": "prod"}]}})
+        self.refused(self.token(exp=int(time.time()) + 3600), "longer")
+        self.refused(self.token(), "required claim")
+        self.refused(self.token(realm={"name": "test"}), "required claim")
+        self.assertEqual(self.who(self.token(realm={"name": "prod"})).status, 200)
+
+
+class Changes(Case):
+    def test_disabling_the_provider_or_the_account_stops_its_tokens_at_once(self):
+        seen = self.upstream([harness.answer(b"hello")])
+        self.hub1.connection("crm", seen.url)
+        token = self.token()
+        for path, body in (("/api/v1/identity-providers/" + self.provider["id"], {"disabled": True}),
+                           ("/api/v1/service-accounts/" + self.robots["id"], {"disabled": True})):
+            with self.subTest(path):
+                self.assertEqual(self.hub1.get("/proxy/crm/x", token=token).status, 200)
+                self.assertEqual(self.hub1.request("PATCH", path, body).status, 200)
+                self.assertEqual(problem(self.hub1.get("/proxy/crm/x", token=token))["code"], "token_invalid")
+                self.assertEqual(self.who(token).status, 401)
+                self.hub1.request("PATCH", path, {"disabled": False})
+
+    def test_a_new_key_is_found_when_it_is_first_used_and_an_old_one_is_forgotten(self):
+        self.assertEqual(self.who(self.token()).status, 200)
+        second = tokens.Key(self.folder, "k2")
+        self.issuer.keys = [second]
+        self.assertEqual(self.who(self.token(key=second)).status, 200)
+        self.refused(self.token(jti="not remembered"), "unknown key")
+
+    def test_unknown_keys_have_the_issuer_asked_once_a_minute_and_no_more(self):
+        self.assertEqual(self.who(self.token()).status, 200)
+        for n in range(5):
+            self.refused(self.token(key=tokens.Key(self.folder, f"x{n}")), "unknown key")
+        self.assertEqual(self.issuer.fetched.count("/keys"), 2)
+
+    def test_while_the_issuer_is_away_its_keys_go_on_serving(self):
+        self.assertEqual(self.who(self.token()).status, 200)
+        self.issuer.away = True
+        self.assertEqual(self.who(self.token(jti="another")).status, 200)
+
+    def test_an_issuer_that_was_never_reached_is_an_error_of_the_provider(self):
+        self.issuer.away = True
+        said = self.who(self.token())
+        self.assertEqual((said.status, said.json["code"]), (502, "identity_provider_failed"), said)
+
+
+class Doors(Case):
+    def test_only_administrators_see_and_change_identity_providers(self):
+        user = self.hub1.token("u", "user")
+        for method, path in (("GET", ""), ("POST", ""), ("GET", "/x"), ("PATCH", "/x"), ("DELETE", "/x")):
+            said = self.hub1.request(method, "/api/v1/identity-providers" + path, {} if method in ("POST", "PATCH") else None, token=user)
+            self.assertEqual(said.status, 403, said)
+
+    def test_the_issuer_never_changes_and_mistakes_are_pointed_at(self):
+        at = "/api/v1/identity-providers/" + self.provider["id"]
+        self.assertEqual(self.hub1.request("PATCH", at, {"issuer": "https://other.example"}).json["code"], "field_immutable")
+        for body, pointer in (({"jwt_callers": {"audience": "x", "rules": [{**RULE, "principal": "nobody"}]}}, "/jwt_callers/rules/0/principal"),
+                              ({"jwt_callers": {"audience": "x", "rules": [{**RULE, "role": "owner"}]}}, "/jwt_callers/rules/0/role"),
+                              ({"jwt_callers": {"audience": "x"}}, "/jwt_callers/rules"),
+                              ({"sign_in": {"client_id": "x", "scopes": ["email"]}}, "/sign_in/scopes"),
+                              ({"jwt_callers": None}, "/sign_in")):
+            with self.subTest(pointer):
+                said = self.hub1.request("PATCH", at, body)
+                self.assertEqual((said.status, said.json["errors"][0]["pointer"]), (400, pointer), said)
+
+    def test_a_client_secret_is_never_shown_and_is_sealed_on_disk(self):
+        canary = "canary-client-secret-93f1"
+        made = self.hub1.post("/api/v1/identity-providers", {"key": "sso", "issuer": "https://sso.example", "client_secret": canary,
+                                                             "sign_in": {"client_id": "hub"}})
+        self.assertEqual(made.status, 201, made)
+        self.assertTrue(made.json["client_secret"]["set"])
+        self.assertNotIn(canary, made.text + self.hub1.get("/api/v1/identity-providers").text)
+        self.hub1.stop()
+        for name in ("raccord.db", "raccord.db-wal"):
+            try:
+                with open(f"{self.hub1.data}/{name}", "rb") as f:
+                    self.assertNotIn(canary.encode(), f.read())
+            except FileNotFoundError:
+                pass
+        self.assertIsNone(re.search(canary, self.hub1.log()))
+
+    def test_a_deleted_provider_ends_its_tokens(self):
+        token = self.token()
+        self.assertEqual(self.who(token).status, 200)
+        self.assertEqual(self.hub1.request("DELETE", "/api/v1/identity-providers/" + self.provider["id"]).status, 204)
+        self.refused(token, "another issuer")
