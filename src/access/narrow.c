@@ -169,9 +169,26 @@ static bool path_under(struct str prefix, struct str path)
     return str_starts(path, prefix) && (path.n == prefix.n || path.p[prefix.n] == '/');
 }
 
+/* "." and "..", each dot also as %2e. The hub passes them on as sent; the provider may resolve them. */
+static bool dot_segment(struct str s)
+{
+    int dots = 0;
+    for (size_t i = 0; i < s.n; i++, dots++) {
+        if (s.p[i] == '%' && i + 2 < s.n && s.p[i + 1] == '2' && (s.p[i + 2] | 0x20) == 'e')
+            i += 2;
+        else if (s.p[i] != '.')
+            return false;
+    }
+    return dots == 1 || dots == 2;
+}
+
 static bool permits_path(const struct narrow *n, struct str path)
 {
     const struct narrow_list *l = &n->lists[NARROW_PATH];
+    struct str rest = path, segment;
+    while (l->set && str_piece(&rest, '/', &segment))
+        if (dot_segment(segment))
+            return false;
     for (size_t i = 0; i < l->count; i++)
         if (path_under(l->at[i], path))
             return true;
