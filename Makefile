@@ -23,6 +23,7 @@ build: build/build.ninja
 
 test: ## install what is missing, build with sanitizers, and run every test
 	@tools/deps test
+	@tests/e2e/oidc/install
 	@$(MAKE) -s build/test/build.ninja && ninja -C build/test --quiet || { echo "0 passed, 1 failed"; exit 1; }
 	@tools/run-tests build/test
 

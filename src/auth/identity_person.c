@@ -1,6 +1,7 @@
 #include "auth/identity_person.h"
 
 #include "access/user.h"
+#include "auth/identity_groups.h"
 
 static enum err refused(struct fault *why, struct str reason, const char *note)
 {
@@ -149,8 +150,10 @@ enum err identity_admit(struct db *db, struct arena *a, const struct identity_pr
     if (row.disabled)
         return refused(why, STR("its account here is disabled"), "disabled");
     out->before = out->created ? ROLE_NONE : row.role;
-    if ((e = write_link(db, p->id, person->subject, out->user, why)) || (e = sync_role(db, &row, &p->sign_in, person, why)))
+    if ((e = write_link(db, p->id, person->subject, out->user, why)) || (e = sync_role(db, &row, &p->sign_in, person, why)) ||
+        (e = identity_groups_join(db, a, p, person, out->user, &out->changed, why)))
         return e;
     out->role = row.role;
+    out->changed |= out->before != out->role;
     return ERR_NONE;
 }

@@ -13,6 +13,7 @@ struct identity_admitted {
     struct str user;         /* id */
     bool created, linked;    /* now, for the first time */
     enum role before, role;  /* in the instance */
+    bool changed;            /* what is remembered of its rights is out of date */
 };
 /* Inside store_write(): finds, links or makes the user, and brings role and memberships up to what the provider says today.
  * ERR_SIGN_IN_REFUSED with a class of reasons. */

@@ -1,5 +1,7 @@
 #include "call/live.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "call/headers.h"
 #include "call/rewrite.h"
@@ -463,16 +465,75 @@ static void dial_again(struct live *c)
     upstream_start(&c->up);
 }
 
+/* ---- no audit, no secret ---- */
+
+static void leave_intent(struct live *c)
+{
+    if (c->intent)
+        c->intent->for_whom = NULL; /* it comes back, and is freed then */
+    c->intent = NULL;
+}
+
+static void not_recorded(struct live *c)
+{
+    struct fault why;
+    fault(&why, ERR_AUDIT_UNAVAILABLE, STR(""), "no sink took the record in time");
+    over(c, RUN_FAILED, ERR_AUDIT_UNAVAILABLE);
+    c->failed(c, &why);
+}
+
+static void intent_back(struct loop_job *job)
+{
+    struct intent *i = list_entry(job, struct intent, job);
+    struct live *c = i->for_whom;
+    bool durable = i->durable;
+    free(i);
+    if (!c)
+        return;
+    c->intent = NULL;
+    timer_stop(&c->retry);
+    if (durable)
+        dial_again(c);
+    else
+        not_recorded(c);
+}
+
+static void intent_late(struct timer *t)
+{
+    struct live *c = list_entry(t, struct live, retry);
+    leave_intent(c);
+    not_recorded(c);
+}
+
+static void declare(struct live *c, struct intents *intents)
+{
+    struct intent *i = mem_zero(sizeof *i);
+    i->job.do_it = intent_back;
+    i->loop = c->board->loop;
+    i->run = c->run;
+    i->for_whom = c;
+    c->intent = i;
+    timer_set(c->board->loop, &c->retry, INTENT_DEADLINE_MS, intent_late);
+    intents_write(intents, i);
+}
+
 void live_start(struct live *c)
 {
+    struct intents *intents = switchboard_config(c->board->switchboard)->intents;
     c->started = true;
-    dial_again(c);
+    if (intents)
+        declare(c, intents);
+    else
+        dial_again(c);
 }
 
 void live_cancel(struct live *c, enum err e)
 {
     if (c->over || !c->started)
         return;
-    upstream_cancel(&c->up);
+    if (c->intent)
+        leave_intent(c); /* nothing was dialled yet */
+    else
+        upstream_cancel(&c->up);
     over(c, e == ERR_CANCELLED ? RUN_CANCELLED : RUN_FAILED, e);
 }

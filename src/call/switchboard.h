@@ -10,6 +10,7 @@
 
 #include "access/caller.h"
 #include "call/call.h"
+#include "call/intent.h"
 #include "call/prepared.h"
 #include "call/run.h"
 #include "catalog/connector.h"
@@ -35,6 +36,7 @@ struct switchboard_config {
     bool header_digits_ok;
     struct call_limits limits;
     struct issuers *issuers;    /* whose tokens are taken beside our own */
+    struct intents *intents;        /* NULL: calls are not recorded before they are made */
     void (*report)(const char *event, const struct fault *why); /* what happens on threads that nobody waits for */
 };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "call/intent.h"
 #include "crypto/hash.h"
 
 #define TICK_MS 1000
@@ -15,6 +16,7 @@ struct audit_watch {
     struct secret key;
     struct mono last_export;
     struct audit_mark exported;
+    struct intents_state sinks;
     int64_t told_number;        /* of the alarm that is in the log */
     pthread_t thread;
     bool running, stop;
@@ -117,6 +119,25 @@ static void watch_once(struct audit_watch *w)
     w->last_export = clock_mono();
 }
 
+/* Requirement 14.4: the loss of one sink is an alarm, long before the last one goes. */
+static void watch_sinks(struct audit_watch *w)
+{
+    if (!w->hub->intents)
+        return;
+    struct intents_state now = intents_state(w->hub->intents), was = w->sinks;
+    w->sinks = now;
+    if (now.file_lost == was.file_lost && now.chain_lost == was.chain_lost && now.stuck == was.stuck)
+        return;
+    bool bad = now.file_lost || now.chain_lost || now.stuck;
+    log_text(bad ? LOG_ERROR : LOG_WARN, "where calls are recorded before they are made: file %s, database %s%s",
+             now.file_lost ? "lost" : "fine", now.chain_lost ? "lost" : "fine", now.stuck ? ", and a write hangs" : "");
+    char value[96];
+    snprintf(value, sizeof value, "{\"file_lost\":%s,\"database_lost\":%s,\"stuck\":%s}", now.file_lost ? "true" : "false",
+             now.chain_lost ? "true" : "false", now.stuck ? "true" : "false");
+    struct audit_entry entry = { .action = STR("audit.sinks"), .outcome = bad ? AUDIT_FAILED : AUDIT_DONE, .after = str_of(value) };
+    tell(w, &entry);
+}
+
 static void *watch_main(void *context)
 {
     struct audit_watch *w = context;
@@ -128,6 +149,7 @@ static void *watch_main(void *context)
         pthread_cond_timedwait(&w->wake, &w->lock, &until);
         pthread_mutex_unlock(&w->lock);
         tell_refusals(w, false);
+        watch_sinks(w);
         if (mono_since(w->last_export, clock_mono()) >= w->config->audit.head_interval)
             watch_once(w);
         pthread_mutex_lock(&w->lock);
@@ -170,6 +192,8 @@ static enum err note_settings(struct audit_watch *w, struct arena *a, struct fau
     json_open(&o, '{');
     json_member_str(&o, "head_file", str_of(w->hub->audit_heads.path));
     json_member_i64(&o, "head_interval_ms", w->config->audit.head_interval);
+    json_member_bool(&o, "strict", w->config->audit.strict);
+    json_member_str(&o, "file", w->config->audit.file);
     json_member_i64(&o, "retention_runs_ms", w->config->retention.runs);
     json_close(&o, '}');
     struct settings s = { w, a, buf_str(&text) };

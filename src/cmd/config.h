@@ -56,6 +56,7 @@ struct config {
         struct str head_file;
         int64_t head_interval;
         bool strict;
+        struct str file;
     } audit;
     struct {
         int64_t max_age, max_uses, rate; /* rate: data keys a second */

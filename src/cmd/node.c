@@ -114,6 +114,11 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_upstreams_busy", "gauge", "Connections to providers in use.", (uint64_t)u.busy);
     metric(out, "raccord_audit_alarm", "gauge", "1: the audit log is not what its exported heads say.",
            atomic_load(&h->audit_alarm) != AUDIT_SOUND);
+    struct intents_state sinks = { 0 };
+    if (h->intents)
+        sinks = intents_state(h->intents);
+    metric(out, "raccord_audit_sinks_lost", "gauge", "Of the places where calls are recorded before they are made.",
+           (uint64_t)sinks.file_lost + sinks.chain_lost + sinks.stuck);
     metric(out, "raccord_audit_heads_failed", "gauge", "1: the audit log's head cannot be exported.", atomic_load(&h->audit_mute));
     metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
     metric(out, "raccord_unlocked_pages", "gauge", "Pages of secrets that could not be locked in memory.", secret_unlocked_pages());
@@ -287,9 +292,11 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
+    if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
+        return e;
     struct switchboard_config s = {
         n->hub.store, n->hub.keyring, n->hub.catalog, n->hub.egress, n->workers, c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, n->hub.issuers, report,
+        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, n->hub.issuers, n->hub.intents, report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -418,6 +425,7 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     struct node *n = mem_zero(sizeof *n);
     raise_descriptor_limit();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like a full disk */
     /* libuv's pool only looks names up here: a few slow zones must not hold up the rest. Read at its first use. */
     setenv("UV_THREADPOOL_SIZE", LOOK_UPS_AT_ONCE, 0);
     n->config = config;
@@ -532,10 +540,12 @@ void node_stop(struct node *n)
     /* Workers first: what they have in hand may wait for a loop. */
     workers_free(n->workers);
     turning_stop(n->turning);
+    intents_stop(n->hub.intents); /* what waits comes back to its loop while that runs */
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
     audit_watch_stop(n->audit);
+    intents_free(n->hub.intents);
     issuers_free(n->hub.issuers);
     secret_end(&n->hub.audit_key);
     keyring_close(n->hub.keyring);

@@ -107,6 +107,20 @@ static const struct verb verbs[] = {
       "  (umask 077; head -c 32 /dev/urandom | base64 > new.key)\n"
       "  raccord keys rotate --master --new-key-file new.key --data /var/lib/raccord\n" },
 
+    { "identity-providers list", "", 0, 0, CLIENT | OPTION(LIMIT), identity_providers_list_run, false,
+      "who is believed about who somebody is", NULL },
+    { "identity-providers get", "ID", 1, 1, CLIENT, identity_providers_get_run, false,
+      "one identity provider, by key or id, without its secret", NULL },
+    { "identity-providers create", "", 0, 0, CLIENT | OPTION(BODY), identity_providers_create_run, false,
+      "let people sign in through a provider, or programs call with its tokens",
+      "The body is the API's, from a file or from standard input; docs/sign-in-with-openid-connect.md and\n"
+      "docs/jwt-callers.md have examples. The answer's redirect_uri is what to register at the provider.\n\n"
+      "  raccord identity-providers create --body @sso.json\n" },
+    { "identity-providers update", "ID", 1, 1, CLIENT | OPTION(BODY), identity_providers_update_run, false,
+      "change it: a member that the body has replaces the whole of it", NULL },
+    { "identity-providers delete", "ID", 1, 1, CLIENT, identity_providers_delete_run, false,
+      "believe it no longer; the accounts of its people stay", NULL },
+
     { "completion", "bash", 1, 1, 0, completion_run, false, "print a completion script for the shell",
       "  source <(raccord completion bash)\n" },
     { "help", "[VERB...]", 0, 4, OPTION(MAN), help_verb_run, false, "show this, or the help of one verb", NULL },

@@ -1,4 +1,5 @@
 /* web/health.c - for load balancers and Prometheus. */
+#include "call/intent.h"
 #include "vault/connection.h"
 #include "web/handlers.h"
 
@@ -37,10 +38,14 @@ enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
     bool alarm = atomic_load(&q->hub->audit_alarm) != AUDIT_SOUND, silent = atomic_load(&q->hub->audit_mute);
     if (alarm)
         fault(&tampered, ERR_AUDIT_TAMPERED, STR(""), "audit");
+    struct intents_state sinks = { 0 };
+    if (q->hub->intents)
+        sinks = intents_state(q->hub->intents);
+    silent |= sinks.file_lost || sinks.chain_lost || sinks.stuck;
     if (silent)
         fault(&mute, ERR_AUDIT_UNAVAILABLE, STR(""), "audit");
     /* A log that was tampered with is a reason to look, not to stop serving: reasons may stand beside "ready". */
-    r->status = no_store || ends || shut ? 503 : 200;
+    r->status = no_store || ends || shut || sinks.mute ? 503 : 200;
     struct json_out o = json_out(&r->body);
     json_open(&o, '{');
     json_member_str(&o, "status", r->status == 200 ? STR("ready") : STR("unavailable"));

@@ -1,4 +1,5 @@
 /* web/identity_providers.c - whom the hub believes about who somebody is: who signs in through them, which of their tokens call. */
+#include "auth/identity_groups.h"
 #include "auth/identity_provider.h"
 #include "auth/issuer.h"
 #include "web/body.h"
@@ -172,7 +173,7 @@ static enum err insert(struct db *db, void *context, struct fault *why)
     e = identity_provider_insert(db, c->q->arena, &c->p, why);
     if (e == ERR_CONFLICT)
         return fault_at(why, "/key");
-    if (e || (e = write_secret(c, db, why)))
+    if (e || (e = identity_groups_apply(db, c->q->arena, &c->p, why)) || (e = write_secret(c, db, why)))
         return e;
     c->q->audit.after = told(c->q, &c->p);
     return ERR_NONE;
@@ -241,7 +242,7 @@ static enum err update(struct db *db, void *context, struct fault *why)
         c->p.keys_url = STR("");
     if ((e = read_url(q, "jwks_uri", false, &c->p.keys_url, why)) || (e = identity_provider_update(db, q->arena, &c->p, why)))
         return e;
-    if ((e = write_secret(c, db, why)))
+    if ((e = identity_groups_apply(db, q->arena, &c->p, why)) || (e = write_secret(c, db, why)))
         return e;
     q->audit.after = told(q, &c->p);
     return ERR_NONE;
@@ -273,7 +274,8 @@ static enum err remove_provider(struct db *db, void *context, struct fault *why)
     if ((e = identity_provider_get(db, q->arena, q->params[0], &p, why)) || (e = web_if_match(q, p.revision, why)))
         return e;
     q->audit.before = told(q, &p);
-    return identity_provider_delete(db, p.id, why);
+    e = identity_groups_remove(db, p.id, why);
+    return e ? e : identity_provider_delete(db, p.id, why);
 }
 
 enum err identity_providers_delete(struct web_request *q, struct reply *r, struct fault *why)

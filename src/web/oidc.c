@@ -158,7 +158,9 @@ static enum err arrive(struct arrival *v, struct fault *why)
         (e = oidc_person(q->hub->issuers, q->arena, &v->p, secret, &v->attempt, web_query(q, "code"), web_query(q, "iss"),
                          oidc_redirect_uri(q), &v->person, why)))
         return e;
-    return web_write(q, admit, v, why);
+    if (!(e = web_write(q, admit, v, why)) && v->admitted.changed)
+        switchboard_forget_tokens(q->hub->switchboard);
+    return e;
 }
 
 /* A page, not a redirect: the session's cookie is for requests that begin here, and a redirect still begins at the provider. */

@@ -29,6 +29,7 @@ struct hub {
     struct audit_heads audit_heads; /* where its heads are exported to; path NULL: nowhere */
     struct refusals *refusals;
     _Atomic int audit_alarm;        /* enum audit_flaw that was found in the log */
+    struct intents *intents;        /* audit.strict; else NULL */
     _Atomic bool audit_mute;        /* the heads cannot be written */
     struct catalog *catalog;
     struct egress *egress;

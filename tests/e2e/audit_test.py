@@ -1,6 +1,7 @@
 """The audit log on the real binary: what is in it, and what an intruder with a database editor cannot do unseen."""
 import json
 import os
+import resource
 import shutil
 import sqlite3
 import threading
@@ -288,6 +289,97 @@ class Crash(harness.Case):
         self.addCleanup(there.close)
         accounts = {row[0] for row in there.execute("SELECT id FROM principal WHERE kind = 'service_account' AND name LIKE 'w%'")}
         self.assertEqual(accounts, told)  # neither is there without the other
+
+
+class Strict(harness.Case):
+    """No audit, no secret (requirement 14.3), with the sinks failing as a full disk makes them."""
+
+    def start(self, file=True, script=None):
+        self.sink = self.path("calls.log")
+        if file:  # a limit on the size of files then hits this one, and not the database
+            with open(self.sink, "wb") as f:
+                f.truncate(1 << 30)
+        self.seen = []
+
+        def provider(s, _):
+            while head := s.read_request():
+                self.seen.append(head)
+                self.recorded.append(self.tail())
+                s.sendall(harness.answer())
+
+        self.recorded = []
+        self.provider = self.upstream(script or provider)
+        at = f"localhost:{self.provider.port}"
+        hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at, "RACCORD_AUDIT_STRICT": "true",
+                            "RACCORD_AUDIT_FILE": self.sink if file else None})
+        hub.connection("crm", self.provider.url)
+        return hub
+
+    def tail(self):
+        if not os.path.exists(self.sink):
+            return ""
+        with open(self.sink, "rb") as f:
+            f.seek(1 << 30)
+            return f.read().decode()
+
+    def limit(self, hub, bytes_):
+        hard = resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(hub.process.pid, resource.RLIMIT_FSIZE, (hard if bytes_ is None else bytes_, hard))
+
+    def test_a_call_is_on_the_disk_before_its_credential_is_used(self):
+        hub = self.start()
+        for i in range(3):
+            self.assertEqual(hub.get(f"/proxy/crm/item/{i}").status, 200)
+            self.assertIn(f'"path":"/item/{i}"', self.recorded[i])
+            self.assertEqual(json.loads(self.tail().strip().splitlines()[i])["method"], "GET")
+        self.assertNotIn("t0k-crm", self.tail())
+        self.assertEqual(hub.post(API + "/connections/crm/call", {"method": "GET", "path": "/buffered"}).status, 200)
+        self.assertIn('"path":"/buffered"', self.recorded[3])
+
+    def test_without_a_file_the_chain_holds_what_was_begun(self):
+        hub = self.start(file=False)
+        answer = hub.get("/proxy/crm/x")
+        self.assertEqual(answer.status, 200)
+        begun = [call for r in records(hub, action="calls.begun") for call in r["after"]]
+        self.assertEqual([(c["run"], c["path"]) for c in begun], [(answer.header("raccord-run"), "/x")])
+        self.assertTrue(hub.get(API + "/audit:verify").json["ok"])
+
+    def test_when_the_file_is_full_the_chain_takes_over_and_the_alarm_is_raised(self):
+        hub = self.start()
+        self.limit(hub, 1 << 29)
+        self.assertEqual(hub.get("/proxy/crm/after").status, 200)
+        self.assertIn("/after", json.dumps([r["after"] for r in records(hub, action="calls.begun")]))
+        until(self, lambda: records(hub, action="audit.sinks"), "the loss was never told")
+        self.assertEqual(records(hub, action="audit.sinks")[-1]["after"], {"file_lost": True, "database_lost": False, "stuck": False})
+        ready = hub.get("/readyz")
+        self.assertEqual(ready.status, 200)
+        self.assertIn("audit_unavailable", ready.text)
+        self.assertRegex(hub.get("/metrics").text, r"(?m)^raccord_audit_sinks_lost 1$")
+        self.limit(hub, None)
+        self.assertEqual(hub.get("/proxy/crm/again").status, 200)
+        self.assertIn("/again", self.tail())
+
+    def test_when_no_sink_can_write_no_credential_is_used(self):
+        hub = self.start()
+        admin = hub.admin
+        self.assertEqual(hub.get("/proxy/crm/before").status, 200)
+        before = len(self.seen)
+        self.limit(hub, 1)
+        for i in range(20):
+            answer = hub.get(f"/proxy/crm/{i}", token=admin)
+            self.assertEqual((answer.status, answer.json["code"]), (503, "audit_unavailable"))
+        self.assertEqual(hub.request("PATCH", API + "/connections/crm", {"name": "x"}, token=admin).status, 503)
+        self.assertEqual(hub.get("/readyz", token="").status, 503)
+        self.assertEqual(len(self.seen), before)
+        self.limit(hub, None)
+        self.assertEqual(hub.get("/proxy/crm/after").status, 200)
+        self.assertEqual(hub.get(API + "/connections/crm").json["name"], "crm")
+
+    def test_a_sink_that_cannot_be_opened_stops_the_start(self):
+        made = harness.run("serve", "--listen", "127.0.0.1:0", "--data", self.path("data"), env={"RACCORD_AUDIT_STRICT": "true",
+                           "RACCORD_AUDIT_FILE": self.folder})
+        self.assertNotEqual(made.code, 0)
+        self.assertIn(self.folder, made.err)
 
 
 if __name__ == "__main__":

@@ -184,3 +184,21 @@ class Doors(Case):
         self.assertEqual(self.who(token).status, 200)
         self.assertEqual(self.hub1.request("DELETE", "/api/v1/identity-providers/" + self.provider["id"]).status, 204)
         self.refused(token, "another issuer")
+
+    def test_the_command_line_makes_shows_and_removes_a_provider_without_its_secret(self):
+        canary = "canary-in-a-file-5b1e"
+        body = self.file("sso.json", '{"key": "sso", "issuer": "https://sso.example", "client_secret": "%s", "sign_in": {"client_id": "hub"}}' % canary)
+        made = self.hub1.cli("identity-providers", "create", "--body", "@" + body)
+        self.assertEqual(made.code, 0, made)
+        self.assertIn("/oidc/callback", made.out)
+        self.assertIn("https://sso.example", self.hub1.cli("identity-providers", "list").out)
+        shown = self.hub1.cli("identity-providers", "get", "sso", "--json")
+        self.assertEqual(shown.json["client_secret"]["set"], True)
+        self.assertNotIn(canary, made.out + shown.out)
+        refused = self.hub1.cli("identity-providers", "create", "--body", '{"client_secret": "%s"}' % canary)
+        self.assertEqual(refused.code, 2)
+        self.assertNotIn(canary, refused.out + refused.err)
+        self.file("name.json", '{"name": "Single sign-on"}')
+        self.assertEqual(self.hub1.cli("identity-providers", "update", "sso", "--body", "@" + self.path("name.json")).code, 0)
+        self.assertEqual(self.hub1.cli("identity-providers", "delete", "sso").code, 0)
+        self.assertEqual(self.hub1.cli("identity-providers", "get", "sso").code, 3)

@@ -1,0 +1,371 @@
+"""Sign-in with an OpenID Connect provider: the round trip with one that others wrote, and what a hostile or broken one may not do."""
+import http.cookiejar
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import time
+import unittest
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import harness
+import tokens
+
+PLAIN = {"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost"}
+OIDC = os.path.join(harness.ROOT, "tests/e2e/oidc")
+SECRET = "s3cr:et/+ %&="
+DOORS = "/api/v1/identity-providers"
+
+
+class Browser:
+    """Cookies and redirects as a browser has them; a page's forms are filled in by hand."""
+
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        def redirect_request(self, *_):
+            return None
+
+    def __init__(self, language="en"):
+        self.jar = http.cookiejar.CookieJar()
+        self.language = language
+        handlers = [urllib.request.HTTPCookieProcessor(self.jar), urllib.request.ProxyHandler({})]
+        self.follow = urllib.request.build_opener(*handlers)
+        self.stay = urllib.request.build_opener(*handlers, self.NoRedirect)
+
+    def open(self, url, form=None, follow=True):
+        data = urllib.parse.urlencode(form).encode() if form is not None else None
+        request = urllib.request.Request(url, data, {"Accept-Language": self.language})
+        try:
+            page = (self.follow if follow else self.stay).open(request, timeout=harness.DEADLINE)
+        except urllib.error.HTTPError as e:
+            page = e
+        with page:
+            page.text = page.read().decode()
+        return page
+
+    def cookie(self, name):
+        return next((c.value for c in self.jar if c.name == name), None)
+
+
+class Case(harness.Case):
+    def rows(self, sql):
+        """What the hub has stored, read beside it."""
+        with sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True) as db:
+            db.row_factory = sqlite3.Row
+            return db.execute(sql).fetchall()
+
+    def provider_row(self, issuer, sign_in=None, **more):
+        body = {"key": "sso", "name": "Single sign-on", "issuer": issuer, "client_secret": SECRET,
+                "sign_in": {"client_id": "raccord", "create_users": True, "scopes": ["openid", "email", "profile", "groups"], **(sign_in or {})}}
+        body.update(more)
+        made = self.hub1.post(DOORS, body)
+        self.assertEqual(made.status, 201, made)
+        return made.json
+
+    def change(self, **sign_in):
+        row = self.hub1.get(DOORS + "/sso").json["sign_in"]
+        said = self.hub1.request("PATCH", DOORS + "/sso", {"sign_in": {**row, **sign_in}})
+        self.assertEqual(said.status, 200, said)
+
+    def me(self, browser):
+        said = self.hub1.get("/api/v1/session", token="", headers={"Cookie": f"raccord={browser.cookie('raccord')}"})
+        self.assertEqual(said.status, 200, said)
+        return said.json
+
+    def refused(self, page, code, reason=""):
+        self.assertEqual(page.headers["Raccord-Error"], code, page.text)
+        self.assertIn(reason, page.text)
+        self.assertNotIn(SECRET, page.text)
+
+
+# ---- a provider that others wrote ----
+
+class Real(Case):
+    PEOPLE = {"alice": {"email": "Alice@example.com", "email_verified": True, "name": "Alice", "groups": ["staff", "it"]},
+              "bob": {"email": "bob@elsewhere.example", "email_verified": True, "groups": []},
+              "eve": {"email": "alice@example.com", "email_verified": False}}
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
+            raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
+        self.hub1 = self.hub(env=PLAIN)
+        self.start("client_secret_basic")
+
+    def start(self, way):
+        client = {"client_id": "raccord", "client_secret": SECRET, "redirect_uris": [self.hub1.url + "/oidc/callback"],
+                  "token_endpoint_auth_method": way, "grant_types": ["authorization_code"], "response_types": ["code"]}
+        if way == "none":
+            del client["client_secret"]
+        node = subprocess.Popen(["node", OIDC + "/provider.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True, env={**os.environ, "PEOPLE": json.dumps(self.PEOPLE), "CLIENT": json.dumps(client)})
+        lines = harness.Lines(node.stdout)
+        self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
+        found = lines.wait(r"^issuer: (.*)$")
+        self.assertTrue(found, lines.text())
+        self.node, self.lines, self.issuer = node, lines, found.group(1)
+
+    def people(self, **changed):
+        self.node.stdin.write(json.dumps(changed) + "\n")
+        self.node.stdin.flush()
+        self.assertTrue(self.lines.wait(r"^changed$"))
+        self.lines.lines.remove(next(line for line in self.lines.lines if line.strip() == "changed"))
+
+    def sign_in(self, who, browser=None, back="", key="sso"):
+        """From the hub's door through the provider's forms; answers the hub's last page."""
+        browser = browser or Browser()
+        page = browser.open(f"{self.hub1.url}/api/v1/session/oidc/{key}{back}")
+        for _ in range(3):
+            action = re.search(r'<form[^>]* action="([^"]+)"', page.text)
+            if not action or page.url.startswith(self.hub1.url):
+                break
+            prompt = re.search(r'name="prompt" value="(\w+)"', page.text).group(1)
+            form = {"prompt": prompt, **({"login": who, "password": "x"} if prompt == "login" else {})}
+            page = browser.open(urllib.parse.urljoin(page.url, action.group(1)), form)
+        return browser, page
+
+    def test_a_person_signs_in_and_is_known_again(self):
+        self.provider_row(self.issuer)
+        self.assertEqual([p["key"] for p in self.hub1.get("/api/v1/session/providers", token="").json["items"]], ["sso"])
+        browser, page = self.sign_in("alice", back="?return=/setup%3Fa=1")
+        self.assertEqual(page.status, 200, page.text)
+        self.assertIn(f'content="0;url={self.hub1.url}/setup?a=1"', page.text)
+        me = self.me(browser)
+        self.assertEqual((me["principal"]["name"], me["role"]), ("alice@example.com", "user"))
+        again, _ = self.sign_in("alice")
+        self.assertEqual(self.me(again)["principal"], me["principal"])
+        self.assertNotEqual(again.cookie("raccord"), browser.cookie("raccord"))
+        self.assertIsNone(browser.cookie("raccord-sign-in"))
+        gone = self.hub1.request("DELETE", "/api/v1/session", token="",
+                                 headers={"Cookie": f"raccord={browser.cookie('raccord')}", "X-CSRF-Token": me["csrf_token"]})
+        self.assertEqual(gone.status, 204)
+        self.assertEqual(self.hub1.get("/api/v1/session", token="", headers={"Cookie": f"raccord={browser.cookie('raccord')}"}).status, 401)
+
+    def test_clients_that_post_their_secret_or_have_none_sign_in_too(self):
+        for way in ("client_secret_post", "none"):
+            with self.subTest(way):
+                self.start(way)
+                self.provider_row(self.issuer, {"token_auth": way if way != "none" else "auto"}, key=way.replace("_", "-"),
+                                  client_secret=None if way == "none" else SECRET)
+                browser, page = self.sign_in("alice" if way == "none" else "bob", key=way.replace("_", "-"))
+                self.assertEqual(page.status, 200, page.text)
+                self.me(browser)
+
+    def test_groups_give_a_role_and_take_it_away_at_the_next_sign_in(self):
+        self.provider_row(self.issuer, {"groups": [{"group": "it", "role": "admin"}]})
+        browser, _ = self.sign_in("alice")
+        self.assertEqual(self.me(browser)["role"], "admin")
+        self.people(alice={**self.PEOPLE["alice"], "groups": ["staff"]})
+        browser, _ = self.sign_in("alice")
+        self.assertEqual(self.me(browser)["role"], "user")
+
+    def test_groups_have_roles_in_folders_and_memberships_follow_the_provider(self):
+        made = self.provider_row(self.issuer, {"groups": [{"group": "staff", "folder": "shared", "role": "user"},
+                                                          {"group": "it", "folder": "shared", "role": "admin"}]})
+        members = ("SELECT g.name, f.role, u.name AS member FROM principal g JOIN folder_member f ON f.principal_id = g.id"
+                   " LEFT JOIN group_member m ON m.group_id = g.id LEFT JOIN principal u ON u.id = m.member_id"
+                   " WHERE g.kind = 'group' ORDER BY g.name")
+        self.sign_in("alice")
+        self.assertEqual([tuple(r) for r in self.rows(members)],
+                         [("sso/it", "admin", "alice@example.com"), ("sso/staff", "user", "alice@example.com")])
+        self.people(alice={**self.PEOPLE["alice"], "groups": ["it"]})
+        self.sign_in("alice")
+        self.assertEqual([tuple(r) for r in self.rows(members)], [("sso/it", "admin", "alice@example.com"), ("sso/staff", "user", None)])
+        self.change(groups=[{"group": "it", "folder": "shared", "role": "user"}])
+        self.assertEqual([tuple(r) for r in self.rows(members)], [("sso/it", "user", "alice@example.com")])
+        said = self.hub1.request("PATCH", DOORS + "/sso", {"sign_in": {"client_id": "x", "groups": [{"group": "g", "folder": "shared/none", "role": "user"}]}})
+        self.assertEqual((said.status, said.json["errors"][0]["pointer"]), (400, "/sign_in/groups/0/folder"))
+        self.hub1.request("DELETE", DOORS + "/" + made["id"])
+        self.assertEqual(self.rows("SELECT id FROM principal WHERE kind = 'group'"), [])
+
+    def test_who_may_come_in_is_the_administrators_to_say(self):
+        self.provider_row(self.issuer, {"email_domains": ["example.com"], "create_users": False})
+        self.refused(self.sign_in("bob")[1], "sign_in_refused", "domain")
+        self.refused(self.sign_in("alice")[1], "sign_in_refused", "no account")
+        self.hub1.post("/api/v1/users", {"email": "alice@example.com"})
+        self.refused(self.sign_in("alice")[1], "sign_in_refused", "linking by address is off")
+        self.change(link_by_email=True)
+        self.refused(self.sign_in("eve")[1], "sign_in_refused", "not verified")
+        browser, page = self.sign_in("alice")
+        self.assertEqual(page.status, 200, page.text)
+        user = self.me(browser)["principal"]["id"]
+        self.hub1.request("PATCH", "/api/v1/users/" + user, {"disabled": True})
+        self.refused(self.sign_in("alice")[1], "sign_in_refused", "disabled")
+
+    def test_a_page_of_refusal_is_in_the_readers_language(self):
+        self.provider_row(self.issuer, {"email_domains": ["example.com"]})
+        page = self.sign_in("bob", Browser("fr"))[1]
+        self.refused(page, "sign_in_refused", "n&#39;est pas accepté")
+        self.assertIn('<html lang="fr">', page.text)
+
+    def test_a_sign_in_fits_one_browser_and_serves_once(self):
+        self.provider_row(self.issuer)
+        victim = Browser()
+        page = victim.open(self.hub1.url + "/api/v1/session/oidc/sso")
+        held = []
+        victim.stay.handlers  # the provider's last redirect is followed by hand, to have its URL
+        action = urllib.parse.urljoin(page.url, re.search(r'action="([^"]+)"', page.text).group(1))
+        page = victim.open(action, {"prompt": "login", "login": "alice", "password": "x"})
+        action = urllib.parse.urljoin(page.url, re.search(r'action="([^"]+)"', page.text).group(1))
+        page = victim.open(action, {"prompt": "consent"}, follow=False)
+        while not page.headers["Location"].startswith(self.hub1.url):
+            page = victim.open(urllib.parse.urljoin(page.url, page.headers["Location"]), follow=False)
+        held = page.headers["Location"]
+        self.refused(Browser().open(held), "sign_in_over")
+        self.assertIn("iss=", held)
+        other = re.sub(r"iss=[^&]*", "iss=" + urllib.parse.quote("https://evil.example", safe=""), held)
+        self.refused(victim.open(other), "sign_in_refused", "another issuer")
+        self.refused(victim.open(held), "sign_in_over")
+
+
+# ---- a provider that lies ----
+
+class Liar(tokens.Issuer):
+    """Gives whatever ID token the test wants; `made` gets the claims that would be right, and answers the token's text."""
+
+    def __init__(self, case, keys):
+        super().__init__(case, keys)
+        self.nonce, self.made, self.info, self.forms, self.status = None, None, None, [], "200 OK"
+
+    def _serve(self, s, number):
+        while raw := s.read_request():
+            path = re.match(rb"\S+ (\S+)", raw).group(1).decode()
+            self.fetched.append(path)
+            if self.away:
+                return s.close()
+            if path == "/.well-known/openid-configuration":
+                body = {"issuer": self.url, "jwks_uri": self.url + "/keys", "authorization_endpoint": self.url + "/authorize",
+                        "token_endpoint": self.url + "/token", "userinfo_endpoint": self.url + "/userinfo"}
+            elif path == "/keys":
+                body = {"keys": [k.jwk for k in self.keys]}
+            elif path == "/userinfo":
+                body = self.info
+            else:
+                self.forms.append(dict(urllib.parse.parse_qsl(raw.split(b"\r\n\r\n", 1)[1].decode())))
+                body = {"access_token": "at", "token_type": "Bearer", "id_token": self.made and self.made(self.right())}
+                body = body if self.status.startswith("200") else {"error": "invalid_grant", "error_description": "<script>x</script>"}
+            s.sendall(harness.answer(json.dumps(body).encode(), self.status if path == "/token" else "200 OK"))
+
+    def right(self):
+        return self.claims(aud="raccord", sub="ann", nonce=self.nonce, email="ann@example.com", email_verified=True)
+
+
+class Hostile(Case):
+    def setUp(self):
+        super().setUp()
+        self.key = tokens.Key(self.folder, "k1")
+        self.liar = Liar(self, [self.key])
+        self.hub1 = self.hub(env=PLAIN)
+        self.row = self.provider_row(self.liar.url)
+
+    def go(self, made=None, browser=None, **query):
+        """One sign-in whose provider answers made(claims); answers browser and page."""
+        browser = browser or Browser()
+        out = browser.open(self.hub1.url + "/api/v1/session/oidc/sso", follow=False)
+        if out.status != 303:
+            return browser, out
+        asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(out.headers["Location"]).query))
+        self.liar.nonce = asked["nonce"]
+        self.liar.made = made or (lambda claims: tokens.token(self.key, claims))
+        sent = {"code": "c", "state": asked["state"], **query}
+        sent = {k: v for k, v in sent.items() if v is not None}
+        return browser, browser.open(self.hub1.url + "/oidc/callback?" + urllib.parse.urlencode(sent))
+
+    def with_claims(self, **changed):
+        return lambda claims: tokens.token(self.key, {k: v for k, v in {**claims, **changed}.items() if v is not None})
+
+    def test_the_right_token_signs_in_so_that_the_wrong_ones_mean_something(self):
+        browser, page = self.go()
+        self.assertEqual(page.status, 200, page.text)
+        self.assertEqual(self.me(browser)["principal"]["name"], "ann@example.com")
+        self.assertGreaterEqual(len(self.liar.forms[0]["code_verifier"]), 43)
+        self.assertEqual(self.liar.forms[0]["redirect_uri"], self.row["redirect_uri"])
+
+    def test_no_wrong_id_token_signs_anybody_in(self):
+        now, other, rsa = int(time.time()), tokens.Key(self.folder, "k1"), tokens.Key(self.folder, "r1", "RSA")
+        self.liar.keys.append(rsa)
+        sign = tokens.hmac_with
+        for what, made in {
+            "nonce": self.with_claims(nonce="other"), "no nonce": self.with_claims(nonce=None),
+            "iss": self.with_claims(iss="https://evil.example"), "aud": self.with_claims(aud="other"),
+            "two aud, no azp": self.with_claims(aud=["raccord", "other"]), "azp": self.with_claims(azp="other"),
+            "expired": self.with_claims(exp=now - 61), "no exp": self.with_claims(exp=None), "to come": self.with_claims(nbf=now + 120),
+            "nobody": self.with_claims(sub=None),
+            "alg none": lambda c: tokens.token(self.key, c, {"alg": "none"}, lambda _: b""),
+            "alg none, a signature": lambda c: tokens.token(self.key, c, {"alg": "none"}),
+            "HMAC with the public key": lambda c: tokens.token(rsa, c, {"alg": "HS256"}, sign(rsa.public_pem)),
+            "HMAC with the client secret": lambda c: tokens.token(rsa, c, {"alg": "HS256"}, sign(SECRET.encode())),
+            "another's key": lambda c: tokens.token(other, c), "crit": lambda c: tokens.token(self.key, c, {"crit": ["x"], "x": 1}),
+            "key in the header": lambda c: tokens.token(other, c, {"jwk": other.jwk}),
+            "no token": lambda c: None, "no JWT": lambda c: "abc",
+        }.items():
+            with self.subTest(what):
+                browser, page = self.go(made)
+                self.assertIn(page.headers["Raccord-Error"], ("sign_in_refused", "identity_provider_failed"), page.text)
+                self.assertIsNone(browser.cookie("raccord"))
+        self.assertEqual(self.hub1.get("/api/v1/users").json["items"], [])
+
+    def test_state_is_single_use_and_an_errors_text_never_comes_through(self):
+        self.refused(self.go(state="x" * 52)[1], "sign_in_over")
+        self.refused(self.go(state=None)[1], "sign_in_over")
+        browser, page = self.go(error="access_denied", error_description="<script>alert(1)</script>", code=None)
+        self.refused(page, "sign_in_refused", "said no")
+        self.assertNotIn("script", page.text)
+        self.refused(self.go(code=None)[1], "sign_in_refused", "no code")
+        self.liar.status = "400 Bad Request"
+        page = self.go()[1]
+        self.refused(page, "sign_in_refused", "does not take its code back")
+        self.assertNotIn("script", page.text)
+
+    def test_userinfo_about_somebody_else_is_refused(self):
+        bare = self.with_claims(email=None, email_verified=None)
+        self.liar.info = {"sub": "mallory", "email": "ann@example.com", "email_verified": True}
+        self.refused(self.go(bare)[1], "sign_in_refused", "different people")
+        self.liar.info = {"sub": "ann", "email": "ann@example.com", "email_verified": True}
+        self.assertEqual(self.go(bare)[1].status, 200)
+
+    def test_a_second_factor_that_the_administrator_asks_for_must_be_named(self):
+        self.change(second_factor={"amr": ["mfa"], "acr": ["gold"]})
+        self.refused(self.go()[1], "sign_in_refused", "second factor")
+        self.refused(self.go(self.with_claims(amr=["pwd"]))[1], "sign_in_refused", "second factor")
+        self.assertEqual(self.go(self.with_claims(amr=["pwd", "mfa"]))[1].status, 200)
+        self.assertEqual(self.go(self.with_claims(acr="gold"))[1].status, 200)
+
+    def test_keys_that_turned_are_fetched_again(self):
+        self.assertEqual(self.go()[1].status, 200)
+        self.key = tokens.Key(self.folder, "k2")
+        self.liar.keys = [self.key]
+        self.assertEqual(self.go()[1].status, 200)
+
+    def test_a_provider_that_is_down_is_said_to_be_down(self):
+        self.liar.away = True
+        page = self.go()[1]
+        self.refused(page, "identity_provider_failed", "cannot be reached")
+        self.assertEqual(page.status, 502)
+
+    def test_the_way_back_leads_to_no_other_host(self):
+        for path in ("//evil.example", "/\\evil.example", "https://evil.example", "evil", "/a\tb", "/%0aSet-Cookie:x", "/<script>", "/" + "a" * 600):
+            with self.subTest(path):
+                page = Browser().open(self.hub1.url + "/api/v1/session/oidc/sso?" + urllib.parse.urlencode({"return": path.replace("%0a", "\n")}),
+                                      follow=False)
+                self.assertEqual((page.status, page.headers["Raccord-Error"]), (400, "field_invalid"))
+
+    def test_the_cookie_of_an_attempt_is_lax_and_the_sessions_is_strict(self):
+        browser = Browser()
+        out = browser.open(self.hub1.url + "/api/v1/session/oidc/sso", follow=False)
+        self.assertRegex(out.headers["Set-Cookie"], r"^raccord-sign-in=\w{52}; Path=/; HttpOnly; SameSite=Lax; Max-Age=600$")
+        _, page = self.go(browser=browser)
+        cookies = page.headers.get_all("Set-Cookie")
+        self.assertTrue(any(re.match(r"raccord=\w{52}; .*HttpOnly; SameSite=Strict", c) for c in cookies), cookies)
+
+    def test_the_log_has_who_came_in_and_who_was_refused(self):
+        self.go()
+        self.go(self.with_claims(nonce="x"))
+        entries = self.rows("SELECT * FROM audit WHERE action = 'session.create'")
+        self.assertEqual(sorted(e["outcome"] for e in entries), ["done", "refused"])
+        everything = json.dumps([dict(e) for e in entries]) + self.hub1.log()
+        for hidden in (SECRET, self.liar.nonce, "eyJ"):
+            self.assertNotIn(hidden, everything)
