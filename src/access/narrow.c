@@ -328,7 +328,8 @@ static bool entry_within(enum narrow_kind k, struct str inner, struct str outer)
     switch (k) {
     case NARROW_ACTION:
         /* The inner pattern's '*' is matched by a '*' of the outer one; a '?' would take it for one character. */
-        return str_eq(inner, outer) || ((str_find(inner, '*') == SIZE_MAX || str_find(outer, '?') == SIZE_MAX) && narrow_glob(outer, inner));
+        return str_eq(inner, outer) ||
+               ((str_find(inner, '*') == SIZE_MAX || str_find(outer, '?') == SIZE_MAX) && narrow_glob(outer, inner));
     case NARROW_PATH:
         return path_under(outer, inner);
     case NARROW_ADDRESS:

@@ -1,8 +1,8 @@
 /* access/narrow.h - what is left of a right: by action, method, risk, path and source address.
  *
- * A token's grants are one, a policy's rules for calls another. Read and prepared once, then asked for every call: narrow_check() takes
- * no lock, no memory and no SQL. A list that is not set leaves everything; one that is set leaves what it names, and nothing when it
- * is empty.
+ * A token's grants are one, a policy's rules for calls another. Read and prepared once, then asked for every call: narrow_check()
+ * takes no lock, no memory and no SQL. A list that is not set leaves everything; one that is set leaves what it names, and nothing
+ * when it is empty.
  *
  * Risk comes from the method (RFC 9110 9.2.1, 9.2.2): GET, HEAD, OPTIONS read; POST, PUT, PATCH write; DELETE, and any
  * method that we do not know, destroys.
@@ -14,7 +14,16 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum narrow_kind { NARROW_CONNECTION, NARROW_FOLDER, NARROW_ACTION, NARROW_METHOD, NARROW_RISK, NARROW_ADDRESS, NARROW_PATH, NARROW_KINDS };
+enum narrow_kind {
+    NARROW_CONNECTION,
+    NARROW_FOLDER,
+    NARROW_ACTION,
+    NARROW_METHOD,
+    NARROW_RISK,
+    NARROW_ADDRESS,
+    NARROW_PATH,
+    NARROW_KINDS
+};
 const char *narrow_kind_name(enum narrow_kind k);   /* "connection": as stored */
 const char *narrow_kind_member(enum narrow_kind k); /* "connections": as the API spells it */
 

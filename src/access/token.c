@@ -169,7 +169,8 @@ static void list_add(struct arena *a, struct narrow_list *l, struct str value)
 }
 
 /* All kinds; the lists' `set` is the caller's to have filled in. */
-static enum err read_grants(struct db *db, struct arena *a, struct str token, struct narrow_list lists[NARROW_KINDS], struct fault *why)
+static enum err read_grants(struct db *db, struct arena *a, struct str token, struct narrow_list lists[NARROW_KINDS],
+                            struct fault *why)
 {
     struct query *q = query_begin(db, "SELECT kind, value FROM token_grant WHERE token_id = $1 ORDER BY kind, value");
     query_text(q, token);

@@ -231,7 +231,8 @@ static enum err read_json(struct visit *v, struct fault *why)
     return e;
 }
 
-/* A token narrowed to some methods, risks or addresses is so at the hub's own doors too: one that only reads changes nothing here. */
+/* A token narrowed to some methods, risks or addresses is so at the hub's own doors too: one that only reads changes nothing here.
+ */
 static enum err check_narrowing(const struct visit *v, struct fault *why)
 {
     static const struct str open = { NULL, 0 };

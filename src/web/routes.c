@@ -73,7 +73,8 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_CONNECTION_USE, KB(1), connections_disable, "connection.disable" },
     { METHOD_POST, "/api/v1/connections/{id}/default", RIGHT_CONNECTION_USE, KB(1), connections_default, "connection.default" },
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_CONNECTION_VIEW, 0, connections_usage },
-    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call, "connection.call", true },
+    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call, "connection.call",
+      true },
 
     { METHOD_GET, "/api/v1/runs", RIGHT_RUN_VIEW, 0, runs_list },
     { METHOD_GET, "/api/v1/runs/{id}", RIGHT_RUN_VIEW, 0, runs_get },

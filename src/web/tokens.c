@@ -338,7 +338,8 @@ static enum err insert_token(struct db *db, void *context, struct fault *why)
 
 enum err tokens_create(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const members[] = { "name", "role", "connections", "grants", "expires_in", "expires_at", "service_account", NULL };
+    static const char *const members[] = { "name",       "role",       "connections",     "grants",
+                                           "expires_in", "expires_at", "service_account", NULL };
     struct token_order order = { .q = q, .t.principal = q->caller->principal };
     struct token_row row;
     enum err e;

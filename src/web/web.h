@@ -126,7 +126,7 @@ struct route {
     int64_t body_max;               /* bytes; 0: no body taken */
     handler *handle;
     const char *audit;              /* what the audit log calls it; for every row that is not GET */
-    bool calls;                     /* a call is made or asked about: a token's methods and risks are held against that, not the door */
+    bool calls; /* a call is made or asked about: a token's methods and risks are held against that, not the door */
 };
 const struct route *routes_all(size_t *count);
 const struct route *routes_check(void); /* the first bad row, or NULL */
