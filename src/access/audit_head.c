@@ -160,7 +160,7 @@ static bool mac_right(const struct reading *r, struct str line)
     char mac[AUDIT_HASH];
     if (!r->heads->key.n)
         return true;
-    if (line.n <= tail)
+    if (line.n <= tail || !str_starts(str_sub(line, line.n - tail, line.n), STR(",\"mac\":\"")))
         return false;
     mac_text(r->heads->key, str_sub(line, 0, line.n - tail), mac);
     return equal_constant_time(mac, line.p + line.n - 2 - AUDIT_HASH, AUDIT_HASH);

@@ -1,4 +1,5 @@
 #include "call/switchboard.h"
+#include "call/run_seal.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -420,6 +421,7 @@ static void free_values(struct map *m)
 }
 
 struct insertion {
+    struct secret key;
     const struct touches *touches;
     const struct run **runs;
     size_t n;
@@ -502,7 +504,9 @@ static enum err insert(struct db *db, void *context, struct fault *why)
 {
     const struct insertion *in = context;
     const struct touches *t = in->touches;
-    enum err e = runs_insert_from(db, in->runs, in->n, why);
+    enum err e = in->key.n ? run_seal_add(db, in->key, in->runs, in->n, why) : ERR_NONE;
+    if (!e)
+        e = runs_insert_from(db, in->runs, in->n, why);
     for (size_t i = 0; !e && i < t->count; i++)
         e = token_touch(db, str_of(t->slots[t->used[i]]->token), t->slots[t->used[i]]->started, why);
     return e;
@@ -511,7 +515,7 @@ static enum err insert(struct db *db, void *context, struct fault *why)
 /* Records of several loops are of the same moments: together they make fuller blocks. */
 static void write_runs(struct switchboard *s, const struct batch *first)
 {
-    struct insertion in = { &s->touches, s->order, 0 };
+    struct insertion in = { s->config.seal_key, &s->touches, s->order, 0 };
     struct fault why;
     for (const struct batch *b = first; b; b = b->next)
         for (int i = 0; i < b->count; i++)

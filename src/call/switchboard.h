@@ -36,6 +36,7 @@ struct switchboard_config {
     bool header_digits_ok;
     struct call_limits limits;
     struct issuers *issuers;    /* whose tokens are taken beside our own */
+    struct secret seal_key;         /* of run records; lent; n == 0: they are not sealed */
     struct intents *intents;        /* NULL: calls are not recorded before they are made */
     void (*report)(const char *event, const struct fault *why); /* what happens on threads that nobody waits for */
 };

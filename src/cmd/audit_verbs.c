@@ -4,6 +4,7 @@
 
 #include "access/audit_head.h"
 #include "base/json.h"
+#include "call/run_seal.h"
 #include "cmd/config.h"
 #include "cmd/local.h"
 #include "cmd/verbs.h"
@@ -55,13 +56,16 @@ static int read_line(struct command *c, struct config *config, struct str *heads
     return EXIT_DONE;
 }
 
-/* Without the master key the chain and the heads' numbers can be checked, and the heads' macs cannot: that is said. */
-static void find_key(struct command *c, struct store *s, struct config *config, struct secret *out)
+/* Without the master key the chain and the heads' numbers can be checked, and neither the heads' macs nor run records can: that is
+ * said. */
+static void find_keys(struct command *c, struct store *s, struct config *config, struct secret *heads, struct secret *calls)
 {
     AUTO_KEYRING ring = NULL;
     struct fault why;
-    if (local_keyring(c, config, s, &ring) || keyring_derive(ring, STR("audit heads"), out, &why))
-        fprintf(stderr, "raccord: warning: without the master key nobody can tell who wrote the exported heads\n");
+    if (local_keyring(c, config, s, &ring) || keyring_derive(ring, STR("audit heads"), heads, &why) ||
+        keyring_derive(ring, STR("run records"), calls, &why))
+        fprintf(stderr,
+                "raccord: warning: without the master key nobody can tell who wrote the exported heads and the run records\n");
 }
 
 static void say_json(const struct audit_finding *f, const struct audit_heads_found *heads)
@@ -93,22 +97,12 @@ static void say(const struct command *c, const struct audit_finding *f, const st
             continue;
         if (f->number)
             printf(french ? "Enregistrement %lld : %s.\n" : "Record %lld: %s.\n", (long long)f->number, meanings[i].says[french]);
+        else if (f->flaw == AUDIT_CALLS_CHANGED)
+            printf("%s.\n", meanings[i].says[french]);
         else
             printf(french ? "Ligne %lld des têtes : %s.\n" : "Line %lld of the heads: %s.\n", (long long)heads->line,
                    meanings[i].says[french]);
     }
-}
-
-static enum err check(struct store *s, const struct audit_heads *from, struct arena *a, struct audit_heads_found *heads,
-                      struct audit_finding *found, struct fault *why)
-{
-    struct db *db = store_reader(s, why);
-    enum err e = db ? audit_heads_read(from, false, a, heads, why) : ERR_STORE;
-    if (e || (e = audit_check(db, heads->witnesses, heads->count, NULL, NULL, found, why)))
-        return e;
-    if (!found->flaw)
-        found->flaw = heads->flaw;
-    return ERR_NONE;
 }
 
 int verify_audit_run(struct command *c)
@@ -127,12 +121,13 @@ int verify_audit_run(struct command *c)
         return command_wrong(c, "%s cannot be read: --data names the hub's data directory.", database);
 
     AUTO_STORE s = NULL;
-    AUTO_SECRET key = SECRET_NONE;
+    AUTO_SECRET key = SECRET_NONE, calls = SECRET_NONE;
     if (store_open(config.data, &s, &why))
         return command_failed(c, &why);
-    find_key(c, s, &config, &key);
+    find_keys(c, s, &config, &key, &calls);
     struct audit_heads from = { arena_cstr(c->arena, file), key };
-    if (check(s, &from, c->arena, &heads, &found, &why))
+    struct db *db = store_reader(s, &why);
+    if (!db || audit_heads_read(&from, false, c->arena, &heads, &why) || run_seal_check(db, calls, &heads, &found, &why))
         return command_failed(c, &why);
     if (!heads.there)
         fprintf(stderr, "raccord: warning: %s holds no exported heads: a log that was cut off or put back cannot be told\n",

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "call/intent.h"
+#include "call/run_seal.h"
 #include "crypto/hash.h"
 
 #define TICK_MS 1000
@@ -104,6 +105,8 @@ static void watch_once(struct audit_watch *w)
     AUTO_ARENA a = arena_new(64 * 1024);
     struct audit_heads_found heads;
     struct fault why;
+    if (store_write(w->hub->store, run_seal_state, NULL, &why))
+        log_fault(LOG_WARN, "what calls were recorded was not stated", &why);
     enum err e = compare(w, &heads, a, &why);
     /* A file that was taken away is begun anew, and that is told: nobody silences the log without a trace (requirement 16.5). */
     if (!e && !heads.there && w->exported.number) {

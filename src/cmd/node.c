@@ -12,6 +12,7 @@
 #include "auth/issuer.h"
 #include "base/encode.h"
 #include "base/log.h"
+#include "call/run_seal.h"
 #include "call/switchboard.h"
 #include "cmd/audit_watch.h"
 #include "cmd/ring.h"
@@ -167,7 +168,8 @@ static enum err open_data(struct node *n, struct config *c, struct arena *boot, 
     enum err e;
     if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
         (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)) ||
-        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)))
+        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)) ||
+        (e = keyring_derive(n->hub.keyring, STR("run records"), &n->hub.seal_key, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);
 }
@@ -295,8 +297,17 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
     struct switchboard_config s = {
-        n->hub.store, n->hub.keyring, n->hub.catalog, n->hub.egress, n->workers, c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, n->hub.issuers, n->hub.intents, report,
+        n->hub.store,
+        n->hub.keyring,
+        n->hub.catalog,
+        n->hub.egress,
+        n->workers,
+        c->header_names.allow_digits,
+        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX },
+        n->hub.issuers,
+        n->hub.seal_key,
+        n->hub.intents,
+        report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -340,10 +351,19 @@ static enum err prune_runs(struct db *db, void *context, struct fault *why)
     return runs_prune(db, p->before, PRUNE_AT_ONCE, &p->deleted, why);
 }
 
+static enum err tell_prune(struct db *db, void *context, struct fault *why)
+{
+    return run_seal_prune(db, ((struct prune *)context)->before, why);
+}
+
 static void prune(struct node *n)
 {
     struct prune p = { clock_wall() - n->config->retention.runs, 0 };
     struct fault why;
+    if (store_write(n->hub.store, tell_prune, &p, &why)) { /* first: what goes unsaid would look stolen */
+        log_fault(LOG_WARN, "old run records were not removed", &why);
+        return;
+    }
     do {
         if (store_write(n->hub.store, prune_runs, &p, &why)) {
             log_fault(LOG_WARN, "old run records were not removed", &why);
@@ -548,6 +568,7 @@ void node_stop(struct node *n)
     intents_free(n->hub.intents);
     issuers_free(n->hub.issuers);
     secret_end(&n->hub.audit_key);
+    secret_end(&n->hub.seal_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
     tls_context_free(n->client_tls);

@@ -26,6 +26,12 @@ void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE])
     secret_wipe(&s, sizeof s);
 }
 
+void keyed_digest(struct str key, struct str in, unsigned char out[32])
+{
+    if (crypto_generichash(out, 32, (const unsigned char *)never_null(in), in.n, (const unsigned char *)key.p, key.n))
+        bug("a key of %zu bytes for a digest", key.n);
+}
+
 bool equal_constant_time(const void *a, const void *b, size_t n)
 {
     return n == 0 || sodium_memcmp(a, b, n) == 0;

@@ -10,6 +10,9 @@
 
 void sha256(struct str in, unsigned char out[SHA256_SIZE]);
 void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE]);
+/* A keyed digest that is cheaper than HMAC, for what is digested by the thousand: BLAKE2b-256 (RFC 7693). The key has 16 to 64
+ * bytes. */
+void keyed_digest(struct str key, struct str in, unsigned char out[32]);
 bool equal_constant_time(const void *a, const void *b, size_t n);
 
 /* Bytes from the system's random source (getrandom); failure aborts. */

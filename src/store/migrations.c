@@ -55,7 +55,14 @@
     "CREATE INDEX audit_by_actor_name ON audit (actor_name, number);"                                                   \
     "CREATE INDEX audit_by_object ON audit (object, number);"                                                           \
     "CREATE INDEX audit_by_action ON audit (action, number);"                                                           \
-    "CREATE INDEX audit_by_time ON audit (at_ms, number);"
+    "CREATE INDEX audit_by_time ON audit (at_ms, number);"                                                              \
+    "CREATE TABLE run_seal ("                  /* run records of an hour, counted (call/run_seal.c) */                  \
+    " hour BIGINT PRIMARY KEY,"                                                                                         \
+    " count BIGINT NOT NULL,"                                                                                           \
+    " sum TEXT NOT NULL,"                      /* of the records' keyed digests */                                      \
+    " mac TEXT NOT NULL,"                                                                                               \
+    " stated BIGINT NOT NULL);"                /* 1: the chain says so, too */                                          \
+    "CREATE INDEX run_seal_new ON run_seal (hour) WHERE stated = 0;"
 
 static const struct migration migrations[] = {
     { 1, "people, service accounts, folders",

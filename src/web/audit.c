@@ -1,6 +1,7 @@
 /* web/audit.c - reading, checking and exporting the audit log. */
 #include "access/audit.h"
 
+#include "call/run_seal.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/handlers.h"
@@ -115,11 +116,7 @@ static enum err check(struct web_request *q, struct audit_heads_found *heads, st
     /* The heads first: what they tell of is in the database by then. */
     if (q->hub->audit_heads.path && (e = audit_heads_read(&q->hub->audit_heads, false, q->arena, heads, why)))
         return e;
-    if ((e = audit_check(q->db, heads->witnesses, heads->count, NULL, NULL, found, why)))
-        return e;
-    if (!found->flaw)
-        found->flaw = heads->flaw;
-    return ERR_NONE;
+    return run_seal_check(q->db, q->hub->seal_key, heads, found, why);
 }
 
 enum err audit_get_verify(struct web_request *q, struct reply *r, struct fault *why)

@@ -26,6 +26,7 @@ struct hub {
     struct store *store;
     struct keyring *keyring;
     struct secret audit_key;        /* hashes values in the audit log */
+    struct secret seal_key;         /* of run records */
     struct audit_heads audit_heads; /* where its heads are exported to; path NULL: nowhere */
     struct refusals *refusals;
     _Atomic int audit_alarm;        /* enum audit_flaw that was found in the log */

@@ -257,6 +257,48 @@ class Tampering(harness.Case):
         self.assertTrue(os.path.getsize(self.path("heads.log")) > 0)
 
 
+class Calls(harness.Case):
+    """Run records: what was done with credentials, and that it cannot be edited unseen."""
+
+    def setUp(self):
+        super().setUp()
+        self.provider = self.upstream([harness.answer()])
+        at = f"localhost:{self.provider.port}"
+        self.hub1 = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at})
+        self.hub1.connection("crm", self.provider.url)
+        for i in range(5):
+            self.assertEqual(self.hub1.get(f"/proxy/crm/item/{i}").status, 200)
+        self.assertTrue(self.hub1.get(API + "/audit:verify").json["ok"])
+        self.hub1.stop()
+        self.assertTrue(verify(self.hub1, code=0)["ok"])
+
+    def blocks(self, change, *words):
+        with Edited(self.hub1) as db:
+            db.execute(change, words)
+            self.assertEqual(db.execute("SELECT changes()").fetchone()[0] > 0, True)
+
+    def test_a_run_record_that_was_edited_is_found(self):
+        self.blocks("UPDATE run_block SET records = replace(records, '/item/2', '/item/9') WHERE records LIKE '%/item/2%'")
+        self.assertEqual(verify(self.hub1)["flaw"], "calls_changed")
+
+    def test_run_records_that_were_removed_are_found(self):
+        self.blocks("DELETE FROM run_block WHERE id = (SELECT max(id) FROM run_block)")
+        self.assertEqual(verify(self.hub1)["flaw"], "calls_changed")
+
+    def test_neither_does_it_help_to_set_the_hour_back(self):
+        self.blocks("DELETE FROM run_block")
+        self.blocks("UPDATE run_seal SET count = 0, stated = 0")
+        self.assertEqual(verify(self.hub1)["flaw"], "calls_changed")
+
+    def test_records_that_came_after_a_kill_are_sound(self):
+        self.hub1.start()
+        for i in range(5):
+            self.assertEqual(self.hub1.get(f"/proxy/crm/more/{i}").status, 200)
+        until(self, lambda: self.hub1.get(API + "/runs?limit=200").text.count("/more/") == 5, "the calls were never recorded")
+        self.hub1.kill()
+        self.assertTrue(verify(self.hub1, code=0)["ok"])
+
+
 class Crash(harness.Case):
     def test_the_chain_is_whole_after_a_kill_under_changes(self):
         hub = self.hub(env={"RACCORD_AUDIT_HEAD_INTERVAL": "1s"})
