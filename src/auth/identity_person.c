@@ -110,6 +110,14 @@ static enum err find_by_email(struct db *db, struct arena *a, struct str email, 
     return query_end(q, why);
 }
 
+/* Whoever sets a provider up could otherwise become an owner by naming the address. */
+static enum err refuse_owner(struct db *db, struct arena *a, struct str user, struct fault *why)
+{
+    struct user_row row;
+    enum err e = user_get(db, a, user, &row, why);
+    return e || row.role != ROLE_OWNER ? e : refused(why, STR("an owner's account is never linked by its address"), "owner");
+}
+
 static enum err first_time(struct db *db, struct arena *a, const struct identity_sign_in *s, const struct oidc_person *person,
                            struct str language, struct identity_admitted *out, struct fault *why)
 {
@@ -122,10 +130,10 @@ static enum err first_time(struct db *db, struct arena *a, const struct identity
     if ((e = find_by_email(db, a, person->email, &out->user, why)))
         return e;
     out->linked = out->user.p != NULL;
+    if (out->linked && s->link_by_email)
+        return refuse_owner(db, a, out->user, why);
     if (out->linked)
-        return s->link_by_email ? ERR_NONE
-                                : refused(why, STR("an account of this address is here already, and linking by address is off"),
-                                          "link_by_email");
+        return refused(why, STR("an account of this address is here already, and linking by address is off"), "link_by_email");
     if (!s->create_users)
         return refused(why, STR("there is no account for this person"), "create_users");
     if (role == ROLE_NONE)

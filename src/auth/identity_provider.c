@@ -173,6 +173,24 @@ enum err identity_provider_delete(struct db *db, struct str id, struct fault *wh
     return e ? e : sealed_forget(db, owner_of(id), why);
 }
 
+static enum err finds_owner(struct db *db, const char *sql, struct str id, bool *out, struct fault *why)
+{
+    struct query *q = query_begin(db, sql);
+    query_text(q, id);
+    *out |= query_next(q);
+    return query_end(q, why);
+}
+
+enum err identity_provider_reaches_owner(struct db *db, const struct identity_provider *p, bool *out, struct fault *why)
+{
+    *out = false;
+    enum err e = finds_owner(db, "SELECT p.id FROM identity_link l JOIN principal p ON p.id = l.user_id"
+                                 " WHERE l.provider_id = $1 AND p.role = 'owner' LIMIT 1", p->id.p ? p->id : STR(""), out, why);
+    for (size_t i = 0; p->calls && i < p->callers.rule_count && !e; i++)
+        e = finds_owner(db, "SELECT id FROM principal WHERE id = $1 AND role = 'owner'", p->callers.rules[i].principal, out, why);
+    return e;
+}
+
 /* ---- the client secret ---- */
 
 #define SECRET_NAME 80

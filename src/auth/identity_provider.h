@@ -80,6 +80,9 @@ enum err identity_provider_set_secret(struct db *db, struct keyring *k, struct i
 enum err identity_provider_secret(struct db *db, struct keyring *k, const struct identity_provider *p, struct secret *out,
                                   struct fault *why) MUST_CHECK;
 
+/* Does somebody sign in or call through it as an owner? Who may change it could then be that owner: only owners may. */
+enum err identity_provider_reaches_owner(struct db *db, const struct identity_provider *p, bool *out, struct fault *why) MUST_CHECK;
+
 /* By id or key. ERR_NOT_FOUND. */
 enum err identity_provider_get(struct db *db, struct arena *a, struct str id, struct identity_provider *out, struct fault *why)
     MUST_CHECK;

@@ -33,12 +33,17 @@ int local_settings(struct command *c, struct config *out)
     if (config_load(c->arena, command_value(c, OPT_CONFIG), environ, NULL, NULL, out, &why))
         return command_failed(c, &why);
     const char *directory = directory_of(c);
-    if (!directory && !command_value(c, OPT_CONFIG)) {
+    if (!directory && !command_value(c, OPT_CONFIG) && !command_has(c, OPT_VERIFY)) {
         local_forget(out);
         return command_wrong(c, "--data is missing: the hub's data directory.");
     }
     if (directory)
         out->data = str_of(directory);
+    char *key = command_value(c, OPT_MASTER_KEY_FILE);
+    if (key) { /* named here, it is meant */
+        local_forget(out);
+        out->master_key_file = str_of(key);
+    }
     return EXIT_DONE;
 }
 

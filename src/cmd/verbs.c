@@ -107,6 +107,17 @@ static const struct verb verbs[] = {
       "  (umask 077; head -c 32 /dev/urandom | base64 > new.key)\n"
       "  raccord keys rotate --master --new-key-file new.key --data /var/lib/raccord\n" },
 
+    { "backup", "", 0, 0, OPTION(DATA) | OPTION(CONFIG) | OPTION(MASTER_KEY_FILE) | OPTION(OUTPUT) | OPTION(FORCE), backup_run,
+      false, "the whole database in one sealed file, beside a running hub",
+      "Sealed by the master key, which is not in it: keep a copy of that key elsewhere.\n\n"
+      "  raccord backup --data /var/lib/raccord -o /backup/raccord-$(date +%F)\n" },
+    { "restore", "FILE", 1, 1, OPTION(DATA) | OPTION(CONFIG) | OPTION(MASTER_KEY_FILE) | OPTION(FORCE) | OPTION(VERIFY),
+      restore_run, false, "make a database of a backup, or see whether that would work",
+      "Everything in it is opened before it is put in its place. The master key comes from --master-key-file, or from\n"
+      "where the hub has it: DIR/master.key, for instance. Sessions end.\n\n"
+      "  raccord restore --verify /backup/raccord-2026-01-31 --data /var/lib/raccord\n"
+      "  raccord restore /backup/raccord-2026-01-31 --data /var/lib/raccord-new --master-key-file master.key\n" },
+
     { "identity-providers list", "", 0, 0, CLIENT | OPTION(LIMIT), identity_providers_list_run, false,
       "who is believed about who somebody is", NULL },
     { "identity-providers get", "ID", 1, 1, CLIENT, identity_providers_get_run, false,

@@ -54,6 +54,8 @@ int connections_delete_run(struct command *c);
 int verify_audit_run(struct command *c);                     /* audit_verbs.c */
 int keys_status_run(struct command *c);                      /* keys_verbs.c */
 int keys_rotate_run(struct command *c);
+int backup_run(struct command *c);                           /* backup_verbs.c */
+int restore_run(struct command *c);
 int identity_providers_list_run(struct command *c);          /* identity_verbs.c */
 int identity_providers_get_run(struct command *c);
 int identity_providers_create_run(struct command *c);

@@ -17,6 +17,21 @@ void sha256(struct str in, unsigned char out[SHA256_SIZE])
     crypto_hash_sha256(out, (const unsigned char *)in.p, in.n);
 }
 
+static crypto_hash_sha256_state *state_of(struct sha256_run *r)
+{
+    _Static_assert(sizeof r->space == sizeof(crypto_hash_sha256_state), "libsodium's");
+    return (crypto_hash_sha256_state *)(void *)r->space;
+}
+
+void sha256_begin(struct sha256_run *r) { crypto_hash_sha256_init(state_of(r)); }
+
+void sha256_add(struct sha256_run *r, struct str in)
+{
+    crypto_hash_sha256_update(state_of(r), (const unsigned char *)never_null(in), in.n);
+}
+
+void sha256_done(struct sha256_run *r, unsigned char out[SHA256_SIZE]) { crypto_hash_sha256_final(state_of(r), out); }
+
 void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE])
 {
     crypto_auth_hmacsha256_state s;

@@ -9,6 +9,13 @@
 #define SHA256_SIZE 32
 
 void sha256(struct str in, unsigned char out[SHA256_SIZE]);
+/* In pieces: begin, add ..., done. */
+struct sha256_run {
+    uint64_t space[13];
+};
+void sha256_begin(struct sha256_run *r);
+void sha256_add(struct sha256_run *r, struct str in);
+void sha256_done(struct sha256_run *r, unsigned char out[SHA256_SIZE]);
 void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE]);
 /* A keyed digest that is cheaper than HMAC, for what is digested by the thousand: BLAKE2b-256 (RFC 7693). The key has 16 to 64
  * bytes. */

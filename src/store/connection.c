@@ -21,6 +21,10 @@ int connection_exec(struct db *db, const char *sql) { return sqlite3_exec(db->sq
 enum err connection_code_fault(int code, const char *message, struct fault *why)
 {
     const struct str unique = STR("UNIQUE constraint failed: ");
+    if (connection_full(code))
+        return fault(why, ERR_STORE_FULL, STR(""), "sqlite %d: %s", code, message);
+    if (connection_damaged(code))
+        return fault(why, ERR_STORE_DAMAGED, STR(""), "sqlite %d: %s", code, message);
     if (code != SQLITE_CONSTRAINT_UNIQUE && code != SQLITE_CONSTRAINT_PRIMARYKEY && code != SQLITE_CONSTRAINT_ROWID)
         return fault(why, ERR_STORE, STR(""), "sqlite %d: %s", code, message);
     struct str table = str_of(message), columns;
@@ -36,11 +40,15 @@ void connection_failed(struct db *db, int code, const char *doing)
         return;
     db->failed = code;
     int system = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN ? sqlite3_system_errno(db->sqlite) : 0;
+    db->full = system == ENOSPC || system == EDQUOT;
     snprintf(db->note, sizeof db->note, "%s: %s%s%s", doing, sqlite3_errmsg(db->sqlite), system ? ": " : "",
              system ? strerrordesc_np(system) : "");
 }
 
-enum err connection_fault(const struct db *db, struct fault *why) { return connection_code_fault(db->failed, db->note, why); }
+enum err connection_fault(const struct db *db, struct fault *why)
+{
+    return connection_code_fault(db->full ? SQLITE_FULL : db->failed, db->note, why);
+}
 
 /* Switching to WAL fails at once, without the busy handler, when another process switches at the same moment. */
 static int switch_to_wal(struct db *db)
@@ -90,9 +98,9 @@ enum err connection_open(const char *path, enum connection_kind kind, struct db 
         rc = set_up(db, kind);
     if (rc) {
         connection_failed(db, rc, "opening the database");
-        connection_fault(db, why);
+        enum err e = connection_fault(db, why);
         connection_close(db);
-        return ERR_STORE;
+        return e;
     }
     *out = db;
     return ERR_NONE;

@@ -19,6 +19,7 @@ struct db {
     bool in_transaction;
     int snapshots;            /* db_snapshot() without its end */
     int failed;               /* extended code of the first failure that a statement's undo does not mend; 0: none */
+    bool full;                /* it failed for want of room */
     char note[160];           /* what failed, for the log */
 };
 
@@ -37,6 +38,9 @@ enum err connection_fault(const struct db *db, struct fault *why);
 /* SQLite's code as one of ours. `message` is SQLite's: it names tables and columns, never values. */
 enum err connection_code_fault(int code, const char *message, struct fault *why);
 
+/* No room, as SQLite says it. ENOSPC that comes with another code is in db->full. */
+static inline bool connection_full(int code) { return (code & 0xff) == SQLITE_FULL; }
+static inline bool connection_damaged(int code) { return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB; }
 static inline bool connection_busy(int code) { return (code & 0xff) == SQLITE_BUSY || (code & 0xff) == SQLITE_LOCKED; }
 
 #endif

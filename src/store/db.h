@@ -26,6 +26,10 @@ void store_close(struct store *s); /* NULL is fine; no other thread uses it any 
  * The CLI's verbs do not claim: they write to the same database while a server runs. ERR_CONFLICT, ERR_FILE. */
 enum err store_claim(struct store *s, struct fault *why) MUST_CHECK;
 
+/* Put the closed database `from`, a file on the same file system, into a directory that no hub runs on. With `replace` a database
+ * that is there becomes raccord.db.replaced. ERR_CONFLICT, ERR_FILE. */
+enum err store_install(struct str directory, const char *from, bool replace, struct fault *why) MUST_CHECK;
+
 /* This thread's reading connection; made on first use, closed with the store. NULL and *why on failure. */
 struct db *store_reader(struct store *s, struct fault *why);
 
@@ -38,6 +42,13 @@ enum err store_write(struct store *s, store_work *work, void *context, struct fa
 /* Fold the write-ahead log into the database and empty it, so that what was deleted is in no file any more. Readers of old
  * snapshots may keep it from going to the end: no error, and the next one does more. */
 enum err store_checkpoint(struct store *s, struct fault *why) MUST_CHECK;
+
+/* One state of the whole database into the existing file `to`, whatever others write meanwhile. */
+enum err store_copy(struct store *s, const char *to, void (*progress)(void *context, int64_t done, int64_t total), void *context,
+                    struct fault *why) MUST_CHECK;
+/* Are the pages sound? *found is what is wrong first, or empty. `deep`: every index against its table, and every reference; else
+ * structure alone, which a million rows keep busy for seconds. */
+enum err store_check(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why) MUST_CHECK;
 
 /* From here to db_snapshot_end() all queries of this reader see one state of the database, whatever others write meanwhile. Short:
  * old states are kept on disk as long as someone looks at them. May be nested; inside store_write() it changes nothing. */

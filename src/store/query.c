@@ -230,7 +230,7 @@ enum err query_end(struct query *q, struct fault *why)
         query_next(q);
     while (q->row && !sqlite3_stmt_readonly(q->stmt))
         query_next(q);
-    enum err e = q->code ? connection_code_fault(q->code, q->note, why) : ERR_NONE;
+    enum err e = q->code ? connection_code_fault(q->db->full ? SQLITE_FULL : q->code, q->note, why) : ERR_NONE;
     query_rest(q);
     return e;
 }

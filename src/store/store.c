@@ -120,22 +120,66 @@ static enum err ensure_file(int directory, const char *path, struct fault *why)
     return ERR_NONE;
 }
 
-enum err store_claim(struct store *s, struct fault *why)
+static enum err claim_in(int directory, const char *path, int *claim, struct fault *why)
 {
-    if (s->claim >= 0)
-        return ERR_NONE;
-    int fd = openat(s->directory, CLAIM_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(directory, CLAIM_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return FILE_FAULT(why, s->path, "serve.lock cannot be opened in the data directory");
+        return FILE_FAULT(why, path, "serve.lock cannot be opened in the data directory");
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        s->claim = fd;
+        *claim = fd;
         return ERR_NONE;
     }
     bool taken = errno == EWOULDBLOCK;
     enum err e = taken ? fault(why, ERR_CONFLICT, STR("another raccord serve runs on this data directory"), "%s is locked",
                                CLAIM_NAME)
-                       : FILE_FAULT(why, s->path, "serve.lock cannot be locked in the data directory");
+                       : FILE_FAULT(why, path, "serve.lock cannot be locked in the data directory");
     close(fd);
+    return e;
+}
+
+enum err store_claim(struct store *s, struct fault *why)
+{
+    return s->claim >= 0 ? ERR_NONE : claim_in(s->directory, s->path, &s->claim, why);
+}
+
+/* -- putting a database in place of another ------------------------------------------------------------------- */
+
+/* Out of the way, with its log: SQLite would take a log that lies beside the new database for its own. */
+static bool set_aside(int directory)
+{
+    static const char *const names[][2] = { { FILE_NAME, FILE_NAME ".replaced" },
+                                            { FILE_NAME "-wal", FILE_NAME ".replaced-wal" },
+                                            { FILE_NAME "-shm", NULL } };
+    for (size_t i = 0; i < COUNT(names); i++) {
+        int failed = names[i][1] ? renameat(directory, names[i][0], directory, names[i][1]) : unlinkat(directory, names[i][0], 0);
+        if (failed && errno != ENOENT)
+            return false;
+    }
+    return true;
+}
+
+static enum err install_in(int directory, const char *path, const char *from, bool replace, struct fault *why)
+{
+    struct stat st;
+    if (!replace && fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return fault(why, ERR_CONFLICT, STR("a database in this directory; --force sets it aside"), "%s", path);
+    if (!set_aside(directory) || renameat(AT_FDCWD, from, directory, FILE_NAME) || fsync(directory))
+        return FILE_FAULT(why, path, "the database cannot be put in its place");
+    return ERR_NONE;
+}
+
+enum err store_install(struct str directory, const char *from, bool replace, struct fault *why)
+{
+    int fd = -1;
+    char *path = mem_cstr(directory);
+    enum err e = open_directory(path, &fd, why);
+    AUTO_FD claim = -1;
+    if (!e)
+        e = claim_in(fd, path, &claim, why);
+    if (!e)
+        e = install_in(fd, path, from, replace, why);
+    fd_end(&fd);
+    free(path);
     return e;
 }
 
@@ -255,7 +299,7 @@ static void end_turn(struct store *s, enum err e)
 {
     pthread_mutex_lock(&s->turn_lock);
     s->writing = false;
-    if (e == ERR_STORE)
+    if (e == ERR_STORE || e == ERR_STORE_FULL || e == ERR_STORE_DAMAGED)
         s->ready_until_ms = 0;
     pthread_cond_signal(&s->turn_over);
     pthread_mutex_unlock(&s->turn_lock);

@@ -401,6 +401,16 @@ struct master_key_id keyring_master(struct keyring *k)
     return id;
 }
 
+enum err keyring_master_derive(struct keyring *k, struct str label, struct secret *out, struct fault *why)
+{
+    enum err e = keys_use(k, why);
+    if (e)
+        return e;
+    *out = master_key_derive(k->master, label);
+    keys_done(k);
+    return ERR_NONE;
+}
+
 enum err keyring_wrap(struct keyring *k, struct arena *a, struct str place, struct secret key, struct str *sealed, uint32_t *by,
                       struct fault *why)
 {

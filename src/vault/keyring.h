@@ -43,6 +43,9 @@ uint32_t keyring_active(struct keyring *k);
 bool keyring_knows(struct keyring *k, uint32_t id);
 struct master_key_id keyring_master(struct keyring *k);
 
+/* master_key_derive() of the master key in hand. ERR_SEALED. */
+enum err keyring_master_derive(struct keyring *k, struct str label, struct secret *out, struct fault *why) MUST_CHECK;
+
 /* Seal a data key by the active wrapping key, bound to `place`. *by is that key's id. */
 enum err keyring_wrap(struct keyring *k, struct arena *a, struct str place, struct secret key, struct str *sealed, uint32_t *by,
                       struct fault *why) MUST_CHECK;

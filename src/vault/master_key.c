@@ -205,6 +205,13 @@ struct master_key_id master_key_id(struct secret key)
     return id;
 }
 
+struct secret master_key_derive(struct secret key, struct str label)
+{
+    struct secret out = secret_new(SHA256_SIZE);
+    hmac_sha256(secret_str(key), label, out.p);
+    return out;
+}
+
 /* ---- changing it ---- */
 
 struct str master_key_path(struct arena *a, const struct master_key_source *from)

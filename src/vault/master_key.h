@@ -23,6 +23,8 @@ struct master_key_id {
     char text[MASTER_KEY_ID + 1];
 };
 struct master_key_id master_key_id(struct secret key);
+/* Another key that only who has the master key can make. The caller ends it. */
+struct secret master_key_derive(struct secret key, struct str label);
 
 /* The file that `from` reads; STR_NONE when it is none of ours to change (the environment, systemd's credential). */
 struct str master_key_path(struct arena *a, const struct master_key_source *from);

@@ -164,11 +164,20 @@ static enum err write_secret(struct change *c, struct db *db, struct fault *why)
 
 /* ---- changes ---- */
 
+static enum err check_reach(struct web_request *q, struct db *db, const struct identity_provider *p, struct fault *why)
+{
+    bool owner;
+    enum err e = identity_provider_reaches_owner(db, p, &owner, why);
+    if (!e && owner && q->caller->role != ROLE_OWNER)
+        e = fault(why, ERR_DENIED, STR("role above your own"), "an owner signs in or calls through %.*s", STR_ARG(p->key));
+    return e;
+}
+
 static enum err insert(struct db *db, void *context, struct fault *why)
 {
     struct change *c = context;
     enum err e;
-    if ((e = read_halves(c, db, why)))
+    if ((e = read_halves(c, db, why)) || (e = check_reach(c->q, db, &c->p, why)))
         return e;
     e = identity_provider_insert(db, c->q->arena, &c->p, why);
     if (e == ERR_CONFLICT)
@@ -230,11 +239,14 @@ static enum err update(struct db *db, void *context, struct fault *why)
     const struct json *body = body_of(q);
     struct str name;
     enum err e;
-    if ((e = identity_provider_get(db, q->arena, q->params[0], &c->p, why)) || (e = web_if_match(q, c->p.revision, why)))
+    if ((e = identity_provider_get(db, q->arena, q->params[0], &c->p, why)) || (e = web_if_match(q, c->p.revision, why)) ||
+        (e = check_reach(q, db, &c->p, why)))
         return e;
     q->audit.before = told(q, &c->p);
     if ((e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MOST, &name, why)) ||
         (e = body_bool(body, "disabled", &c->p.disabled, why)) || (e = read_halves(c, db, why)))
+        return e;
+    if ((e = check_reach(q, db, &c->p, why)))
         return e;
     if (name.p)
         c->p.name = name;
@@ -271,7 +283,8 @@ static enum err remove_provider(struct db *db, void *context, struct fault *why)
     struct web_request *q = context;
     struct identity_provider p;
     enum err e;
-    if ((e = identity_provider_get(db, q->arena, q->params[0], &p, why)) || (e = web_if_match(q, p.revision, why)))
+    if ((e = identity_provider_get(db, q->arena, q->params[0], &p, why)) || (e = web_if_match(q, p.revision, why)) ||
+        (e = check_reach(q, db, &p, why)))
         return e;
     q->audit.before = told(q, &p);
     e = identity_groups_remove(db, p.id, why);

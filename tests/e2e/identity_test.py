@@ -334,6 +334,35 @@ class Hostile(Case):
         self.assertEqual(self.go(self.with_claims(amr=["pwd", "mfa"]))[1].status, 200)
         self.assertEqual(self.go(self.with_claims(acr="gold"))[1].status, 200)
 
+    def owner(self, email):
+        """The hub's owner, and a token of theirs."""
+        code = self.hub1.line("setup").split("#")[1]
+        made = self.hub1.post("/api/v1/setup", {"code": code, "email": email, "password": harness.PASSWORD}, token="")
+        self.assertEqual(made.status, 201, made)
+        signed = self.hub1.post("/api/v1/session", {"email": email, "password": harness.PASSWORD}, token="")
+        sent = {"Cookie": signed.header("set-cookie").split(";")[0], "X-CSRF-Token": signed.json["csrf_token"]}
+        return self.hub1.post("/api/v1/tokens", {"name": "o", "role": "owner"}, token="", headers=sent).json["secret"], made.json["id"]
+
+    def test_no_provider_makes_an_administrator_an_owner(self):
+        token, owner = self.owner("ann@example.com")
+        self.change(link_by_email=True)
+        self.refused(self.go()[1], "sign_in_refused", "owner")
+        rule = {"jwt_callers": {"audience": "raccord", "rules": [{"claim": "azp", "equals": "x", "principal": owner}]}}
+        said = self.hub1.request("PATCH", DOORS + "/sso", rule)
+        self.assertEqual((said.status, said.json["code"]), (403, "denied"), said)
+        self.assertEqual(self.hub1.request("PATCH", DOORS + "/sso", rule, token=token).status, 200)
+        for method, body in (("PATCH", {"jwks_uri": "https://evil.example/keys"}), ("PATCH", {"jwt_callers": None}), ("DELETE", None)):
+            self.assertEqual(self.hub1.request(method, DOORS + "/sso", body).status, 403)
+
+    def test_who_signed_in_once_may_call_with_tokens_of_the_same_subject(self):
+        said = self.hub1.request("PATCH", DOORS + "/sso", {"jwt_callers": {"audience": "api", "users": True}})
+        self.assertEqual(said.status, 200, said)
+        token = tokens.token(self.key, self.liar.claims(aud="api", sub="ann"))
+        self.assertEqual(self.hub1.get("/api/v1/session", token=token).status, 401)
+        browser, _ = self.go()
+        me = self.hub1.get("/api/v1/session", token=token)
+        self.assertEqual(me.json["principal"], self.me(browser)["principal"])
+
     def test_keys_that_turned_are_fetched_again(self):
         self.assertEqual(self.go()[1].status, 200)
         self.key = tokens.Key(self.folder, "k2")

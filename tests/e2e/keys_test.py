@@ -288,8 +288,9 @@ class KilledWhileKeysTurn(harness.Case):
             status = hub.post("/api/v1/keys:rotate").status
             self.assertIn(status, (202, 409), f"round {n}, seed {seed}")
             other = None
-            if n % 5 == 4:  # another process turns at the same time, and is killed, too
-                other = subprocess.Popen([harness.binary(), "keys", "rotate", "--wait", "--data", hub.data], env=hub.variables,
+            if n % 5 >= 3:  # another process turns at the same time, or copies, and is killed, too
+                verb = ["keys", "rotate", "--wait"] if n % 5 == 4 else ["backup", "--force", "-o", self.path("saved")]
+                other = subprocess.Popen([harness.binary(), *verb, "--data", hub.data], env=hub.variables,
                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             threading.Event().wait(chance.uniform(0.0, 0.25))
             hub.process.send_signal(signal.SIGKILL)
@@ -312,6 +313,11 @@ class KilledWhileKeysTurn(harness.Case):
         report = hub.get("/api/v1/keys").json
         self.assertEqual((len(report["keys"]), report["unusable_data_keys"]), (1, 0))
         rotations = rows(hub.data, "SELECT count(*) FROM key_rotation WHERE finished_ms > 0")[0][0]
+        saved = harness.run("backup", "--data", hub.data, "--force", "-o", self.path("saved"))
+        self.assertEqual(saved.code, 0, saved)
+        seen = harness.run("restore", "--verify", self.path("saved"), "--data", hub.data)  # every page, secret and audit record
+        self.assertEqual(seen.code, 0, seen)
+        self.assertIn(f"{self.CONNECTIONS} connections with {self.CONNECTIONS} secrets", seen.out)
         self.assertEqual(hub.stop(), 0)
         with sqlite3.connect(f"file:{hub.data}/raccord.db?mode=ro", uri=True) as db:
             self.assertEqual(db.execute("PRAGMA integrity_check").fetchone(), ("ok",))

@@ -160,9 +160,9 @@ static void a_full_disk_fails_writes_and_readiness_and_both_recover_when_there_i
     assert_ok(store_ready(r->store, &r->why));
 
     disk.fail_writes = 1000;
-    assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('lost')"), ERR_STORE);
+    assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('lost')"), ERR_STORE_FULL);
     assert_non_null(strstr(r->why.note, "full"));
-    assert_int_equal(store_ready(r->store, &r->why), ERR_STORE);
+    assert_int_equal(store_ready(r->store, &r->why), ERR_STORE_FULL);
     assert_int_equal(count(r), 1);
 
     disk.fail_writes = 0;
@@ -233,7 +233,7 @@ static void a_database_that_vanished_fails_writes_and_none_is_made_in_its_place(
 {
     struct room *r = *state;
     disk.fail_writes = 1; /* so that the writer is opened anew */
-    assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('lost')"), ERR_STORE);
+    assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('lost')"), ERR_STORE_FULL);
     assert_int_equal(unlink(r->file), 0);
     assert_int_equal(room_script(r, "INSERT INTO thing (name) VALUES ('nowhere')"), ERR_STORE);
     assert_int_equal(access(r->file, F_OK), -1);
