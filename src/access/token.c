@@ -236,13 +236,13 @@ static enum role narrowed(struct str token_role, struct str principal_role)
     return t < p ? t : p;
 }
 
-static enum err find_token(struct db *db, struct arena *a, struct str text, struct found *f, struct caller *c, struct fault *why)
+#define SELECT_CALLER                                                                                            \
+    "SELECT t.id, t.role, t.limited, t.expires_ms, t.revoked_ms, p.id, p.name, p.role, p.language, p.disabled,"   \
+    " t.narrowed FROM token t JOIN principal p ON p.id = t.principal_id "
+
+/* Ends the query. */
+static enum err read_found(struct query *q, struct arena *a, struct found *f, struct caller *c, struct fault *why)
 {
-    char hash[TEXT_HASH];
-    struct query *q = query_begin(db, "SELECT t.id, t.role, t.limited, t.expires_ms, t.revoked_ms,"
-                                      " p.id, p.name, p.role, p.language, p.disabled, t.narrowed"
-                                      " FROM token t JOIN principal p ON p.id = t.principal_id WHERE t.hash = $1");
-    query_text(q, text_hash(text, hash));
     f->row = query_next(q);
     f->revoked = query_get_i64(q, 4) != 0;
     f->disabled = query_get_i64(q, 9) != 0;
@@ -259,28 +259,69 @@ static enum err find_token(struct db *db, struct arena *a, struct str text, stru
     return query_end(q, why);
 }
 
+static enum err admit(struct db *db, struct arena *a, const struct found *f, struct caller *c, struct fault *why)
+{
+    enum err e;
+    if (f->revoked || f->disabled || c->role == ROLE_NONE)
+        return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "%.*s: %s", STR_ARG(c->token),
+                     f->revoked ? "revoked" : f->disabled ? "its principal is disabled" : "no role");
+    if (c->expires && c->expires <= clock_wall())
+        return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c->token));
+    if ((e = read_narrow(db, a, c->token, c->limited, f->narrowed, &c->narrow, &c->connections, &c->connection_count, why)) ||
+        (e = folder_visible(db, a, c->principal, &c->folders, &c->folder_count, why)) || (e = keep_granted_folders(db, a, c, why)))
+        return e;
+    narrow_prepare(a, &c->narrow);
+    return ERR_NONE;
+}
+
 enum err token_resolve(struct db *db, struct arena *a, struct str text, struct caller *out, struct fault *why)
 {
+    char hash[TEXT_HASH];
     struct found f;
     struct caller c;
     if (!token_well_formed(text))
         return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "mistyped, cut, or not a token of ours");
-    enum err e = find_token(db, a, text, &f, &c, why);
+    struct query *q = query_begin(db, SELECT_CALLER "WHERE t.hash = $1");
+    query_text(q, text_hash(text, hash));
+    enum err e = read_found(q, a, &f, &c, why);
     if (e)
         return e;
     if (!f.row)
         return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "unknown token");
-    if (f.revoked || f.disabled || c.role == ROLE_NONE)
-        return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "%.*s: %s", STR_ARG(c.token),
-                     f.revoked ? "revoked" : f.disabled ? "its principal is disabled" : "no role");
-    if (c.expires && c.expires <= clock_wall())
-        return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c.token));
-    if ((e = read_narrow(db, a, c.token, c.limited, f.narrowed, &c.narrow, &c.connections, &c.connection_count, why)) ||
-        (e = folder_visible(db, a, c.principal, &c.folders, &c.folder_count, why)) || (e = keep_granted_folders(db, a, &c, why)))
+    if (!(e = admit(db, a, &f, &c, why)))
+        *out = c;
+    return e;
+}
+
+enum err token_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why)
+{
+    struct found f;
+    struct query *q = query_begin(db, SELECT_CALLER "WHERE t.id = $1");
+    query_text(q, id);
+    enum err e = read_found(q, a, &f, out, why);
+    if (e)
         return e;
-    narrow_prepare(a, &c.narrow);
-    *out = c;
-    return ERR_NONE;
+    return f.row ? admit(db, a, &f, out, why) : fault(why, ERR_NOT_FOUND, STR("token"), "no such token");
+}
+
+enum err principal_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT id, name, role, language, disabled FROM principal"
+                                      " WHERE (id = $1 OR name = $2) AND kind IN ('user', 'service_account') ORDER BY id");
+    query_text(q, id);
+    query_text(q, id);
+    bool found = query_next(q), disabled = query_get_i64(q, 4) != 0;
+    *out = (struct caller){ .principal = query_get_text(q, 0, a), .name = query_get_text(q, 1, a) };
+    role_parse(query_get_text(q, 2, a), &out->role);
+    out->language = str_is(query_get_text(q, 3, a), "fr") ? LANG_FR : LANG_EN;
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    if (!found)
+        return fault(why, ERR_NOT_FOUND, STR("principal"), "no such principal");
+    if (disabled)
+        return fault(why, ERR_UNAUTHENTICATED, STR(""), "the principal is disabled");
+    return folder_visible(db, a, out->principal, &out->folders, &out->folder_count, why);
 }
 
 #define SELECT_ROWS \

@@ -125,10 +125,25 @@ static enum err check_one_narrowing(const struct live *c, const struct narrow *n
     return e;
 }
 
+static enum err check_gate(const struct live *c, const struct policy_gate *g, struct str method, struct fault *why)
+{
+    unsigned char family = c->source ? c->source->family : 0;
+    const unsigned char *ip = c->source ? c->source->ip : NULL;
+    enum err e = policy_gate_check(g, method, family, ip, why);
+    for (int i = 0; !e && i < c->from->count; i++)
+        for (size_t k = 0; !e && k < COUNT(override_names); k++)
+            if (str_ieq(c->from->headers[i].name, str_of(override_names[k])))
+                e = policy_gate_check(g, c->from->headers[i].value, family, ip, why);
+    return e;
+}
+
 /* What the token leaves, and what policies leave of this connection. Most calls are narrowed by neither. */
 static enum err check_narrowing(const struct live *c, struct str method, const struct url *u, struct fault *why)
 {
-    return c->narrow && c->narrow->calls ? check_one_narrowing(c, c->narrow, method, u, why) : ERR_NONE;
+    enum err e = c->narrow && c->narrow->calls ? check_one_narrowing(c, c->narrow, method, u, why) : ERR_NONE;
+    for (size_t i = 0; !e && i < c->to->gate_count; i++)
+        e = check_gate(c, &c->to->gates[i], method, why);
+    return e;
 }
 
 static enum err check_query(struct str query, struct fault *why)
@@ -212,7 +227,7 @@ enum err live_begin(struct live *c, struct str path, struct str query, struct fa
              !(e = check_narrowing(c, c->method, &c->target, why)))
         e = rewrite(c, why);
     /* Of a target that was refused, only the host is kept. */
-    describe_target(c, c->target.host, e ? STR("") : c->target.path);
+    describe_target(c, c->target.host, e || c->to->secure ? STR("") : c->target.path);
     if (e)
         over(c, RUN_REFUSED, e);
     return e;

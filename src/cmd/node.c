@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "access/folder.h"
+#include "access/policy_store.h"
 #include "access/user.h"
 #include "auth/issuer.h"
 #include "base/encode.h"
@@ -23,6 +24,7 @@
 #include "proxy/proxy.h"
 #include "vault/domain.h"
 #include "web/enter.h"
+#include "web/limit_hits.h"
 
 #define LOOPS_MAX 64
 #define KEEP_UPSTREAM_MS 55000      /* under the 60 s after which many providers close */
@@ -283,6 +285,41 @@ static struct str path_of_url(struct str url)
     return slash == SIZE_MAX ? STR("") : str_sub(rest, slash, rest.n);
 }
 
+static int64_t clients_now(void *context)
+{
+    const struct node *n = context;
+    int64_t clients = 0;
+    for (int i = 0; i < n->desk_count; i++)
+        clients += n->desks[i].server ? server_clients(n->desks[i].server) : 0;
+    return clients;
+}
+
+/* For GET /limits. */
+static const struct limit_setting *limit_settings(struct node *n, const struct config *c, struct arena *boot)
+{
+    const struct {
+        const char *name, *setting, *unit;
+        int64_t value;
+        int64_t (*use)(void *context);
+    } rows[] = {
+        { "call_request_body", "limits.call_request", "bytes", c->limits.call_request, NULL },
+        { "call_response_body", "limits.call_response", "bytes", c->limits.call_response, NULL },
+        { "proxy_body", "limits.proxy_body", "bytes", c->limits.proxy_body, NULL },
+        { "request_head", "limits.request_head", "bytes", c->limits.request_head, NULL },
+        { "request_target", "limits.request_uri", "bytes", c->limits.request_uri, NULL },
+        { "request_headers", "limits.request_headers", "count", c->limits.request_headers, NULL },
+        { "clients", "limits.clients", "count", c->limits.clients, clients_now },
+        { "upstreams_per_connection", "limits.upstreams_per_connection", "count", c->limits.upstreams_per_connection, NULL },
+        { "workers", "limits.workers", "count", c->limits.workers, NULL },
+        { "worker_queue", "limits.worker_queue", "count", c->limits.worker_queue, NULL },
+        { "call_total_time", "timeouts.total", "ms", c->timeouts.total, NULL },
+    };
+    struct limit_setting *out = arena_array(boot, COUNT(rows) + 1, sizeof *out);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        out[i] = (struct limit_setting){ rows[i].name, rows[i].unit, rows[i].value, config_is_set(c, rows[i].setting), rows[i].use, n };
+    return out;
+}
+
 static enum err open_house(struct node *n, struct config *c, const struct node_extra *extra, struct arena *boot,
                            struct str *created, struct fault *why)
 {
@@ -293,6 +330,12 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         (e = open_setup(n, boot, why)) ||
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
+    n->hub.limit_hits = limit_hits_new();
+    n->hub.limits = limit_settings(n, c, boot);
+    n->hub.policies = policy_book_new();
+    struct db *db = store_reader(n->hub.store, why);
+    if (!db || policy_book_load(n->hub.policies, db, why))
+        return why->err;
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
@@ -307,6 +350,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         n->hub.issuers,
         n->hub.seal_key,
         n->hub.intents,
+        n->hub.policies,
         report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
@@ -356,9 +400,18 @@ static enum err tell_prune(struct db *db, void *context, struct fault *why)
     return run_seal_prune(db, ((struct prune *)context)->before, why);
 }
 
+/* The setting's, or a shorter one of a policy. */
+static int64_t run_retention(struct node *n)
+{
+    struct policy_set *set = policy_book_set(n->hub.policies);
+    int64_t ms = policy_least(set, &(struct policy_subject){ 0 }, POLICY_RUN_RETENTION);
+    policy_set_release(set);
+    return ms && ms < n->config->retention.runs ? ms : n->config->retention.runs;
+}
+
 static void prune(struct node *n)
 {
-    struct prune p = { clock_wall() - n->config->retention.runs, 0 };
+    struct prune p = { clock_wall() - run_retention(n), 0 };
     struct fault why;
     if (store_write(n->hub.store, tell_prune, &p, &why)) { /* first: what goes unsaid would look stolen */
         log_fault(LOG_WARN, "old run records were not removed", &why);
@@ -387,6 +440,13 @@ static void compact(struct node *n)
     }
 }
 
+static void keep_limit_hits(struct node *n)
+{
+    struct fault why;
+    if (n->hub.limit_hits && n->hub.store && limit_hits_store(n->hub.limit_hits, n->hub.store, &why))
+        log_fault(LOG_WARN, "when limits were reached was not noted", &why);
+}
+
 static void *upkeep_main(void *context)
 {
     struct node *n = context;
@@ -395,6 +455,7 @@ static void *upkeep_main(void *context)
         pthread_mutex_unlock(&n->upkeep_lock);
         prune(n);
         compact(n);
+        keep_limit_hits(n);
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
@@ -567,6 +628,9 @@ void node_stop(struct node *n)
     audit_watch_stop(n->audit);
     intents_free(n->hub.intents);
     issuers_free(n->hub.issuers);
+    policy_book_free(n->hub.policies);
+    keep_limit_hits(n);
+    limit_hits_free(n->hub.limit_hits);
     secret_end(&n->hub.audit_key);
     secret_end(&n->hub.seal_key);
     keyring_close(n->hub.keyring);

@@ -9,6 +9,7 @@
 #include "web/connection_view.h"
 #include "web/handlers.h"
 #include "web/page.h"
+#include "web/policy_check.h"
 
 /* Bytes read at all; what a name, a key or notes may be is the vault's rule. */
 #define NAME_MAX_BYTES 1024
@@ -130,6 +131,15 @@ static enum err look_for_same_name(struct creation *c, struct db *db, struct fau
     return query_end(query, why);
 }
 
+/* Whole once it has its credentials; a policy may want it disabled then. */
+static enum err begin_state(struct creation *c, struct db *db, struct fault *why)
+{
+    bool disabled = false;
+    enum err e = c->setup->has_credentials ? policy_starts_disabled(c->q, db, &c->row, &disabled, why) : ERR_NONE;
+    c->row.state = disabled ? CONNECTION_DISABLED : c->setup->has_credentials ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
+    return e;
+}
+
 static enum err insert_connection(struct db *db, void *context, struct fault *why)
 {
     struct creation *c = context;
@@ -138,7 +148,8 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
     enum err e;
     c->row.id = STR_NONE;
     if ((e = choose_folder(c, db, why)) || (e = connection_may_edit(q, db, c->row.folder, why)) ||
-        (e = look_for_same_name(c, db, why)) ||
+        (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) || (e = look_for_same_name(c, db, why)) ||
+        (e = begin_state(c, db, why)) ||
         (e = connection_insert(db, q->hub->keyring, q->arena, &c->row, c->setup->secrets, c->setup->secret_count, why))) {
         c->row.key = key;
         if (e == ERR_CONFLICT)
@@ -201,8 +212,17 @@ static enum err store_creation(struct web_request *q, struct creation *c, const 
     c->row.allowed_domain = s->allowed_domain;
     c->row.fields = s->fields;
     c->row.owner = q->caller->principal;
-    c->row.state = s->has_credentials ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
     return web_write(q, insert_connection, c, why);
+}
+
+/* Before the transaction: whose presets hold. A workspace that is not made yet has none of its own. */
+static struct str folder_meant(const struct creation *c)
+{
+    struct fault ignored;
+    struct folder_row row;
+    bool user = str_starts(c->q->caller->principal, STR("usr_"));
+    struct str asked = c->folder.p ? c->folder : user ? STR("personal") : STR("shared");
+    return folder_resolve(c->q->db, c->q->arena, c->q->caller, asked, &row, &ignored) ? STR_NONE : row.id;
 }
 
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
@@ -216,11 +236,15 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "a token limited to connections makes no new one");
     if ((e = read_creation(q, &c, &in, why)))
         return e;
-    e = setup_check(q->arena, in.connector, in.auth_type, in.fields, in.credentials, in.domain, q->hub->egress,
+    struct presets presets = { .q = q, .row = { .connector = in.connector->id, .folder = folder_meant(&c) } };
+    e = presets_apply(&presets, &in.fields, &in.credentials, why);
+    if (!e)
+        e = setup_check(q->arena, in.connector, in.auth_type, in.fields, in.credentials, in.domain, q->hub->egress,
                     q->hub->header_digits_ok, &s, why);
     if (!e)
         e = store_creation(q, &c, &s, why);
     setup_end(&s);
+    presets_end(&presets);
     if (e)
         return e;
     if (c.new_folder)
@@ -516,7 +540,8 @@ static enum err change_state(struct change *c, struct db *db, struct fault *why)
     }
     if (wanted != CONNECTION_ACTIVE)
         return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
-    return enabled_state(c->q, db, &c->row, &c->row.state, why);
+    e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why);
+    return e ? e : enabled_state(c->q, db, &c->row, &c->row.state, why);
 }
 
 static enum err apply_patch(struct db *db, void *context, struct fault *why)
@@ -529,7 +554,9 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
         (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)) ||
         (e = body_prose(body, "notes", NOTES_MAX_BYTES, &notes, why)) ||
         (e = body_bool(body, "default", &c->row.is_default, why)) || (e = body_object(body, "fields", &fields, why)) ||
-        (e = change_state(c, db, why)) || (fields && (e = change_fields(c, db, fields, why))))
+        (e = change_state(c, db, why)) ||
+        (fields && ((e = change_fields(c, db, fields, why)) || (e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why)))) ||
+        (name.p && !str_eq(str_trim(name), c->row.name) && (e = policy_check_rename(c->q, db, &c->row, why))))
         return e;
     if (name.p)
         c->row.name = str_trim(name);
@@ -578,13 +605,15 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     const struct setup *s = c->setup;
     struct json *fields;
     enum err e;
-    if ((e = change_begin(c, db, why)) || (e = json_read(q->arena, c->row.fields, &fields, why)) ||
+    bool disabled = false;
+    if ((e = change_begin(c, db, why)) || (e = policy_check(q, db, &c->row, POLICY_AUTHENTICATE, why)) ||
+        (e = policy_starts_disabled(q, db, &c->row, &disabled, why)) || (e = json_read(q->arena, c->row.fields, &fields, why)) ||
         (e = check_auth(q, s->connector, c->row.auth_type, fields, s->secrets, s->secret_count, why)) ||
         (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why)))
         return e;
     /* Someone who disabled it meant it: new credentials do not enable it again. */
     if (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT)
-        c->row.state = CONNECTION_ACTIVE;
+        c->row.state = disabled ? CONNECTION_DISABLED : CONNECTION_ACTIVE;
     c->row.health = HEALTH_UNKNOWN;
     return connection_update(db, &c->row, why);
 }
@@ -605,13 +634,18 @@ static enum err credentials_checked(struct web_request *q, struct fault *why, st
     if ((e = web_only_query(q, object_query, why)) || (e = connection_seen(q, q->db, q->params[0], &c.row, why)) ||
         (e = find_connector(q, c.row.connector, &connector, why)))
         return e;
-    e = setup_check_credentials(q->arena, connector, c.row.auth_type, sent_credentials(q), &s, why);
+    const struct json *fields = NULL, *credentials = sent_credentials(q);
+    struct presets presets = { .q = q, .row = { .connector = c.row.connector, .folder = c.row.folder } };
+    e = presets_apply(&presets, &fields, &credentials, why);
+    if (!e)
+        e = setup_check_credentials(q->arena, connector, c.row.auth_type, credentials, &s, why);
     c.setup = &s;
     if (!e && !s.has_credentials)
         e = body_fault(why, ERR_FIELD_REQUIRED, "credentials", "");
     if (!e)
         e = change_write(&c, apply_credentials, why);
     setup_end(&s);
+    presets_end(&presets);
     *id = c.row.id;
     return e;
 }
@@ -634,7 +668,8 @@ static enum err apply_enable(struct db *db, void *context, struct fault *why)
     struct change *c = context;
     enum connection_state state;
     enum err e;
-    if ((e = change_begin(c, db, why)) || (e = enabled_state(c->q, db, &c->row, &state, why)))
+    if ((e = change_begin(c, db, why)) || (e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why)) ||
+        (e = enabled_state(c->q, db, &c->row, &state, why)))
         return e;
     if (c->row.state == state)
         return ERR_NONE;

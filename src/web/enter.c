@@ -12,6 +12,7 @@
 #include "web/change.h"
 #include "web/cookie.h"
 #include "web/language.h"
+#include "web/limit_hits.h"
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
 
@@ -63,6 +64,7 @@ static void answer_problem_in(enum language lang, struct exchange *x, const stru
     AUTO_BUF body;
     buf_init(&body, 16 * 1024);
     language_wanted(exchange_head(x), &lang);
+    limit_hit_problem(in->hub->limit_hits, why, str_starts(exchange_head(x)->path, STR("/proxy/")));
     problem_write(&body, why, lang, run_id, in->hub->public_url);
     /* 499 is for records: nobody is there to read it. */
     exchange_status(x, row->status, STR_NONE);

@@ -85,6 +85,15 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/keys", RIGHT_ADMINISTER, 0, keys_get },
     { METHOD_POST, "/api/v1/keys:rotate", RIGHT_ADMINISTER, KB(1), keys_rotate, "keys.rotate" },
     { METHOD_GET, "/api/v1/limits", RIGHT_SIGNED_IN, 0, limits_list },
+
+    { METHOD_GET, "/api/v1/policies", RIGHT_ADMINISTER, 0, policies_list },
+    { METHOD_POST, "/api/v1/policies", RIGHT_ADMINISTER, KB(512), policies_create, "policy.create" },
+    { METHOD_GET, "/api/v1/policies/{id}", RIGHT_ADMINISTER, 0, policies_get },
+    { METHOD_PUT, "/api/v1/policies/{id}", RIGHT_ADMINISTER, KB(512), policies_put, "policy.update" },
+    { METHOD_DELETE, "/api/v1/policies/{id}", RIGHT_ADMINISTER, 0, policies_delete, "policy.delete" },
+    /* Asked, not changed. About oneself; about others: ADMINISTER. */
+    { METHOD_POST, "/api/v1/policies:explain", RIGHT_SIGNED_IN, KB(16), policies_explain, "policy.explain", true },
+    { METHOD_POST, "/api/v1/policies:preview", RIGHT_ADMINISTER, KB(512), policies_preview, "policy.preview", true },
 };
 
 const struct route *routes_all(size_t *count)

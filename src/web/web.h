@@ -21,6 +21,10 @@
 #include "vault/keyring.h"
 #include "vault/rotation.h"
 
+struct policy_book;
+struct limit_hits;
+struct limit_setting;
+
 /* What the program is made of; built by cmd/, the same for the life of the process. */
 struct hub {
     struct store *store;
@@ -35,6 +39,9 @@ struct hub {
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
+    struct policy_book *policies;
+    struct limit_hits *limit_hits;
+    const struct limit_setting *limits; /* what cmd/ knows of limits; the last has no name */
     struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
