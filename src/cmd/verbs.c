@@ -91,6 +91,24 @@ static const struct verb verbs[] = {
     { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
     { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
 
+    { "policies list", "", 0, 0, CLIENT | OPTION(LIMIT), policies_list_run, false, "what is allowed, preset and forbidden", NULL },
+    { "policies get", "ID", 1, 1, CLIENT, policies_get_run, false, "one policy", NULL },
+    { "policies create", "", 0, 0, CLIENT | OPTION(BODY), policies_create_run, false, "make a policy",
+      "The policy is JSON, from a file or standard input; docs/policies.md lists the rules. It holds at once.\n\n"
+      "  echo '{\"name\": \"Limits\", \"preset\": \"genesys\"}' | raccord policies create --body -\n" },
+    { "policies update", "ID", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
+    { "policies delete", "ID", 1, 1, CLIENT, policies_delete_run, false, "remove a policy: it holds no more, at once", NULL },
+    { "policies explain", "OPERATION", 1, 1,
+      CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) | OPTION(FOLDER) |
+          OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION),
+      policies_explain_run, false, "may somebody do that, and why?",
+      "OPERATION is as the audit log names it. --caller is a user, a service account or the id of a token;\n"
+      "without it, oneself.\n\n"
+      "  raccord policies explain connection.call --caller reports --connection crm --method DELETE\n" },
+    { "policies preview", "[ID]", 0, 1, CLIENT | OPTION(BODY), policies_preview_run, false,
+      "what would break if this policy were saved, in place of ID if given", NULL },
+    { "limits", "", 0, 0, CLIENT | OPTION(LIMIT), limits_run, false, "each limit: value, use, source, when it was last reached", NULL },
+
     { "users list", "", 0, 0, CLIENT | OPTION(LIMIT), users_list_run, false, "everybody who may sign in", NULL },
     { "users get", "ID", 1, 1, CLIENT, users_get_run, false, "one user", NULL },
     { "users create", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PASSWORD_FILE), users_create_run,

@@ -250,10 +250,22 @@ static enum err ask_policies(struct question *x, const struct connection_row *ro
     return ERR_NONE;
 }
 
+/* At every door, before anything else: a token from elsewhere opens none. */
+static void ask_address(struct question *x)
+{
+    struct fault f;
+    if (!x->has_address || narrow_permits_address(&x->who.narrow, x->address.family, x->address.ip))
+        return;
+    enum err e = fault(&f, ERR_TOKEN_NOT_GRANTED, STR("from this source address"), "narrowed by address");
+    tell(x, "token", "addresses", e, STR("from this source address"));
+    settle(x, e, &f);
+}
+
 static enum err ask(struct question *x, struct fault *why)
 {
     struct connection_row row = { .connector = x->connector, .auth_type = x->auth_type, .allowed_domain = x->domain };
     ask_right(x);
+    ask_address(x);
     if (!x->route->calls)
         ask_token(x, door_method(x->route), STR_NONE);
     if (creates(x) && x->who.limited) {
