@@ -1,17 +1,29 @@
 #include "access/caller.h"
 
-bool caller_may(const struct caller *c, enum right right) { return role_has(c ? c->role : ROLE_NONE, right); }
-
-static bool among(const struct str *ids, size_t n, struct str id)
+bool caller_may(const struct caller *c, enum right right)
 {
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(ids[i], id))
-            return true;
-    return false;
+    if (!c)
+        return role_has(ROLE_NONE, right);
+    return role_has(c->role, right) && (c->narrowed == ROLE_NONE || role_has(c->narrowed, right));
 }
 
-bool caller_may_connection(const struct caller *c, struct str connection_id, struct str folder)
+enum role caller_role(const struct caller *c)
 {
-    return c && among(c->folders, c->folder_count, folder) &&
-           (!c->limited || among(c->connections, c->connection_count, connection_id));
+    return c->narrowed != ROLE_NONE && role_within(c->narrowed, c->role) ? c->narrowed : c->role;
+}
+
+void caller_asked(const struct caller *c, enum right right)
+{
+    if (c->asked)
+        *c->asked |= RIGHT_BIT(right);
+}
+
+bool caller_granted(const struct caller *c, struct str connection_id)
+{
+    if (!c->limited)
+        return true;
+    for (size_t i = 0; i < c->connection_count; i++)
+        if (str_eq(c->connections[i], connection_id))
+            return true;
+    return false;
 }

@@ -1,4 +1,5 @@
-/* access/caller.h - who is asking, resolved from a token or a session, and what they may. */
+/* access/caller.h - who is asking, resolved from a token or a session, and what they may in the instance.
+ * What they may in a folder is in access/rights.h. */
 #ifndef ACCESS_CALLER_H
 #define ACCESS_CALLER_H
 
@@ -13,7 +14,8 @@
 struct caller {
     struct str principal;      /* usr_... or svc_... */
     struct str name;           /* e-mail or service account name */
-    enum role role;            /* already narrowed by the token */
+    enum role role;            /* the principal's own, of today */
+    enum role narrowed;        /* the token's: what it has not, the caller has not; ROLE_NONE: nothing is taken away */
     struct str token;          /* tok_..., or STR_NONE for a session */
     struct str session_csrf;   /* for a session: the CSRF token expected; else STR_NONE */
     enum language language;
@@ -21,13 +23,17 @@ struct caller {
     struct str *connections;   /* ids */
     size_t connection_count;
     struct narrow narrow;      /* what the token's grants leave beside that; zeroed for a session */
-    struct str *folders;       /* ids of the folders this caller may see */
-    size_t folder_count;
     wall_ms expires;           /* 0: never */
+    unsigned *asked;           /* where the folder rights that were asked for are noted (RIGHT_BIT()s); NULL: nowhere */
 };
 
+/* The role's right of the instance, less what the token leaves out. For a right of folders this is no answer: see rights_need(). */
 bool caller_may(const struct caller *c, enum right right); /* NULL: nobody signed in */
-/* May this caller use or see a connection with this id in the folder with this id? */
-bool caller_may_connection(const struct caller *c, struct str connection_id, struct str folder);
+/* The role to show: the token's, when all of it is within the principal's. */
+enum role caller_role(const struct caller *c);
+/* Notes that a folder right was asked for. */
+void caller_asked(const struct caller *c, enum right right);
+/* False when the token is limited to other connections. */
+bool caller_granted(const struct caller *c, struct str connection_id);
 
 #endif

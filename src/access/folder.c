@@ -1,12 +1,12 @@
 #include "access/folder.h"
 
+#include "access/rights.h"
+#include "base/buf.h"
 #include "crypto/hash.h"
 
 #define PERSONAL "personal/" /* and the user's id */
-
-/* The rule of who sees what, for SQL: $1 is the path of one's own personal workspace. Administrators are no exception. */
-#define VISIBLE "path IN ('shared', $1)"
-#define COLUMNS "id, path, kind, owner_id, created_ms"
+#define PAGE_MOST 1000
+#define COLUMNS "id, path, kind, owner_id, parent_id, slug, preset, inherits, revision, created_ms, updated_ms"
 
 static struct str personal_path(struct arena *a, struct str principal) { return arena_join(a, STR(PERSONAL), principal); }
 
@@ -14,59 +14,83 @@ static struct folder_row read_row(struct query *q, struct arena *a)
 {
     struct folder_row row = {
         .id = query_get_text(q, 0, a),
-        .path = query_get_text(q, 1, a),
+        .sort = query_get_text(q, 1, a),
         .kind = query_get_text(q, 2, a),
         .owner = query_get_text(q, 3, a),
-        .created = query_get_i64(q, 4),
+        .parent = query_get_text(q, 4, a),
+        .slug = query_get_text(q, 5, a),
+        .inherits = query_get_i64(q, 7) != 0,
+        .revision = query_get_i64(q, 8),
+        .created = query_get_i64(q, 9),
+        .updated = query_get_i64(q, 10),
     };
+    preset_parse(query_get_text(q, 6, a), &row.preset);
     /* Only its owner ever sees one, to whom it has one name. */
-    if (str_is(row.kind, "personal"))
-        row.path = STR("personal");
+    row.path = str_is(row.kind, "personal") ? STR("personal") : row.sort;
     return row;
 }
 
-enum err folder_resolve(struct db *db, struct arena *a, const struct caller *c, struct str path_or_id, struct folder_row *out,
-                        struct fault *why)
+static enum err not_there(struct fault *why) { return fault(why, ERR_NOT_FOUND, STR("folder"), "no such folder, or not visible"); }
+
+static enum err find(struct db *db, struct arena *a, const char *sql, struct str what, struct folder_row *out, struct fault *why)
 {
-    struct str own = personal_path(a, c->principal);
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM folder WHERE " VISIBLE " AND (id = $2 OR path = $2)");
-    query_text(q, own);
-    query_text(q, str_is(path_or_id, "personal") ? own : path_or_id);
+    struct query *q = query_begin(db, sql);
+    query_text(q, what);
     bool found = query_next(q);
     struct folder_row row = read_row(q, a);
     enum err e = query_end(q, why);
     if (e)
         return e;
     if (!found)
-        return fault(why, ERR_NOT_FOUND, STR("folder"), "no such folder, or not visible");
+        return not_there(why);
     *out = row;
     return ERR_NONE;
 }
 
-#define VISIBLE_MOST 2 /* rows that the rule can match */
-
-enum err folder_list(struct db *db, struct arena *a, const struct caller *c, struct folder_row **out, size_t *n, struct fault *why)
+enum err folder_get(struct db *db, struct arena *a, struct str id, struct folder_row *out, struct fault *why)
 {
-    struct folder_row *rows = arena_array(a, VISIBLE_MOST, sizeof *rows);
-    size_t count = 0;
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM folder WHERE " VISIBLE " ORDER BY path");
-    query_text(q, personal_path(a, c->principal));
-    while (count < VISIBLE_MOST && query_next(q))
-        rows[count++] = read_row(q, a);
-    *out = rows;
-    *n = count;
-    return query_end(q, why);
+    return find(db, a, "SELECT " COLUMNS " FROM folder WHERE id = $1", id, out, why);
 }
 
-enum err folder_visible(struct db *db, struct arena *a, struct str principal, struct str **ids, size_t *n, struct fault *why)
+enum err folder_resolve(struct db *db, struct arena *a, const struct caller *c, struct str path_or_id, struct folder_row *out,
+                        struct fault *why)
 {
-    struct str *found = arena_array(a, VISIBLE_MOST, sizeof *found);
+    struct str wanted = str_is(path_or_id, "personal") ? personal_path(a, c->principal) : path_or_id;
+    bool by_id = str_starts(wanted, STR("fld_"));
+    if (str_starts(path_or_id, STR(PERSONAL))) /* a person's id is not a way in */
+        return not_there(why);
+    enum err e =
+        find(db, a, by_id ? "SELECT " COLUMNS " FROM folder WHERE id = $1" : "SELECT " COLUMNS " FROM folder WHERE path = $1",
+             wanted, out, why);
+    return e ? e : rights_need(db, a, c, out->id, RIGHT_VIEW, why);
+}
+
+enum err folder_list(struct db *db, struct arena *a, const struct caller *c, struct str after, int limit, struct folder_row **out,
+                     size_t *n, struct fault *why)
+{
+    limit = limit < 0 ? 0 : limit > PAGE_MOST ? PAGE_MOST : limit;
+    struct folder_row *rows = arena_array(a, (size_t)limit, sizeof *rows);
+    struct folder_scope scope;
     size_t count = 0;
-    struct query *q = query_begin(db, "SELECT id FROM folder WHERE " VISIBLE " ORDER BY path");
-    query_text(q, personal_path(a, principal));
-    while (count < VISIBLE_MOST && query_next(q))
-        found[count++] = query_get_text(q, 0, a);
-    *ids = found;
+    int param = 2;
+    enum err e = rights_visible(db, a, c, &scope, why);
+    if (e)
+        return e;
+    AUTO_BUF sql;
+    buf_init(&sql, 64 * 1024);
+    buf_add(&sql, STR("SELECT " COLUMNS " FROM folder WHERE path > $1 AND"));
+    folder_scope_sql(&sql, &scope, "folder.id", &param);
+    buf_add(&sql, STR(" ORDER BY path LIMIT $2"));
+    buf_char(&sql, 0);
+    if (buf_failed(&sql))
+        return fault(why, ERR_INTERNAL, STR(""), "the query for folders is too long");
+    struct query *q = query_begin(db, sql.p);
+    query_text(q, after.p ? after : STR(""));
+    query_i64(q, limit);
+    folder_scope_bind(q, &scope);
+    while (count < (size_t)limit && query_next(q))
+        rows[count++] = read_row(q, a);
+    *out = rows;
     *n = count;
     return query_end(q, why);
 }
@@ -79,7 +103,16 @@ static enum err find_by_path(struct db *db, struct arena *a, struct str path, st
     return query_end(q, why);
 }
 
-/* `owner` is NULL for a shared folder. Who comes second, in another process, finds the first one's row. */
+/* Who comes second, in another process, finds the first one's row. */
+static enum err add_itself(struct db *db, struct str id, struct fault *why)
+{
+    struct query *q = query_begin(db, "INSERT INTO folder_above (folder_id, above_id, inherited, distance) VALUES ($1, $1, 1, 0)"
+                                      " ON CONFLICT (folder_id, above_id) DO NOTHING");
+    query_text(q, id);
+    return query_end(q, why);
+}
+
+/* `owner` is NULL for a shared folder. */
 static enum err ensure(struct db *db, struct arena *a, struct str path, struct str slug, struct str owner, struct str *id,
                        struct fault *why)
 {
@@ -95,9 +128,9 @@ static enum err ensure(struct db *db, struct arena *a, struct str path, struct s
     query_text(q, path);
     query_text(q, owner);
     query_i64(q, now);
-    if ((e = query_end(q, why)))
+    if ((e = query_end(q, why)) || (e = find_by_path(db, a, path, id, why)))
         return e;
-    return find_by_path(db, a, path, id, why);
+    return add_itself(db, *id, why);
 }
 
 enum err folder_ensure_shared(struct db *db, struct arena *a, struct str *id, struct fault *why)

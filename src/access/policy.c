@@ -55,7 +55,7 @@ static const struct policy_kind_row kinds[] = {
         "How a connection starts once it has its credentials." },
     [POLICY_NAME_FROZEN] = { "name_frozen", "connectors", 0, ERR_NAME_FROZEN, "Names of connections do not change." },
     [POLICY_SECRET_MAX_AGE] = { "secret_max_age", "value: a duration such as 365d; connectors", 0, ERR_NONE,
-        "Credentials older than this are shown as expired." },
+        "Credentials older than this are to be replaced. Kept and shown; nothing acts on it yet." },
     [POLICY_IDLE_MAX] = { "idle_max", "value: a duration such as 90d; connectors", 0, ERR_NONE,
         "Connections unused for longer are to be disabled. Kept and shown; nothing acts on it yet." },
     [POLICY_RUN_RETENTION] = { "run_retention", "value: a duration such as 30d; whole instance only", 0, ERR_NONE,

@@ -167,10 +167,7 @@ enum err policy_set_load(struct db *db, const struct policy_row *instead, struct
 
 enum err policy_folders(struct db *db, struct arena *a, struct str folder, struct str **ids, size_t *n, struct fault *why)
 {
-    struct query *q = query_begin(db, "WITH RECURSIVE above (id, parent_id, depth) AS ("
-                                      " SELECT id, parent_id, 0 FROM folder WHERE id = $1"
-                                      " UNION ALL SELECT f.id, f.parent_id, a.depth + 1 FROM folder f JOIN above a ON f.id = a.parent_id"
-                                      " WHERE a.depth < 63) SELECT id FROM above");
+    struct query *q = query_begin(db, "SELECT above_id FROM folder_above WHERE folder_id = $1 ORDER BY distance");
     *ids = arena_array(a, 64, sizeof **ids);
     *n = 0;
     query_text(q, folder);

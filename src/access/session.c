@@ -1,6 +1,5 @@
 #include "access/session.h"
 
-#include "access/folder.h"
 #include "access/text.h"
 #include "crypto/hash.h"
 
@@ -96,8 +95,6 @@ enum err session_resolve(struct db *db, struct arena *a, struct str text, struct
         return fault(why, ERR_UNAUTHENTICATED, STR(""), f.row ? "the session's user may not sign in" : "unknown session");
     if (now - f.seen >= IDLE_MS || now - f.created >= ABSOLUTE_MS)
         return fault(why, ERR_UNAUTHENTICATED, STR(""), "the session is over");
-    if ((e = folder_visible(db, a, c.principal, &c.folders, &c.folder_count, why)))
-        return e;
     *touch = now - f.seen >= TOUCH_MS;
     *out = c;
     return ERR_NONE;

@@ -1,6 +1,5 @@
 #include "access/token.h"
 
-#include "access/folder.h"
 #include "access/text.h"
 #include "crypto/hash.h"
 
@@ -77,8 +76,8 @@ static enum err check_new(struct db *db, const struct token_new *t, struct fault
     enum err e = text_check_name(t->name, "name", why);
     if (e || (e = check_expires(t->expires, why)))
         return e;
-    if (t->role < ROLE_USER || t->role > ROLE_OWNER)
-        return fault(why, ERR_FIELD_INVALID, STR("role (owner, admin, user)"), "role %d", (int)t->role);
+    if (t->role <= ROLE_NONE || t->role >= ROLE_COUNT)
+        return fault(why, ERR_FIELD_INVALID, STR("role (" ROLE_NAMES ")"), "role %d", (int)t->role);
     if (t->connection_count > GRANTS_MOST)
         return fault(why, ERR_FIELD_INVALID, STR("connections (at most 1000)"), "%zu connections", t->connection_count);
     for (enum narrow_kind k = NARROW_FOLDER; t->narrow && k < NARROW_KINDS; k++)
@@ -197,43 +196,17 @@ static enum err read_narrow(struct db *db, struct arena *a, struct str token, bo
     return e;
 }
 
-/* Of the folders that the principal sees, those at or below the granted ones. */
-static enum err keep_granted_folders(struct db *db, struct arena *a, struct caller *c, struct fault *why)
-{
-    size_t kept = 0;
-    if (!c->narrow.lists[NARROW_FOLDER].set)
-        return ERR_NONE;
-    struct query *q = query_begin(db, "WITH RECURSIVE below (id) AS ("
-                                      " SELECT value FROM token_grant WHERE token_id = $1 AND kind = 'folder'"
-                                      " UNION SELECT f.id FROM folder f JOIN below b ON f.parent_id = b.id)"
-                                      " SELECT id FROM below");
-    query_text(q, c->token);
-    while (query_next(q)) {
-        struct str id = query_get_text(q, 0, a);
-        for (size_t i = kept; i < c->folder_count; i++)
-            if (str_eq(c->folders[i], id)) {
-                struct str other = c->folders[kept];
-                c->folders[kept++] = c->folders[i];
-                c->folders[i] = other;
-                break;
-            }
-    }
-    c->folder_count = kept;
-    return query_end(q, why);
-}
-
 struct found {
     bool row, revoked, disabled;
     int64_t narrowed;
 };
 
-/* The lesser of the token's role and its principal's of today; a role we do not know is none. */
-static enum role narrowed(struct str token_role, struct str principal_role)
+/* A role that we do not know is none. */
+static enum role role_of(struct str name)
 {
-    enum role t = ROLE_NONE, p = ROLE_NONE;
-    role_parse(token_role, &t);
-    role_parse(principal_role, &p);
-    return t < p ? t : p;
+    enum role r = ROLE_NONE;
+    role_parse(name, &r);
+    return r;
 }
 
 #define SELECT_CALLER                                                                                            \
@@ -249,7 +222,8 @@ static enum err read_found(struct query *q, struct arena *a, struct found *f, st
     f->narrowed = query_get_i64(q, 10);
     *c = (struct caller){
         .token = query_get_text(q, 0, a),
-        .role = narrowed(query_get_text(q, 1, a), query_get_text(q, 7, a)),
+        .role = role_of(query_get_text(q, 7, a)),
+        .narrowed = role_of(query_get_text(q, 1, a)),
         .limited = query_get_i64(q, 2) != 0,
         .expires = query_get_i64(q, 3),
         .principal = query_get_text(q, 5, a),
@@ -262,13 +236,13 @@ static enum err read_found(struct query *q, struct arena *a, struct found *f, st
 static enum err admit(struct db *db, struct arena *a, const struct found *f, struct caller *c, struct fault *why)
 {
     enum err e;
-    if (f->revoked || f->disabled || c->role == ROLE_NONE)
+    if (f->revoked || f->disabled || c->role == ROLE_NONE || c->narrowed == ROLE_NONE)
         return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "%.*s: %s", STR_ARG(c->token),
                      f->revoked ? "revoked" : f->disabled ? "its principal is disabled" : "no role");
     if (c->expires && c->expires <= clock_wall())
         return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c->token));
-    if ((e = read_narrow(db, a, c->token, c->limited, f->narrowed, &c->narrow, &c->connections, &c->connection_count, why)) ||
-        (e = folder_visible(db, a, c->principal, &c->folders, &c->folder_count, why)) || (e = keep_granted_folders(db, a, c, why)))
+    e = read_narrow(db, a, c->token, c->limited, f->narrowed, &c->narrow, &c->connections, &c->connection_count, why);
+    if (e)
         return e;
     narrow_prepare(a, &c->narrow);
     return ERR_NONE;
@@ -321,7 +295,7 @@ enum err principal_caller(struct db *db, struct arena *a, struct str id, struct 
         return fault(why, ERR_NOT_FOUND, STR("principal"), "no such principal");
     if (disabled)
         return fault(why, ERR_UNAUTHENTICATED, STR(""), "the principal is disabled");
-    return folder_visible(db, a, out->principal, &out->folders, &out->folder_count, why);
+    return ERR_NONE;
 }
 
 #define SELECT_ROWS \

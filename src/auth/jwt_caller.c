@@ -59,11 +59,10 @@ static enum err load_caller(struct db *db, struct arena *a, struct str principal
     enum err e = query_end(q, why);
     if (e)
         return e;
-    if (most != ROLE_NONE && most < out->role)
-        out->role = most;
+    out->narrowed = most;
     if (!usable || out->role == ROLE_NONE)
         return refused(why, STR("its account here is disabled"), "disabled, gone or without a role");
-    return folder_visible(db, a, out->principal, &out->folders, &out->folder_count, why);
+    return ERR_NONE;
 }
 
 /* ---- believed ---- */

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "crypto/hash.h"
 #include "store/db.h"
+#include "store/folder_scope.h"
 
 enum run_via { RUN_PROXY, RUN_CALL, RUN_VERIFY };
 enum run_outcome { RUN_SUCCESS, RUN_PROVIDER_ERROR /* status >= 400 */, RUN_FAILED, RUN_REFUSED, RUN_CANCELLED };
@@ -42,7 +43,7 @@ struct run_filter {
     bool by_outcome; enum run_outcome outcome;
     wall_ms since;              /* 0: any */
     struct str before;          /* cursor: newest first, ids before this one; p == NULL: from the newest */
-    const struct str *folders; size_t folder_count; /* only runs whose connection is (or was) there; NULL: all */
+    const struct folder_scope *seen; /* only runs of connections in it; NULL: all */
     struct str own;             /* or whose caller is this principal; p == NULL: no such exception */
     const struct str *connections; size_t connection_count; bool limited; /* limited: of these connections only */
     int limit;

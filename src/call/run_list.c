@@ -9,7 +9,7 @@
 #define KEY_TEXT_MAX 512
 #define KEYS_QUICK 4       /* of one condition; with more a block's kinds are read at once */
 #define WANTS_MOST 5
-#define BOUND_MOST 600     /* folders and connections of one token */
+#define BOUND_MOST 1000    /* connections of one token */
 #define LAST_ID STR("~")   /* after every id */
 
 /* ---- which spans ---- */
@@ -300,12 +300,18 @@ static enum err in_folders(struct walk *w, struct str connection, bool *in, stru
     struct arena_mark mark = arena_mark(w->scratch);
     struct query *q = query_begin(w->db, "SELECT folder_id FROM connection WHERE id = $1");
     query_text(q, connection);
-    *in = query_next(q) && among(query_get_text(q, 0, w->scratch), w->filter->folders, w->filter->folder_count);
+    struct str folder = query_next(q) ? query_get_text(q, 0, w->scratch) : STR_NONE;
+    enum err e = query_end(q, why);
+    *in = folder.p && folder_scope_shares(w->filter->seen, connection);
+    if (!e && folder.p && !*in)
+        e = folder_scope_holds(w->db, w->filter->seen, folder, in, why);
     arena_rewind(w->scratch, mark);
+    if (e)
+        return e;
     if (!w->folders)
         w->folders = map_new();
     map_put(w->folders, connection, (void *)(*in ? &yes : &no));
-    return query_end(q, why);
+    return ERR_NONE;
 }
 
 /* A record without a connection or a caller is nobody's; so an empty text never matches. */
@@ -321,7 +327,7 @@ static enum err kind_wanted(struct walk *w, struct str row, bool *wanted, struct
         return e;
     *wanted = (!f->caller.p || is(k.caller, f->caller)) && (!f->by_outcome || str_is(k.outcome, run_outcome_name(f->outcome))) &&
               (!f->limited || (k.connection.n && among(k.connection, f->connections, f->connection_count)));
-    if (!*wanted || !f->folders || (f->own.p && is(k.caller, f->own)))
+    if (!*wanted || !f->seen || (f->own.p && is(k.caller, f->own)))
         return ERR_NONE;
     *wanted = false;
     return k.connection.n ? in_folders(w, k.connection, wanted, why) : ERR_NONE;
@@ -420,17 +426,18 @@ static enum err want_visible(struct walk *w, struct fault *why)
     const struct run_filter *f = w->filter;
     struct want want = { 0 };
     AUTO_BUF sql;
-    buf_init(&sql, 32 * 1024);
-    buf_add(&sql, STR("SELECT id FROM connection WHERE folder_id IN (NULL")); /* good SQL without folders too */
-    for (size_t i = 0; i < f->folder_count; i++)
-        buf_fmt(&sql, ", $%zu", i + 1);
-    buf_fmt(&sql, ") LIMIT %d", KEYS_MOST);
+    int param = 0;
+    if (!f->seen->few)
+        return ERR_NONE;
+    buf_init(&sql, 64 * 1024);
+    buf_add(&sql, STR("SELECT id FROM connection WHERE"));
+    folder_scope_connections_sql(&sql, f->seen, "connection.folder_id", "connection.id", &param);
+    buf_fmt(&sql, " LIMIT %d", KEYS_MOST);
     buf_char(&sql, 0);
     if (buf_failed(&sql))
         return fault(why, ERR_INTERNAL, STR(""), "the query for connections is too long");
     struct query *q = query_begin(w->db, sql.p);
-    for (size_t i = 0; i < f->folder_count; i++)
-        query_text(q, f->folders[i]);
+    folder_scope_connections_bind(q, f->seen);
     while (want.count < KEYS_MOST && query_next(q))
         want_key_add(&want, query_get_text(q, 0, w->arena));
     enum err e = query_end(q, why);
@@ -507,7 +514,7 @@ static enum err walk_conditions(struct walk *w, struct fault *why)
         for (size_t i = 0; i < f->connection_count; i++)
             want_key_add(want, f->connections[i]);
     }
-    return f->folders ? want_visible(w, why) : ERR_NONE;
+    return f->seen ? want_visible(w, why) : ERR_NONE;
 }
 
 static enum err walk_begin(struct walk *w, struct db *db, const struct run_filter *f, struct fault *why)
@@ -619,9 +626,8 @@ enum err run_list(struct db *db, struct arena *a, const struct run_filter *f, st
     /* Actions and automations do not run yet, so none of these records is theirs. */
     if (f->limit < 1 || f->action.p || f->automation.p)
         return ERR_NONE;
-    if (f->folder_count + f->connection_count > BOUND_MOST)
-        return fault(why, ERR_LIMIT, STR("folders and connections of one token"), "%zu and %zu", f->folder_count,
-                     f->connection_count);
+    if (f->connection_count > BOUND_MOST)
+        return fault(why, ERR_LIMIT, STR("connections of one token"), "%zu connections", f->connection_count);
     AUTO_ARENA own = arena_new(64 * 1024);
     struct page page = { arena_array(own, (size_t)f->limit, sizeof *page.runs), 0, (size_t)f->limit, own };
     enum err e = db_snapshot(db, why);

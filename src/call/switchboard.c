@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "access/rights.h"
 #include "access/token.h"
 #include "auth/jwt_caller.h"
 #include "auth/method.h"
@@ -299,37 +300,50 @@ void switchboard_forget_connection(struct switchboard *s, struct str id)
 
 static bool looks_like_id(struct str s) { return s.n == 30 && str_starts(s, STR("con_")); }
 
-enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out,
+static enum err find_connection(struct db *db, struct arena *a, const struct caller *c, struct str name, struct connection_row *row,
                                 struct fault *why)
+{
+    struct folder_scope seen;
+    if (looks_like_id(name))
+        return connection_get(db, a, name, row, why);
+    enum err e = rights_visible(db, a, c, &seen, why);
+    return e ? e : connection_find(db, a, name, &seen, row, why);
+}
+
+/* Rights come first: of what one may not see, one does not learn that it is there but disabled. */
+static enum err may_use(struct db *db, struct arena *a, const struct caller *c, struct str name, const struct connection_row *row,
+                        wall_ms *until, struct fault *why)
+{
+    struct caller unlimited = *c;
+    struct rights r;
+    unlimited.limited = false;
+    enum err e = rights_on_connection(db, a, &unlimited, row->id, row->folder, &r, why);
+    if (e)
+        return e;
+    if (!(r.mask & RIGHT_BIT(RIGHT_VIEW)))
+        return fault(why, ERR_CONNECTION_NOT_FOUND, name, "in a folder the caller does not see");
+    if (!caller_granted(c, row->id))
+        return fault(why, ERR_CONNECTION_NOT_GRANTED, name, "token is limited");
+    *until = r.until;
+    return r.mask & RIGHT_BIT(RIGHT_USE)
+               ? ERR_NONE
+               : rights_need_on_connection(db, a, &unlimited, row->id, row->folder, RIGHT_USE, why);
+}
+
+enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out,
+                                wall_ms *until, struct fault *why)
 {
     AUTO_ARENA a = arena_new(4096);
     struct connection_row row;
-    struct str id = name;
-    enum err e;
-    if (!looks_like_id(name)) {
-        struct db *db = store_reader(s->config.store, why);
-        if (!db)
-            return ERR_STORE;
-        if ((e = connection_find(db, a, name, c->folders, c->folder_count, &row, why)))
-            return e;
-        id = row.id;
-    }
-    struct prepared *p;
-    if ((e = switchboard_prepare(s, id, &p, why)))
+    struct db *db = store_reader(s->config.store, why);
+    if (!db)
+        return ERR_STORE;
+    enum err e = find_connection(db, a, c, name, &row, why);
+    if (e == ERR_CONNECTION_NOT_FOUND)
+        return fault(why, e, name, "not there, or not seen");
+    if (e || (e = may_use(db, a, c, name, &row, until, why)))
         return e;
-    bool visible = false;
-    for (size_t i = 0; i < c->folder_count; i++)
-        visible |= str_eq(c->folders[i], p->row.folder);
-    if (!visible)
-        e = fault(why, ERR_CONNECTION_NOT_FOUND, name, "in a folder the caller does not see");
-    else if (!caller_may_connection(c, p->row.id, p->row.folder))
-        e = fault(why, ERR_CONNECTION_NOT_GRANTED, name, "token is limited");
-    if (e) {
-        prepared_release(p);
-        return e;
-    }
-    *out = p;
-    return ERR_NONE;
+    return switchboard_prepare(s, row.id, out, why);
 }
 
 /* ---- tokens ---- */

@@ -86,9 +86,10 @@ void pass_release(struct pass *p);
 /* May a connection in this state be called? ERR_CONNECTION_DISABLED, ERR_NEEDS_AUTH, ERR_RECONNECT_REQUIRED. */
 enum err switchboard_state_permits(const struct connection_row *row, struct fault *why) MUST_CHECK;
 
-/* The connection that a caller means by `name` (id or key), prepared, when it may use it. Worker threads only. */
+/* The connection that a caller means by `name` (id or key), prepared, when it may use it. *until: when that right ends; 0: it does
+ * not by itself. Worker threads only. ERR_CONNECTION_NOT_FOUND, ERR_CONNECTION_NOT_GRANTED, ERR_DENIED. */
 enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out,
-                                struct fault *why) MUST_CHECK;
+                                wall_ms *until, struct fault *why) MUST_CHECK;
 
 /* Put a finished record into the batch. */
 void board_record(struct board *b, const struct run *r);

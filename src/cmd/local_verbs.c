@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "access/folder.h"
+#include "access/rights.h"
 #include "access/token.h"
 #include "access/user.h"
 #include "base/clock.h"
@@ -17,9 +18,9 @@ static int role_read(struct command *c, enum role *out)
 {
     char *role = command_value(c, OPT_ROLE);
     if (!role)
-        return command_wrong(c, "--role is missing: owner, admin or user.");
+        return command_wrong(c, "--role is missing: owner, admin, editor, user, viewer, auditor or custodian.");
     if (!role_parse(str_of(role), out))
-        return command_wrong(c, "there is no role “%s”: owner, admin or user.", role);
+        return command_wrong(c, "there is no role “%s”: owner, admin, editor, user, viewer, auditor or custodian.", role);
     return EXIT_DONE;
 }
 
@@ -41,21 +42,20 @@ struct order {
 };
 
 /* The folders in which --connection looks: --folder, which narrows the token too, or all that the account sees. */
-static enum err folders_read(struct db *db, const struct order *o, struct str principal, struct str **ids, size_t *n,
-                             struct fault *why)
+static enum err scope_read(struct db *db, const struct order *o, struct str principal, struct folder_scope *out, struct fault *why)
 {
     struct arena *a = o->c->arena;
     char *path = command_value(o->c, OPT_FOLDER);
-    enum err e = folder_visible(db, a, principal, ids, n, why);
-    if (e || !path)
-        return e;
-    struct caller account = { .principal = principal, .name = o->name, .role = o->role, .folders = *ids, .folder_count = *n };
+    struct caller account = { .principal = principal, .name = o->name, .role = o->role };
     struct folder_row row;
-    if ((e = folder_resolve(db, a, &account, str_of(path), &row, why)))
+    if (!path)
+        return rights_visible(db, a, &account, out, why);
+    enum err e = folder_resolve(db, a, &account, str_of(path), &row, why);
+    if (e)
         return e;
-    *ids = arena_array(a, 1, sizeof **ids);
-    (*ids)[0] = row.id;
-    *n = 1;
+    struct str *one = arena_array(a, 1, sizeof *one);
+    *one = row.id;
+    *out = (struct folder_scope){ .few = true, .folders = one, .folder_count = 1 };
     return ERR_NONE;
 }
 
@@ -85,15 +85,15 @@ static enum err entries_read(const struct order *o, struct narrow *out, struct f
 static enum err grants_read(struct db *db, const struct order *o, struct token_new *t, struct fault *why)
 {
     struct arena *a = o->c->arena;
-    struct str *folders, *ids = arena_array(a, COMMAND_OPTIONS, sizeof *ids);
-    size_t folder_count;
-    enum err e = folders_read(db, o, t->principal, &folders, &folder_count, why);
+    struct str *ids = arena_array(a, COMMAND_OPTIONS, sizeof *ids);
+    struct folder_scope seen;
+    enum err e = scope_read(db, o, t->principal, &seen, why);
     if (e)
         return e;
     int at = 0;
     for (char *key; (key = command_next(o->c, OPT_CONNECTION, &at));) {
         struct connection_row row;
-        if ((e = connection_find(db, a, str_of(key), folders, folder_count, &row, why)))
+        if ((e = connection_find(db, a, str_of(key), &seen, &row, why)))
             return e;
         ids[t->connection_count++] = row.id;
     }
@@ -101,7 +101,7 @@ static enum err grants_read(struct db *db, const struct order *o, struct token_n
     t->limited = t->connection_count > 0;
     struct narrow *narrow = arena_zero(a, sizeof *narrow);
     if (command_value(o->c, OPT_FOLDER))
-        narrow->lists[NARROW_FOLDER] = (struct narrow_list){ true, folders, folder_count };
+        narrow->lists[NARROW_FOLDER] = (struct narrow_list){ true, (struct str *)(uintptr_t)seen.folders, seen.folder_count };
     t->narrow = narrow;
     return entries_read(o, narrow, why);
 }
@@ -111,7 +111,7 @@ static enum err role_check(struct db *db, const struct order *o, struct str acco
 {
     struct service_account row;
     enum err e = service_account_get(db, o->c->arena, account, &row, why);
-    if (e || row.role >= o->role)
+    if (e || role_within(o->role, row.role))
         return e;
     struct str said = str_fmt(o->c->arena, "the service account “%.*s” has the role %s: choose another name for a token of role %s",
                               STR_ARG(o->name), role_name(row.role), role_name(o->role));

@@ -15,6 +15,7 @@ struct decision {
     struct fingerprint key;
     struct pass *pass;
     struct prepared *to;
+    wall_ms until;       /* when a membership or a share ends that it rests on; 0: none does */
 };
 
 struct proxy {
@@ -47,6 +48,7 @@ struct lookup {
     char name[256];
     struct pass *pass;
     struct prepared *to;
+    wall_ms until;
     struct fault why;
     enum err err;
 };
@@ -311,7 +313,7 @@ static struct decision *remembered(struct proxy *proxy, struct fingerprint key)
     return NULL;
 }
 
-static void remember(struct proxy *proxy, struct fingerprint key, struct pass *pass, struct prepared *to)
+static void remember(struct proxy *proxy, struct fingerprint key, struct pass *pass, struct prepared *to, wall_ms until)
 {
     struct decision *place = NULL;
     for (unsigned i = 0; i < NEAR && !place; i++)
@@ -322,7 +324,7 @@ static void remember(struct proxy *proxy, struct fingerprint key, struct pass *p
     pass_release(place->pass);
     prepared_release(place->to);
     atomic_fetch_add(&pass->references, 1);
-    *place = (struct decision){ key, pass, prepared_keep(to) };
+    *place = (struct decision){ key, pass, prepared_keep(to), until };
 }
 
 static void lookup_free(struct lookup *l)
@@ -354,7 +356,7 @@ static void looked_up(struct loop_job *job)
     p->to = l->to;
     l->pass = NULL;
     l->to = NULL;
-    remember(p->proxy, fingerprint_of(p), p->pass, p->to);
+    remember(p->proxy, fingerprint_of(p), p->pass, p->to, l->until);
     lookup_free(l);
     decided(p);
 }
@@ -365,10 +367,8 @@ static void look_up(struct work *work)
     struct board *board = l->proxy->config.board;
     struct switchboard *s = board->switchboard;
     l->err = switchboard_pass(s, secret_str(l->token), &l->pass, &l->why);
-    if (!l->err && !caller_may(&l->pass->caller, RIGHT_CONNECTION_USE))
-        l->err = fault(&l->why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_USE)), "proxy");
     if (!l->err)
-        l->err = switchboard_connection(s, &l->pass->caller, str_of(l->name), &l->to, &l->why);
+        l->err = switchboard_connection(s, &l->pass->caller, str_of(l->name), &l->to, &l->until, &l->why);
     loop_post(board->loop, &l->back);
 }
 

@@ -184,7 +184,28 @@ static const struct migration migrations[] = {
     { 4, "run records, many to a row",
       .sqlite = RUN_BLOCK("INTEGER PRIMARY KEY", " WITHOUT ROWID"),
       .postgres = RUN_BLOCK("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "") },
-    { 5, "folders, groups, members and shares", .both = "SELECT 1" },
+    { 5, "folders, groups, members and shares",
+      .both =
+          "CREATE TABLE folder_above ("              /* each folder, and every folder above it */
+          " folder_id TEXT NOT NULL REFERENCES folder (id) ON DELETE CASCADE,"
+          " above_id TEXT NOT NULL REFERENCES folder (id) ON DELETE CASCADE,"
+          " inherited BIGINT NOT NULL,"              /* 1: what is held above reaches the folder */
+          " distance BIGINT NOT NULL,"               /* 0: itself */
+          " PRIMARY KEY (folder_id, above_id));"
+          "CREATE INDEX folder_above_below ON folder_above (above_id, inherited, folder_id);"
+          "INSERT INTO folder_above (folder_id, above_id, inherited, distance) SELECT id, id, 1, 0 FROM folder;"
+          "CREATE TABLE connection_share ("          /* one connection, to use only */
+          " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
+          " target_id TEXT NOT NULL,"                /* the principal or the folder */
+          " principal_id TEXT REFERENCES principal (id) ON DELETE CASCADE,"
+          " folder_id TEXT REFERENCES folder (id) ON DELETE CASCADE,"
+          " expires_ms BIGINT NOT NULL DEFAULT 0,"
+          " shared_by TEXT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (connection_id, target_id));"
+          "CREATE INDEX connection_share_principal ON connection_share (principal_id, connection_id);"
+          "CREATE INDEX connection_share_folder ON connection_share (folder_id, connection_id);"
+          "CREATE INDEX connection_owner ON connection (owner_id, id)" },
     { 6, "people: invitations, second factors, sign-in limits", .both = "SELECT 1" },
     { 7, "token narrowing, policies",
       .both =

@@ -6,7 +6,7 @@
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
 
-#define FOLDERS_MAX 64
+#define SQL_MAX (64 * 1024)
 #define LIST_MAX 1000
 #define KEY_TRIES 20
 
@@ -96,53 +96,25 @@ enum err connection_get(struct db *db, struct arena *a, struct str id, struct co
     return ERR_NONE;
 }
 
-/* How many parameters stand for `n` folders: a power of two, the last folder repeated, so that few texts of statements exist. */
-static size_t folder_params(size_t n)
-{
-    size_t params = 1;
-    while (params < n)
-        params *= 2;
-    return params;
-}
+static enum err too_long(struct fault *why) { return fault(why, ERR_INTERNAL, STR(""), "the query is too long"); }
 
-static void add_folders_sql(struct buf *sql, size_t n, int *param)
-{
-    buf_add(sql, STR(" folder_id IN ("));
-    for (size_t i = 0; i < folder_params(n); i++)
-        buf_fmt(sql, i ? ", $%d" : "$%d", ++*param);
-    buf_char(sql, ')');
-}
-
-static void bind_folders(struct query *q, const struct str *folders, size_t n)
-{
-    for (size_t i = 0; i < folder_params(n); i++)
-        query_text(q, folders[i < n ? i : n - 1]);
-}
-
-static enum err too_many_folders(struct fault *why)
-{
-    return fault(why, ERR_LIMIT, STR("64 folders in one search"), "more folders than that");
-}
-
-enum err connection_find(struct db *db, struct arena *a, struct str key, const struct str *folders, size_t n,
+enum err connection_find(struct db *db, struct arena *a, struct str key, const struct folder_scope *seen,
                          struct connection_row *out, struct fault *why)
 {
-    if (!n)
-        return not_found(key, why);
-    if (n > FOLDERS_MAX)
-        return too_many_folders(why);
     AUTO_BUF sql;
     int param = 1, count = 0;
-    buf_init(&sql, 4096);
+    buf_init(&sql, SQL_MAX);
     buf_add(&sql, STR("SELECT " COLUMNS " FROM connection WHERE key = $1 AND"));
-    add_folders_sql(&sql, n, &param);
+    folder_scope_connections_sql(&sql, seen, "connection.folder_id", "connection.id", &param);
     buf_add(&sql, STR(" ORDER BY id LIMIT 2"));
     buf_char(&sql, 0);
+    if (buf_failed(&sql))
+        return too_long(why);
 
     struct connection_row row = { 0 };
     struct query *q = query_begin(db, sql.p);
     query_text(q, key);
-    bind_folders(q, folders, n);
+    folder_scope_connections_bind(q, seen);
     while (query_next(q))
         if (!count++)
             row = read_row(q, a);
@@ -152,7 +124,7 @@ enum err connection_find(struct db *db, struct arena *a, struct str key, const s
     if (!count)
         return not_found(key, why);
     if (count > 1)
-        return fault(why, ERR_AMBIGUOUS, key, "in more than one of %zu folders", n);
+        return fault(why, ERR_AMBIGUOUS, key, "in more than one place");
     *out = row;
     return ERR_NONE;
 }
@@ -161,9 +133,9 @@ enum err connection_find(struct db *db, struct arena *a, struct str key, const s
 static void list_sql(struct buf *sql, const struct connection_filter *f)
 {
     int param = 0;
-    buf_init(sql, 8192);
+    buf_init(sql, SQL_MAX);
     buf_add(sql, STR("SELECT " COLUMNS " FROM connection WHERE"));
-    add_folders_sql(sql, f->folder_count, &param);
+    folder_scope_connections_sql(sql, &f->scope, "connection.folder_id", "connection.id", &param);
     /* On the first page, too (after ""): without it SQLite sorts all rows of several folders before it answers 50. */
     buf_fmt(sql, " AND id > $%d", ++param);
     if (f->connector.p)
@@ -180,7 +152,7 @@ static void list_sql(struct buf *sql, const struct connection_filter *f)
 
 static void bind_list(struct query *q, struct arena *a, const struct connection_filter *f, size_t limit)
 {
-    bind_folders(q, f->folders, f->folder_count);
+    folder_scope_connections_bind(q, &f->scope);
     query_text(q, f->after.n ? f->after : STR(""));
     if (f->connector.p)
         query_text(q, f->connector);
@@ -197,23 +169,18 @@ enum err connection_list(struct db *db, struct arena *a, const struct connection
                          struct fault *why)
 {
     size_t limit = f->limit < 1 ? 50 : f->limit > LIST_MAX ? LIST_MAX : (size_t)f->limit, count = 0;
-    if (f->folder_count > FOLDERS_MAX)
-        return too_many_folders(why);
     struct connection_row *rows = arena_array(a, limit, sizeof *rows);
-    if (f->folder_count) {
-        AUTO_BUF sql;
-        list_sql(&sql, f);
-        struct query *q = query_begin(db, sql.p);
-        bind_list(q, a, f, limit);
-        while (count < limit && query_next(q))
-            rows[count++] = read_row(q, a);
-        enum err e = query_end(q, why);
-        if (e)
-            return e;
-    }
+    AUTO_BUF sql;
+    list_sql(&sql, f);
+    if (buf_failed(&sql))
+        return too_long(why);
+    struct query *q = query_begin(db, sql.p);
+    bind_list(q, a, f, limit);
+    while (count < limit && query_next(q))
+        rows[count++] = read_row(q, a);
     *out = rows;
     *n = count;
-    return ERR_NONE;
+    return query_end(q, why);
 }
 
 /* ---- writing ---- */

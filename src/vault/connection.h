@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "crypto/secret.h"
 #include "store/db.h"
+#include "store/folder_scope.h"
 #include "vault/keyring.h"
 
 enum connection_state { CONNECTION_DRAFT, CONNECTION_NEEDS_AUTH, CONNECTION_ACTIVE, CONNECTION_DISABLED };
@@ -63,12 +64,12 @@ enum err connection_set_health(struct db *db, struct str id, enum connection_hea
 
 /* By id. ERR_CONNECTION_NOT_FOUND. */
 enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why) MUST_CHECK;
-/* By key, within the given folders (n of them; ids). ERR_CONNECTION_NOT_FOUND, ERR_AMBIGUOUS. */
-enum err connection_find(struct db *db, struct arena *a, struct str key, const struct str *folders, size_t n,
+/* By key, among what is seen. ERR_CONNECTION_NOT_FOUND, ERR_AMBIGUOUS. */
+enum err connection_find(struct db *db, struct arena *a, struct str key, const struct folder_scope *seen,
                          struct connection_row *out, struct fault *why) MUST_CHECK;
 
 struct connection_filter {
-    const struct str *folders; size_t folder_count; /* only these */
+    struct folder_scope scope;                      /* only what is seen */
     struct str connector, search;                   /* p == NULL: any; search: in key and name, letter case ignored */
     bool by_state; enum connection_state state;
     bool by_health; enum connection_health health;

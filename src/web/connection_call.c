@@ -303,7 +303,7 @@ enum err connections_call(struct web_request *q, struct reply *r, struct fault *
     struct connection_row row;
     enum err e;
     if ((e = web_only_query(q, allowed, why)) || (e = read_call(q, &call, headers, why)) ||
-        (e = connection_seen(q, q->db, q->params[0], &row, why)) ||
+        (e = connection_need(q, q->db, q->params[0], RIGHT_USE, &row, why)) ||
         (e = switchboard_prepare(q->hub->switchboard, row.id, &call.to, why)))
         return e;
     e = call_wait(q->hub->switchboard, q->arena, &call, &answer, why);

@@ -188,7 +188,8 @@ enum err connections_verify(struct web_request *q, struct reply *r, struct fault
     struct prepared *p;
     enum err e;
     if ((e = web_only_query(q, allowed, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
-        (e = connection_seen(q, q->db, q->params[0], &row, why)) || (e = switchboard_prepare(q->hub->switchboard, row.id, &p, why)))
+        (e = connection_need(q, q->db, q->params[0], RIGHT_USE, &row, why)) ||
+        (e = switchboard_prepare(q->hub->switchboard, row.id, &p, why)))
         return e;
     e = verify(q, r, &row, p, why);
     prepared_release(p);

@@ -1,64 +1,60 @@
 #include "web/connection_view.h"
 
 #include "access/folder.h"
+#include "access/rights.h"
 #include "crypto/hash.h"
 #include "web/change.h"
 #include "web/principal.h"
 
 #define ID_LENGTH 30 /* "con_" and 26 characters, see crypto/hash.h */
 
-enum err connection_folders(struct web_request *q, struct db *db, const struct str **folders, size_t *n, struct fault *why)
+enum err connection_scope(struct web_request *q, struct db *db, struct folder_scope *out, struct fault *why)
 {
-    *folders = q->caller->folders;
-    *n = q->caller->folder_count;
     struct str wanted = web_query(q, "folder");
     if (!wanted.p)
-        return ERR_NONE;
+        return rights_visible(db, q->arena, q->caller, out, why);
     struct folder_row row;
     enum err e = folder_resolve(db, q->arena, q->caller, wanted, &row, why);
     if (e)
         return e;
     struct str *one = arena_array(q->arena, 1, sizeof *one);
     *one = row.id;
-    *folders = one;
-    *n = 1;
+    *out = (struct folder_scope){ .few = true, .folders = one, .folder_count = 1 };
     return ERR_NONE;
 }
 
-static enum err not_there(struct str id_or_key, struct fault *why)
+enum err connection_in_scope(struct web_request *q, const struct folder_scope *s, const struct connection_row *row, bool *out,
+                             struct fault *why)
 {
-    return fault(why, ERR_CONNECTION_NOT_FOUND, id_or_key, "not there, or not to be seen by this caller");
+    *out = folder_scope_shares(s, row->id);
+    return *out ? ERR_NONE : folder_scope_holds(q->db, s, row->folder, out, why);
 }
 
-enum err connection_seen(struct web_request *q, struct db *db, struct str id_or_key, struct connection_row *out, struct fault *why)
+static enum err find(struct web_request *q, struct db *db, struct str id_or_key, struct connection_row *out, struct fault *why)
 {
     enum err e = ERR_CONNECTION_NOT_FOUND;
     if (id_or_key.n == ID_LENGTH && str_starts(id_or_key, STR("con_")))
         e = connection_get(db, q->arena, id_or_key, out, why);
-    if (e == ERR_CONNECTION_NOT_FOUND) {
-        const struct str *folders;
-        size_t n;
-        if ((e = connection_folders(q, db, &folders, &n, why)))
-            return e;
-        e = connection_find(db, q->arena, id_or_key, folders, n, out, why);
-    }
-    if (e == ERR_CONNECTION_NOT_FOUND)
-        return not_there(id_or_key, why);
-    if (e)
+    if (e != ERR_CONNECTION_NOT_FOUND)
         return e;
-    return caller_may_connection(q->caller, out->id, out->folder) ? ERR_NONE : not_there(id_or_key, why);
+    struct folder_scope scope;
+    e = connection_scope(q, db, &scope, why);
+    return e ? e : connection_find(db, q->arena, id_or_key, &scope, out, why);
 }
 
-enum err connection_may_edit(struct web_request *q, struct db *db, struct str folder, struct fault *why)
+enum err connection_need(struct web_request *q, struct db *db, struct str id_or_key, enum right right, struct connection_row *out,
+                         struct fault *why)
 {
-    struct folder_row row;
-    enum err e = folder_resolve(db, q->arena, q->caller, folder, &row, why);
-    if (e)
-        return e;
-    if (caller_may(q->caller, RIGHT_CONNECTION_EDIT) || (str_is(row.kind, "personal") && str_eq(row.owner, q->caller->principal)))
-        return ERR_NONE;
-    return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "role %s in a shared folder",
-                 role_name(q->caller->role));
+    enum err e = find(q, db, id_or_key, out, why);
+    if (!e)
+        e = rights_need_on_connection(db, q->arena, q->caller, out->id, out->folder, right, why);
+    /* Not there, or not to be seen: the answer is the same, in every word (requirement 16.2). */
+    return e == ERR_CONNECTION_NOT_FOUND ? fault(why, e, id_or_key, "not there, or not to be seen by this caller") : e;
+}
+
+enum err connection_seen(struct web_request *q, struct db *db, struct str id_or_key, struct connection_row *out, struct fault *why)
+{
+    return connection_need(q, db, id_or_key, RIGHT_VIEW, out, why);
 }
 
 static enum err write_credentials(struct web_request *q, struct json_out *o, struct str id, struct fault *why)
@@ -108,15 +104,16 @@ static void write_scopes(struct json_out *o)
 enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,
                           struct fault *why)
 {
-    struct folder_row folder;
-    enum err e = folder_resolve(q->db, q->arena, q->caller, row->folder, &folder, why);
+    struct rights r;
+    /* Who has only this one connection does not learn where it lies. */
+    enum err e = rights_in_folder(q->db, q->arena, q->caller, row->folder, &r, why);
     if (e)
         return e;
     json_open(o, '{');
     json_member_str(o, "id", row->id);
     json_member_str(o, "key", row->key);
     json_member_str(o, "name", row->name);
-    write_pair(o, "folder", "id", folder.id, "path", folder.path);
+    write_pair(o, "folder", "id", row->folder, "path", r.path);
     write_pair(o, "connector", "id", row->connector, "version", row->connector_version);
     json_member_str(o, "auth_type", row->auth_type);
     json_member_str(o, "allowed_domain", row->allowed_domain);

@@ -9,11 +9,13 @@
  * ERR_CONNECTION_NOT_FOUND. ERR_AMBIGUOUS, ERR_NOT_FOUND (folder). `db`: the reader, or the writer inside a transaction. */
 enum err connection_seen(struct web_request *q, struct db *db, struct str id_or_key, struct connection_row *out,
                          struct fault *why) MUST_CHECK;
-/* Administrators edit wherever they see; users in their own workspace (FLD-05, FLD-06). ERR_DENIED. */
-enum err connection_may_edit(struct web_request *q, struct db *db, struct str folder, struct fault *why) MUST_CHECK;
-/* The filter's folders: ?folder=, or all that the caller sees. */
-enum err connection_folders(struct web_request *q, struct db *db, const struct str **folders, size_t *n,
-                            struct fault *why) MUST_CHECK;
+/* The same, with a right that the caller must have on it. ERR_DENIED. */
+enum err connection_need(struct web_request *q, struct db *db, struct str id_or_key, enum right right, struct connection_row *out,
+                         struct fault *why) MUST_CHECK;
+/* What lists look into: ?folder=, or all that the caller sees. */
+enum err connection_scope(struct web_request *q, struct db *db, struct folder_scope *out, struct fault *why) MUST_CHECK;
+enum err connection_in_scope(struct web_request *q, const struct folder_scope *s, const struct connection_row *row, bool *out,
+                             struct fault *why) MUST_CHECK;
 
 /* One connection as the API shows it; reads folder, owner and what credentials are set. */
 enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,

@@ -2,6 +2,7 @@
 #include "vault/connection.h"
 
 #include "access/folder.h"
+#include "access/rights.h"
 #include "auth/method.h"
 #include "catalog/setup.h"
 #include "web/body.h"
@@ -72,7 +73,7 @@ struct creation {
     struct str folder;            /* as asked; p == NULL: the usual one */
     struct connection_row row;
     const struct setup *setup;
-    bool make_default, new_folder, same_name;
+    bool make_default, same_name;
 };
 
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. */
@@ -82,38 +83,15 @@ static enum err check_key(struct str key, struct fault *why)
                                         : ERR_NONE;
 }
 
-/* The caller was resolved before its workspace was made: let this request see it. */
-static void see_folder(struct web_request *q, struct str id)
-{
-    for (size_t i = 0; i < q->caller->folder_count; i++)
-        if (str_eq(q->caller->folders[i], id))
-            return;
-    struct caller *c = arena_zero(q->arena, sizeof *c);
-    *c = *q->caller;
-    c->folders = arena_array(q->arena, c->folder_count + 1, sizeof *c->folders);
-    if (c->folder_count)
-        memcpy(c->folders, q->caller->folders, c->folder_count * sizeof *c->folders);
-    c->folders[c->folder_count++] = id;
-    q->caller = c;
-}
-
 static enum err choose_folder(struct creation *c, struct db *db, struct fault *why)
 {
     struct web_request *q = c->q;
     struct folder_row row;
     bool user = str_starts(q->caller->principal, STR("usr_"));
     bool personal = c->folder.p ? str_is(c->folder, "personal") : user;
-    size_t seen = q->caller->folder_count;
     enum err e;
-    if (personal && user) {
-        if ((e = folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why)))
-            return e;
-        if (q->caller->narrow.lists[NARROW_FOLDER].set)
-            return folder_resolve(db, q->arena, q->caller, c->row.folder, &row, why); /* within the token's folders, or not */
-        see_folder(q, c->row.folder);
-        c->new_folder = q->caller->folder_count != seen;
-        return ERR_NONE;
-    }
+    if (personal && user)
+        return folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why);
     if ((e = folder_resolve(db, q->arena, q->caller, c->folder.p ? c->folder : STR("shared"), &row, why)))
         return fault_at(why, "/folder");
     c->row.folder = row.id;
@@ -147,7 +125,7 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
     struct str key = c->row.key;
     enum err e;
     c->row.id = STR_NONE;
-    if ((e = choose_folder(c, db, why)) || (e = connection_may_edit(q, db, c->row.folder, why)) ||
+    if ((e = choose_folder(c, db, why)) || (e = rights_need(db, q->arena, q->caller, c->row.folder, RIGHT_EDIT, why)) ||
         (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) || (e = look_for_same_name(c, db, why)) ||
         (e = begin_state(c, db, why)) ||
         (e = connection_insert(db, q->hub->keyring, q->arena, &c->row, c->setup->secrets, c->setup->secret_count, why))) {
@@ -247,8 +225,6 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     presets_end(&presets);
     if (e)
         return e;
-    if (c.new_folder)
-        switchboard_forget_tokens(q->hub->switchboard);
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     if ((e = connection_get(q->db, q->arena, c.row.id, &row, why)))
         return e;
@@ -278,10 +254,7 @@ static bool contains_folded(struct str text, struct str wanted)
 
 static bool filter_takes(const struct connection_filter *f, const struct connection_row *row)
 {
-    bool in_folder = false;
-    for (size_t i = 0; i < f->folder_count; i++)
-        in_folder |= str_eq(f->folders[i], row->folder);
-    return in_folder && (!f->connector.p || str_eq(f->connector, row->connector)) && (!f->by_state || f->state == row->state) &&
+    return (!f->connector.p || str_eq(f->connector, row->connector)) && (!f->by_state || f->state == row->state) &&
            (!f->by_health || f->health == row->health) &&
            (!f->search.n || contains_folded(row->key, f->search) || contains_folded(row->name, f->search));
 }
@@ -307,7 +280,10 @@ static enum err list_granted(struct web_request *q, const struct connection_filt
         enum err e = connection_get(q->db, q->arena, ids[i], &rows[*n], why);
         if (e && e != ERR_CONNECTION_NOT_FOUND)
             return e;
-        *n += !e && filter_takes(f, &rows[*n]);
+        bool seen = false;
+        if (!e && (e = connection_in_scope(q, &f->scope, &rows[*n], &seen, why)))
+            return e;
+        *n += seen && filter_takes(f, &rows[*n]);
     }
     return ERR_NONE;
 }
@@ -324,7 +300,7 @@ static enum err read_filter(struct web_request *q, struct connection_filter *f, 
     if (f->by_health && !connection_health_parse(health, &f->health))
         return fault(why, ERR_FIELD_INVALID, STR("health: unknown, ok, failing, expiring, expired, reconnect_required"),
                      "unknown health");
-    return connection_folders(q, q->db, &f->folders, &f->folder_count, why);
+    return connection_scope(q, q->db, &f->scope, why);
 }
 
 enum err connections_list(struct web_request *q, struct reply *r, struct fault *why)
@@ -375,8 +351,8 @@ struct change {
 /* What every change begins with, inside its transaction. */
 static enum err change_begin(struct change *c, struct db *db, struct fault *why)
 {
-    enum err e;
-    if ((e = connection_seen(c->q, db, c->q->params[0], &c->row, why)) || (e = connection_may_edit(c->q, db, c->row.folder, why)))
+    enum err e = connection_need(c->q, db, c->q->params[0], c->q->route->right, &c->row, why);
+    if (e)
         return e;
     c->q->audit.before = connection_audit(c->q, &c->row);
     return web_if_match(c->q, c->row.revision, why);

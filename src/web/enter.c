@@ -30,6 +30,7 @@ struct visit {
     struct buf body;
     struct web_request q;
     struct reply reply;
+    unsigned asked;               /* rights of folders that the handler asked for */
     char peer[ADDRESS_TEXT];
     enum err err;
     struct fault why;
@@ -257,11 +258,12 @@ static enum err serve(struct visit *v, struct fault *why)
         return v->route->handle(&v->q, &v->reply, why);
     if ((e = resolve_caller(v, why)))
         return e;
-    if (!caller_may(v->q.caller, v->route->right) && v->route->right != RIGHT_OPEN)
-        return fault(why, ERR_DENIED, str_of(right_name(v->route->right)), "route");
-    if ((e = check_narrowing(v, why)) || (e = read_json(v, why)))
+    if (v->q.caller)
+        v->q.caller->asked = &v->asked;
+    if ((e = route_open(v->route, v->q.caller, why)) || (e = check_narrowing(v, why)) || (e = read_json(v, why)) ||
+        (e = v->route->handle(&v->q, &v->reply, why)))
         return e;
-    return v->route->handle(&v->q, &v->reply, why);
+    return route_asked(v->route, v->asked, why);
 }
 
 static void come_back(struct loop_job *job);

@@ -69,7 +69,7 @@ static enum err write_settings(struct web_request *q, struct json_out *o, struct
 static enum err write_quotas(struct web_request *q, struct json_out *o, struct fault *why)
 {
     const struct policy_set *set = policies_now(q);
-    for (size_t i = 0; set && caller_may(q->caller, RIGHT_ADMINISTER) && i < set->count; i++) {
+    for (size_t i = 0; set && caller_may(q->caller, RIGHT_POLICIES) && i < set->count; i++) {
         const struct policy *p = &set->at[i];
         for (size_t k = 0; !p->folder.p && k < p->rule_count; k++)
             for (size_t c = 0; p->rules[k].kind == POLICY_QUOTA && c < p->rules[k].connectors.count; c++) {

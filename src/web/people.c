@@ -20,7 +20,7 @@ void people_write_user(struct json_out *o, const struct user_row *u)
 
 void people_write_session(struct json_out *o, const struct caller *c, struct str csrf)
 {
-    struct str role = str_of(role_name(c->role));
+    struct str role = str_of(role_name(caller_role(c)));
     json_open(o, '{');
     json_key(o, "principal");
     json_open(o, '{');

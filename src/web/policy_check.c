@@ -49,9 +49,8 @@ enum err policy_count(struct db *db, struct str connector, struct str folder, in
 {
     struct query *q;
     if (folder.p) {
-        q = query_begin(db, "WITH RECURSIVE below (id) AS (SELECT CAST($2 AS TEXT)"
-                            " UNION SELECT f.id FROM folder f JOIN below b ON f.parent_id = b.id)"
-                            " SELECT COUNT(*) FROM connection WHERE connector = $1 AND folder_id IN (SELECT id FROM below)");
+        q = query_begin(db, "SELECT COUNT(*) FROM connection WHERE connector = $1"
+                            " AND folder_id IN (SELECT folder_id FROM folder_above WHERE above_id = $2)");
     } else {
         q = query_begin(db, "SELECT COUNT(*) FROM connection WHERE connector = $1");
     }

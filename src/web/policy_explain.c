@@ -1,6 +1,7 @@
 /* web/policy_explain.c - may this principal do that, and why? The same questions in the same order as the doors ask them, told. */
 #include "access/folder.h"
 #include "access/policy_store.h"
+#include "access/rights.h"
 #include "access/token.h"
 #include "call/switchboard.h"
 #include "web/body.h"
@@ -75,6 +76,7 @@ static enum err find_who(struct question *x, struct fault *why)
     bool self = !x->token.p && (!x->principal.p || str_eq(x->principal, q->caller->principal) || str_eq(x->principal, q->caller->name));
     if (self) {
         x->who = *q->caller;
+        x->who.asked = NULL; /* what is asked about is not what the door asks */
         return ERR_NONE;
     }
     if (x->token.p)
@@ -82,8 +84,8 @@ static enum err find_who(struct question *x, struct fault *why)
     else
         e = principal_caller(q->db, q->arena, x->principal, &x->who, &x->because);
     bool own = str_eq(x->who.principal, q->caller->principal);
-    if (!own && !caller_may(q->caller, RIGHT_ADMINISTER))
-        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_ADMINISTER)), "explain for another");
+    if (!own && !caller_may(q->caller, RIGHT_POLICIES))
+        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_POLICIES)), "explain for another");
     if (x->token.p && x->who.principal.p && x->principal.p && !str_eq(x->principal, x->who.principal) &&
         !str_eq(x->principal, x->who.name))
         return body_fault(why, ERR_FIELD_INVALID, "token", "a token of that principal");
@@ -115,9 +117,11 @@ static void ask_right(struct question *x)
 {
     struct fault f;
     enum err e = ERR_NONE;
-    if (x->route->right != RIGHT_OPEN && !caller_may(&x->who, x->route->right))
-        e = fault(&f, ERR_DENIED, str_of(right_name(x->route->right)), "route");
-    tell(x, "rights", right_name(x->route->right), e, str_fmt(x->q->arena, "role %s", role_name(x->who.role)));
+    /* One of folders is asked where the folder is known. */
+    if (right_in_folder(x->route->right) || x->route->right == RIGHT_OPEN)
+        return;
+    e = route_open(x->route, &x->who, &f);
+    tell(x, "rights", right_name(x->route->right), e, str_fmt(x->q->arena, "role %s", role_name(caller_role(&x->who))));
     settle(x, e, &f);
 }
 
@@ -161,12 +165,6 @@ static bool is(const struct question *x, const char *operation) { return str_is(
 static bool makes_call(const struct question *x) { return is(x, "connection.call") || is(x, "connection.verify"); }
 static bool creates(const struct question *x) { return is(x, "connection.create"); }
 static bool authenticates(const struct question *x) { return is(x, "connection.credentials") || is(x, "connection.enable"); }
-static bool edits(const struct question *x)
-{
-    return authenticates(x) || is(x, "connection.update") || is(x, "connection.delete") || is(x, "connection.disable") ||
-           is(x, "connection.default");
-}
-
 /* Found, visible, granted, editable, in a state to be called; false: nothing more can be asked. */
 static bool ask_connection(struct question *x, struct connection_row *row)
 {
@@ -175,9 +173,9 @@ static bool ask_connection(struct question *x, struct connection_row *row)
     tell(x, "connection", "visible", e, x->connection);
     if (!settle(x, e, &f))
         return false;
-    if (edits(x)) {
-        e = connection_may_edit(&x->as, x->q->db, row->folder, &f);
-        tell(x, "folder", right_name(RIGHT_CONNECTION_EDIT), e, row->folder);
+    if (right_in_folder(x->route->right)) {
+        e = rights_need_on_connection(x->q->db, x->q->arena, &x->who, row->id, row->folder, x->route->right, &f);
+        tell(x, "rights", right_name(x->route->right), e, str_fmt(x->q->arena, "role %s", role_name(caller_role(&x->who))));
         settle(x, e, &f);
     }
     if (makes_call(x)) {
@@ -195,16 +193,16 @@ static bool ask_folder(struct question *x, struct connection_row *row)
     struct folder_row folder = { 0 };
     bool user = str_starts(x->who.principal, STR("usr_"));
     bool personal = user && (!x->folder.p || str_is(x->folder, "personal"));
-    enum err e = folder_resolve(x->q->db, x->q->arena, &x->who, personal ? STR("personal") : x->folder.p ? x->folder : STR("shared"),
-                                &folder, &f);
+    struct str wanted = personal ? STR("personal") : x->folder.p ? x->folder : STR("shared");
+    enum err e = folder_resolve(x->q->db, x->q->arena, &x->who, wanted, &folder, &f);
     if (e && personal && !x->who.narrow.lists[NARROW_FOLDER].set)
         return true;
     tell(x, "folder", "visible", e, x->folder.p ? x->folder : folder.path);
     if (!settle(x, e, &f))
         return false;
     row->folder = folder.id;
-    e = connection_may_edit(&x->as, x->q->db, folder.id, &f);
-    tell(x, "folder", right_name(RIGHT_CONNECTION_EDIT), e, folder.path);
+    e = rights_need(x->q->db, x->q->arena, &x->who, folder.id, RIGHT_EDIT, &f);
+    tell(x, "rights", right_name(RIGHT_EDIT), e, folder.path);
     settle(x, e, &f);
     return true;
 }
@@ -270,7 +268,7 @@ static enum err ask(struct question *x, struct fault *why)
         ask_token(x, door_method(x->route), STR_NONE);
     if (creates(x) && x->who.limited) {
         struct fault f;
-        settle(x, fault(&f, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "limited token"), &f);
+        settle(x, fault(&f, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "limited token"), &f);
         tell(x, "token", "connections", ERR_DENIED, STR("limited to connections"));
     }
     if (x->connection.p ? !ask_connection(x, &row) : creates(x) && !ask_folder(x, &row))

@@ -1,5 +1,6 @@
 /* web/policy_preview.c - what would break if a policy were saved: every connection and every live token is asked before and after. */
 #include "access/policy_store.h"
+#include "access/rights.h"
 #include "access/token.h"
 #include "base/map.h"
 #include "web/body.h"
@@ -27,6 +28,7 @@ struct preview {
     size_t connections, tokens;  /* that would break */
     size_t named;
     struct str last;
+    struct folder_scope seen;    /* by who asks */
 };
 
 static enum err place_of(struct preview *p, struct db *db, struct str folder, struct place **out, struct fault *why)
@@ -72,14 +74,6 @@ static bool breaks(const struct verdict *before, const struct verdict *after)
     return (!before->err && after->err) || (before->methods & ~after->methods) || after->addresses > before->addresses;
 }
 
-static bool sees(const struct caller *c, struct str folder)
-{
-    for (size_t i = 0; i < c->folder_count; i++)
-        if (str_eq(c->folders[i], folder))
-            return true;
-    return false;
-}
-
 static void write_broken(struct preview *p, const struct connection_row *row, const struct verdict *before, const struct verdict *after)
 {
     struct json_out *o = &p->out;
@@ -117,11 +111,12 @@ static enum err look_at(struct preview *p, struct arena *page, const struct conn
     p->connections++;
     map_put(p->broken_in, row->folder, place);
     /* Another's workspace is counted and not named: administrators do not see into it. */
-    if (p->named < NAMED && sees(p->q->caller, row->folder)) {
+    bool seen = false;
+    if (p->named < NAMED && !(e = folder_scope_holds(p->q->db, &p->seen, row->folder, &seen, why)) && seen) {
         p->named++;
         write_broken(p, row, &before, &after);
     }
-    return ERR_NONE;
+    return e;
 }
 
 static enum err next_connections(struct preview *p, struct db *db, struct connection_row *rows, size_t *n, struct arena *a,
@@ -158,32 +153,49 @@ static enum err all_connections(struct preview *p, struct fault *why)
 
 /* ---- tokens ---- */
 
-/* Would a token meet a refusal it does not meet now, at any connection it may use? */
-static enum err token_breaks(struct preview *p, const struct caller *c, bool *out, struct fault *why)
+/* Would this caller meet a refusal at that connection that it does not meet now? */
+static enum err breaks_at(struct preview *p, struct arena *page, const struct caller *c, struct str connection, bool *out,
+                          struct fault *why)
 {
-    size_t at = 0;
+    struct connection_row row;
+    struct policy_subject s;
+    struct rights r;
+    *out = false;
+    enum err e = connection_get(p->q->db, page, connection, &row, why);
+    if (e == ERR_CONNECTION_NOT_FOUND)
+        return ERR_NONE;
+    if (e || (e = rights_on_connection(p->q->db, page, c, row.id, row.folder, &r, why)) || !(r.mask & RIGHT_BIT(RIGHT_USE)) ||
+        (e = policy_subject_of(p->q, p->q->db, &row, POLICY_CALL, &s, why)))
+        return e;
+    struct verdict before = judge(page, p->before, &s), after = judge(page, p->after, &s);
+    *out = breaks(&before, &after);
+    return ERR_NONE;
+}
+
+/* At any connection it may use? */
+static enum err token_breaks(struct preview *p, struct arena *page, const struct caller *c, bool *out, struct fault *why)
+{
+    const struct str *ids = c->connections;
+    size_t at = 0, n = c->connection_count;
+    struct folder_scope seen;
     struct str folder;
     void *value;
+    enum err e = ERR_NONE;
     *out = false;
-    if (!caller_may(c, RIGHT_CONNECTION_USE))
-        return ERR_NONE;
-    if (!c->limited) {
-        while (!*out && map_next(p->broken_in, &at, &folder, &value))
-            *out = sees(c, folder);
-        return ERR_NONE;
+    while (!c->limited && !e && !*out && map_next(p->broken_in, &at, &folder, &value)) {
+        struct rights r;
+        e = rights_in_folder(p->q->db, page, c, folder, &r, why);
+        *out = !e && r.mask & RIGHT_BIT(RIGHT_USE);
     }
-    for (size_t i = 0; i < c->connection_count && !*out; i++) {
-        struct connection_row row;
-        struct policy_subject s;
-        enum err e = connection_get(p->q->db, p->q->arena, c->connections[i], &row, why);
-        if (e == ERR_CONNECTION_NOT_FOUND || (!e && !sees(c, row.folder)))
-            continue;
-        if (e || (e = policy_subject_of(p->q, p->q->db, &row, POLICY_CALL, &s, why)))
+    if (!c->limited && !e && !*out) {
+        if ((e = rights_visible(p->q->db, page, c, &seen, why)))
             return e;
-        struct verdict before = judge(p->q->arena, p->before, &s), after = judge(p->q->arena, p->after, &s);
-        *out = breaks(&before, &after);
+        ids = seen.connections;
+        n = seen.connection_count;
     }
-    return ERR_NONE;
+    for (size_t i = 0; i < n && !*out && !e; i++)
+        e = breaks_at(p, page, c, ids[i], out, why);
+    return e;
 }
 
 static void write_token(struct preview *p, const struct token_row *t)
@@ -215,7 +227,7 @@ static enum err all_tokens(struct preview *p, struct fault *why)
             bool broken;
             if (token_caller(p->q->db, page, rows[i].id, &c, &ignored))
                 continue; /* revoked, expired: it is refused already */
-            e = token_breaks(p, &c, &broken, why);
+            e = token_breaks(p, page, &c, &broken, why);
             if (e || !broken)
                 continue;
             if (p->tokens++ < NAMED)
@@ -303,7 +315,7 @@ enum err policies_preview(struct web_request *q, struct reply *r, struct fault *
     row.id = id.p ? arena_str(q->arena, id) : STR("new");
     row.name = arena_str(q->arena, row.name);
     body_wipe(q);
-    if (e || (e = policy_set_load(q->db, NULL, &p.before, why)))
+    if (e || (e = rights_visible(q->db, q->arena, q->caller, &p.seen, why)) || (e = policy_set_load(q->db, NULL, &p.before, why)))
         return e;
     p.places = map_new();
     p.broken_in = map_new();

@@ -8,7 +8,9 @@
 #define KB(n) ((n)*1024L)
 #define CALL_BODY_MAX KB(8 * 1024) /* what a buffered call may send */
 
-/* Who may do what to which connection, token or user is checked on the object too: a right opens the door, not the drawer. */
+/* A right of the instance is asked for here. A right of folders (right_in_folder()) cannot be: it is held on the object, so the
+ * handler asks for it there, with rights_need() or connection_need(); an answer without having asked is an error of ours and does
+ * not leave (see enter.c). */
 static const struct route routes[] = {
     { METHOD_GET, "/", RIGHT_OPEN, 0, landing_page },
     { METHOD_GET, "/setup", RIGHT_OPEN, 0, setup_page },
@@ -30,70 +32,69 @@ static const struct route routes[] = {
     { METHOD_PATCH, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, KB(64), tokens_patch, "token.update" },
     { METHOD_DELETE, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, 0, tokens_delete, "token.revoke" },
 
-    { METHOD_GET, "/api/v1/users", RIGHT_ADMINISTER, 0, users_list },
-    { METHOD_POST, "/api/v1/users", RIGHT_ADMINISTER, KB(8), users_create, "user.create" },
+    { METHOD_GET, "/api/v1/users", RIGHT_PEOPLE, 0, users_list },
+    { METHOD_POST, "/api/v1/users", RIGHT_PEOPLE, KB(8), users_create, "user.create" },
     { METHOD_GET, "/api/v1/users/{id}", RIGHT_SIGNED_IN, 0, users_get },                        /* oneself; others: ADMINISTER */
     { METHOD_PATCH, "/api/v1/users/{id}", RIGHT_SIGNED_IN, KB(8), users_patch, "user.update" }, /* likewise */
-    { METHOD_DELETE, "/api/v1/users/{id}", RIGHT_ADMINISTER, 0, users_delete, "user.delete" },
+    { METHOD_DELETE, "/api/v1/users/{id}", RIGHT_PEOPLE, 0, users_delete, "user.delete" },
 
-    { METHOD_GET, "/api/v1/service-accounts", RIGHT_ADMINISTER, 0, service_accounts_list },
-    { METHOD_POST, "/api/v1/service-accounts", RIGHT_ADMINISTER, KB(8), service_accounts_create, "service_account.create" },
-    { METHOD_GET, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, 0, service_accounts_get },
-    { METHOD_PATCH, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, KB(8), service_accounts_patch, "service_account.update" },
-    { METHOD_DELETE, "/api/v1/service-accounts/{id}", RIGHT_ADMINISTER, 0, service_accounts_delete, "service_account.delete" },
+    { METHOD_GET, "/api/v1/service-accounts", RIGHT_PEOPLE, 0, service_accounts_list },
+    { METHOD_POST, "/api/v1/service-accounts", RIGHT_PEOPLE, KB(8), service_accounts_create, "service_account.create" },
+    { METHOD_GET, "/api/v1/service-accounts/{id}", RIGHT_PEOPLE, 0, service_accounts_get },
+    { METHOD_PATCH, "/api/v1/service-accounts/{id}", RIGHT_PEOPLE, KB(8), service_accounts_patch, "service_account.update" },
+    { METHOD_DELETE, "/api/v1/service-accounts/{id}", RIGHT_PEOPLE, 0, service_accounts_delete, "service_account.delete" },
 
     { METHOD_GET, "/api/v1/session/providers", RIGHT_OPEN, 0, session_providers },
     { METHOD_GET, "/api/v1/session/oidc/{provider}", RIGHT_OPEN, 0, session_oidc_start },
     { METHOD_GET, "/oidc/callback", RIGHT_OPEN, 0, oidc_callback, "session.create" }, /* the provider's code is the proof */
-    { METHOD_GET, "/api/v1/identity-providers", RIGHT_ADMINISTER, 0, identity_providers_list },
-    { METHOD_POST, "/api/v1/identity-providers", RIGHT_ADMINISTER, KB(64), identity_providers_create, "identity_provider.create" },
-    { METHOD_GET, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, 0, identity_providers_get },
-    { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, KB(64), identity_providers_patch,
+    { METHOD_GET, "/api/v1/identity-providers", RIGHT_PEOPLE, 0, identity_providers_list },
+    { METHOD_POST, "/api/v1/identity-providers", RIGHT_PEOPLE, KB(64), identity_providers_create, "identity_provider.create" },
+    { METHOD_GET, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, 0, identity_providers_get },
+    { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, KB(64), identity_providers_patch,
       "identity_provider.update" },
-    { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_ADMINISTER, 0, identity_providers_delete,
+    { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, 0, identity_providers_delete,
       "identity_provider.delete" },
 
-    { METHOD_GET, "/api/v1/folders", RIGHT_CONNECTION_VIEW, 0, folders_list },
-    { METHOD_GET, "/api/v1/folders/{id}", RIGHT_CONNECTION_VIEW, 0, folders_get },
+    { METHOD_GET, "/api/v1/folders", RIGHT_VIEW, 0, folders_list },
+    { METHOD_GET, "/api/v1/folders/{id}", RIGHT_VIEW, 0, folders_get },
 
     { METHOD_GET, "/api/v1/connectors", RIGHT_CATALOG_VIEW, 0, connectors_list },
     { METHOD_GET, "/api/v1/connectors/{id}", RIGHT_CATALOG_VIEW, 0, connectors_get },
     { METHOD_GET, "/api/v1/domains", RIGHT_CATALOG_VIEW, 0, domains_list },
 
-    /* USE opens the editing doors too: users edit in their own workspace; connection_may_edit() asks for EDIT elsewhere. */
-    { METHOD_GET, "/api/v1/connections", RIGHT_CONNECTION_VIEW, 0, connections_list },
-    { METHOD_POST, "/api/v1/connections", RIGHT_CONNECTION_USE, KB(256), connections_create, "connection.create" },
-    { METHOD_GET, "/api/v1/connections/{id}", RIGHT_CONNECTION_VIEW, 0, connections_get },
-    { METHOD_PATCH, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, KB(256), connections_patch, "connection.update" },
-    { METHOD_DELETE, "/api/v1/connections/{id}", RIGHT_CONNECTION_USE, 0, connections_delete, "connection.delete" },
-    { METHOD_PUT, "/api/v1/connections/{id}/credentials", RIGHT_CONNECTION_USE, KB(256), connections_credentials,
+    { METHOD_GET, "/api/v1/connections", RIGHT_VIEW, 0, connections_list },
+    { METHOD_POST, "/api/v1/connections", RIGHT_EDIT, KB(256), connections_create, "connection.create" },
+    { METHOD_GET, "/api/v1/connections/{id}", RIGHT_VIEW, 0, connections_get },
+    { METHOD_PATCH, "/api/v1/connections/{id}", RIGHT_EDIT, KB(256), connections_patch, "connection.update" },
+    { METHOD_DELETE, "/api/v1/connections/{id}", RIGHT_DELETE, 0, connections_delete, "connection.delete" },
+    { METHOD_PUT, "/api/v1/connections/{id}/credentials", RIGHT_SECRETS_WRITE, KB(256), connections_credentials,
       "connection.credentials" },
-    { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_CONNECTION_USE, KB(1), connections_verify, "connection.verify", true },
-    { METHOD_POST, "/api/v1/connections/{id}/enable", RIGHT_CONNECTION_USE, KB(1), connections_enable, "connection.enable" },
-    { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_CONNECTION_USE, KB(1), connections_disable, "connection.disable" },
-    { METHOD_POST, "/api/v1/connections/{id}/default", RIGHT_CONNECTION_USE, KB(1), connections_default, "connection.default" },
-    { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_CONNECTION_VIEW, 0, connections_usage },
-    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_CONNECTION_USE, CALL_BODY_MAX, connections_call, "connection.call",
+    { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_USE, KB(1), connections_verify, "connection.verify", true },
+    { METHOD_POST, "/api/v1/connections/{id}/enable", RIGHT_EDIT, KB(1), connections_enable, "connection.enable" },
+    { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_EDIT, KB(1), connections_disable, "connection.disable" },
+    { METHOD_POST, "/api/v1/connections/{id}/default", RIGHT_EDIT, KB(1), connections_default, "connection.default" },
+    { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_VIEW, 0, connections_usage },
+    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call",
       true },
 
-    { METHOD_GET, "/api/v1/runs", RIGHT_RUN_VIEW, 0, runs_list },
-    { METHOD_GET, "/api/v1/runs/{id}", RIGHT_RUN_VIEW, 0, runs_get },
-    { METHOD_GET, "/api/v1/audit", RIGHT_AUDIT, 0, audit_get_list },
-    { METHOD_GET, "/api/v1/audit:verify", RIGHT_AUDIT, 0, audit_get_verify },
-    { METHOD_GET, "/api/v1/audit:export", RIGHT_AUDIT, 0, audit_get_export }, /* told itself, though it is GET */
-    { METHOD_POST, "/api/v1/audit:hash", RIGHT_AUDIT, KB(64), audit_post_hash, "audit.hash" },
-    { METHOD_GET, "/api/v1/keys", RIGHT_ADMINISTER, 0, keys_get },
-    { METHOD_POST, "/api/v1/keys:rotate", RIGHT_ADMINISTER, KB(1), keys_rotate, "keys.rotate" },
+    { METHOD_GET, "/api/v1/runs", RIGHT_VIEW, 0, runs_list },
+    { METHOD_GET, "/api/v1/runs/{id}", RIGHT_VIEW, 0, runs_get },
+    { METHOD_GET, "/api/v1/audit", RIGHT_AUDIT_READ, 0, audit_get_list },
+    { METHOD_GET, "/api/v1/audit:verify", RIGHT_AUDIT_READ, 0, audit_get_verify },
+    { METHOD_GET, "/api/v1/audit:export", RIGHT_AUDIT_READ, 0, audit_get_export }, /* told itself, though it is GET */
+    { METHOD_POST, "/api/v1/audit:hash", RIGHT_AUDIT_READ, KB(64), audit_post_hash, "audit.hash" },
+    { METHOD_GET, "/api/v1/keys", RIGHT_KEYS, 0, keys_get },
+    { METHOD_POST, "/api/v1/keys:rotate", RIGHT_KEYS, KB(1), keys_rotate, "keys.rotate" },
     { METHOD_GET, "/api/v1/limits", RIGHT_SIGNED_IN, 0, limits_list },
 
-    { METHOD_GET, "/api/v1/policies", RIGHT_ADMINISTER, 0, policies_list },
-    { METHOD_POST, "/api/v1/policies", RIGHT_ADMINISTER, KB(512), policies_create, "policy.create" },
-    { METHOD_GET, "/api/v1/policies/{id}", RIGHT_ADMINISTER, 0, policies_get },
-    { METHOD_PUT, "/api/v1/policies/{id}", RIGHT_ADMINISTER, KB(512), policies_put, "policy.update" },
-    { METHOD_DELETE, "/api/v1/policies/{id}", RIGHT_ADMINISTER, 0, policies_delete, "policy.delete" },
-    /* Asked, not changed. About oneself; about others: ADMINISTER. */
+    { METHOD_GET, "/api/v1/policies", RIGHT_POLICIES, 0, policies_list },
+    { METHOD_POST, "/api/v1/policies", RIGHT_POLICIES, KB(512), policies_create, "policy.create" },
+    { METHOD_GET, "/api/v1/policies/{id}", RIGHT_POLICIES, 0, policies_get },
+    { METHOD_PUT, "/api/v1/policies/{id}", RIGHT_POLICIES, KB(512), policies_put, "policy.update" },
+    { METHOD_DELETE, "/api/v1/policies/{id}", RIGHT_POLICIES, 0, policies_delete, "policy.delete" },
+    /* Asked, not changed. About oneself; about others: POLICIES. */
     { METHOD_POST, "/api/v1/policies:explain", RIGHT_SIGNED_IN, KB(16), policies_explain, "policy.explain", true },
-    { METHOD_POST, "/api/v1/policies:preview", RIGHT_ADMINISTER, KB(512), policies_preview, "policy.preview", true },
+    { METHOD_POST, "/api/v1/policies:preview", RIGHT_POLICIES, KB(512), policies_preview, "policy.preview", true },
 };
 
 const struct route *routes_all(size_t *count)
@@ -109,6 +110,19 @@ const struct route *routes_check(void)
             (routes[i].methods != METHOD_GET && !routes[i].audit))
             return &routes[i];
     return NULL;
+}
+
+enum err route_open(const struct route *r, const struct caller *c, struct fault *why)
+{
+    enum right wanted = right_in_folder(r->right) ? RIGHT_SIGNED_IN : r->right;
+    return caller_may(c, wanted) ? ERR_NONE : fault(why, ERR_DENIED, str_of(right_name(wanted)), "route");
+}
+
+enum err route_asked(const struct route *r, unsigned asked, struct fault *why)
+{
+    if (!right_in_folder(r->right) || asked & RIGHT_BIT(r->right))
+        return ERR_NONE;
+    return fault(why, ERR_INTERNAL, STR(""), "%s: nobody asked for %s", r->path, right_name(r->right));
 }
 
 /* Does the path stand under the pattern? Segments of {} go to params, still encoded. */

@@ -1,6 +1,7 @@
 /* web/runs.c - what was called, by whom, and how it ended. One sees one's own runs and those of connections in one's folders. */
 #include "call/run.h"
 
+#include "access/rights.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
 #include "web/page.h"
@@ -35,8 +36,11 @@ static enum err read_filter(struct web_request *q, struct run_filter *f, struct 
                      "unknown outcome");
     if (since.p && !clock_parse(since, &f->since))
         return fault(why, ERR_FIELD_INVALID, STR("since: a time as 2027-01-31T00:00:00Z"), "since of %zu bytes", since.n);
-    f->folders = q->caller->folders ? q->caller->folders : &STR_NONE;
-    f->folder_count = q->caller->folder_count;
+    struct folder_scope *seen = arena_zero(q->arena, sizeof *seen);
+    enum err e = rights_visible(q->db, q->arena, q->caller, seen, why);
+    if (e)
+        return e;
+    f->seen = seen;
     f->own = q->caller->principal;
     f->limited = q->caller->limited;
     f->connections = q->caller->connections;
@@ -68,26 +72,28 @@ enum err runs_list(struct web_request *q, struct reply *r, struct fault *why)
     return ERR_NONE;
 }
 
-static bool granted(const struct caller *c, struct str connection)
+/* One's own, unless the token leaves its connection out; and those of connections that one sees. */
+static enum err may_see(struct web_request *q, const struct run *run, struct fault *why)
 {
-    for (size_t i = 0; i < c->connection_count; i++)
-        if (str_eq(c->connections[i], connection))
-            return true;
-    return !c->limited;
+    struct connection_row row;
+    struct str connection = str_of(run->connection);
+    caller_asked(q->caller, RIGHT_VIEW);
+    if (str_eq(str_of(run->caller), q->caller->principal) && caller_granted(q->caller, connection))
+        return ERR_NONE;
+    enum err e = connection.n ? connection_get(q->db, q->arena, connection, &row, why) : ERR_CONNECTION_NOT_FOUND;
+    return e ? e : rights_need_on_connection(q->db, q->arena, q->caller, row.id, row.folder, RIGHT_VIEW, why);
 }
 
 enum err runs_get(struct web_request *q, struct reply *r, struct fault *why)
 {
-    struct connection_row row;
     struct run run;
     enum err e = run_get(q->db, q->params[0], &run, why);
+    if (!e)
+        e = may_see(q, &run, why);
+    if (e == ERR_CONNECTION_NOT_FOUND)
+        return fault(why, ERR_NOT_FOUND, STR("run"), "a run that this caller may not see");
     if (e)
         return e;
-    bool own = str_eq(str_of(run.caller), q->caller->principal) && granted(q->caller, str_of(run.connection));
-    bool seen = own || (run.connection[0] && !connection_get(q->db, q->arena, str_of(run.connection), &row, why) &&
-                        caller_may_connection(q->caller, row.id, row.folder));
-    if (!seen)
-        return fault(why, ERR_NOT_FOUND, STR("run"), "a run that this caller may not see");
     reply_etag(r, q, 1); /* a record never changes */
     struct json_out o = json_out(&r->body);
     run_write(&o, &run);

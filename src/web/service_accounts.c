@@ -1,4 +1,5 @@
 /* web/service_accounts.c - programs that call: they hold tokens and never sign in. */
+#include "access/rights.h"
 #include "access/user.h"
 #include "web/body.h"
 #include "web/change.h"
@@ -55,8 +56,8 @@ static enum err read_role(struct web_request *q, enum role *out, struct fault *w
     if (e || !text.p)
         return e;
     if (!role_parse(text, out) || *out == ROLE_OWNER)
-        return body_fault(why, ERR_FIELD_INVALID, "role", "admin, user");
-    return ERR_NONE;
+        return body_fault(why, ERR_FIELD_INVALID, "role", "admin, editor, user, viewer, auditor, custodian");
+    return rights_may_give(q->caller, *out, why);
 }
 
 enum err service_accounts_list(struct web_request *q, struct reply *r, struct fault *why)

@@ -4,6 +4,7 @@
 #include "access/token.h"
 
 #include "access/folder.h"
+#include "access/rights.h"
 #include "access/user.h"
 #include "crypto/hash.h"
 #include "web/body.h"
@@ -157,12 +158,11 @@ static enum err read_role(const struct web_request *q, enum role *out, struct fa
     enum err e = body_text(body_of(q), "role", false, 32, &text, why);
     if (e)
         return e;
-    *out = ROLE_USER; /* the least, unless asked for more */
+    /* A plain user's, unless asked for more; theirs who have less than that. */
+    *out = role_within(ROLE_USER, caller_role(q->caller)) ? ROLE_USER : caller_role(q->caller);
     if (text.p && !role_parse(text, out))
-        return body_fault(why, ERR_FIELD_INVALID, "role", "owner, admin, user");
-    if (*out > q->caller->role)
-        return fault(why, ERR_DENIED, STR("role above your own"), "token of role %d by role %d", (int)*out, (int)q->caller->role);
-    return ERR_NONE;
+        return body_fault(why, ERR_FIELD_INVALID, "role", ROLE_NAMES);
+    return rights_may_hold(q->db, q->arena, q->caller, *out, why);
 }
 
 /* ---- grants ---- */
@@ -321,7 +321,7 @@ static enum err find_account(struct token_order *order, struct db *db, struct fa
         return service_account_find_or_create(db, q->arena, order->account, order->t.role, &order->t.principal, why);
     if (e)
         return e;
-    if (account.role < order->t.role)
+    if (!role_within(order->t.role, account.role))
         return fault(why, ERR_DENIED, STR("role above the service account's"), "token of role %d", (int)order->t.role);
     order->t.principal = account.id;
     return ERR_NONE;

@@ -1,4 +1,5 @@
 /* web/users.c - people who sign in. An owner is made and changed by owners only. */
+#include "access/rights.h"
 #include "access/user.h"
 #include "crypto/hash.h"
 #include "web/body.h"
@@ -23,10 +24,8 @@ static enum err read_role(struct web_request *q, enum role *out, struct fault *w
     if (e || !text.p)
         return e;
     if (!role_parse(text, out))
-        return body_fault(why, ERR_FIELD_INVALID, "role", "owner, admin, user");
-    if (*out > q->caller->role)
-        return fault(why, ERR_DENIED, STR("role above your own"), "role %d by role %d", (int)*out, (int)q->caller->role);
-    return ERR_NONE;
+        return body_fault(why, ERR_FIELD_INVALID, "role", ROLE_NAMES);
+    return rights_may_give(q->caller, *out, why);
 }
 
 enum err users_list(struct web_request *q, struct reply *r, struct fault *why)
@@ -126,9 +125,7 @@ enum err users_get(struct web_request *q, struct reply *r, struct fault *why)
 /* An owner is changed by an owner (else an administrator could set its password and become it). */
 static enum err may_change(const struct web_request *q, const struct user_row *row, struct fault *why)
 {
-    if (row->role <= q->caller->role)
-        return ERR_NONE;
-    return fault(why, ERR_DENIED, STR("role above your own"), "%s changed by a lesser role", role_name(row->role));
+    return rights_may_give(q->caller, row->role, why);
 }
 
 /* Who sets the own password shows the old one: a session left open does not give the account away. */

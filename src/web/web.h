@@ -137,6 +137,10 @@ struct route {
     bool calls; /* a call is made or asked about: a token's methods and risks are held against that, not the door */
 };
 const struct route *routes_all(size_t *count);
+/* In front of the handler: ERR_DENIED for a right of the instance; for one of folders, who is known comes in. */
+enum err route_open(const struct route *r, const struct caller *c, struct fault *why) MUST_CHECK;
+/* Behind it: a door whose right is held on the object, and whose handler answered without having asked for it, is ERR_INTERNAL. */
+enum err route_asked(const struct route *r, unsigned asked, struct fault *why) MUST_CHECK;
 const struct route *routes_check(void); /* the first bad row, or NULL */
 /* HEAD finds the rows of GET. The matching row; *known is false when the path exists under no method (404 against 405; *allow then
  * gets the methods). */

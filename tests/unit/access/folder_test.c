@@ -84,7 +84,7 @@ static void administrators_and_owners_do_not_see_the_personal_folders_of_others(
     for (size_t i = 0; i < COUNT(callers); i++) {
         assert_int_equal(folder_resolve(h->db, h->arena, &callers[i], anns, &row, &h->why), ERR_NOT_FOUND);
         assert_int_equal(folder_resolve(h->db, h->arena, &callers[i], STR("personal"), &row, &h->why), ERR_NOT_FOUND);
-        assert_ok(folder_list(h->db, h->arena, &callers[i], &rows, &n, &h->why));
+        assert_ok(folder_list(h->db, h->arena, &callers[i], STR(""), 10, &rows, &n, &h->why));
         assert_int_equal(n, 1);
         assert_true(str_is(rows[0].path, "shared"));
     }
@@ -98,11 +98,11 @@ static void the_list_holds_ones_own_and_the_shared_folder(void **state)
     size_t n;
     struct caller ann = house_caller(h, h->ann, ROLE_USER);
     assert_ok(folder_ensure_personal(h->db, h->arena, h->bob, &bobs, &h->why));
-    assert_ok(folder_list(h->db, h->arena, &ann, &rows, &n, &h->why));
+    assert_ok(folder_list(h->db, h->arena, &ann, STR(""), 10, &rows, &n, &h->why));
     assert_int_equal(n, 1);
     /* Made after the caller was resolved, and seen all the same. */
     assert_ok(folder_ensure_personal(h->db, h->arena, h->ann, &anns, &h->why));
-    assert_ok(folder_list(h->db, h->arena, &ann, &rows, &n, &h->why));
+    assert_ok(folder_list(h->db, h->arena, &ann, STR(""), 10, &rows, &n, &h->why));
     assert_int_equal(n, 2);
     assert_true(str_eq(rows[0].id, anns) && str_is(rows[0].path, "personal"));
     assert_true(str_eq(rows[1].id, h->shared) && str_is(rows[1].path, "shared"));

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 
+#include "access/rights.h"
 #include "house.h"
 
 static struct narrow_list list_of(struct arena *a, const char *words)
@@ -256,24 +257,42 @@ static void a_token_whose_grants_were_lost_may_less_and_not_more(void **state)
     assert_false(may(&c.narrow, "GET", "/", "192.0.2.1"));
 }
 
+static bool sees(struct house *h, const struct caller *c, struct str folder)
+{
+    struct folder_scope seen;
+    struct rights r;
+    bool listed;
+    assert_ok(rights_in_folder(h->db, h->arena, c, folder, &r, &h->why));
+    assert_ok(rights_visible(h->db, h->arena, c, &seen, &h->why));
+    assert_ok(folder_scope_holds(h->db, &seen, folder, &listed, &h->why));
+    assert_int_equal(listed, (r.mask & RIGHT_BIT(RIGHT_VIEW)) != 0);
+    return listed;
+}
+
 static void a_token_for_a_folder_sees_what_is_below_and_nothing_beside(void **state)
 {
     struct house *h = *state;
-    char text[TOKEN_TEXT], sql[1024];
+    char text[TOKEN_TEXT];
     struct narrow n = { 0 };
     struct caller c;
-    snprintf(sql, sizeof sql,
-             "INSERT INTO folder (id, parent_id, slug, path, kind, created_ms, updated_ms) VALUES"
-             " ('fld_sales', '%.*s', 'sales', 'shared/sales', 'shared', 1, 1),"
-             " ('fld_eu', 'fld_sales', 'eu', 'shared/sales/eu', 'shared', 1, 1),"
-             " ('fld_hr', '%.*s', 'hr', 'shared/hr', 'shared', 1, 1)",
-             STR_ARG(h->shared), STR_ARG(h->shared));
-    house_run(h, sql);
+    struct str own;
+    house_run(h, "INSERT INTO folder (id, parent_id, slug, path, kind, preset, created_ms, updated_ms)"
+                 " SELECT 'fld_sales', id, 'sales', 'shared/sales', 'shared', 'inherited', 1, 1 FROM folder WHERE path = 'shared'"
+                 " UNION ALL SELECT 'fld_hr', id, 'hr', 'shared/hr', 'shared', 'inherited', 1, 1 FROM folder WHERE path = 'shared'"
+                 " UNION ALL SELECT 'fld_eu', 'fld_sales', 'eu', 'shared/sales/eu', 'shared', 'inherited', 1, 1;"
+                 "INSERT INTO folder_above SELECT f.id, s.id, 1, 1 FROM folder f, folder s WHERE s.path = 'shared'"
+                 " AND f.id IN ('fld_sales', 'fld_hr', 'fld_eu');"
+                 "INSERT INTO folder_above VALUES ('fld_sales', 'fld_sales', 1, 0), ('fld_hr', 'fld_hr', 1, 0),"
+                 " ('fld_eu', 'fld_eu', 1, 0), ('fld_eu', 'fld_sales', 1, 1)");
+    assert_ok(folder_ensure_personal(h->db, h->arena, h->ann, &own, &h->why));
     n.lists[NARROW_FOLDER] = list_of(h->arena, "fld_sales");
     narrow_token(h, &n, text);
     assert_ok(token_resolve(h->db, h->arena, str_of(text), &c, &h->why));
-    assert_false(caller_may_connection(&c, STR("con_1"), h->shared));
-    assert_false(caller_may_connection(&c, STR("con_1"), STR("fld_hr")));
+    assert_true(sees(h, &c, STR("fld_sales")));
+    assert_true(sees(h, &c, STR("fld_eu")));
+    assert_false(sees(h, &c, h->shared));
+    assert_false(sees(h, &c, STR("fld_hr")));
+    assert_false(sees(h, &c, own));
 }
 
 int main(void)

@@ -8,6 +8,8 @@
 #include "crypto/hash.h"
 #include "house.h"
 
+#include "access/rights.h"
+
 static enum err make(struct house *h, struct token_new t, char text[TOKEN_TEXT], struct str *id)
 {
     t.name = t.name.p ? t.name : STR("build server");
@@ -149,9 +151,10 @@ static void a_token_resolves_to_all_that_its_caller_is(void **state)
     assert_int_equal(c.language, LANG_FR);
     assert_false(c.limited);
     assert_int_equal(c.expires, expires);
-    assert_int_equal(c.folder_count, 2);
-    assert_true(str_eq(c.folders[0], personal));
-    assert_true(str_eq(c.folders[1], h->shared));
+    struct folder_scope seen;
+    assert_ok(rights_visible(h->db, h->arena, &c, &seen, &h->why));
+    assert_true(seen.few);
+    assert_int_equal(seen.folder_count, 2);
 }
 
 static void a_service_account_has_tokens_too_and_sees_the_shared_folder(void **state)
@@ -161,8 +164,10 @@ static void a_service_account_has_tokens_too_and_sees_the_shared_folder(void **s
     assert_ok(service_account_find_or_create(h->db, h->arena, STR("robot"), ROLE_USER, &svc, &h->why));
     struct caller c = house_caller(h, svc, ROLE_USER);
     assert_true(str_is(c.name, "robot"));
-    assert_int_equal(c.folder_count, 1);
-    assert_true(str_eq(c.folders[0], h->shared));
+    struct folder_scope seen;
+    assert_ok(rights_visible(h->db, h->arena, &c, &seen, &h->why));
+    assert_int_equal(seen.folder_count, 1);
+    assert_true(str_eq(seen.folders[0], h->shared));
 }
 
 static void nobody_sees_the_personal_folder_of_another_not_even_the_owner(void **state)
@@ -173,11 +178,14 @@ static void nobody_sees_the_personal_folder_of_another_not_even_the_owner(void *
     assert_ok(folder_ensure_personal(h->db, h->arena, h->admin, &admins, &h->why));
     struct caller owner = house_caller(h, h->owner, ROLE_OWNER), admin = house_caller(h, h->admin, ROLE_ADMIN),
                   bob = house_caller(h, h->bob, ROLE_USER);
-    assert_int_equal(owner.folder_count, 1);
-    assert_int_equal(bob.folder_count, 1);
-    assert_int_equal(admin.folder_count, 2);
-    assert_false(caller_may_connection(&admin, STR("con_1"), anns));
-    assert_true(caller_may_connection(&admin, STR("con_1"), admins));
+    const struct caller *others[] = { &owner, &bob, &admin };
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct rights r;
+        assert_ok(rights_in_folder(h->db, h->arena, others[i], anns, &r, &h->why));
+        assert_int_equal(r.mask, 0);
+        assert_null(r.path.p);
+    }
+    assert_ok(rights_need(h->db, h->arena, &admin, admins, RIGHT_USE, &h->why));
 }
 
 static void the_role_is_the_lesser_of_the_tokens_and_the_principals_of_today(void **state)
@@ -189,19 +197,31 @@ static void the_role_is_the_lesser_of_the_tokens_and_the_principals_of_today(voi
     assert_ok(make(h, (struct token_new){ .principal = h->admin, .role = ROLE_USER }, as_user, &id));
     assert_ok(make(h, (struct token_new){ .principal = h->admin, .role = ROLE_ADMIN }, as_admin, &id));
     assert_ok(resolve(h, as_user, &c));
-    assert_int_equal(c.role, ROLE_USER);
+    assert_int_equal(caller_role(&c), ROLE_USER);
+    assert_false(caller_may(&c, RIGHT_PEOPLE));
     assert_ok(resolve(h, as_admin, &c));
-    assert_int_equal(c.role, ROLE_ADMIN);
+    assert_int_equal(caller_role(&c), ROLE_ADMIN);
+    assert_true(caller_may(&c, RIGHT_PEOPLE));
 
     house_run(h, "UPDATE principal SET role = 'user' WHERE name = 'admin@example.com'");
     assert_ok(resolve(h, as_admin, &c));
-    assert_int_equal(c.role, ROLE_USER);
+    assert_int_equal(caller_role(&c), ROLE_USER);
+    assert_false(caller_may(&c, RIGHT_PEOPLE));
 
     house_run(h, "UPDATE principal SET role = 'owner' WHERE name = 'admin@example.com'");
     assert_ok(resolve(h, as_admin, &c));
-    assert_int_equal(c.role, ROLE_ADMIN);
+    assert_int_equal(caller_role(&c), ROLE_ADMIN);
+    assert_false(caller_may(&c, RIGHT_OWNERS));
 
-    house_run(h, "UPDATE principal SET role = 'auditor' WHERE name = 'admin@example.com'");
+    /* What both have, and no more: people are not among a custodian's rights, keys not among a user's. */
+    house_run(h, "UPDATE principal SET role = 'custodian' WHERE name = 'admin@example.com'");
+    assert_ok(resolve(h, as_admin, &c));
+    assert_true(caller_may(&c, RIGHT_KEYS));
+    assert_false(caller_may(&c, RIGHT_PEOPLE));
+    assert_ok(resolve(h, as_user, &c));
+    assert_false(caller_may(&c, RIGHT_KEYS));
+
+    house_run(h, "UPDATE principal SET role = 'king' WHERE name = 'admin@example.com'");
     assert_int_equal(resolve(h, as_admin, &c), ERR_TOKEN_INVALID);
 }
 
@@ -273,14 +293,14 @@ static void a_limited_token_names_its_connections_and_without_any_opens_none(voi
     assert_ok(resolve(h, text, &c));
     assert_true(c.limited);
     assert_int_equal(c.connection_count, 2);
-    assert_true(caller_may_connection(&c, STR("con_a"), h->shared));
-    assert_true(caller_may_connection(&c, STR("con_b"), h->shared));
-    assert_false(caller_may_connection(&c, STR("con_c"), h->shared));
+    assert_true(caller_granted(&c, STR("con_a")));
+    assert_true(caller_granted(&c, STR("con_b")));
+    assert_false(caller_granted(&c, STR("con_c")));
 
     assert_ok(make(h, (struct token_new){ .principal = h->ann, .limited = true }, text, &id));
     assert_ok(resolve(h, text, &c));
     assert_true(c.limited);
-    assert_false(caller_may_connection(&c, STR("con_a"), h->shared));
+    assert_false(caller_granted(&c, STR("con_a")));
 }
 
 static void a_token_that_names_connections_is_limited_even_if_the_flag_was_forgotten(void **state)
@@ -292,7 +312,7 @@ static void a_token_that_names_connections_is_limited_even_if_the_flag_was_forgo
     assert_ok(make(h, (struct token_new){ .principal = h->ann, .connections = one, .connection_count = 1 }, text, &id));
     assert_ok(resolve(h, text, &c));
     assert_true(c.limited);
-    assert_false(caller_may_connection(&c, STR("con_b"), h->shared));
+    assert_false(caller_granted(&c, STR("con_b")));
 }
 
 static void many_grants_all_come_back(void **state)

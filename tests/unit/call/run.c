@@ -194,13 +194,25 @@ static void runs_of_folders_one_does_not_see_are_not_listed(void **state)
     struct room *r = *state;
     const struct str a[] = { STR("fld_a") }, none[] = { STR("fld_none") };
     keep_ten(r);
-    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = a, .folder_count = 1 }), "9 7 5 3 1");
-    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = a, .folder_count = 1, .own = STR("usr_2") }),
-                        "9 8 7 6 5 4 3 2 1");
-    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = none, .folder_count = 1, .own = STR("usr_3") }),
-                        "");
-    assert_string_equal(listed(r, &(struct run_filter){ .limit = 20, .folders = none, .folder_count = 0, .own = STR("usr_1") }),
-                        "10 9 7 5 3 1");
+    assert_string_equal(
+        listed(r,
+               &(struct run_filter){ .limit = 20, .seen = &(struct folder_scope){ .few = true, .folders = a, .folder_count = 1 } }),
+        "9 7 5 3 1");
+    assert_string_equal(
+        listed(r, &(struct run_filter){ .limit = 20,
+                                        .seen = &(struct folder_scope){ .few = true, .folders = a, .folder_count = 1 },
+                                        .own = STR("usr_2") }),
+        "9 8 7 6 5 4 3 2 1");
+    assert_string_equal(
+        listed(r, &(struct run_filter){ .limit = 20,
+                                        .seen = &(struct folder_scope){ .few = true, .folders = none, .folder_count = 1 },
+                                        .own = STR("usr_3") }),
+        "");
+    assert_string_equal(
+        listed(r, &(struct run_filter){ .limit = 20,
+                                        .seen = &(struct folder_scope){ .few = true, .folders = none, .folder_count = 0 },
+                                        .own = STR("usr_1") }),
+        "10 9 7 5 3 1");
 }
 
 static void a_token_limited_to_connections_lists_their_runs_only(void **state)
@@ -208,9 +220,11 @@ static void a_token_limited_to_connections_lists_their_runs_only(void **state)
     struct room *r = *state;
     const struct str folders[] = { STR("fld_a"), STR("fld_b") }, one[] = { STR("con_b") };
     keep_ten(r);
-    struct run_filter f = {
-        .limit = 20, .folders = folders, .folder_count = 2, .own = STR("usr_1"), .limited = true, .connections = one
-    };
+    struct run_filter f = { .limit = 20,
+                            .seen = &(struct folder_scope){ .few = true, .folders = folders, .folder_count = 2 },
+                            .own = STR("usr_1"),
+                            .limited = true,
+                            .connections = one };
     assert_string_equal(listed(r, &f), "");
     f.connection_count = 1;
     assert_string_equal(listed(r, &f), "8 6 4 2");

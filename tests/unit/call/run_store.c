@@ -34,6 +34,7 @@ struct model {
     int64_t deleted;
     bool more;
     struct busy *busy;
+    struct folder_scope seen;
 };
 
 /* Another thread that puts late calls among the old ones and moves blocks about; its model has a generator of its own. */
@@ -227,7 +228,7 @@ static bool in_folders(const struct run *r, const struct run_filter *f)
     };
     for (size_t i = 0; i < COUNT(where); i++)
         if (!strcmp(r->connection, where[i].connection))
-            return in(where[i].folder, f->folders, f->folder_count);
+            return in(where[i].folder, f->seen->folders, f->seen->folder_count);
     return false;
 }
 
@@ -237,7 +238,7 @@ static bool wanted(const struct run *r, const struct run_filter *f)
            (!f->by_outcome || r->outcome == f->outcome) && r->started >= f->since &&
            (!f->before.p || str_cmp(str_of(r->id), f->before) < 0) &&
            (!f->limited || in(r->connection, f->connections, f->connection_count)) &&
-           (!f->folders || in_folders(r, f) || (f->own.p && in(r->caller, &f->own, 1)));
+           (!f->seen || in_folders(r, f) || (f->own.p && in(r->caller, &f->own, 1)));
 }
 
 static void assert_same(const struct run *a, const struct run *b)
@@ -285,8 +286,8 @@ static struct run_filter some_filter(struct model *m)
     if (!draw(m, 3))
         f.since = m->now - (int64_t)draw(m, draw(m, 2) ? 20 * SECOND : 10 * HOUR);
     if (!draw(m, 2)) {
-        f.folders = folders + draw(m, 2);
-        f.folder_count = (size_t)draw(m, 2);
+        m->seen = (struct folder_scope){ .few = true, .folders = folders + draw(m, 2), .folder_count = (size_t)draw(m, 2) };
+        f.seen = &m->seen;
         f.own = draw(m, 2) ? str_of(callers[draw(m, COUNT(callers))]) : STR_NONE;
     }
     f.limited = !draw(m, 4);

@@ -369,15 +369,29 @@ static void a_key_finds_its_connection_in_the_folders_one_may_see(void **state)
     assert_int_equal(insert(h, &in_b), ERR_NONE);
     assert_int_equal(insert(h, &only), ERR_NONE);
     struct db *db = reader(h);
-    assert_int_equal(connection_find(db, h->arena, STR("crm"), a, 1, &got, &h->why), ERR_NONE);
+    assert_int_equal(connection_find(db, h->arena, STR("crm"),
+                                     &(struct folder_scope){ .few = true, .folders = a, .folder_count = 1 }, &got, &h->why),
+                     ERR_NONE);
     assert_true(str_eq(got.id, in_a.id));
-    assert_int_equal(connection_find(db, h->arena, STR("crm"), b, 1, &got, &h->why), ERR_NONE);
+    assert_int_equal(connection_find(db, h->arena, STR("crm"),
+                                     &(struct folder_scope){ .few = true, .folders = b, .folder_count = 1 }, &got, &h->why),
+                     ERR_NONE);
     assert_true(str_eq(got.id, in_b.id));
-    assert_int_equal(connection_find(db, h->arena, STR("crm"), both, 3, &got, &h->why), ERR_AMBIGUOUS);
-    assert_int_equal(connection_find(db, h->arena, STR("only"), both, 3, &got, &h->why), ERR_NONE);
-    assert_int_equal(connection_find(db, h->arena, STR("only"), a, 1, &got, &h->why), ERR_CONNECTION_NOT_FOUND);
-    assert_int_equal(connection_find(db, h->arena, STR("none"), both, 3, &got, &h->why), ERR_CONNECTION_NOT_FOUND);
-    assert_int_equal(connection_find(db, h->arena, STR("crm"), NULL, 0, &got, &h->why), ERR_CONNECTION_NOT_FOUND);
+    assert_int_equal(connection_find(db, h->arena, STR("crm"),
+                                     &(struct folder_scope){ .few = true, .folders = both, .folder_count = 3 }, &got, &h->why),
+                     ERR_AMBIGUOUS);
+    assert_int_equal(connection_find(db, h->arena, STR("only"),
+                                     &(struct folder_scope){ .few = true, .folders = both, .folder_count = 3 }, &got, &h->why),
+                     ERR_NONE);
+    assert_int_equal(connection_find(db, h->arena, STR("only"),
+                                     &(struct folder_scope){ .few = true, .folders = a, .folder_count = 1 }, &got, &h->why),
+                     ERR_CONNECTION_NOT_FOUND);
+    assert_int_equal(connection_find(db, h->arena, STR("none"),
+                                     &(struct folder_scope){ .few = true, .folders = both, .folder_count = 3 }, &got, &h->why),
+                     ERR_CONNECTION_NOT_FOUND);
+    assert_int_equal(connection_find(db, h->arena, STR("crm"),
+                                     &(struct folder_scope){ .few = true, .folders = NULL, .folder_count = 0 }, &got, &h->why),
+                     ERR_CONNECTION_NOT_FOUND);
     assert_int_equal(connection_get(db, h->arena, STR("con_x"), &got, &h->why), ERR_CONNECTION_NOT_FOUND);
     assert_string_equal(h->why.subject, "con_x");
 }
@@ -542,10 +556,8 @@ static size_t list(struct hub *h, struct connection_filter f, struct connection_
 {
     static const struct str folders[] = { STR("fld_a"), STR("fld_b") };
     size_t n = 0;
-    if (!f.folders) {
-        f.folders = folders;
-        f.folder_count = 2;
-    }
+    if (!f.scope.few)
+        f.scope = (struct folder_scope){ .few = true, .folders = folders, .folder_count = 2 };
     assert_int_equal(connection_list(reader(h), h->arena, &f, rows, &n, &h->why), ERR_NONE);
     return n;
 }
@@ -581,14 +593,14 @@ static void a_list_shows_only_the_folders_asked_for(void **state)
         many[i] = str_fmt(h->arena, "fld_%zu", i);
     many[40] = STR("fld_b");
     size_t n;
-    struct connection_filter f = { .folders = many, .folder_count = 1, .limit = 10 };
-    for (f.folder_count = 1; f.folder_count <= 64; f.folder_count++) {
+    struct connection_filter f = { .scope = { .few = true, .folders = many }, .limit = 10 };
+    for (size_t count = 1; count <= FOLDER_SCOPE_FEW; count++) {
+        f.scope.folder_count = count;
         n = list(h, f, &rows);
-        assert_int_equal(n, f.folder_count > 40);
+        assert_int_equal(n, count > 40);
         assert_true(!n || str_eq(rows[0].id, b.id));
     }
-    assert_int_equal(connection_list(reader(h), h->arena, &f, &rows, &n, &h->why), ERR_LIMIT);
-    f.folder_count = 0;
+    f.scope.folder_count = 0;
     assert_int_equal(list(h, f, &rows), 0);
 }
 

@@ -50,7 +50,10 @@ static int opens(struct hub *h, struct keyring *k)
         struct connection_row row;
         struct str folder = STR("fld_a");
         size_t n;
-        assert_int_equal(connection_find(db, a, str_fmt(a, "c%d", i), &folder, 1, &row, &h->why), ERR_NONE);
+        assert_int_equal(connection_find(db, a, str_fmt(a, "c%d", i),
+                                         &(struct folder_scope){ .few = true, .folders = &folder, .folder_count = 1 }, &row,
+                                         &h->why),
+                         ERR_NONE);
         if (connection_open_secrets(db, k, a, &row, all, &n, &h->why))
             continue;
         good += n == 1 && str_eq(secret_str(all[0].value), str_fmt(a, CANARY "-%d", i));

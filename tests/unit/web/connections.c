@@ -142,7 +142,6 @@ static void without_credentials_a_connection_waits_for_them(void **state)
         create(h, "{\"connector\":\"http\",\"auth_type\":\"bearer\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
     assert_string_equal(hall_text(h, "state"), "needs_auth");
     assert_string_equal(hall_text(h, "credentials"), "{}");
-    hall_refresh(h, p->admin);
     hall_ask(h, METHOD_POST, id_path(h, id, "/enable"), NULL);
     assert_ok(h, 200);
     assert_string_equal(hall_text(h, "state"), "needs_auth");
@@ -239,7 +238,6 @@ static void a_user_edits_in_the_own_workspace_only(void **state)
     const char *own = create(
         h,
         "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"mine\",\"fields\":{\"base_url\":\"https://api.example.com\"}}");
-    hall_refresh(h, p->ann);
     hall_ask(h, METHOD_PATCH, id_path(h, own, ""), "{\"name\":\"x\"}");
     assert_ok(h, 200);
 }
@@ -271,7 +269,6 @@ static void anothers_workspace_is_as_if_it_were_not_there(void **state)
     hall_ask(h, METHOD_GET, "/api/v1/connections", NULL);
     assert_int_equal(hall_count(h, "items"), 0);
     h->caller = p->ann;
-    hall_refresh(h, p->ann);
     hall_ask(h, METHOD_GET, id_path(h, "mine", ""), NULL);
     assert_ok(h, 200);
 }
@@ -377,7 +374,6 @@ static void a_key_in_two_folders_needs_its_folder(void **state)
     const char *shared = create(h, CRM);
     const char *own = create(h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"crm\",\"folder\":\"personal\",\"fields\":"
                                 "{\"base_url\":\"https://a.example.com\"}}");
-    hall_refresh(h, p->admin);
     hall_ask(h, METHOD_GET, "/api/v1/connections/crm", NULL);
     assert_refused(h, ERR_AMBIGUOUS, "");
     hall_ask(h, METHOD_GET, "/api/v1/connections/crm?folder=shared", NULL);
@@ -608,7 +604,6 @@ static void runs_are_seen_by_their_callers_and_by_who_sees_the_connection(void *
     const char *own = create(
         h, "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"mine\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
     struct caller *ann = p->ann;
-    hall_refresh(h, ann);
     keep(h, "run_1", shared, p->admin);
     keep(h, "run_2", own, p->ann);
     keep(h, "run_3", "con_gone", p->ann);

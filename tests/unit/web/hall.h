@@ -115,13 +115,6 @@ static inline struct caller *hall_person(struct hall *h, const char *name, enum 
     return hall_resolve(h, p.text);
 }
 
-/* The caller as the next request would resolve it: a workspace may have been made meanwhile. */
-static inline void hall_refresh(struct hall *h, struct caller *c)
-{
-    struct db *db = store_reader(h->hub.store, &h->why);
-    assert_int_equal(folder_visible(db, h->boot, c->principal, &c->folders, &c->folder_count, &h->why), ERR_NONE);
-}
-
 /* ---- requests ---- */
 
 static inline void hall_header(struct hall *h, const char *name, const char *value)
@@ -152,8 +145,16 @@ static inline enum err hall_ask(struct hall *h, unsigned method, const char *tar
         q.body = str_of(h->body);
         assert_int_equal(json_read(h->exchange, q.body, &q.json, &h->why), ERR_NONE);
     }
-    h->err = caller_may(h->caller, route->right) ? route->handle(&q, &h->reply, &h->why)
-                                                 : fault(&h->why, ERR_DENIED, str_of(right_name(route->right)), "route");
+    unsigned asked = 0;
+    if (h->caller)
+        h->caller->asked = &asked;
+    h->err = route_open(route, h->caller, &h->why);
+    if (!h->err)
+        h->err = route->handle(&q, &h->reply, &h->why);
+    if (!h->err)
+        h->err = route_asked(route, asked, &h->why);
+    if (h->caller)
+        h->caller->asked = NULL;
     assert_false(buf_failed(&h->reply.body));
     h->head.count = 0;
     return h->err;

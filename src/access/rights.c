@@ -1,0 +1,426 @@
+#include "access/rights.h"
+
+#define ANCHORS_MOST 1000
+#define SHARES_MOST 200     /* of one connection, to folders */
+#define SINGLES_MOST 1000   /* connections shared singly with one caller */
+
+/* A principal and its groups; $N is the principal. */
+#define SELF_AND_GROUPS(N) "(SELECT " N " UNION ALL SELECT group_id FROM group_member WHERE member_id = " N ")"
+
+struct place {
+    bool there, personal, own, from_root; /* from_root: what is held in `shared` reaches it */
+    struct str path;
+    enum preset preset;
+};
+
+static enum err read_place(struct db *db, struct arena *a, struct str principal, struct str folder, struct place *out,
+                           struct fault *why)
+{
+    struct query *q = query_begin(db,
+        "SELECT f.kind, f.owner_id, f.path,"
+        " (SELECT p.preset FROM folder_above v JOIN folder p ON p.id = v.above_id WHERE v.folder_id = f.id"
+        "  AND p.preset <> 'inherited' ORDER BY v.distance LIMIT 1),"
+        " (SELECT v.inherited FROM folder_above v WHERE v.folder_id = f.id ORDER BY v.distance DESC LIMIT 1)"
+        " FROM folder f WHERE f.id = $1");
+    query_text(q, folder);
+    *out = (struct place){ .there = query_next(q), .preset = PRESET_EDITORS_EDIT };
+    out->personal = str_is(query_get_text(q, 0, a), "personal");
+    struct str owner = query_get_text(q, 1, a);
+    out->own = out->personal && owner.n && str_eq(owner, principal);
+    out->path = out->own ? STR("personal") : query_get_text(q, 2, a);
+    preset_parse(query_get_text(q, 3, a), &out->preset);
+    out->from_root = query_get_i64(q, 4) == 1;
+    return query_end(q, why);
+}
+
+static void ends(wall_ms *until, wall_ms at)
+{
+    if (at && (!*until || at < *until))
+        *until = at;
+}
+
+/* Memberships of oneself and one's groups, of this folder and of those above that reach it. */
+static enum err add_memberships(struct db *db, struct arena *a, struct str principal, struct str folder, enum preset preset,
+                                struct rights *r, struct fault *why)
+{
+    struct query *q = query_begin(db,
+        "SELECT m.role, m.expires_ms FROM folder_above v JOIN folder_member m ON m.folder_id = v.above_id"
+        " WHERE v.folder_id = $2 AND v.inherited = 1 AND (m.expires_ms = 0 OR m.expires_ms > $3)"
+        " AND m.principal_id IN " SELF_AND_GROUPS("$1"));
+    query_text(q, principal);
+    query_text(q, folder);
+    query_i64(q, clock_wall());
+    while (query_next(q)) {
+        enum role role = ROLE_NONE;
+        role_parse(query_get_text(q, 0, a), &role);
+        r->mask |= role_rights_in(role, preset);
+        ends(&r->until, query_get_i64(q, 1));
+    }
+    return query_end(q, why);
+}
+
+/* Before any token narrows them. */
+static enum err rights_whole(struct db *db, struct arena *a, struct str principal, enum role role, struct str folder,
+                             struct place *place, struct rights *r, struct fault *why)
+{
+    *r = (struct rights){ 0 };
+    enum err e = read_place(db, a, principal, folder, place, why);
+    if (e || !place->there)
+        return e;
+    if (place->personal) {
+        r->mask = place->own ? role_rights_own(role) : 0;
+        return ERR_NONE;
+    }
+    if (role_everywhere(role) || place->from_root)
+        r->mask = role_rights_in(role, place->preset);
+    return add_memberships(db, a, principal, folder, place->preset, r, why);
+}
+
+static unsigned kept_by_token(const struct caller *c, const struct place *p)
+{
+    if (c->narrowed == ROLE_NONE)
+        return ~0u;
+    return p->personal && p->own ? role_rights_own(c->narrowed) : role_rights_in(c->narrowed, p->preset);
+}
+
+static bool in_list(const struct narrow_list *l, struct str s)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (str_eq(l->at[i], s))
+            return true;
+    return false;
+}
+
+/* A token narrowed to folders leaves what is at or below one of them, whatever inherits. */
+static enum err granted_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, bool *out, struct fault *why)
+{
+    const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
+    *out = !l->set || in_list(l, folder);
+    if (*out || !l->count)
+        return ERR_NONE;
+    struct query *q = query_begin(db, "SELECT above_id FROM folder_above WHERE folder_id = $1");
+    query_text(q, folder);
+    while (!*out && query_next(q))
+        *out = in_list(l, query_get_text(q, 0, a));
+    return query_end(q, why);
+}
+
+enum err rights_in_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, struct rights *out,
+                          struct fault *why)
+{
+    struct place place;
+    bool granted;
+    enum err e = rights_whole(db, a, c->principal, c->role, folder, &place, out, why);
+    if (e || (e = granted_folder(db, a, c, folder, &granted, why)))
+        return e;
+    out->mask &= granted ? kept_by_token(c, &place) : 0;
+    out->path = out->mask & RIGHT_BIT(RIGHT_VIEW) ? place.path : STR_NONE;
+    return ERR_NONE;
+}
+
+enum err rights_of(struct db *db, struct arena *a, struct str principal, enum role role, struct str folder, unsigned *mask,
+                   struct fault *why)
+{
+    struct place place;
+    struct rights r;
+    enum err e = rights_whole(db, a, principal, role, folder, &place, &r, why);
+    *mask = r.mask;
+    return e;
+}
+
+/* -- shares of one connection --------------------------------------------------------------------------------- */
+
+#define SHARED_RIGHTS (RIGHT_BIT(RIGHT_VIEW) | RIGHT_BIT(RIGHT_USE))
+
+static enum err shared_with_me(struct db *db, const struct caller *c, struct str connection, struct rights *shared,
+                               struct fault *why)
+{
+    struct query *q = query_begin(db,
+        "SELECT expires_ms FROM connection_share WHERE connection_id = $2 AND (expires_ms = 0 OR expires_ms > $3)"
+        " AND principal_id IN " SELF_AND_GROUPS("$1"));
+    query_text(q, c->principal);
+    query_text(q, connection);
+    query_i64(q, clock_wall());
+    while (query_next(q)) {
+        shared->mask = SHARED_RIGHTS;
+        ends(&shared->until, query_get_i64(q, 0));
+    }
+    return query_end(q, why);
+}
+
+/* Shared with a folder: with all who are in it, as far as they may see and use what is there. */
+static enum err shared_with_folders(struct db *db, struct arena *a, const struct caller *c, struct str connection,
+                                    struct rights *shared, struct fault *why)
+{
+    struct str *folders = arena_array(a, SHARES_MOST, sizeof *folders);
+    wall_ms *expires = arena_array(a, SHARES_MOST, sizeof *expires);
+    size_t n = 0;
+    struct query *q = query_begin(db,
+        "SELECT folder_id, expires_ms FROM connection_share WHERE connection_id = $1 AND folder_id IS NOT NULL"
+        " AND (expires_ms = 0 OR expires_ms > $2) ORDER BY folder_id");
+    query_text(q, connection);
+    query_i64(q, clock_wall());
+    for (; n < SHARES_MOST && query_next(q); n++) {
+        folders[n] = query_get_text(q, 0, a);
+        expires[n] = query_get_i64(q, 1);
+    }
+    enum err e = query_end(q, why);
+    for (size_t i = 0; !e && i < n; i++) {
+        struct rights there;
+        e = rights_in_folder(db, a, c, folders[i], &there, why);
+        if (e || !(there.mask & SHARED_RIGHTS))
+            continue;
+        shared->mask |= there.mask & SHARED_RIGHTS;
+        ends(&shared->until, there.until);
+        ends(&shared->until, expires[i]);
+    }
+    return e;
+}
+
+static enum err add_shares(struct db *db, struct arena *a, const struct caller *c, struct str connection, struct rights *r,
+                           struct fault *why)
+{
+    struct rights shared = { 0 };
+    enum err e = shared_with_me(db, c, connection, &shared, why);
+    if (!e && !shared.mask)
+        e = shared_with_folders(db, a, c, connection, &shared, why);
+    if (e)
+        return e;
+    r->mask |= shared.mask & (c->narrowed == ROLE_NONE ? ~0u : role_rights_in(c->narrowed, PRESET_EDITORS_EDIT));
+    ends(&r->until, shared.until);
+    return ERR_NONE;
+}
+
+enum err rights_on_connection(struct db *db, struct arena *a, const struct caller *c, struct str connection, struct str folder,
+                              struct rights *out, struct fault *why)
+{
+    enum err e = rights_in_folder(db, a, c, folder, out, why);
+    if (!e && (out->mask & SHARED_RIGHTS) != SHARED_RIGHTS)
+        e = add_shares(db, a, c, connection, out, why);
+    bool granted = true;
+    if (!e)
+        e = granted_folder(db, a, c, folder, &granted, why);
+    if (!e && (!granted || !caller_granted(c, connection)))
+        *out = (struct rights){ 0 };
+    return e;
+}
+
+/* -- needing one ---------------------------------------------------------------------------------------------- */
+
+static enum err denied(struct arena *a, enum right right, struct str path, struct fault *why)
+{
+    struct str where = path.p ? path : STR("the folder of this connection");
+    return fault(why, ERR_DENIED, str_fmt(a, "%s in %.*s", right_name(right), STR_ARG(where)), "%s is missing", right_name(right));
+}
+
+enum err rights_need(struct db *db, struct arena *a, const struct caller *c, struct str folder, enum right right, struct fault *why)
+{
+    struct rights r;
+    enum err e = rights_in_folder(db, a, c, folder, &r, why);
+    if (e)
+        return e;
+    caller_asked(c, right);
+    if (!(r.mask & RIGHT_BIT(RIGHT_VIEW)))
+        return fault(why, ERR_NOT_FOUND, STR("folder"), "no such folder, or not visible");
+    return r.mask & RIGHT_BIT(right) ? ERR_NONE : denied(a, right, r.path, why);
+}
+
+enum err rights_need_on_connection(struct db *db, struct arena *a, const struct caller *c, struct str connection, struct str folder,
+                                   enum right right, struct fault *why)
+{
+    struct rights r;
+    enum err e = rights_on_connection(db, a, c, connection, folder, &r, why);
+    if (e)
+        return e;
+    caller_asked(c, right);
+    if (!(r.mask & RIGHT_BIT(RIGHT_VIEW)))
+        return fault(why, ERR_CONNECTION_NOT_FOUND, connection, "not there, or not to be seen by this caller");
+    return r.mask & RIGHT_BIT(right) ? ERR_NONE : denied(a, right, r.path, why);
+}
+
+/* -- all that one sees ---------------------------------------------------------------------------------------- */
+
+struct anchors {
+    struct str *ids;
+    size_t n;
+};
+
+static enum err anchors_query(struct query *q, struct arena *a, struct anchors *to, struct fault *why)
+{
+    while (to->n <= ANCHORS_MOST && query_next(q))
+        to->ids[to->n++] = query_get_text(q, 0, a);
+    enum err e = query_end(q, why);
+    if (!e && to->n > ANCHORS_MOST)
+        return fault(why, ERR_LIMIT, STR("1000 memberships of one person; give it a role higher up instead"), "memberships");
+    return e;
+}
+
+static enum err anchors_read(struct db *db, struct arena *a, const struct caller *c, struct anchors *to, struct str *all,
+                             struct fault *why)
+{
+    unsigned kept = c->narrowed == ROLE_NONE ? ~0u : role_rights_in(c->narrowed, PRESET_EDITORS_EDIT);
+    bool token_sees = kept & RIGHT_BIT(RIGHT_VIEW);
+    bool role_sees = token_sees && role_has(c->role, RIGHT_VIEW);
+    enum err e;
+    to->ids = arena_array(a, ANCHORS_MOST + 2, sizeof *to->ids);
+    struct query *q =
+        query_begin(db, "SELECT id FROM folder WHERE path = 'shared' AND $1 = 1 OR path = $2 AND $3 = 1 ORDER BY path DESC");
+    query_i64(q, role_sees);
+    query_text(q, arena_join(a, STR("personal/"), c->principal));
+    query_i64(q, token_sees && (role_rights_own(c->role) & RIGHT_BIT(RIGHT_VIEW)));
+    if ((e = anchors_query(q, a, to, why)) || !token_sees)
+        return e;
+    *all = role_sees && role_everywhere(c->role) && to->n ? to->ids[0] : STR_NONE; /* "shared" comes first */
+    q = query_begin(db, "SELECT DISTINCT folder_id FROM folder_member WHERE (expires_ms = 0 OR expires_ms > $2)"
+                        " AND principal_id IN " SELF_AND_GROUPS("$1") " ORDER BY folder_id");
+    query_text(q, c->principal);
+    query_i64(q, clock_wall());
+    return anchors_query(q, a, to, why);
+}
+
+/* When they are few: one by one, which the queries of lists do best with. */
+static enum err name_few(struct db *db, struct arena *a, struct folder_scope *s, struct fault *why)
+{
+    AUTO_BUF sql;
+    int param = 0;
+    struct str *found = arena_array(a, FOLDER_SCOPE_FEW + 1, sizeof *found);
+    size_t n = 0;
+    buf_init(&sql, 64 * 1024);
+    buf_fmt(&sql, "SELECT DISTINCT folder_id FROM folder_above WHERE (above_id = $%d OR inherited = 1 AND above_id IN (", ++param);
+    for (size_t i = 0; i < s->above_count; i++)
+        buf_fmt(&sql, i ? ", $%d" : "$%d", ++param);
+    buf_fmt(&sql, ")) LIMIT %d", FOLDER_SCOPE_FEW + 1);
+    buf_char(&sql, 0);
+    if (buf_failed(&sql))
+        return fault(why, ERR_INTERNAL, STR(""), "the query for folders is too long");
+    struct query *q = query_begin(db, sql.p);
+    query_text(q, s->all.p ? s->all : STR(""));
+    for (size_t i = 0; i < s->above_count; i++)
+        query_text(q, s->above[i]);
+    while (n <= FOLDER_SCOPE_FEW && query_next(q))
+        found[n++] = query_get_text(q, 0, a);
+    s->few = n <= FOLDER_SCOPE_FEW;
+    s->folders = found;
+    s->folder_count = s->few ? n : 0;
+    return query_end(q, why);
+}
+
+static enum err read_singles(struct db *db, struct arena *a, const struct caller *c, struct folder_scope *s, struct fault *why)
+{
+    struct str *ids = arena_array(a, SINGLES_MOST, sizeof *ids);
+    size_t n = 0;
+    AUTO_BUF sql;
+    int param = 2;
+    buf_init(&sql, 64 * 1024);
+    buf_add(&sql, STR("SELECT DISTINCT connection_id FROM connection_share WHERE (expires_ms = 0 OR expires_ms > $2)"
+                      " AND (principal_id IN " SELF_AND_GROUPS("$1") " OR (folder_id IS NOT NULL AND"));
+    folder_scope_sql(&sql, s, "connection_share.folder_id", &param);
+    buf_fmt(&sql, ")) ORDER BY connection_id LIMIT %d", SINGLES_MOST);
+    buf_char(&sql, 0);
+    if (buf_failed(&sql))
+        return fault(why, ERR_INTERNAL, STR(""), "the query for shares is too long");
+    struct query *q = query_begin(db, sql.p);
+    query_text(q, c->principal);
+    query_i64(q, clock_wall());
+    folder_scope_bind(q, s);
+    while (n < SINGLES_MOST && query_next(q))
+        ids[n++] = query_get_text(q, 0, a);
+    s->connections = ids;
+    s->connection_count = n;
+    return query_end(q, why);
+}
+
+/* Of what one sees, what is at or below the token's folders: the anchors that lie there, and those folders themselves where they are
+ * seen. A folder that does not inherit is found by its own members only, and administrators look into one such tree. */
+static enum err keep_granted(struct db *db, struct arena *a, const struct caller *c, struct anchors *to, struct str *all,
+                             struct fault *why)
+{
+    const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
+    bool everywhere = all->p, granted;
+    size_t kept = 0;
+    enum err e;
+    for (size_t i = 0; i < to->n; i++) {
+        if ((e = granted_folder(db, a, c, to->ids[i], &granted, why)))
+            return e;
+        if (granted)
+            to->ids[kept++] = to->ids[i];
+    }
+    to->n = kept;
+    *all = STR_NONE;
+    for (size_t i = 0; i < l->count && to->n <= ANCHORS_MOST; i++) {
+        struct rights r;
+        if ((e = rights_in_folder(db, a, c, l->at[i], &r, why)))
+            return e;
+        if (!(r.mask & RIGHT_BIT(RIGHT_VIEW)))
+            continue;
+        to->ids[to->n++] = l->at[i];
+        if (everywhere && !all->p)
+            *all = l->at[i];
+    }
+    return ERR_NONE;
+}
+
+enum err rights_visible(struct db *db, struct arena *a, const struct caller *c, struct folder_scope *out, struct fault *why)
+{
+    struct anchors anchors = { 0 };
+    struct folder_scope s = { .few = true };
+    caller_asked(c, RIGHT_VIEW);
+    enum err e = anchors_read(db, a, c, &anchors, &s.all, why);
+    if (e)
+        return e;
+    bool by_folder = c->narrow.lists[NARROW_FOLDER].set;
+    if (by_folder && (e = keep_granted(db, a, c, &anchors, &s.all, why)))
+        return e;
+    s.above = anchors.ids;
+    s.above_count = anchors.n;
+    if (anchors.n && (e = name_few(db, a, &s, why)))
+        return e;
+    bool token_sees = c->narrowed == ROLE_NONE || role_has(c->narrowed, RIGHT_VIEW);
+    if (token_sees && !by_folder && (e = read_singles(db, a, c, &s, why)))
+        return e;
+    *out = s;
+    return ERR_NONE;
+}
+
+/* -- giving --------------------------------------------------------------------------------------------------- */
+
+enum err rights_may_give(const struct caller *c, enum role role, struct fault *why)
+{
+    if (role_within(role, c->role) && (c->narrowed == ROLE_NONE || role_within(role, c->narrowed)))
+        return ERR_NONE;
+    return fault(why, ERR_DENIED, STR("role above your own"), "role %s by %s", role_name(role), role_name(caller_role(c)));
+}
+
+enum err rights_may_hold(struct db *db, struct arena *a, const struct caller *c, enum role role, struct fault *why)
+{
+    if (!rights_may_give(c, role, NULL))
+        return ERR_NONE;
+    enum role most = c->role;
+    struct query *q = query_begin(db, "SELECT DISTINCT role FROM folder_member WHERE (expires_ms = 0 OR expires_ms > $2)"
+                                      " AND principal_id IN " SELF_AND_GROUPS("$1"));
+    query_text(q, c->principal);
+    query_i64(q, clock_wall());
+    while (query_next(q)) {
+        enum role held = ROLE_NONE;
+        if (role_parse(query_get_text(q, 0, a), &held) && role_within(most, held) && !role_everywhere(held))
+            most = held;
+    }
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    if (role_within(role, most) && (c->narrowed == ROLE_NONE || role_within(role, c->narrowed)))
+        return ERR_NONE;
+    return rights_may_give(c, role, why);
+}
+
+enum err rights_may_give_in(struct db *db, struct arena *a, const struct caller *c, struct str folder, enum role role,
+                            struct fault *why)
+{
+    struct rights r;
+    enum err e = rights_in_folder(db, a, c, folder, &r, why);
+    if (e)
+        return e;
+    if (role_rights_in(role, PRESET_EDITORS_EDIT) & ~r.mask)
+        return fault(why, ERR_DENIED, STR("role above your own"), "membership as %s", role_name(role));
+    return ERR_NONE;
+}

@@ -1,0 +1,40 @@
+/* store/folder_scope.h - which folders a list looks into, as a condition of SQL. What the rights are is for access/ to know
+ * (rights_visible() fills it); lists of connections, runs and records need the answer only, without thousands of ids in each.
+ *
+ * Of each folder, folder_above has a row for itself and for every folder above it. `inherited` is 0 past a folder that does not
+ * inherit: what is held above it does not reach down to here.
+ */
+#ifndef STORE_FOLDER_SCOPE_H
+#define STORE_FOLDER_SCOPE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "store/db.h"
+
+#define FOLDER_SCOPE_FEW 64
+
+struct folder_scope {
+    /* Up to FOLDER_SCOPE_FEW folders are named one by one. */
+    bool few;
+    const struct str *folders; size_t folder_count;
+    /* More than that: what is at or below one of these ... */
+    const struct str *above; size_t above_count;
+    struct str all;             /* ... and below this one all, whether it inherits or not; p == NULL: no such */
+    /* Beside the folders: connections that are shared singly. */
+    const struct str *connections; size_t connection_count;
+};
+
+/* " (<column> IN (...))" or an EXISTS: `column` holds a folder's id, in the query's own words. *param: the number of the last
+ * parameter in use; bind with folder_scope_bind() when its turn comes. Few texts for many scopes: statements are kept. */
+void folder_scope_sql(struct buf *sql, const struct folder_scope *s, const char *column, int *param);
+void folder_scope_bind(struct query *q, const struct folder_scope *s);
+/* The same, with the singly shared connections: `connection` is the column of a connection's id. */
+void folder_scope_connections_sql(struct buf *sql, const struct folder_scope *s, const char *column, const char *connection,
+                                  int *param);
+void folder_scope_connections_bind(struct query *q, const struct folder_scope *s);
+/* For one folder. */
+enum err folder_scope_holds(struct db *db, const struct folder_scope *s, struct str folder, bool *out,
+                            struct fault *why) MUST_CHECK;
+bool folder_scope_shares(const struct folder_scope *s, struct str connection);
+
+#endif
