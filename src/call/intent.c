@@ -6,10 +6,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "access/audit.h"
 
+#define GATHER_NS 2000000           /* between two syncs: what comes meanwhile shares the next */
 #define WAITING_MOST 20000          /* more are refused at once: as many calls as clients may be connected */
 #define RECORD_MOST (AUDIT_VALUE_MAX - 2048) /* bytes of one chained record */
 
@@ -23,7 +25,7 @@ struct intents {
     pthread_cond_t some;
     struct intent *first, **end;
     size_t waiting;
-    bool closing, stopped;
+    bool closing, stopped, gathering;
     _Atomic bool file_lost, chain_lost;
     _Atomic int64_t busy_since;     /* monotonic ms; 0: idle */
 };
@@ -150,13 +152,38 @@ static struct intent *take_all(struct intents *s)
     return first;
 }
 
+static int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Under the lock. The first after a quiet while goes at once; under load many share a sync, and nobody wakes the thread for each.
+ */
+static void wait_for_some(struct intents *s, int64_t last)
+{
+    while (!s->first && !s->closing)
+        pthread_cond_wait(&s->some, &s->lock);
+    int64_t due = last + GATHER_NS, now = nanoseconds();
+    if (now >= due || s->closing)
+        return;
+    struct timespec rest = { 0, due - now };
+    s->gathering = true;
+    pthread_mutex_unlock(&s->lock);
+    nanosleep(&rest, NULL);
+    pthread_mutex_lock(&s->lock);
+    s->gathering = false;
+}
+
 static void *write_main(void *context)
 {
     struct intents *s = context;
+    int64_t last = 0;
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        while (!s->first && !s->closing)
-            pthread_cond_wait(&s->some, &s->lock);
+        wait_for_some(s, last);
+        last = nanoseconds();
         struct intent *first = take_all(s);
         if (!first)
             break;
@@ -179,7 +206,8 @@ void intents_write(struct intents *s, struct intent *i)
         *s->end = i;
         s->end = &i->next;
         s->waiting++;
-        pthread_cond_signal(&s->some);
+        if (s->waiting == 1 && !s->gathering)
+            pthread_cond_signal(&s->some);
     }
     pthread_mutex_unlock(&s->lock);
     if (!taken)

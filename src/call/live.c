@@ -470,7 +470,7 @@ static void dial_again(struct live *c)
     bool streamed = c->body_kind != FRAMING_NONE && !c->body_buffered;
     bool has_body = streamed || (c->body_kind == FRAMING_LENGTH && c->body.n);
     c->up = (struct upstream){
-        .owner = c->board->upstreams, .pool = c->to->pool, .url = &c->target, .times = &c->to->connector->times,
+        .owner = c->board->upstreams, .pool = c->to->pool, .tls = c->to->tls, .url = &c->target, .times = &c->to->connector->times,
         .host = at_base ? c->target.host : arena_str(c->arena, c->target.host),
         .head_request = str_is(c->method, "HEAD"), .chunked = c->body_kind == FRAMING_CHUNKED,
         .safe_to_retry = idempotent(c->method) && !streamed, .total_ms = left, .total_covers_body = c->total_covers_body,

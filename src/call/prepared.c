@@ -8,6 +8,7 @@ void prepared_release(struct prepared *p)
         return;
     injections_end(&p->injections);
     mask_free(p->mask);
+    tls_context_free(p->tls);
     arena_free(p->arena);
     free(p);
 }

@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "call/mask.h"
 #include "catalog/connector.h"
+#include "crypto/tls.h"
 #include "http/url.h"
 #include "vault/connection.h"
 
@@ -25,6 +26,7 @@ struct prepared {
     struct str authority;           /* of the base: the Host header */
     struct injections injections;
     struct mask *mask;
+    struct tls_context *tls;        /* with its client certificate and its own roots; NULL: the loop's, as most have it */
     uint64_t pool;                  /* names its upstream sockets; never used twice */
     bool follow_redirects;
     struct str verify_method, verify_path, verify_query, verify_account, verify_ok; /* path empty: none */

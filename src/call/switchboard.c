@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "catalog/setup.h"
 #include "crypto/hash.h"
+#include "vault/certificate.h"
 
 #define CACHE_MAX 4096       /* entries of each cache; the oldest leave first */
 #define BATCH 256            /* records handed over at once */
@@ -150,6 +151,11 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
         values[i] = secrets[i].value;
     }
     struct auth_input in = { auth ? auth->options : NULL, fields, lent, n, s->config.header_digits_ok };
+    /* It was accepted when it was saved. A damaged disk may have lost a row or a letter since (requirement 18.6). */
+    struct fault flaw = { 0 };
+    if (method->check(&in, &flaw))
+        return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "connection %.*s is stored otherwise than it was saved: %s %.100s",
+                     STR_ARG(p->row.id), flaw.pointer, flaw.note);
     enum err e = method->prepare(p->arena, &in, &p->injections, why);
     if (e)
         return e;
@@ -181,6 +187,18 @@ static enum err prepare_target(struct switchboard *s, struct prepared *p, const 
     p->header_count = t.header_count;
     p->follow_redirects = t.follow_redirects;
     return ERR_NONE;
+}
+
+/* The certificate that it shows, and the roots that it trusts besides: a TLS context of its own. Most have neither. */
+static enum err prepare_tls(struct switchboard *s, struct prepared *p, struct db *db, struct fault *why)
+{
+    struct pair *pair;
+    struct str authorities;
+    enum err e = certificate_open(db, s->config.keyring, p->arena, &p->row, &pair, &authorities, why);
+    if (!e && (pair || authorities.n))
+        e = tls_client_own(s->config.tls, pair, authorities, &p->tls, why);
+    pair_free(pair);
+    return e;
 }
 
 enum err switchboard_state_permits(const struct connection_row *row, struct fault *why)
@@ -240,13 +258,15 @@ static enum err prepare(struct switchboard *s, struct str id, struct prepared *p
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = check_policies(s, db, p, fields, why)) ||
         (e = prepare_target(s, p, fields, why)))
         return e;
+    if ((e = prepare_tls(s, p, db, why)))
+        return e;
     e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
+    if (!e) {
+        e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
+        end_secrets(secrets, n);
+    }
     if (e == ERR_RECONNECT_REQUIRED)
         note_loss(s, &p->row);
-    if (e)
-        return e;
-    e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
-    end_secrets(secrets, n);
     return e;
 }
 
@@ -557,6 +577,11 @@ static void write_runs(struct switchboard *s, const struct batch *first)
             s->order[in.n++] = &b->runs[i];
     if (!in.n)
         return;
+    /* Records give way to what must be stored (requirement 18.3): tokens, credentials, the audit log. */
+    if (store_is_tight(s->config.store)) {
+        atomic_fetch_add(&s->lost, (uint64_t)in.n);
+        return;
+    }
     touches_of(s, first);
     if (store_write(s->config.store, insert, &in, &why)) {
         atomic_fetch_add(&s->lost, (uint64_t)in.n);

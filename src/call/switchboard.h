@@ -34,6 +34,7 @@ struct switchboard_config {
     const struct catalog *catalog;
     const struct egress *egress;
     struct workers *workers;
+    struct tls_context *tls;    /* towards providers; what a connection has of its own is laid over it */
     bool header_digits_ok;
     struct call_limits limits;
     struct issuers *issuers;    /* whose tokens are taken beside our own */

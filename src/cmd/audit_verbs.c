@@ -109,7 +109,7 @@ int verify_audit_run(struct command *c)
 {
     struct config config;
     struct str file;
-    bool json;
+    bool json = false;
     struct fault why = { 0 };
     struct audit_heads_found heads = { 0 };
     struct audit_finding found;

@@ -25,6 +25,7 @@ struct option_row {
     bool repeats;
     const char *help;
 };
+_Static_assert(OPT_COUNT <= 64, "a set of options is one word");
 extern const struct option_row option_rows[OPT_COUNT];
 
 /* What a program exits with; the same numbers stand in base/err.def. */

@@ -53,6 +53,11 @@ struct config {
         int64_t runs;
     } retention;
     struct {
+        struct str organization;
+        int key; /* enum pair_kind */
+        int64_t valid, authority_valid, publish_before, activate_before, keep_retired;
+    } client_certificates;
+    struct {
         struct str head_file;
         int64_t head_interval;
         bool strict;

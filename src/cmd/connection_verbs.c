@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/encode.h"
+#include "cmd/certificate_option.h"
 #include "cmd/client.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
@@ -51,6 +52,7 @@ int connections_get_run(struct command *c)
 /* --- Credentials ---------------------------------------------------------------------------------------------------- */
 
 struct credentials {
+    struct certificate_option certificate;
     struct str name[CREDENTIALS];
     struct secret value[CREDENTIALS];
     size_t count;
@@ -61,6 +63,7 @@ static void credentials_end(struct credentials *s)
     for (size_t i = 0; i < s->count; i++)
         secret_end(&s->value[i]);
     s->count = 0;
+    certificate_option_end(&s->certificate);
 }
 #define AUTO_CREDENTIALS __attribute__((cleanup(credentials_end))) struct credentials
 
@@ -106,7 +109,7 @@ static int credentials_read(struct command *c, struct credentials *s)
         if (code)
             return code;
     }
-    return EXIT_DONE;
+    return certificate_option_read(c, &s->certificate);
 }
 
 static void credentials_write(struct arena *a, struct json_out *o, const struct credentials *s)
@@ -114,6 +117,12 @@ static void credentials_write(struct arena *a, struct json_out *o, const struct 
     json_open(o, '{');
     for (size_t i = 0; i < s->count; i++)
         json_member_str(o, arena_cstr(a, s->name[i]), secret_str(s->value[i]));
+    if (s->certificate.given) {
+        json_key(o, "client_certificate");
+        json_open(o, '{');
+        certificate_option_write(o, &s->certificate);
+        json_close(o, '}');
+    }
     json_close(o, '}');
 }
 
@@ -163,7 +172,7 @@ static int body_given(struct command *c, struct secret *out)
     char *word = command_value(c, OPT_BODY);
     struct fault why = { 0 };
     static const enum option others[] = { OPT_CONNECTOR, OPT_AUTH_TYPE, OPT_KEY, OPT_NAME, OPT_NOTES, OPT_ALLOWED_DOMAIN, OPT_FIELD,
-                                          OPT_CREDENTIAL, OPT_DEFAULT };
+                                          OPT_CREDENTIAL, OPT_DEFAULT, OPT_CLIENT_CERTIFICATE, OPT_ISSUE, OPT_TLS_CA };
     if (strcmp(word, "-") != 0 && word[0] != '@') {
         secret_wipe(word, strlen(word));
         return command_wrong(c, "--body takes @FILE or - here: other users could read credentials on the command line.");
@@ -177,6 +186,18 @@ static int body_given(struct command *c, struct secret *out)
 }
 
 static int body_too_large(struct command *c) { return command_wrong(c, "all values together are larger than %d bytes.", BODY_MAX); }
+
+static int roots_write(struct command *c, struct json_out *o)
+{
+    AUTO_SECRET text = SECRET_NONE;
+    struct fault why = { 0 };
+    if (!command_has(c, OPT_TLS_CA))
+        return EXIT_DONE;
+    if (secret_read_file(command_value(c, OPT_TLS_CA), CREDENTIAL_MAX, true, &text, &why))
+        return command_failed(c, &why);
+    json_member_str(o, "tls_ca", secret_str(text));
+    return EXIT_DONE;
+}
 
 /* What create and update share; `o` is inside the object. */
 static int body_write(struct command *c, struct json_out *o, const struct credentials *s)
@@ -193,7 +214,9 @@ static int body_write(struct command *c, struct json_out *o, const struct creden
     if (command_has(c, OPT_DEFAULT))
         json_member_bool(o, "default", true);
     int code = fields_write(c, o);
-    if (s && s->count) {
+    if (!code)
+        code = roots_write(c, o);
+    if (s && (s->count || s->certificate.given)) {
         json_key(o, "credentials");
         credentials_write(c->arena, o, s);
     }
@@ -255,7 +278,7 @@ int connections_update_run(struct command *c)
     if (code)
         return code;
     if (b.n == 2)
-        return command_wrong(c, "nothing to change: give --name, --notes, --field or --default.");
+        return command_wrong(c, "nothing to change: give --name, --notes, --field, --tls-ca or --default.");
     return buf_failed(&b) ? body_too_large(c) : send(&k, "PATCH", path, buf_str(&b));
 }
 
@@ -275,7 +298,7 @@ int connections_credentials_run(struct command *c)
     code = credentials_read(c, &s);
     if (code)
         return code;
-    if (!s.count)
+    if (!s.count && !s.certificate.given)
         return command_wrong(c, "--credential is missing.");
     memory = secret_new(BODY_MAX);
     struct buf b = { .p = (char *)memory.p, .size = memory.n, .max = memory.n };

@@ -3,7 +3,7 @@
 
 #include "cmd/verbs.h"
 
-#define VERB_WIDTH 25
+#define VERB_WIDTH 26
 #define OPTION_WIDTH 30
 
 static bool verb_group(const struct verb *v, struct str *group)

@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "call/run_seal.h"
 #include "call/switchboard.h"
+#include "cmd/certificate_watch.h"
+#include "cmd/listener_tls.h"
 #include "cmd/audit_watch.h"
 #include "cmd/ring.h"
 #include "cmd/turning.h"
@@ -25,6 +27,7 @@
 #include "vault/domain.h"
 #include "web/enter.h"
 #include "web/limit_hits.h"
+#include "web/idempotency.h"
 
 #define LOOPS_MAX 64
 #define KEEP_UPSTREAM_MS 55000      /* under the 60 s after which many providers close */
@@ -34,7 +37,10 @@
 #define RETRIES_MAX 2
 #define LOOK_UPS_AT_ONCE "16"
 #define UPKEEP_MS (10 * 60 * 1000)
+#define LISTENER_LOOK_MS (15 * 1000)         /* how often the files of the listener are looked at */
+#define LOOK_EVERY_MS (24 * 3600 * 1000)
 #define PRUNE_AT_ONCE 5000
+#define KEYS_AT_ONCE 500
 
 /* What one loop thread has. */
 struct desk {
@@ -53,7 +59,9 @@ struct desk {
 struct node {
     struct config *config;
     struct hub hub;
-    struct tls_context *client_tls, *server_tls;
+    struct tls_context *client_tls;
+    struct listener_tls listener;
+    struct certificate_rules certificates;
     struct workers *workers;
     struct audit_watch *audit;
     struct desk desks[LOOPS_MAX];
@@ -80,6 +88,11 @@ struct str node_setup_code(struct node *n) { return str_of(n->setup_code); }
 static void metric(struct buf *out, const char *name, const char *kind, const char *help, uint64_t value)
 {
     buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name, (unsigned long long)value);
+}
+
+static void metric_i64(struct buf *out, const char *name, const char *kind, const char *help, int64_t value)
+{
+    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %lld\n", name, help, name, kind, name, (long long)value);
 }
 
 /* Counters of other threads: a metric may be a moment old. */
@@ -124,6 +137,10 @@ static void metrics(struct hub *h, struct buf *out)
            (uint64_t)sinks.file_lost + sinks.chain_lost + sinks.stuck);
     metric(out, "raccord_audit_heads_failed", "gauge", "1: the audit log's head cannot be exported.", atomic_load(&h->audit_mute));
     metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
+    if (n->listener.context)
+        metric_i64(out, "raccord_listener_certificate_expiry_seconds", "gauge",
+                   "How long the certificate of the listener still lasts.",
+                   (tls_server_not_after(n->listener.context) - clock_wall()) / 1000);
     metric(out, "raccord_unlocked_pages", "gauge", "Pages of secrets that could not be locked in memory.", secret_unlocked_pages());
 }
 
@@ -192,9 +209,7 @@ static enum err open_outside(struct node *n, const struct config *c, const struc
         return e;
     if (extra->ca_file.n && (e = tls_client_trust(n->client_tls, extra->ca_file, why)))
         return e;
-    if (c->tls.certificate.n)
-        return tls_server_context(c->tls.certificate, c->tls.key, &n->server_tls, why);
-    return ERR_NONE;
+    return listener_tls_open(&n->listener, c->tls.certificate, c->tls.key, why);
 }
 
 static enum err open_setup(struct node *n, struct arena *boot, struct fault *why)
@@ -253,7 +268,7 @@ static enum err open_desk(struct node *n, struct desk *d, const struct config *c
 
 static enum err listen_desk(struct node *n, struct desk *d, const struct config *c, struct address *at, struct fault *why)
 {
-    struct server_config config = { d->loop,        n->server_tls,   server_limits_of(c, n->desk_count),
+    struct server_config config = { d->loop,        n->listener.context, server_limits_of(c, n->desk_count),
                                     entrance_enter, entrance_refuse, &d->entrance };
     int fd;
     enum err e = server_listen(at, &fd, at, why); /* port 0 becomes a real one with the first desk; the others share it */
@@ -340,18 +355,11 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
     struct switchboard_config s = {
-        n->hub.store,
-        n->hub.keyring,
-        n->hub.catalog,
-        n->hub.egress,
-        n->workers,
-        c->header_names.allow_digits,
-        { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX },
-        n->hub.issuers,
-        n->hub.seal_key,
-        n->hub.intents,
-        n->hub.policies,
-        report,
+        .store = n->hub.store, .keyring = n->hub.keyring, .catalog = n->hub.catalog, .egress = n->hub.egress, .workers = n->workers,
+        .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,
+        .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .issuers = n->hub.issuers,
+        .seal_key = n->hub.seal_key,
+        .intents = n->hub.intents, .policies = n->hub.policies, .report = report,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -366,7 +374,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
             return e;
     egress_add_self(n->hub.egress, &at);
     char text[ADDRESS_TEXT];
-    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->server_tls ? "https" : "http",
+    n->url = str_fmt(boot, at.family == 6 ? "%s://[%s]:%u" : "%s://%s:%u", n->listener.context ? "https" : "http",
                      address_format(&at, text), at.port);
     n->hub.public_url = c->public_url.n ? c->public_url : n->url;
     while (str_ends(n->hub.public_url, STR("/")))
@@ -409,20 +417,33 @@ static int64_t run_retention(struct node *n)
     return ms && ms < n->config->retention.runs ? ms : n->config->retention.runs;
 }
 
-static void prune(struct node *n)
+/* Step by step: each is a transaction of its own, so that nobody waits long. */
+static void prune(struct node *n, store_work *work, wall_ms before, const char *failed)
 {
-    struct prune p = { clock_wall() - run_retention(n), 0 };
+    struct prune p = { before, 0 };
     struct fault why;
-    if (store_write(n->hub.store, tell_prune, &p, &why)) { /* first: what goes unsaid would look stolen */
-        log_fault(LOG_WARN, "old run records were not removed", &why);
-        return;
-    }
     do {
-        if (store_write(n->hub.store, prune_runs, &p, &why)) {
-            log_fault(LOG_WARN, "old run records were not removed", &why);
+        if (store_write(n->hub.store, work, &p, &why)) {
+            log_fault(LOG_WARN, failed, &why);
             return;
         }
     } while (p.deleted && !n->upkeep_stop);
+}
+
+static void prune_all_runs(struct node *n)
+{
+    struct prune p = { clock_wall() - run_retention(n), 0 };
+    struct fault why;
+    if (store_write(n->hub.store, tell_prune, &p, &why)) /* first: what goes unsaid would look stolen */
+        log_fault(LOG_WARN, "old run records were not removed", &why);
+    else
+        prune(n, prune_runs, p.before, "old run records were not removed");
+}
+
+static enum err prune_keys(struct db *db, void *context, struct fault *why)
+{
+    struct prune *p = context;
+    return idempotency_prune(db, p->before, KEYS_AT_ONCE, &p->deleted, why);
 }
 
 static enum err compact_runs(struct db *db, void *more, struct fault *why) { return runs_compact(db, more, why); }
@@ -447,19 +468,46 @@ static void keep_limit_hits(struct node *n)
         log_fault(LOG_WARN, "when limits were reached was not noted", &why);
 }
 
+/* The structure of every page, in one snapshot: a million rows take seconds, and nobody waits for it (requirement 18.6). */
+static void look_for_damage(struct node *n)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct str found = STR("");
+    struct fault why = { 0 };
+    struct db *db = store_reader(n->hub.store, &why);
+    if (!db || store_check(db, a, false, &found, &why))
+        log_fault(LOG_ERROR, "the database could not be looked at", &why);
+    else if (found.n)
+        log_line(LOG_ERROR, "the database is damaged: restore a backup", LOG("found", found));
+    else
+        log_line(LOG_DEBUG, "the database is sound");
+}
+
 static void *upkeep_main(void *context)
 {
     struct node *n = context;
+    struct mono looked = clock_mono(), last = { 0 };
+    look_for_damage(n);
     pthread_mutex_lock(&n->upkeep_lock);
     while (!n->upkeep_stop) {
         pthread_mutex_unlock(&n->upkeep_lock);
-        prune(n);
-        compact(n);
-        keep_limit_hits(n);
+        listener_tls_look(&n->listener);
+        if (!last.ms || mono_since(last, clock_mono()) >= UPKEEP_MS) {
+            last = clock_mono();
+            certificate_watch(&n->hub, clock_wall());
+            prune_all_runs(n);
+            prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
+            compact(n);
+            keep_limit_hits(n);
+        }
+        if (mono_since(looked, clock_mono()) >= LOOK_EVERY_MS) {
+            looked = clock_mono();
+            look_for_damage(n);
+        }
         pthread_mutex_lock(&n->upkeep_lock);
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += UPKEEP_MS / 1000;
+        until.tv_sec += LISTENER_LOOK_MS / 1000;
         if (!n->upkeep_stop)
             pthread_cond_timedwait(&n->upkeep_wake, &n->upkeep_lock, &until);
     }
@@ -491,6 +539,16 @@ static enum err start_threads(struct node *n, struct fault *why)
     return ERR_NONE;
 }
 
+static struct certificate_rules certificate_rules_of(const struct config *c)
+{
+    return (struct certificate_rules){
+        .organization = c->client_certificates.organization, .kind = (enum pair_kind)c->client_certificates.key,
+        .valid_ms = c->client_certificates.valid, .authority_ms = c->client_certificates.authority_valid,
+        .publish_ms = c->client_certificates.publish_before, .activate_ms = c->client_certificates.activate_before,
+        .keep_ms = c->client_certificates.keep_retired,
+    };
+}
+
 static void raise_descriptor_limit(void)
 {
     struct rlimit r;
@@ -513,6 +571,9 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->hub.started = clock_wall();
     n->hub.header_digits_ok = config->header_names.allow_digits;
     n->hub.call_response_max = config->limits.call_response;
+    n->certificates = certificate_rules_of(config);
+    n->hub.certificates = &n->certificates;
+    n->hub.idempotency = idempotency_new();
     n->hub.key_policy = (struct rotation_policy){ config->keys.max_age, config->keys.max_uses, config->keys.rate };
     n->hub.metrics = metrics;
     n->hub.metrics_context = n;
@@ -557,6 +618,12 @@ void node_seal(struct node *n)
         *f = (struct forgetting){ { NULL, forget_on_loop }, n->desks[i].proxy };
         loop_post(n->desks[i].loop, &f->job);
     }
+}
+
+bool node_reload(struct node *n)
+{
+    listener_tls_reload(&n->listener);
+    return n->listener.context;
 }
 
 /* ---- stopping ---- */
@@ -635,8 +702,9 @@ void node_stop(struct node *n)
     secret_end(&n->hub.seal_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
+    idempotency_free(n->hub.idempotency);
     tls_context_free(n->client_tls);
-    tls_context_free(n->server_tls);
+    listener_tls_close(&n->listener);
     domain_suffixes_end();
     pthread_cond_destroy(&n->upkeep_wake);
     pthread_mutex_destroy(&n->upkeep_lock);

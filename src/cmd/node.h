@@ -27,6 +27,8 @@ bool node_drained(struct node *n);
 /* Wipe every key and prepared credential from memory, at once; nothing but health and metrics is answered until a restart. Calls
  * that run keep what they hold until their end. */
 void node_seal(struct node *n);
+/* Read the listener's certificate again; no connection notices. False when it serves plain http, and there is nothing to read. */
+bool node_reload(struct node *n);
 /* Closes what is left and frees. NULL is fine. */
 void node_stop(struct node *n);
 

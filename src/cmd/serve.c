@@ -83,6 +83,9 @@ static void serve_until_signal(struct serving *s, const sigset_t *stops)
     int got;
     for (;;) {
         sigwait(stops, &got);
+        /* Of a hub without a certificate it is a terminal that was closed. */
+        if (got == SIGHUP && node_reload(s->node))
+            continue;
         if (got != SIGUSR1)
             break;
         node_seal(s->node);
@@ -93,7 +96,8 @@ static void serve_until_signal(struct serving *s, const sigset_t *stops)
     struct mono start_of_drain = clock_mono();
     while (!node_drained(s->node) && mono_since(start_of_drain, clock_mono()) < s->config.timeouts.drain) {
         struct timespec wait = { 0, 50 * 1000000 };
-        if (sigtimedwait(stops, NULL, &wait) > 0)
+        int again = sigtimedwait(stops, NULL, &wait);
+        if (again > 0 && again != SIGHUP)
             break;
     }
 }
@@ -138,6 +142,7 @@ int serve_main(int argc, char **argv)
     sigaddset(&stops, SIGINT);
     sigaddset(&stops, SIGTERM);
     sigaddset(&stops, SIGUSR1); /* seal */
+    sigaddset(&stops, SIGHUP);  /* read the listener's certificate again */
     pthread_sigmask(SIG_BLOCK, &stops, NULL);
 
     e = start(&s, demo, &why);

@@ -6,6 +6,7 @@ static int version_run(struct command *c);
 static int serve_run(struct command *c);
 
 #define CLIENT (OPTION(SERVER) | OPTION(TOKEN) | OPTION(TOKEN_FILE) | OPTION(CA_FILE) | OPTION(JSON))
+#define PAIR (OPTION(CLIENT_CERTIFICATE) | OPTION(CLIENT_KEY) | OPTION(CLIENT_PASSPHRASE) | OPTION(ISSUE))
 #define SETTINGS (OPTION(CONFIG) | OPTION(DATA) | OPTION(LISTEN) | OPTION(PUBLIC_URL))
 
 static const struct verb verbs[] = {
@@ -41,7 +42,7 @@ static const struct verb verbs[] = {
     { "connections get", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_get_run, false, "one connection, by key or id", NULL },
     { "connections create", "", 0, 0,
       CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |
-          OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(CREDENTIAL) | OPTION(DEFAULT) | OPTION(BODY),
+          OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(CREDENTIAL) | OPTION(DEFAULT) | OPTION(BODY) | PAIR | OPTION(TLS_CA),
       connections_create_run, false, "connect an account",
       "A credential never stands on the command line, where other users could read it:\n"
       "  --credential token            asks for it without showing it\n"
@@ -50,11 +51,12 @@ static const struct verb verbs[] = {
       "  raccord connections create --connector http --auth-type bearer --key crm --name CRM \\\n"
       "    --field base_url=https://api.example.com/v2 --credential token\n" },
     { "connections update", "ID", 1, 1,
-      CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(BODY),
+      CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(BODY) | OPTION(TLS_CA),
       connections_update_run, false, "change name, notes or fields", NULL },
-    { "connections credentials", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY),
+    { "connections credentials", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY) | PAIR,
       connections_credentials_run, false, "replace the credentials",
-      "All credentials are replaced by those given; see: raccord help connections create\n" },
+      "All credentials are replaced by those given; see: raccord help connections create. A client certificate\n"
+      "given alone leaves the others as they are, and is put to use at once.\n" },
     { "connections verify", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_verify_run, false,
       "ask the provider whether the credentials work", NULL },
     { "connections enable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_enable_run, false, "let it be used again", NULL },
@@ -113,6 +115,21 @@ static const struct verb verbs[] = {
     { "users get", "ID", 1, 1, CLIENT, users_get_run, false, "one user", NULL },
     { "users create", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PASSWORD_FILE), users_create_run,
       false, "make a user", NULL },
+
+    { "certificates list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTION) | OPTION(STATE), certificates_list_run, false,
+      "client certificates: whose, until when", NULL },
+    { "certificates get", "ID", 1, 1, CLIENT, certificates_get_run, false, "one client certificate, its public chain too", NULL },
+    { "certificates issue", "", 0, 0, CLIENT | PAIR | OPTION(CONNECTION) | OPTION(NAME) | OPTION(EXPIRES) | OPTION(ACTIVATE),
+      certificates_issue_run, false, "make the next client certificate, or bring it",
+      "It is published and not used before it is activated, unless there is none in use yet:\n\n"
+      "  raccord certificates issue --issue connection --connection crm\n"
+      "  raccord certificates issue --connection crm --client-certificate new.pem --client-key new.key\n" },
+    { "certificates renew", "ID", 1, 1, CLIENT | OPTION(ACTIVATE), certificates_renew_run, false,
+      "make the successor of a certificate that the hub issued", NULL },
+    { "certificates activate", "ID", 1, 1, CLIENT, certificates_activate_run, false,
+      "put a next certificate to use, or take a retired one back", NULL },
+    { "certificates ca", "", 0, 0, CLIENT, certificates_ca_run, false,
+      "print the authority that providers should trust (PEM)", NULL },
 
     { "keys status", "", 0, 0, CLIENT | OPTION(DATA) | OPTION(CONFIG), keys_status_run, false,
       "the wrapping keys, their age and use, and how far a rotation has come", NULL },

@@ -62,6 +62,12 @@ int policies_preview_run(struct command *c);
 int limits_run(struct command *c);
 int keys_status_run(struct command *c);                      /* keys_verbs.c */
 int keys_rotate_run(struct command *c);
+int certificates_list_run(struct command *c);                /* certificate_verbs.c */
+int certificates_get_run(struct command *c);
+int certificates_issue_run(struct command *c);
+int certificates_renew_run(struct command *c);
+int certificates_activate_run(struct command *c);
+int certificates_ca_run(struct command *c);
 int backup_run(struct command *c);                           /* backup_verbs.c */
 int restore_run(struct command *c);
 int identity_providers_list_run(struct command *c);          /* identity_verbs.c */

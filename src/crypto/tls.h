@@ -8,10 +8,12 @@
 
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "crypto/pair.h"
 
-struct tls_context; /* shared by threads; immutable but for session caches */
+struct tls_context; /* shared by threads; immutable but for session caches, and for a server's certificate */
 struct tls;         /* one connection */
 struct tls_session; /* to resume with; owned by its holder */
 
@@ -19,7 +21,18 @@ struct tls_session; /* to resume with; owned by its holder */
 enum err tls_client_context(struct str ca_file, struct tls_context **out, struct fault *why) MUST_CHECK;
 /* One more file of trusted roots. At boot only. ERR_CONFIG. */
 enum err tls_client_trust(struct tls_context *c, struct str ca_file, struct fault *why) MUST_CHECK;
+/* A client's context for one connection: the rules and roots of `base`, and what is this connection's own.
+ * `pair`: shown to a server that asks for a certificate (NULL: none); `authorities`: PEM of roots to trust as well (empty: none).
+ * What is verified stays the same. Resumption: a session belongs to who took it; one of another context is never to be given to
+ * tls_client(). ERR_CRYPTO when the library refuses the pair. */
+enum err tls_client_own(struct tls_context *base, const struct pair *pair, struct str authorities, struct tls_context **out,
+                        struct fault *why) MUST_CHECK;
 enum err tls_server_context(struct str certificate, struct str key, struct tls_context **out, struct fault *why) MUST_CHECK;
+/* Read both files again. What is accepted from then on gets the new certificate; handshakes and connections under way go on with
+ * the old one. From any thread. When the files are not usable (ERR_CONFIG), nothing changes. */
+enum err tls_server_reload(struct tls_context *c, struct str certificate, struct str key, struct fault *why) MUST_CHECK;
+/* When the certificate that is served ends. */
+wall_ms tls_server_not_after(struct tls_context *c);
 void tls_context_free(struct tls_context *c);
 
 enum tls_result { TLS_DONE, TLS_WANT_READ, TLS_WANT_WRITE, TLS_EOF, TLS_FAILED };
@@ -40,6 +53,8 @@ void tls_shutdown(struct tls *t);            /* sends close-notify if it can; do
 /* Newest session of a client connection that may be resumed, or NULL. The answer is the caller's. */
 struct tls_session *tls_take_session(struct tls *t);
 void tls_session_free(struct tls_session *s);
+/* The peer ended it over our certificate: it wants one, or does not take the one it got. */
+bool tls_certificate_refused(const struct tls *t);
 /* What went wrong, for a fault's note: verification result or library error. */
 const char *tls_error(struct tls *t, char *out, size_t size);
 

@@ -10,8 +10,9 @@
 #include <openssl/x509v3.h>
 
 #include "base/buf.h"
+#include "crypto/pair_inside.h"
 
-#define DAY_S (24 * 60 * 60)
+#define DAY_MS (24 * 60 * 60 * 1000LL)
 #define SERIAL_BITS 159 /* RFC 5280 4.1.2.2: positive, at most 20 octets */
 
 struct x509_ca {
@@ -19,7 +20,7 @@ struct x509_ca {
     X509 *certificate;
 };
 
-static enum err failed(struct fault *why, const char *step)
+enum err x509_failed(struct fault *why, const char *step)
 {
     char text[160];
     ERR_error_string_n(ERR_get_error(), text, sizeof text);
@@ -36,9 +37,9 @@ static bool set_serial(X509 *x)
     return ok;
 }
 
-static bool set_subject(X509 *x, struct str name)
+static bool add_name(X509 *x, const char *part, struct str value)
 {
-    return X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_UTF8, (const unsigned char *)name.p, (int)name.n,
+    return X509_NAME_add_entry_by_txt(X509_get_subject_name(x), part, MBSTRING_UTF8, (const unsigned char *)value.p, (int)value.n,
                                       -1, 0) == 1;
 }
 
@@ -53,26 +54,21 @@ static bool add_extension(X509 *x, X509 *issuer, int nid, const char *value)
     return ok;
 }
 
-/* What every certificate has: version 3, serial, dates, subject, key. NULL when anything fails. */
-static X509 *certificate_new(struct str name, int days, EVP_PKEY *key)
+X509 *x509_new(struct str name, struct str organization, wall_ms not_before, wall_ms not_after, EVP_PKEY *key)
 {
     X509 *x = X509_new();
     if (!x)
         return NULL;
-    /* A day earlier: a verifier whose clock is behind ours accepts it all the same. */
-    if (X509_set_version(x, X509_VERSION_3) && set_serial(x) && X509_gmtime_adj(X509_getm_notBefore(x), -DAY_S) &&
-        X509_gmtime_adj(X509_getm_notAfter(x), (long)days * DAY_S) && set_subject(x, name) && X509_set_pubkey(x, key))
+    if (X509_set_version(x, X509_VERSION_3) && set_serial(x) &&
+        ASN1_TIME_set(X509_getm_notBefore(x), (time_t)(not_before / 1000)) &&
+        ASN1_TIME_set(X509_getm_notAfter(x), (time_t)(not_after / 1000)) && (!organization.n || add_name(x, "O", organization)) &&
+        add_name(x, "CN", name) && X509_set_pubkey(x, key))
         return x;
     X509_free(x);
     return NULL;
 }
 
-struct extension {
-    int nid;
-    const char *value;
-};
-
-static bool add_extensions(X509 *x, X509 *issuer, const struct extension *e, size_t n)
+bool x509_extend(X509 *x, X509 *issuer, const struct x509_extension *e, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!add_extension(x, issuer, e[i].nid, e[i].value))
@@ -80,21 +76,33 @@ static bool add_extensions(X509 *x, X509 *issuer, const struct extension *e, siz
     return true;
 }
 
-enum err x509_self_ca(struct str name, int days, struct x509_ca **out, struct fault *why)
+bool x509_extend_authority(X509 *x)
 {
-    static const struct extension extensions[] = {
+    static const struct x509_extension extensions[] = {
         { NID_basic_constraints, "critical,CA:TRUE,pathlen:0" },
         { NID_key_usage, "critical,keyCertSign,cRLSign" },
         { NID_subject_key_identifier, "hash" },
     };
+    return x509_extend(x, x, extensions, COUNT(extensions));
+}
+
+/* A day earlier: a verifier whose clock is behind ours accepts it all the same. */
+static X509 *from_yesterday(struct str name, int days, EVP_PKEY *key)
+{
+    wall_ms now = clock_wall();
+    return x509_new(name, STR(""), now - DAY_MS, now + days * DAY_MS, key);
+}
+
+enum err x509_self_ca(struct str name, int days, struct x509_ca **out, struct fault *why)
+{
     struct x509_ca *ca = mem_zero(sizeof *ca);
 
     ca->key = EVP_EC_gen("P-256");
     if (!ca->key)
         goto undo;
-    ca->certificate = certificate_new(name, days, ca->key);
+    ca->certificate = from_yesterday(name, days, ca->key);
     if (!ca->certificate || !X509_set_issuer_name(ca->certificate, X509_get_subject_name(ca->certificate)) ||
-        !add_extensions(ca->certificate, ca->certificate, extensions, COUNT(extensions)) ||
+        !x509_extend_authority(ca->certificate) ||
         !X509_sign(ca->certificate, ca->key, EVP_sha256()))
         goto undo;
     *out = ca;
@@ -102,7 +110,7 @@ enum err x509_self_ca(struct str name, int days, struct x509_ca **out, struct fa
 
 undo:
     x509_ca_free(ca);
-    return failed(why, "authority");
+    return x509_failed(why, "authority");
 }
 
 void x509_ca_free(struct x509_ca *ca)
@@ -114,7 +122,7 @@ void x509_ca_free(struct x509_ca *ca)
     free(ca);
 }
 
-static struct str certificate_pem(X509 *x, struct arena *a)
+struct str x509_pem(X509 *x, struct arena *a)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     char *p = NULL;
@@ -126,7 +134,7 @@ static struct str certificate_pem(X509 *x, struct arena *a)
     return pem;
 }
 
-struct str x509_ca_pem(struct x509_ca *ca, struct arena *a) { return certificate_pem(ca->certificate, a); }
+struct str x509_ca_pem(struct x509_ca *ca, struct arena *a) { return x509_pem(ca->certificate, a); }
 
 static bool key_pem(EVP_PKEY *key, struct secret *out)
 {
@@ -175,7 +183,7 @@ enum err x509_issue(struct x509_ca *ca, struct arena *a, struct str hosts, int d
     if (!alternative_names(&names, hosts, &first))
         return fault(why, ERR_INPUT_INVALID, STR("host names for a certificate"), "%zu bytes", hosts.n);
 
-    const struct extension extensions[] = {
+    const struct x509_extension extensions[] = {
         { NID_basic_constraints, "critical,CA:FALSE" },
         { NID_key_usage, "critical,digitalSignature" },
         { NID_ext_key_usage, "serverAuth" },
@@ -184,13 +192,13 @@ enum err x509_issue(struct x509_ca *ca, struct arena *a, struct str hosts, int d
         { NID_subject_alt_name, names.p },
     };
     EVP_PKEY *pair = EVP_EC_gen("P-256");
-    X509 *x = pair ? certificate_new(first, days, pair) : NULL;
+    X509 *x = pair ? from_yesterday(first, days, pair) : NULL;
     bool ok = x && X509_set_issuer_name(x, X509_get_subject_name(ca->certificate)) &&
-              add_extensions(x, ca->certificate, extensions, COUNT(extensions)) && X509_sign(x, ca->key, EVP_sha256()) &&
+              x509_extend(x, ca->certificate, extensions, COUNT(extensions)) && X509_sign(x, ca->key, EVP_sha256()) &&
               key_pem(pair, key);
     if (ok)
-        *certificate = certificate_pem(x, a);
+        *certificate = x509_pem(x, a);
     X509_free(x);
     EVP_PKEY_free(pair);
-    return ok ? ERR_NONE : failed(why, "issue");
+    return ok ? ERR_NONE : x509_failed(why, "issue");
 }

@@ -36,6 +36,7 @@ struct pool {
     struct upstreams *owner;
     struct list idle;           /* lines, the most recently used first */
     int idle_count, line_count;
+    struct tls_context *tls;    /* NULL: the loop's own; one for all lines, so that no session crosses certificates */
     struct tls_session *session; /* to resume with: outlives the lines, see pool_rest() */
     struct list resting;
     char key[];
@@ -110,7 +111,10 @@ static size_t pool_key(const struct upstream *u, char key[300])
 static struct pool *pool_find(const struct upstream *u)
 {
     char key[300];
-    return map_get(u->owner->pools, (struct str){ key, pool_key(u, key) });
+    struct pool *p = map_get(u->owner->pools, (struct str){ key, pool_key(u, key) });
+    if (p && p->tls != u->tls)
+        bug("two TLS contexts in one pool");
+    return p;
 }
 
 /* For a line that is about to join. */
@@ -127,6 +131,7 @@ static struct pool *pool_of(struct upstream *u)
         return p;
     p = mem_zero(sizeof *p + sizeof key);
     p->owner = u->owner;
+    p->tls = u->tls;
     list_init(&p->idle);
     list_init(&p->resting);
     memcpy(p->key, &(uint16_t){ (uint16_t)k.n }, 2);
@@ -446,7 +451,9 @@ static void line_ended(struct line *l, enum io r)
         return;
     }
     const char *note = r == IO_FAILED && l->stream.sock.tls ? tls_error(l->stream.sock.tls, text, sizeof text) : "closed or reset";
-    line_broken(l, ERR_UPSTREAM_CLOSED, note);
+    /* In TLS 1.3 the client's handshake is over before the server has judged its certificate (RFC 8446 4.4.2.4). */
+    bool refused = r == IO_FAILED && l->stream.sock.tls && tls_certificate_refused(l->stream.sock.tls);
+    line_broken(l, refused ? ERR_CLIENT_CERTIFICATE_REFUSED : ERR_UPSTREAM_CLOSED, note);
 }
 
 /* Read until there is nothing, or the reader pauses, or others should have their turn. */
@@ -523,7 +530,9 @@ static void step_tls(struct line *l)
         return;
     if (r != IO_DONE) {
         char text[160];
-        fail_with(u, ERR_UPSTREAM_TLS, u->url->host, tls_error(l->stream.sock.tls, text, sizeof text));
+        bool refused = tls_certificate_refused(l->stream.sock.tls);
+        fail_with(u, refused ? ERR_CLIENT_CERTIFICATE_REFUSED : ERR_UPSTREAM_TLS, u->url->host,
+                  tls_error(l->stream.sock.tls, text, sizeof text));
         return;
     }
     u->timing.tls_us = (int32_t)(clock_mono_us() - u->phase_us);

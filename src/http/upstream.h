@@ -44,7 +44,7 @@ struct upstream {
     uint64_t pool;               /* names the owner's connection; sockets are shared within it only */
     const struct url *url;       /* scheme, host, port */
     struct str host;             /* NUL-terminated copy of url->host */
-    struct tls_context *tls;     /* NULL: the loop's own */
+    struct tls_context *tls;     /* NULL: the loop's own; one pool has one context, for as long as it is used */
     const struct http_times *times; /* NULL, or 0 inside: the loop's own; total_ms is not read from here */
     bool head_request;           /* the method is HEAD */
     bool chunked;                /* the request body goes out in chunks: framed here */

@@ -73,6 +73,10 @@ int64_t db_changes(struct db *db);                 /* rows changed by the last s
 /* Several statements, separated by semicolons, without parameters or rows. Inside store_write(). */
 enum err db_script(struct db *db, const char *statements, struct fault *why) MUST_CHECK;
 
+/* Little room is left on the disk: a twentieth, or 64 MiB. What can be done without is not to be written then. Cheap; a second old.
+ */
+bool store_is_tight(struct store *s);
+
 /* ERR_NONE when the database can be written now (for /readyz). Writes and syncs a page, at most every five seconds. */
 enum err store_ready(struct store *s, struct fault *why) MUST_CHECK;
 

@@ -269,8 +269,48 @@ static const struct migration migrations[] = {
           " broken BIGINT NOT NULL DEFAULT 0,"       /* that did not open */
           " started_ms BIGINT NOT NULL,"
           " finished_ms BIGINT NOT NULL DEFAULT 0)" },
-    { 10, "the rest of a connection's life", .both = "SELECT 1" },
-    { 11, "client certificates", .both = "SELECT 1" },
+    { 10, "the rest of a connection's life",
+      .both =
+          "CREATE TABLE idempotency ("
+          " id TEXT PRIMARY KEY,"                    /* hex SHA-256 of caller, path and key */
+          " principal_id TEXT NOT NULL,"
+          " request TEXT NOT NULL,"                  /* keyed fingerprint of query and body */
+          " created_ms BIGINT NOT NULL,"
+          " bytes BIGINT NOT NULL);"                 /* of the answer, which is a sealed_value; 0: none was kept */
+          "CREATE INDEX idempotency_of ON idempotency (principal_id, bytes);"
+          "CREATE INDEX idempotency_by_age ON idempotency (created_ms)" },
+    { 11, "client certificates",
+      .both =
+          "CREATE TABLE certificate ("
+          " id TEXT PRIMARY KEY,"
+          " owner TEXT NOT NULL,"                    /* a connection's id, 'instance' or 'authority' */
+          " connection_id TEXT REFERENCES connection (id) ON DELETE CASCADE,"
+          " source TEXT NOT NULL,"                   /* own | connection | instance | authority */
+          " state TEXT NOT NULL,"                    /* next | current | retired */
+          " name TEXT NOT NULL,"                     /* the common name that was asked for */
+          " chain TEXT NOT NULL,"                    /* PEM, public */
+          " subject TEXT NOT NULL,"
+          " issuer TEXT NOT NULL,"
+          " serial TEXT NOT NULL,"
+          " fingerprint TEXT NOT NULL,"
+          " client_auth BIGINT NOT NULL,"
+          " not_before_ms BIGINT NOT NULL,"
+          " not_after_ms BIGINT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " activated_ms BIGINT NOT NULL DEFAULT 0,"
+          " retired_ms BIGINT NOT NULL DEFAULT 0,"
+          " has_key BIGINT NOT NULL,"                /* a sealed_value; 0: destroyed */
+          " warned BIGINT NOT NULL);"                /* days ahead of the last warning */
+          "CREATE UNIQUE INDEX certificate_current ON certificate (owner) WHERE state = 'current';"
+          "CREATE UNIQUE INDEX certificate_next ON certificate (owner) WHERE state = 'next';"
+          "CREATE INDEX certificate_of ON certificate (owner, id);"
+          "CREATE INDEX certificate_in ON certificate (connection_id);"
+          "CREATE INDEX certificate_ending ON certificate (state, not_after_ms);"
+          "CREATE TABLE connection_tls ("
+          " connection_id TEXT PRIMARY KEY REFERENCES connection (id) ON DELETE CASCADE,"
+          " source TEXT NOT NULL,"                   /* own | connection | instance; empty: no client certificate */
+          " authorities TEXT NOT NULL);"             /* PEM of roots that it trusts besides */
+          "CREATE INDEX connection_tls_from ON connection_tls (source)" },
     { 12, "identity providers",
       .both =
           "CREATE TABLE identity_provider ("

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,6 +28,8 @@ struct store {
     pthread_cond_t turn_over;    /* on the monotonic clock */
     bool writing;                /* somebody has the turn, and with it the writer */
     int64_t ready_until_ms;      /* monotonic: until then the last probe speaks for the database */
+    int64_t room_until_ms;       /* monotonic: until then `tight` is known */
+    bool tight;
     struct db *writer;           /* NULL: to be opened by the next write */
     bool unsynced;               /* a sync failed: the system may have dropped what we wrote, and says so only once */
 
@@ -382,6 +385,21 @@ enum err store_ready(struct store *s, struct fault *why)
     s->ready_until_ms = clock_mono().ms + STORE_PROBE_GOOD_MS;
     pthread_mutex_unlock(&s->turn_lock);
     return ERR_NONE;
+}
+
+bool store_is_tight(struct store *s)
+{
+    pthread_mutex_lock(&s->turn_lock);
+    int64_t now = clock_mono().ms;
+    struct statvfs v;
+    if (now >= s->room_until_ms && fstatvfs(s->directory, &v) == 0) {
+        uint64_t part = (uint64_t)v.f_blocks * v.f_frsize / 20;
+        s->tight = (uint64_t)v.f_bavail * v.f_frsize < (part < STORE_RESERVE ? part : STORE_RESERVE);
+        s->room_until_ms = now + STORE_ROOM_GOOD_MS;
+    }
+    bool tight = s->tight;
+    pthread_mutex_unlock(&s->turn_lock);
+    return tight;
 }
 
 /* -- open and close ----------------------------------------------------------------------------------------- */

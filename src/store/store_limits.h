@@ -5,6 +5,8 @@
 #define STORE_WAIT_MS 5000        /* longest wait for other writers, then ERR_STORE */
 #define STORE_STATEMENTS 64       /* prepared statements kept per connection */
 #define STORE_CHECKPOINT_WAIT_MS 200 /* longest that readers may hold up the emptying of the log */
+#define STORE_RESERVE (64 * 1024 * 1024) /* bytes of the disk that are kept for what matters */
+#define STORE_ROOM_GOOD_MS 1000   /* how long a look at the disk's room speaks for itself */
 #define STORE_PROBE_WAIT_MS 1000  /* longest wait of store_ready() */
 #define STORE_PROBE_GOOD_MS 5000  /* how long a good probe speaks for itself */
 

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/fold.h"
 #include "crypto/hash.h"
+#include "vault/certificate.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
 
@@ -419,7 +420,7 @@ enum err connection_replace_secrets(struct db *db, struct keyring *k, struct are
 enum err connection_delete(struct db *db, struct str id, struct fault *why)
 {
     enum err e = delete_secrets(db, id, why);
-    if (e || (e = connection_sealed_forget(db, id, why)))
+    if (e || (e = certificate_forget(db, id, why)) || (e = connection_sealed_forget(db, id, why)))
         return e;
     struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1");
     query_text(q, id);
@@ -431,6 +432,9 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,
                                struct fault *why)
 {
+    enum err e = h == HEALTH_OK ? certificate_health(db, id, clock_wall(), h, &h, why) : ERR_NONE;
+    if (e)
+        return e;
     struct query *q =
         query_begin(db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN $2 > 0 THEN $2 ELSE verified_ms END,"
                         " account = COALESCE($3, account) WHERE id = $4");
@@ -438,8 +442,7 @@ enum err connection_set_health(struct db *db, struct str id, enum connection_hea
     query_i64(q, verified);
     query_text(q, account);
     query_text(q, id);
-    enum err e = query_end(q, why);
-    if (e)
+    if ((e = query_end(q, why)))
         return e;
     return db_changes(db) ? ERR_NONE : not_found(id, why);
 }

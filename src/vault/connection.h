@@ -58,7 +58,8 @@ enum err connection_lost(struct store *s, struct keyring *k, const struct connec
  * ERR_RECONNECT_REQUIRED: they do not open; nothing is changed. */
 enum err connection_renew_key(struct db *db, struct keyring *k, struct str id, struct fault *why) MUST_CHECK;
 enum err connection_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
-/* Health and verified time only; no revision check, does not bump the revision. */
+/* Health and verified time only; a client certificate that ends soon turns HEALTH_OK into HEALTH_EXPIRING or HEALTH_EXPIRED; no
+ * revision check, does not bump the revision. */
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,
                                struct fault *why) MUST_CHECK;
 

@@ -2,6 +2,7 @@
 
 #include "access/audit.h"
 #include "base/log.h"
+#include "web/idempotency.h"
 
 #define CHANGE_MAX (1024 * 1024) /* bytes of before or after, before they are masked */
 
@@ -48,7 +49,8 @@ static enum err run(struct db *db, void *context, struct fault *why)
     if (e)
         return e;
     struct audit_entry entry = entry_of(c->q);
-    return audit_add(db, &entry, why);
+    e = audit_add(db, &entry, why);
+    return e ? e : idempotency_mark(c->q, db, why);
 }
 
 enum err web_write(struct web_request *q, store_work *work, void *context, struct fault *why)

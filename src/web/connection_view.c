@@ -3,6 +3,7 @@
 #include "access/folder.h"
 #include "access/rights.h"
 #include "crypto/hash.h"
+#include "web/certificates.h"
 #include "web/change.h"
 #include "web/principal.h"
 
@@ -57,7 +58,17 @@ enum err connection_seen(struct web_request *q, struct db *db, struct str id_or_
     return connection_need(q, db, id_or_key, RIGHT_VIEW, out, why);
 }
 
-static enum err write_credentials(struct web_request *q, struct json_out *o, struct str id, struct fault *why)
+static void write_set(struct json_out *o, const char *name, wall_ms updated)
+{
+    json_key(o, name);
+    json_open(o, '{');
+    json_member_bool(o, "set", true);
+    json_member_time(o, "updated_at", updated);
+    json_close(o, '}');
+}
+
+static enum err write_credentials(struct web_request *q, struct json_out *o, struct str id,
+                                  const struct certificate_view *certificate, struct fault *why)
 {
     struct connection_secret_info *infos;
     size_t n;
@@ -66,13 +77,10 @@ static enum err write_credentials(struct web_request *q, struct json_out *o, str
         return e;
     json_key(o, "credentials");
     json_open(o, '{');
-    for (size_t i = 0; i < n; i++) {
-        json_key(o, arena_cstr(q->arena, infos[i].name));
-        json_open(o, '{');
-        json_member_bool(o, "set", true);
-        json_member_time(o, "updated_at", infos[i].updated);
-        json_close(o, '}');
-    }
+    for (size_t i = 0; i < n; i++)
+        write_set(o, arena_cstr(q->arena, infos[i].name), infos[i].updated);
+    if (certificate->found)
+        write_set(o, "client_certificate", certificate->row.activated);
     json_close(o, '}');
     return ERR_NONE;
 }
@@ -118,8 +126,10 @@ enum err connection_write(struct web_request *q, struct json_out *o, const struc
     json_member_str(o, "auth_type", row->auth_type);
     json_member_str(o, "allowed_domain", row->allowed_domain);
     json_member_raw(o, "fields", row->fields.n ? row->fields : STR("{}"));
-    if ((e = write_credentials(q, o, row->id, why)))
+    struct certificate_view certificate;
+    if ((e = certificate_view(q, row->id, &certificate, why)) || (e = write_credentials(q, o, row->id, &certificate, why)))
         return e;
+    certificate_view_write(o, &certificate);
     json_member_str(o, "state", str_of(connection_state_name(row->state)));
     json_member_str(o, "health", str_of(connection_health_name(row->health)));
     json_member_str(o, "account", row->account.n ? row->account : STR_NONE);

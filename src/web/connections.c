@@ -7,6 +7,7 @@
 #include "catalog/setup.h"
 #include "web/body.h"
 #include "web/change.h"
+#include "web/client_certificate.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
 #include "web/page.h"
@@ -73,8 +74,13 @@ struct creation {
     struct str folder;            /* as asked; p == NULL: the usual one */
     struct connection_row row;
     const struct setup *setup;
+    struct client_certificate certificate;
+    struct str roots;
     bool make_default, same_name;
 };
+
+static const char *const issued_kinds[] = { "connection", "instance", NULL };
+#define CERTIFICATE_POINTER "/credentials/client_certificate"
 
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. */
 static enum err check_key(struct str key, struct fault *why)
@@ -134,17 +140,21 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
             fault_at(why, "/key");
         return e;
     }
+    if ((e = client_certificate_put(q, db, c->row.id, &c->certificate, why)) ||
+        (e = client_roots_put(db, q->arena, c->row.id, c->roots, why)))
+        return e;
     if (c->make_default && !c->row.is_default) {
         c->row.is_default = true;
         if ((e = connection_update(db, &c->row, why)))
             return e;
     }
     q->audit.after = with_credentials(q, connection_audit(q, &c->row), c->setup);
+    q->audit.after = client_certificate_audit(q, q->audit.after, &c->certificate);
     return ERR_NONE;
 }
 
 static const char *const create_members[] = { "connector", "auth_type", "key", "name", "folder", "allowed_domain", "fields",
-                                              "credentials", "notes", "default", NULL };
+                                              "credentials", "notes", "default", "tls_ca", NULL };
 
 struct creation_input {
     const struct connector *connector;
@@ -214,13 +224,17 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "a token limited to connections makes no new one");
     if ((e = read_creation(q, &c, &in, why)))
         return e;
+    const struct json *certificate, *rest = client_certificate_part(q->arena, in.credentials, &certificate);
     struct presets presets = { .q = q, .row = { .connector = in.connector->id, .folder = folder_meant(&c) } };
-    e = presets_apply(&presets, &in.fields, &in.credentials, why);
+    bool given;
+    e = presets_apply(&presets, &in.fields, &rest, why);
     if (!e)
-        e = setup_check(q->arena, in.connector, in.auth_type, in.fields, in.credentials, in.domain, q->hub->egress,
-                    q->hub->header_digits_ok, &s, why);
-    if (!e)
+        e = setup_check(q->arena, in.connector, in.auth_type, in.fields, rest, in.domain, q->hub->egress, q->hub->header_digits_ok, &s,
+                        why);
+    if (!e && !(e = client_roots_read(q, &given, &c.roots, why)) &&
+        !(e = client_certificate_read(q, certificate, CERTIFICATE_POINTER, issued_kinds, &c.certificate, why)))
         e = store_creation(q, &c, &s, why);
+    client_certificate_end(&c.certificate);
     setup_end(&s);
     presets_end(&presets);
     if (e)
@@ -344,7 +358,8 @@ enum err connections_get(struct web_request *q, struct reply *r, struct fault *w
 struct change {
     struct web_request *q;
     struct connection_row row;
-    const struct setup *setup; /* new credentials */
+    const struct setup *setup; /* new credentials; NULL: these stay */
+    struct client_certificate certificate;
     store_work *work;
 };
 
@@ -363,7 +378,8 @@ static enum err change_and_tell(struct db *db, void *context, struct fault *why)
     struct change *c = context;
     enum err e = c->work(db, c, why);
     if (!e)
-        c->q->audit.after = with_credentials(c->q, connection_audit(c->q, &c->row), c->setup);
+        c->q->audit.after = client_certificate_audit(c->q, with_credentials(c->q, connection_audit(c->q, &c->row), c->setup),
+                                                     &c->certificate);
     return e;
 }
 
@@ -538,13 +554,18 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
         c->row.name = str_trim(name);
     if (json_get(body, "notes"))
         c->row.notes = notes.p ? notes : STR("");
+    bool roots_given;
+    struct str roots;
+    if ((e = client_roots_read(c->q, &roots_given, &roots, why)) ||
+        (roots_given && (e = client_roots_put(db, c->q->arena, c->row.id, roots, why))))
+        return e;
     return connection_update(db, &c->row, why);
 }
 
 enum err connections_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
     static const char *const members[] = { "name",      "notes",          "fields",    "default", "state", "key",
-                                           "auth_type", "allowed_domain", "connector", "folder",  NULL };
+                                           "auth_type", "allowed_domain", "connector", "folder",  "tls_ca", NULL };
     struct change c = { .q = q };
     enum err e;
     if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||
@@ -584,11 +605,12 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     bool disabled = false;
     if ((e = change_begin(c, db, why)) || (e = policy_check(q, db, &c->row, POLICY_AUTHENTICATE, why)) ||
         (e = policy_starts_disabled(q, db, &c->row, &disabled, why)) || (e = json_read(q->arena, c->row.fields, &fields, why)) ||
-        (e = check_auth(q, s->connector, c->row.auth_type, fields, s->secrets, s->secret_count, why)) ||
-        (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why)))
+        (s && (e = check_auth(q, s->connector, c->row.auth_type, fields, s->secrets, s->secret_count, why))) ||
+        (s && (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why))) ||
+        (e = client_certificate_put(q, db, c->row.id, &c->certificate, why)))
         return e;
     /* Someone who disabled it meant it: new credentials do not enable it again. */
-    if (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT)
+    if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))
         c->row.state = disabled ? CONNECTION_DISABLED : CONNECTION_ACTIVE;
     c->row.health = HEALTH_UNKNOWN;
     return connection_update(db, &c->row, why);
@@ -610,16 +632,23 @@ static enum err credentials_checked(struct web_request *q, struct fault *why, st
     if ((e = web_only_query(q, object_query, why)) || (e = connection_seen(q, q->db, q->params[0], &c.row, why)) ||
         (e = find_connector(q, c.row.connector, &connector, why)))
         return e;
-    const struct json *fields = NULL, *credentials = sent_credentials(q);
     struct presets presets = { .q = q, .row = { .connector = c.row.connector, .folder = c.row.folder } };
-    e = presets_apply(&presets, &fields, &credentials, why);
-    if (!e)
-        e = setup_check_credentials(q->arena, connector, c.row.auth_type, credentials, &s, why);
-    c.setup = &s;
-    if (!e && !s.has_credentials)
-        e = body_fault(why, ERR_FIELD_REQUIRED, "credentials", "");
+    const struct json *certificate, *rest = client_certificate_part(q->arena, sent_credentials(q), &certificate);
+    if ((e = client_certificate_read(q, certificate, CERTIFICATE_POINTER, issued_kinds, &c.certificate, why)))
+        return e;
+    /* A certificate alone is renewed alone: the other credentials stay as they are. */
+    if (!certificate || rest->count) {
+        const struct json *fields = NULL;
+        c.setup = &s;
+        e = presets_apply(&presets, &fields, &rest, why);
+        if (!e)
+            e = setup_check_credentials(q->arena, connector, c.row.auth_type, rest, &s, why);
+        if (!e && !s.has_credentials)
+            e = body_fault(why, ERR_FIELD_REQUIRED, "credentials", "");
+    }
     if (!e)
         e = change_write(&c, apply_credentials, why);
+    client_certificate_end(&c.certificate);
     setup_end(&s);
     presets_end(&presets);
     *id = c.row.id;

@@ -11,6 +11,7 @@
 #include "http/status.h"
 #include "web/change.h"
 #include "web/cookie.h"
+#include "web/idempotency.h"
 #include "web/language.h"
 #include "web/limit_hits.h"
 
@@ -261,7 +262,7 @@ static enum err serve(struct visit *v, struct fault *why)
     if (v->q.caller)
         v->q.caller->asked = &v->asked;
     if ((e = route_open(v->route, v->q.caller, why)) || (e = check_narrowing(v, why)) || (e = read_json(v, why)) ||
-        (e = v->route->handle(&v->q, &v->reply, why)))
+        (e = idempotency_run(&v->q, &v->reply, v->route->handle, why)))
         return e;
     return route_asked(v->route, v->asked, why);
 }

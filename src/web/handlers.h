@@ -39,6 +39,8 @@ handler connections_usage;
 handler connections_verify;
 /* connection_call.c */
 handler connections_call;
+/* certificates.c */
+handler certificates_list, certificates_get, certificates_ca, certificates_create, certificates_activate;
 /* runs.c */
 handler runs_list, runs_get;
 /* audit.c */

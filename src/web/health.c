@@ -1,6 +1,7 @@
 /* web/health.c - for load balancers and Prometheus. */
 #include "call/intent.h"
 #include "vault/connection.h"
+#include "web/certificates.h"
 #include "web/handlers.h"
 
 enum err healthz(struct web_request *q, struct reply *r, struct fault *why)
@@ -94,6 +95,8 @@ enum err metrics_get(struct web_request *q, struct reply *r, struct fault *why)
     buf_fmt(&r->body,
             "# HELP raccord_unlocked_secret_pages Pages of secrets that could not be locked in memory.\n"
             "# TYPE raccord_unlocked_secret_pages gauge\nraccord_unlocked_secret_pages %zu\n", secret_unlocked_pages());
+    if ((e = certificates_metrics(q, &r->body, why)))
+        return e;
     if (q->hub->metrics)
         q->hub->metrics(q->hub, &r->body);
     return ERR_NONE;

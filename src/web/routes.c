@@ -77,6 +77,12 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call",
       true },
 
+    { METHOD_GET, "/api/v1/certificates", RIGHT_VIEW, 0, certificates_list },
+    { METHOD_POST, "/api/v1/certificates", RIGHT_EDIT, KB(256), certificates_create, "certificate.create" }, /* the hub's: ADMINISTER */
+    { METHOD_GET, "/api/v1/certificates/ca.pem", RIGHT_SIGNED_IN, 0, certificates_ca },
+    { METHOD_GET, "/api/v1/certificates/{id}", RIGHT_VIEW, 0, certificates_get },
+    { METHOD_POST, "/api/v1/certificates/{id}/activate", RIGHT_EDIT, KB(1), certificates_activate, "certificate.activate" },
+
     { METHOD_GET, "/api/v1/runs", RIGHT_VIEW, 0, runs_list },
     { METHOD_GET, "/api/v1/runs/{id}", RIGHT_VIEW, 0, runs_get },
     { METHOD_GET, "/api/v1/audit", RIGHT_AUDIT_READ, 0, audit_get_list },

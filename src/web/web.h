@@ -18,6 +18,7 @@
 #include "http/address.h"
 #include "http/head.h"
 #include "store/db.h"
+#include "vault/certificate.h"
 #include "vault/keyring.h"
 #include "vault/rotation.h"
 
@@ -42,6 +43,8 @@ struct hub {
     struct policy_book *policies;
     struct limit_hits *limit_hits;
     const struct limit_setting *limits; /* what cmd/ knows of limits; the last has no name */
+    const struct certificate_rules *certificates;
+    struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
     struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
@@ -96,6 +99,7 @@ struct web_request {
     enum language language;
     struct str client;              /* the peer's address, for throttling and records */
     struct address peer;            /* the same, to be matched */
+    struct once *once;              /* web/idempotency.c's, for a request with an Idempotency-Key; else NULL */
     const struct route *route;
     struct web_audit audit;
 };

@@ -105,6 +105,7 @@ class Api(harness.Case):
         self.identity()
         self.catalog()
         self.connections()
+        self.certificates()
         self.calls()
         self.audit()
         self.assertEqual(self.api.unseen(), [])
@@ -228,6 +229,28 @@ class Api(harness.Case):
         self.assertEqual(len(twin["warnings"]), 1)
         ask("DELETE", API + "/connections/" + twin["id"], status=204)
         ask("DELETE", API + "/connections/" + twin["id"], status=404)
+
+    def certificates(self):
+        ask = self.api.ask
+        ask("GET", API + "/certificates/ca.pem", status=404)
+        ask("POST", API + "/connections", {"connector": "http", "auth_type": "none", "key": "mtls", "folder": "shared",
+                                           "fields": {"base_url": self.provider.url},
+                                           "credentials": {"client_certificate": {"issue": "connection", "days": 30}}}, 201)
+        ask("GET", API + "/connections/mtls")
+        made = ask("POST", API + "/certificates", {"issue": "connection", "connection": "mtls"}, 201)
+        ask("GET", made.header("location").split(self.api.hub.url)[1])
+        ask("POST", f"{API}/certificates/{made.json['id']}/activate", headers={"If-Match": made.header("etag")})
+        ask("POST", f"{API}/certificates/{made.json['id']}/activate", headers={"If-Match": made.header("etag")}, status=412)
+        self.assertEqual(len(ask("GET", API + "/certificates?connection=mtls&state=retired").json["items"]), 1)
+        first = ask("GET", API + "/certificates?limit=1").json
+        self.assertEqual(len(first["items"]), 1)
+        self.assertEqual(len(ask("GET", API + "/certificates?cursor=" + first["next_cursor"]).json["items"]), 2)
+        ask("GET", API + "/certificates/crt_nowhere", status=404)
+        ask("POST", API + "/certificates", {"issue": "connection"}, 400)
+        self.assertIn("BEGIN CERTIFICATE", ask("GET", API + "/certificates/ca.pem").text)
+        ask("PUT", API + "/connections/mtls/credentials", {"credentials": {"client_certificate": None}})
+        ask("PATCH", API + "/connections/mtls", {"tls_ca": None})
+        ask("DELETE", API + "/connections/mtls", status=204)
 
     def calls(self):
         ask = self.api.ask

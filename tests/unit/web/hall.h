@@ -53,8 +53,11 @@ static inline struct hall *hall_new(void)
     assert_int_equal(egress_new(h->boot, STR(""), STR(""), STR(""), &h->hub.egress, &h->why), ERR_NONE);
     h->hub.policies = policy_book_new();
     assert_int_equal(policy_book_load(h->hub.policies, store_reader(h->hub.store, &h->why), &h->why), ERR_NONE);
+    static struct tls_context *tls; /* one for all halls */
+    if (!tls)
+        assert_int_equal(tls_client_context(STR(""), &tls, &h->why), ERR_NONE);
     struct switchboard_config config = {
-        .policies = h->hub.policies,
+        .tls = tls, .policies = h->hub.policies,
         .store = h->hub.store, .keyring = h->hub.keyring, .catalog = h->hub.catalog, .egress = h->hub.egress
     };
     assert_int_equal(switchboard_new(&config, &h->hub.switchboard, &h->why), ERR_NONE);

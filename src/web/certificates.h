@@ -1,0 +1,20 @@
+/* web/certificates.h - client certificates as the API shows them. */
+#ifndef WEB_CERTIFICATES_H
+#define WEB_CERTIFICATES_H
+
+#include "vault/certificate.h"
+#include "web/web.h"
+
+/* What a connection shows of its own. */
+struct certificate_view {
+    struct connection_tls tls;
+    bool found;                 /* `row` is the certificate in use */
+    struct certificate_row row;
+};
+enum err certificate_view(struct web_request *q, struct str connection, struct certificate_view *out, struct fault *why) MUST_CHECK;
+/* Members `client_certificate` and `tls_ca`. */
+void certificate_view_write(struct json_out *o, const struct certificate_view *v);
+/* For /metrics. */
+enum err certificates_metrics(struct web_request *q, struct buf *out, struct fault *why) MUST_CHECK;
+
+#endif
