@@ -221,7 +221,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     struct connection_row row;
     enum err e;
     if (q->caller->limited)
-        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_CONNECTION_EDIT)), "a token limited to connections makes no new one");
+        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "a token limited to connections makes no new one");
     if ((e = read_creation(q, &c, &in, why)))
         return e;
     const struct json *certificate, *rest = client_certificate_part(q->arena, in.credentials, &certificate);

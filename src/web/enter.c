@@ -249,6 +249,13 @@ static enum err check_narrowing(const struct visit *v, struct fault *why)
                            : narrow_check(&c->narrow, v->head.method, open, v->q.peer.family, v->q.peer.ip, why);
 }
 
+/* The door's handler, which asks for rights on the object where the door could not. */
+static enum err handle(struct web_request *q, struct reply *r, struct fault *why)
+{
+    enum err e = q->route->handle(q, r, why);
+    return e ? e : route_asked(q->route, q->caller ? *q->caller->asked : 0, why);
+}
+
 static enum err serve(struct visit *v, struct fault *why)
 {
     enum err e;
@@ -261,10 +268,9 @@ static enum err serve(struct visit *v, struct fault *why)
         return e;
     if (v->q.caller)
         v->q.caller->asked = &v->asked;
-    if ((e = route_open(v->route, v->q.caller, why)) || (e = check_narrowing(v, why)) || (e = read_json(v, why)) ||
-        (e = idempotency_run(&v->q, &v->reply, v->route->handle, why)))
+    if ((e = route_open(v->route, v->q.caller, why)) || (e = check_narrowing(v, why)) || (e = read_json(v, why)))
         return e;
-    return route_asked(v->route, v->asked, why);
+    return idempotency_run(&v->q, &v->reply, handle, why);
 }
 
 static void come_back(struct loop_job *job);

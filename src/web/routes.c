@@ -50,10 +50,8 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/identity-providers", RIGHT_PEOPLE, 0, identity_providers_list },
     { METHOD_POST, "/api/v1/identity-providers", RIGHT_PEOPLE, KB(64), identity_providers_create, "identity_provider.create" },
     { METHOD_GET, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, 0, identity_providers_get },
-    { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, KB(64), identity_providers_patch,
-      "identity_provider.update" },
-    { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, 0, identity_providers_delete,
-      "identity_provider.delete" },
+    { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, KB(64), identity_providers_patch, "identity_provider.update" },
+    { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, 0, identity_providers_delete, "identity_provider.delete" },
 
     { METHOD_GET, "/api/v1/folders", RIGHT_VIEW, 0, folders_list },
     { METHOD_GET, "/api/v1/folders/{id}", RIGHT_VIEW, 0, folders_get },
@@ -77,11 +75,13 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call",
       true },
 
-    { METHOD_GET, "/api/v1/certificates", RIGHT_VIEW, 0, certificates_list },
-    { METHOD_POST, "/api/v1/certificates", RIGHT_EDIT, KB(256), certificates_create, "certificate.create" }, /* the hub's: ADMINISTER */
-    { METHOD_GET, "/api/v1/certificates/ca.pem", RIGHT_SIGNED_IN, 0, certificates_ca },
-    { METHOD_GET, "/api/v1/certificates/{id}", RIGHT_VIEW, 0, certificates_get },
-    { METHOD_POST, "/api/v1/certificates/{id}/activate", RIGHT_EDIT, KB(1), certificates_activate, "certificate.activate" },
+    { METHOD_GET, "/api/v1/certificates", RIGHT_CATALOG_VIEW, 0, certificates_list },
+    { METHOD_POST, "/api/v1/certificates", RIGHT_SECRETS_WRITE, KB(256), certificates_create,
+      "certificate.create" }, /* the hub's: KEYS */
+    { METHOD_GET, "/api/v1/certificates/ca.pem", RIGHT_CATALOG_VIEW, 0, certificates_ca },
+    { METHOD_GET, "/api/v1/certificates/{id}", RIGHT_CATALOG_VIEW, 0, certificates_get },
+    { METHOD_POST, "/api/v1/certificates/{id}/activate", RIGHT_SECRETS_WRITE, KB(1), certificates_activate,
+      "certificate.activate" },
 
     { METHOD_GET, "/api/v1/runs", RIGHT_VIEW, 0, runs_list },
     { METHOD_GET, "/api/v1/runs/{id}", RIGHT_VIEW, 0, runs_get },

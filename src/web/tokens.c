@@ -126,7 +126,7 @@ enum err tokens_list(struct web_request *q, struct reply *r, struct fault *why)
         return e;
     /* Without ?principal= an administrator sees all. */
     struct str principal = web_query(q, "principal");
-    if (!caller_may(q->caller, RIGHT_ADMINISTER))
+    if (!caller_may(q->caller, RIGHT_PEOPLE))
         principal = q->caller->principal;
     if ((e = token_list(q->db, q->arena, principal, page.after.p ? page.after : STR(""), page.limit + 1, &rows, &n, why)))
         return e;
@@ -348,8 +348,8 @@ enum err tokens_create(struct web_request *q, struct reply *r, struct fault *why
         (e = read_new_grants(q, &order.t, why)) || (e = read_expiry(q, 0, &order.t.expires, why)) ||
         (e = body_text(body_of(q), "service_account", false, NAME_MAX_BYTES, &order.account, why)))
         return e;
-    if (order.account.p && !caller_may(q->caller, RIGHT_ADMINISTER))
-        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_ADMINISTER)), "token for a service account");
+    if (order.account.p && !caller_may(q->caller, RIGHT_PEOPLE))
+        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_PEOPLE)), "token for a service account");
     if (order.account.p && (!order.account.n || str_starts(order.account, STR("usr_"))))
         return body_fault(why, ERR_FIELD_INVALID, "service_account", "its id or name");
     if ((e = web_write(q, insert_token, &order, why)) || (e = token_get(q->db, q->arena, order.id, &row, why)))
@@ -366,7 +366,7 @@ enum err tokens_create(struct web_request *q, struct reply *r, struct fault *why
 static enum err find_token(struct web_request *q, struct db *db, struct token_row *out, struct fault *why)
 {
     enum err e = token_get(db, q->arena, q->params[0], out, why);
-    if (!e && !str_eq(out->principal, q->caller->principal) && !caller_may(q->caller, RIGHT_ADMINISTER))
+    if (!e && !str_eq(out->principal, q->caller->principal) && !caller_may(q->caller, RIGHT_PEOPLE))
         return fault(why, ERR_NOT_FOUND, STR("token"), "another's token");
     return e;
 }

@@ -110,7 +110,7 @@ static bool oneself(const struct web_request *q) { return str_eq(q->params[0], q
 /* Another's account is not there for those who do not administer (requirement 16.2). */
 static enum err find_user(struct web_request *q, struct db *db, struct user_row *out, struct fault *why)
 {
-    if (!oneself(q) && !caller_may(q->caller, RIGHT_ADMINISTER))
+    if (!oneself(q) && !caller_may(q->caller, RIGHT_PEOPLE))
         return fault(why, ERR_NOT_FOUND, STR("user"), "another's account");
     return user_get(db, q->arena, q->params[0], out, why);
 }
@@ -156,8 +156,8 @@ static enum err apply_user(struct db *db, void *context, struct fault *why)
         (json_get(body, "language") && (e = people_language(c->q, &c->row.language, why))))
         return e;
     bool more_than_own = c->row.role != before || c->row.disabled != was_disabled;
-    if (more_than_own && !caller_may(c->q->caller, RIGHT_ADMINISTER))
-        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_ADMINISTER)), "role or state changed by a plain user");
+    if (more_than_own && !caller_may(c->q->caller, RIGHT_PEOPLE))
+        return fault(why, ERR_DENIED, str_of(right_name(RIGHT_PEOPLE)), "role or state changed by a plain user");
     e = user_update(db, &c->row, c->password, why);
     return e ? e : tell_after(c->q, db, c->row.id, c->password.p, why);
 }

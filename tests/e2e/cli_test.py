@@ -87,7 +87,8 @@ class Usage(harness.Case):
             if verb in ("serve", "config check", "config list", "help", "version", "completion"):
                 continue
             for option, value in re.findall(r"^  (?:-\w, |    )--([a-z-]+)( \S+)?", harness.run("help", *verb.split()).out, re.M):
-                done = harness.run(*verb.split(), f"--{option}", *(["x"] if value else []), server="http://127.0.0.1:1")
+                done = harness.run(*verb.split(), f"--{option}", *(["x"] if value else []), server="http://127.0.0.1:1",
+                                   cwd=self.folder)
                 self.assertNotIn("there is no option", done.err, (verb, option))
 
     def test_the_completion_script_is_valid_and_offers_every_verb(self):
