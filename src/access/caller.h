@@ -10,6 +10,13 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* How a session's person showed who it is. */
+enum session_how {
+    SESSION_PASSWORD,
+    SESSION_SECOND_FACTOR,
+    SESSION_PROVIDER /* an identity provider vouches, second factor and all */
+};
+
 /* Everything is in the arena it was made with. */
 struct caller {
     struct str principal;      /* usr_... or svc_... */
@@ -25,6 +32,10 @@ struct caller {
     struct narrow narrow;      /* what the token's grants leave beside that; zeroed for a session */
     wall_ms expires;           /* 0: never */
     unsigned *asked;           /* where the folder rights that were asked for are noted (RIGHT_BIT()s); NULL: nowhere */
+    /* Of a session; STR_NONE and 0 for a token. */
+    struct str session;        /* ses_... */
+    enum session_how how;
+    wall_ms proved;            /* when a password or code was last shown */
 };
 
 /* The role's right of the instance, less what the token leaves out. For a right of folders this is no answer: see rights_need(). */

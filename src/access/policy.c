@@ -19,47 +19,49 @@ enum single { NO_VALUE, A_COUNT, AN_AGE, A_STATE, A_PRESET };
 
 static const struct policy_kind_row kinds[] = {
     [POLICY_CONNECTORS_ALLOW] = { "connectors_allow", "values: connector ids", STORED, ERR_CONNECTOR_BLOCKED,
-        "Only these connectors." },
+                                  "Only these connectors." },
     [POLICY_CONNECTORS_BLOCK] = { "connectors_block", "values: connector ids", STORED, ERR_CONNECTOR_BLOCKED,
-        "Not these connectors." },
+                                  "Not these connectors." },
     [POLICY_AUTH_TYPES_ALLOW] = { "auth_types_allow", "values: auth types; connectors", STORED, ERR_AUTH_TYPE_BLOCKED,
-        "Only these auth types." },
+                                  "Only these auth types." },
     [POLICY_AUTH_TYPES_BLOCK] = { "auth_types_block", "values: auth types; connectors", STORED, ERR_AUTH_TYPE_BLOCKED,
-        "Not these auth types." },
+                                  "Not these auth types." },
     [POLICY_DOMAINS_ALLOW] = { "domains_allow", "values: hosts or *.patterns; connectors", STORED, ERR_DOMAIN_BLOCKED,
-        "The allowed domain of a connection lies inside one of these." },
+                               "The allowed domain of a connection lies inside one of these." },
     [POLICY_DOMAINS_BLOCK] = { "domains_block", "values: hosts or *.patterns; connectors", STORED, ERR_DOMAIN_BLOCKED,
-        "The allowed domain of a connection touches none of these." },
+                               "The allowed domain of a connection touches none of these." },
     [POLICY_DOMAINS_EXACT] = { "domains_exact", "connectors", STORED, ERR_DOMAIN_BLOCKED,
-        "The allowed domain is one host, without a wildcard." },
+                               "The allowed domain is one host, without a wildcard." },
     [POLICY_MANAGED_ONLY] = { "managed_only", "connectors", STORED, ERR_MANAGED_ONLY,
-        "OAuth clients come from a preset; one's own are refused." },
-    [POLICY_PRESET] = { "preset", "connectors, part: field, credential or oauth_client; name; value; mode: optional, enforced or hidden",
-        STORED, ERR_PRESET_ENFORCED,
-        "The value that is filled in. Enforced: another one is refused. Hidden: enforced, and not shown." },
+                              "OAuth clients come from a preset; one's own are refused." },
+    [POLICY_PRESET] = { "preset",
+                        "connectors, part: field, credential or oauth_client; name; value; mode: optional, enforced or hidden",
+                        STORED, ERR_PRESET_ENFORCED,
+                        "The value that is filled in. Enforced: another one is refused. Hidden: enforced, and not shown." },
     [POLICY_METHODS_ALLOW] = { "methods_allow", "values: methods; connectors", POLICY_CALL, ERR_CALL_BLOCKED,
-        "Only calls with these methods." },
+                               "Only calls with these methods." },
     [POLICY_METHODS_BLOCK] = { "methods_block", "values: methods; connectors", POLICY_CALL, ERR_CALL_BLOCKED,
-        "No calls with these methods." },
+                               "No calls with these methods." },
     [POLICY_RISKS_ALLOW] = { "risks_allow", "values: read, write, destructive; connectors", POLICY_CALL, ERR_CALL_BLOCKED,
-        "Only calls of these risks." },
+                             "Only calls of these risks." },
     [POLICY_RISKS_BLOCK] = { "risks_block", "values: read, write, destructive; connectors", POLICY_CALL, ERR_CALL_BLOCKED,
-        "No calls of these risks." },
+                             "No calls of these risks." },
     [POLICY_ADDRESSES_ALLOW] = { "addresses_allow", "values: addresses or ranges; connectors", POLICY_CALL, ERR_CALL_BLOCKED,
-        "Only calls from here." },
+                                 "Only calls from here." },
     [POLICY_ADDRESSES_BLOCK] = { "addresses_block", "values: addresses or ranges; connectors", POLICY_CALL, ERR_CALL_BLOCKED,
-        "No calls from here." },
+                                 "No calls from here." },
     [POLICY_QUOTA] = { "quota", "value: a number; connectors", 0, ERR_QUOTA_EXCEEDED,
-        "At most so many connections of each connector, in the instance or in the folder and all below." },
+                       "At most so many connections of each connector, in the instance or in the folder and all below." },
     [POLICY_NEW_STATE] = { "new_connections", "value: active or disabled; connectors", 0, ERR_NONE,
-        "How a connection starts once it has its credentials." },
+                           "How a connection starts once it has its credentials." },
     [POLICY_NAME_FROZEN] = { "name_frozen", "connectors", 0, ERR_NAME_FROZEN, "Names of connections do not change." },
     [POLICY_SECRET_MAX_AGE] = { "secret_max_age", "value: a duration such as 365d; connectors", 0, ERR_NONE,
-        "Credentials older than this are to be replaced. Kept and shown; nothing acts on it yet." },
+                                "Credentials older than this are to be replaced. Kept and shown; nothing acts on it yet." },
     [POLICY_IDLE_MAX] = { "idle_max", "value: a duration such as 90d; connectors", 0, ERR_NONE,
-        "Connections unused for longer are to be disabled. Kept and shown; nothing acts on it yet." },
+                          "Connections unused for longer are to be disabled. Kept and shown; nothing acts on it yet." },
     [POLICY_RUN_RETENTION] = { "run_retention", "value: a duration such as 30d; whole instance only", 0, ERR_NONE,
-        "Run records older than this are removed, where the setting retention.runs does not remove them earlier." },
+                               "Run records older than this are removed, where the setting retention.runs does not remove them "
+                               "earlier." },
     [POLICY_SECURE] = { "secure", "connectors", 0, ERR_NONE, "Run records keep no path." },
 };
 _Static_assert(COUNT(kinds) == POLICY_KINDS, "a row for each kind");
@@ -91,7 +93,9 @@ static const struct {
 };
 _Static_assert(COUNT(forms) == POLICY_KINDS, "a form for each kind");
 
-static const char *const parts[] = { [PRESET_FIELD] = "field", [PRESET_CREDENTIAL] = "credential", [PRESET_OAUTH_CLIENT] = "oauth_client" };
+static const char *const parts[] = {
+    [PRESET_FIELD] = "field", [PRESET_CREDENTIAL] = "credential", [PRESET_OAUTH_CLIENT] = "oauth_client"
+};
 static const char *const modes[] = { [PRESET_OPTIONAL] = "optional", [PRESET_ENFORCED] = "enforced", [PRESET_HIDDEN] = "hidden" };
 
 const struct policy_kind_row *policy_kind_row(size_t kind) { return kind < COUNT(kinds) ? &kinds[kind] : NULL; }
@@ -100,10 +104,11 @@ const struct policy_kind_row *policy_kind_row(size_t kind) { return kind < COUNT
 static const struct {
     const char *name, *rules;
 } presets[] = {
-    { "genesys", "[{\"rule\": \"quota\", \"connectors\": [\"aws-lambda\", \"microsoft-dynamics-365\", \"genesys-cloud\", \"zendesk\"],"
-                 " \"value\": 10},"
-                 " {\"rule\": \"quota\", \"connectors\": [\"salesforce\", \"http\"], \"value\": 50},"
-                 " {\"rule\": \"quota\", \"connectors\": [\"google-cloud-platform\"], \"value\": 100}]" },
+    { "genesys",
+      "[{\"rule\": \"quota\", \"connectors\": [\"aws-lambda\", \"microsoft-dynamics-365\", \"genesys-cloud\", \"zendesk\"],"
+      " \"value\": 10},"
+      " {\"rule\": \"quota\", \"connectors\": [\"salesforce\", \"http\"], \"value\": 50},"
+      " {\"rule\": \"quota\", \"connectors\": [\"google-cloud-platform\"], \"value\": 100}]" },
 };
 
 const char *policy_preset(struct str name)
@@ -242,7 +247,8 @@ static bool scalar(const struct json *v)
 static enum err read_preset(const struct reading *r, const struct json *v, struct policy_rule *out, struct fault *why)
 {
     struct str mode = json_str(v, "mode");
-    int part = word_index(json_str(v, "part"), parts, COUNT(parts)), how = word_index(mode.p ? mode : STR("optional"), modes, COUNT(modes));
+    int part = word_index(json_str(v, "part"), parts, COUNT(parts)),
+        how = word_index(mode.p ? mode : STR("optional"), modes, COUNT(modes));
     out->preset.name = json_str(v, "name");
     if (part < 0)
         return wrong(r, "part", STR("field, credential, oauth_client"), why);
@@ -258,7 +264,8 @@ static enum err read_preset(const struct reading *r, const struct json *v, struc
     return scalar(out->preset.value) ? ERR_NONE : wrong(r, "value", STR("a text, a number, true or false"), why);
 }
 
-static enum err read_single(const struct reading *r, enum single form, const struct json *v, struct policy_rule *out, struct fault *why)
+static enum err read_single(const struct reading *r, enum single form, const struct json *v, struct policy_rule *out,
+                            struct fault *why)
 {
     const struct json *value = json_get(v, "value");
     switch (form) {
@@ -341,7 +348,8 @@ static enum err read_rule(const struct reading *r, const struct json *v, struct 
     return ERR_NONE;
 }
 
-enum err policy_read(struct arena *a, const struct json *rules, bool for_folder, const char *prefix, struct policy *out, struct fault *why)
+enum err policy_read(struct arena *a, const struct json *rules, bool for_folder, const char *prefix, struct policy *out,
+                     struct fault *why)
 {
     struct reading r = { a, prefix, 0, for_folder };
     if (!json_is(rules, JSON_ARRAY) || rules->count > RULES_MAX) {
@@ -565,8 +573,12 @@ void policy_gates(const struct policy_set *s, const struct policy_subject *q, st
         for (enum policy_kind kind = POLICY_METHODS_ALLOW; kind <= POLICY_ADDRESSES_BLOCK; kind++)
             for (size_t at = 0; (r = policy_next(s, q, kind, &at, &p)); count++)
                 if (fill)
-                    (*out)[count] = (struct policy_gate){ kind, r->methods, copy_ranges(a, r), arena_str(a, p->id), arena_str(a, p->name),
-                                                              p->folder.p ? "folder" : "instance" };
+                    (*out)[count] = (struct policy_gate){ kind,
+                                                          r->methods,
+                                                          copy_ranges(a, r),
+                                                          arena_str(a, p->id),
+                                                          arena_str(a, p->name),
+                                                          p->folder.p ? "folder" : "instance" };
         *n = count;
     }
 }

@@ -1,7 +1,7 @@
 /* access/policy.h - what administrators allow, preset and forbid; decided without SQL.
  *
- * A policy is a list of rules, for the whole instance or for a folder and all below it. Every rule that applies must be satisfied: so
- * what one policy blocks stays blocked whatever another allows, and what several allow is what all of them allow. The token's
+ * A policy is a list of rules, for the whole instance or for a folder and all below it. Every rule that applies must be satisfied:
+ * so what one policy blocks stays blocked whatever another allows, and what several allow is what all of them allow. The token's
  * grants (access/narrow.h) come last, and only narrow further.
  *
  * Sets are immutable; policy_store.h loads and shares them. The table of rules in policy.c feeds reading, the API's errors, the
@@ -104,8 +104,8 @@ struct policy_trace {
 };
 void policy_trace_add(struct policy_trace *t, struct policy_step step); /* t may be NULL */
 
-/* The decision. With a trace, every rule that applies is told, after a refusal too; the answer is the first refusal. `s` may be NULL:
- * no policies. Errors: those of the rules' rows; the subject names what is refused, and the policy. */
+/* The decision. With a trace, every rule that applies is told, after a refusal too; the answer is the first refusal. `s` may be
+ * NULL: no policies. Errors: those of the rules' rows; the subject names what is refused, and the policy. */
 enum err policy_decide(const struct policy_set *s, const struct policy_subject *q, struct policy_trace *trace,
                        struct fault *why) MUST_CHECK;
 

@@ -105,7 +105,8 @@ enum err policy_get(struct db *db, struct arena *a, struct str id, struct policy
     return e ? e : found ? ERR_NONE : missing(why);
 }
 
-enum err policy_list(struct db *db, struct arena *a, struct str after, int limit, struct policy_row **out, size_t *n, struct fault *why)
+enum err policy_list(struct db *db, struct arena *a, struct str after, int limit, struct policy_row **out, size_t *n,
+                     struct fault *why)
 {
     struct policy_row *rows = arena_array(a, (size_t)limit, sizeof *rows);
     struct query *q = query_begin(db, "SELECT " COLUMNS "WHERE p.id > $1 ORDER BY p.id LIMIT $2");

@@ -1,7 +1,7 @@
 /* access/policy_store.h - policies in the database, and the set that all threads decide by.
  *
- * The book holds the set of now. Whoever changes a policy calls policy_book_load() after the commit and before it answers, so that the
- * answer means: it holds. Secret values of presets are sealed_values of the kind "policy" (vault/sealed.h), named
+ * The book holds the set of now. Whoever changes a policy calls policy_book_load() after the commit and before it answers, so that
+ * the answer means: it holds. Secret values of presets are sealed_values of the kind "policy" (vault/sealed.h), named
  * "<connector>.<part>.<name>"; they are not read here.
  */
 #ifndef ACCESS_POLICY_STORE_H
@@ -28,7 +28,8 @@ enum err policy_insert(struct db *db, struct arena *a, struct policy_row *row, s
 /* Everything but id and created. ERR_PRECONDITION_FAILED when the revision is not the stored one. */
 enum err policy_update(struct db *db, struct policy_row *row, struct fault *why) MUST_CHECK;
 enum err policy_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
-enum err policy_get(struct db *db, struct arena *a, struct str id, struct policy_row *out, struct fault *why) MUST_CHECK; /* ERR_NOT_FOUND */
+enum err policy_get(struct db *db, struct arena *a, struct str id, struct policy_row *out,
+                    struct fault *why) MUST_CHECK; /* ERR_NOT_FOUND */
 /* By id, which is by age. */
 enum err policy_list(struct db *db, struct arena *a, struct str after, int limit, struct policy_row **out, size_t *n,
                      struct fault *why) MUST_CHECK;
@@ -38,7 +39,8 @@ enum err policy_list(struct db *db, struct arena *a, struct str after, int limit
 enum err policy_set_load(struct db *db, const struct policy_row *instead, struct policy_set **out, struct fault *why) MUST_CHECK;
 
 /* The folder and all above it. */
-enum err policy_folders(struct db *db, struct arena *a, struct str folder, struct str **ids, size_t *n, struct fault *why) MUST_CHECK;
+enum err policy_folders(struct db *db, struct arena *a, struct str folder, struct str **ids, size_t *n,
+                        struct fault *why) MUST_CHECK;
 
 struct policy_book;
 struct policy_book *policy_book_new(void);

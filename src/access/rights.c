@@ -92,7 +92,8 @@ static bool in_list(const struct narrow_list *l, struct str s)
 }
 
 /* A token narrowed to folders leaves what is at or below one of them, whatever inherits. */
-static enum err granted_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, bool *out, struct fault *why)
+static enum err granted_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, bool *out,
+                               struct fault *why)
 {
     const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
     *out = !l->set || in_list(l, folder);
@@ -330,8 +331,8 @@ static enum err read_singles(struct db *db, struct arena *a, const struct caller
     return query_end(q, why);
 }
 
-/* Of what one sees, what is at or below the token's folders: the anchors that lie there, and those folders themselves where they are
- * seen. A folder that does not inherit is found by its own members only, and administrators look into one such tree. */
+/* Of what one sees, what is at or below the token's folders: the anchors that lie there, and those folders themselves where they
+ * are seen. A folder that does not inherit is found by its own members only, and administrators look into one such tree. */
 static enum err keep_granted(struct db *db, struct arena *a, const struct caller *c, struct anchors *to, struct str *all,
                              struct fault *why)
 {

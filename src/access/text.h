@@ -1,4 +1,4 @@
-/* access/text.h - what tokens, users and sessions share: fingerprints and names. Private to this room. */
+/* access/text.h - what tokens, users and sessions share: fingerprints and names. */
 #ifndef ACCESS_TEXT_H
 #define ACCESS_TEXT_H
 

@@ -37,11 +37,11 @@ enum err token_create(struct db *db, struct arena *a, const struct token_new *t,
 /* Resolve what a caller presented. The role is the lesser of the token's and its principal's of today.
  * ERR_TOKEN_INVALID (a disabled principal's too), ERR_TOKEN_EXPIRED. Writes nothing. */
 enum err token_resolve(struct db *db, struct arena *a, struct str text, struct caller *out, struct fault *why) MUST_CHECK;
-/* The caller that the token of this id resolves to, for saying what it may. Errors as token_resolve(), and ERR_NOT_FOUND "token"; *out
- * then names the principal where it is known. */
+/* The caller that the token of this id resolves to, for saying what it may. Errors as token_resolve(), and ERR_NOT_FOUND "token";
+ * *out then names the principal where it is known. */
 enum err token_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why) MUST_CHECK;
-/* Likewise a user or a service account, by id or name, as it is without a token. ERR_NOT_FOUND "principal", ERR_UNAUTHENTICATED when
- * it is disabled. */
+/* Likewise a user or a service account, by id or name, as it is without a token. ERR_NOT_FOUND "principal", ERR_UNAUTHENTICATED
+ * when it is disabled. */
 enum err principal_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why) MUST_CHECK;
 enum err token_get(struct db *db, struct arena *a, struct str id, struct token_row *out, struct fault *why) MUST_CHECK;
 /* By id, which is by age; `after` is the last id of the page before, or empty. Revoked ones are listed too. */

@@ -1,25 +1,18 @@
 #include "access/user.h"
 
-#include <pthread.h>
-#include <stdio.h>
-
 #include "access/session.h"
 #include "access/text.h"
 #include "base/encode.h"
 #include "crypto/hash.h"
 
-#define EMAIL_BYTES 254 /* RFC 5321 4.5.3.1.3, less the angle brackets */
 #define PAGE_MOST 1000
-#define FAILURES_MOST 5
-#define WINDOW_MS (15 * 60 * 1000)
 
 /* -- fields --------------------------------------------------------------------------------------------------- */
 
-/* What mail servers take is wider than any rule; this keeps out what can only be a mistake or a trick. */
-static bool email_parse(struct str s, char out[EMAIL_BYTES + 1])
+bool user_email_parse(struct str s, char out[USER_EMAIL + 1])
 {
     struct str local, host, rest;
-    if (s.n > EMAIL_BYTES || !utf8_valid(s) || !str_cut(s, '@', &local, &host) || !local.n || !host.n ||
+    if (s.n > USER_EMAIL || !utf8_valid(s) || !str_cut(s, '@', &local, &host) || !local.n || !host.n ||
         str_cut(host, '@', &host, &rest))
         return false;
     for (size_t i = 0; i < s.n; i++) {
@@ -31,11 +24,11 @@ static bool email_parse(struct str s, char out[EMAIL_BYTES + 1])
     return true;
 }
 
-static enum err email_check(struct str s, char out[EMAIL_BYTES + 1], struct fault *why)
+static enum err email_check(struct str s, char out[USER_EMAIL + 1], struct fault *why)
 {
     if (!s.n)
         return fault(why, ERR_FIELD_REQUIRED, STR("email"), "no e-mail address");
-    return email_parse(s, out)
+    return user_email_parse(s, out)
                ? ERR_NONE
                : fault(why, ERR_FIELD_INVALID, STR("email (name@host, at most 254 characters)"), "e-mail of %zu bytes", s.n);
 }
@@ -77,7 +70,7 @@ static enum err insert_principal(struct db *db, struct arena *a, const char *pre
 enum err user_create(struct db *db, struct arena *a, struct str email, struct str password_hash, enum role role,
                      struct str language, struct str *id, struct fault *why)
 {
-    char name[EMAIL_BYTES + 1];
+    char name[USER_EMAIL + 1];
     enum err e = email_check(email, name, why);
     if (e || (e = check_row(language, role, why)))
         return e;
@@ -165,7 +158,7 @@ static enum err write_row(struct db *db, const struct user_row *row, const char 
 enum err user_update(struct db *db, struct user_row *row, struct str password_hash, struct fault *why)
 {
     AUTO_ARENA scratch = arena_new(1024);
-    char email[EMAIL_BYTES + 1];
+    char email[USER_EMAIL + 1];
     struct user_row was;
     enum err e = email_check(row->email, email, why);
     if (e || (e = check_row(row->language, row->role, why)) || (e = user_get(db, scratch, row->id, &was, why)))
@@ -235,108 +228,4 @@ enum err service_account_find_or_create(struct db *db, struct arena *a, struct s
     if (e || id->p)
         return e;
     return insert_principal(db, a, "svc_", "service_account", name, STR_NONE, role, STR("en"), id, why);
-}
-
-/* -- signing in ----------------------------------------------------------------------------------------------- */
-
-/* An attempt is written down as a failure before the password is looked at, and struck out when it was right. So a guess
- * is never free: not when the store cannot write, not when the process dies in between. What was typed as an address may
- * have been a password: it is kept as a hash. */
-
-/* Attempts on one account run one after another, so that right ones at the same moment do not count against each other. */
-static pthread_mutex_t stripes[64] = { [0 ... 63] = PTHREAD_MUTEX_INITIALIZER };
-
-static enum err rate_limited(wall_ms wait, struct fault *why)
-{
-    char said[32];
-    int64_t s = (wait + 999) / 1000;
-    if (s > 60)
-        snprintf(said, sizeof said, "%lld min", (long long)(s + 59) / 60);
-    else
-        snprintf(said, sizeof said, "%lld s", (long long)s);
-    return fault(why, ERR_RATE_LIMITED, str_of(said), "%d failures in 15 minutes", FAILURES_MOST);
-}
-
-/* How long until fewer than FAILURES_MOST failures are younger than the window; 0: now. Failures of a time to come are those of a
- * clock that was set back since: they must not lock anybody out until it has caught up. */
-static enum err wait_of(struct db *db, struct str name, wall_ms now, wall_ms *wait, struct fault *why)
-{
-    struct query *q = query_begin(db, "SELECT at_ms FROM sign_in_failure WHERE name = $1 AND at_ms > $2 AND at_ms <= $3"
-                                      " ORDER BY at_ms DESC LIMIT 1 OFFSET $4");
-    query_text(q, name);
-    query_i64(q, now - WINDOW_MS);
-    query_i64(q, now);
-    query_i64(q, FAILURES_MOST - 1);
-    *wait = query_next(q) ? query_get_i64(q, 0) + WINDOW_MS - now : 0;
-    return query_end(q, why);
-}
-
-static enum err note_attempt(struct db *db, void *context, struct fault *why)
-{
-    struct str name = *(struct str *)context;
-    wall_ms now = clock_wall(), wait;
-    enum err e = wait_of(db, name, now, &wait, why);
-    if (e || wait)
-        return e ? e : rate_limited(wait, why);
-    struct query *q = query_begin(db, "DELETE FROM sign_in_failure WHERE at_ms <= $1");
-    query_i64(q, now - WINDOW_MS);
-    if ((e = query_end(q, why)))
-        return e;
-    q = query_begin(db, "INSERT INTO sign_in_failure (name, at_ms) VALUES ($1, $2)");
-    query_text(q, name);
-    query_i64(q, now);
-    return query_end(q, why);
-}
-
-static enum err clear_failures(struct db *db, void *context, struct fault *why)
-{
-    struct query *q = query_begin(db, "DELETE FROM sign_in_failure WHERE name = $1");
-    query_text(q, *(struct str *)context);
-    return query_end(q, why);
-}
-
-/* *id stays NULL when the password is wrong, and when there is nobody to have one; both take as long. */
-static enum err verify(struct store *s, struct arena *a, const char *email, struct str password, struct str *id, struct fault *why)
-{
-    struct db *db = store_reader(s, why);
-    if (!db)
-        return ERR_STORE;
-    struct query *q = query_begin(db, "SELECT id, password FROM principal"
-                                      " WHERE kind = 'user' AND name = $1 AND disabled = 0 AND password IS NOT NULL");
-    query_text(q, str_of(email));
-    bool found = query_next(q);
-    struct str user = query_get_text(q, 0, a), hash = query_get_text(q, 1, a);
-    enum err e = query_end(q, why);
-    if (e)
-        return e;
-    *id = STR_NONE;
-    if (!found)
-        password_check_nobody(password);
-    else if (password_check(hash, password))
-        *id = user;
-    return ERR_NONE;
-}
-
-static enum err sign_in_one(struct store *s, struct arena *a, const char *email, struct str name, struct str password,
-                            struct str *id, struct fault *why)
-{
-    enum err e = store_write(s, note_attempt, &name, why);
-    if (e || (e = verify(s, a, email, password, id, why)))
-        return e;
-    if (!id->p)
-        return fault(why, ERR_BAD_CREDENTIALS, STR(""), "wrong password, or no such user");
-    return store_write(s, clear_failures, &name, why);
-}
-
-enum err user_sign_in(struct store *s, struct arena *a, struct str email, struct str password, struct str *id, struct fault *why)
-{
-    char known[EMAIL_BYTES + 1] = "", hash[TEXT_HASH];
-    /* What cannot be an address is nobody's, and is counted like any other. */
-    bool possible = email_parse(email, known);
-    struct str name = text_hash(possible ? str_of(known) : email, hash);
-    pthread_mutex_t *stripe = &stripes[(unsigned char)(hash[0] * 16 + hash[1]) % COUNT(stripes)];
-    pthread_mutex_lock(stripe);
-    enum err e = sign_in_one(s, a, possible ? known : "", name, password, id, why);
-    pthread_mutex_unlock(stripe);
-    return e;
 }

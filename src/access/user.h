@@ -1,4 +1,4 @@
-/* access/user.h - users, service accounts, and signing in with a password. */
+/* access/user.h - users and service accounts. */
 #ifndef ACCESS_USER_H
 #define ACCESS_USER_H
 
@@ -32,10 +32,9 @@ enum err user_count(struct db *db, int64_t *out, struct fault *why) MUST_CHECK;
 /* The role is for a new account; one that exists keeps its own. */
 enum err service_account_find_or_create(struct db *db, struct arena *a, struct str name, enum role role, struct str *id,
                                         struct fault *why) MUST_CHECK;
-/* Password sign-in. Same time whether or not the user exists. ERR_BAD_CREDENTIALS; ERR_RATE_LIMITED after 5 failures in 15 minutes
- * for one account, with the wait as subject (kept in the database, so it survives a restart; requirement 15.2). `s` because a
- * failure is recorded in a transaction of its own. When the store fails nobody signs in: ERR_STORE. */
-enum err user_sign_in(struct store *s, struct arena *a, struct str email, struct str password, struct str *id,
-                      struct fault *why) MUST_CHECK;
+#define USER_EMAIL 254 /* RFC 5321 4.5.3.1.3, less the angle brackets */
+/* As it is kept, in small letters, with a NUL. What mail servers take is wider than any rule; this keeps out what can only be a
+ * mistake or a trick. */
+bool user_email_parse(struct str s, char out[USER_EMAIL + 1]);
 
 #endif

@@ -84,6 +84,23 @@ bool base64_decode(struct arena *a, struct str in, enum base64_kind kind, struct
     return true;
 }
 
+struct str base32_encode(struct arena *a, struct str in)
+{
+    char *out = arena_alloc(a, (in.n * 8 + 4) / 5 + 1);
+    size_t n = 0;
+    uint32_t bits = 0;
+    int held = 0;
+    for (size_t i = 0; i < in.n; i++) {
+        bits = bits << 8 | (unsigned char)in.p[i];
+        for (held += 8; held >= 5; held -= 5)
+            out[n++] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[bits >> (held - 5) & 31];
+    }
+    if (held)
+        out[n++] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[bits << (5 - held) & 31];
+    out[n] = 0;
+    return (struct str){ out, n };
+}
+
 size_t hex_write(char *out, struct str in)
 {
     static const char digits[] = "0123456789abcdef";

@@ -18,6 +18,9 @@ struct str base64_encode(struct arena *a, struct str in, enum base64_kind kind);
 /* Strict: right alphabet, right padding (none for URL), no spare bits. False when malformed. */
 bool base64_decode(struct arena *a, struct str in, enum base64_kind kind, struct str *out);
 
+/* RFC 4648 6, upper case, without padding: what authenticator apps take. */
+struct str base32_encode(struct arena *a, struct str in);
+
 size_t hex_write(char *out, struct str in); /* lower case; 2 * in.n bytes */
 bool hex_decode(struct arena *a, struct str in, struct str *out);
 

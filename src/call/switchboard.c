@@ -214,7 +214,8 @@ enum err switchboard_state_permits(const struct connection_row *row, struct faul
 }
 
 /* What policies say of this connection, now: the answer is remembered with it, until a policy changes. */
-static enum err check_policies(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields, struct fault *why)
+static enum err check_policies(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
+                               struct fault *why)
 {
     struct policy_set *set = policy_book_set(s->config.policies);
     struct str *folders = NULL;

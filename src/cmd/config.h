@@ -32,6 +32,11 @@ struct config {
         struct str certificate, key; /* files; both or neither */
     } tls;
     struct str trusted_proxies; /* comma-separated */
+    struct str hosts;           /* comma-separated */
+    struct {
+        int64_t password_memory, password_passes;
+        int require_second_factor; /* enum second_factor_policy */
+    } sign_in;
     struct str public_suffix_file;
     struct {
         bool allow_digits;

@@ -9,7 +9,7 @@
 #include "cmd/local.h"
 #include "cmd/password.h"
 #include "cmd/verbs.h"
-#include "crypto/hash.h"
+#include "crypto/password.h"
 #include "store/db.h"
 #include "vault/connection.h"
 #include "web/principal.h"
@@ -190,7 +190,7 @@ int user_create_run(struct command *c)
     AUTO_SECRET password = SECRET_NONE;
     if ((code = local_open(c, &s)) || (code = password_read(c, &password)))
         return code;
-    if (password_acceptable(secret_str(password), &why) || password_hash(c->arena, secret_str(password), &n.hash, &why) ||
+    if (password_acceptable(secret_str(password), n.email, &why) || password_hash(c->arena, secret_str(password), &n.hash, &why) ||
         store_write(s, create_user, &n, &why))
         return command_failed(c, &why);
     printf("%.*s\n", STR_ARG(n.id));

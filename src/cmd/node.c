@@ -21,10 +21,12 @@
 #include "cmd/ring.h"
 #include "cmd/turning.h"
 #include "crypto/hash.h"
+#include "crypto/password.h"
 #include "http/server.h"
 #include "http/upstream.h"
 #include "proxy/proxy.h"
 #include "vault/domain.h"
+#include "web/doorman.h"
 #include "web/enter.h"
 #include "web/limit_hits.h"
 #include "web/idempotency.h"
@@ -128,6 +130,12 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_upstreams_retried_total", "counter", "Requests sent again because a kept connection had died.", u.retried);
     metric(out, "raccord_upstreams_idle", "gauge", "Kept connections without a request.", (uint64_t)u.idle);
     metric(out, "raccord_upstreams_busy", "gauge", "Connections to providers in use.", (uint64_t)u.busy);
+    const struct sign_in_counts *s = &h->sign_ins;
+    metric(out, "raccord_sign_ins_total", "counter", "Passwords, codes and links that were right.", atomic_load(&s->right));
+    metric(out, "raccord_sign_in_failures_total", "counter", "Passwords, codes and links that were wrong.", atomic_load(&s->wrong));
+    metric(out, "raccord_sign_in_refused_total", "counter", "Attempts after too many failures.", atomic_load(&s->refused));
+    metric(out, "raccord_sign_in_alarms_total", "counter", "Times that failures piled up over all accounts.",
+           atomic_load(&s->alarms));
     metric(out, "raccord_audit_alarm", "gauge", "1: the audit log is not what its exported heads say.",
            atomic_load(&h->audit_alarm) != AUDIT_SOUND);
     struct intents_state sinks = { 0 };
@@ -331,7 +339,8 @@ static const struct limit_setting *limit_settings(struct node *n, const struct c
     };
     struct limit_setting *out = arena_array(boot, COUNT(rows) + 1, sizeof *out);
     for (size_t i = 0; i < COUNT(rows); i++)
-        out[i] = (struct limit_setting){ rows[i].name, rows[i].unit, rows[i].value, config_is_set(c, rows[i].setting), rows[i].use, n };
+        out[i] =
+            (struct limit_setting){ rows[i].name, rows[i].unit, rows[i].value, config_is_set(c, rows[i].setting), rows[i].use, n };
     return out;
 }
 
@@ -381,6 +390,11 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         n->hub.public_url.n--;
     n->hub.path_prefix = path_of_url(n->hub.public_url);
     n->hub.public_is_https = str_starts(n->hub.public_url, STR("https://"));
+    struct doorman_config door = { n->hub.public_url, c->hosts, c->trusted_proxies, &at, n->listener.context != NULL };
+    if ((e = doorman_new(boot, &door, &n->hub.doorman, why)))
+        return e;
+    for (int i = 0; i < n->desk_count; i++)
+        proxy_trust(n->desks[i].proxy, doorman_trusted(n->hub.doorman));
     return listen_metrics(n, c, why);
 }
 
@@ -570,6 +584,8 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->config = config;
     n->hub.started = clock_wall();
     n->hub.header_digits_ok = config->header_names.allow_digits;
+    n->hub.second_factor = (enum second_factor_policy)config->sign_in.require_second_factor;
+    password_cost((size_t)config->sign_in.password_memory, (unsigned)config->sign_in.password_passes);
     n->hub.call_response_max = config->limits.call_response;
     n->certificates = certificate_rules_of(config);
     n->hub.certificates = &n->certificates;

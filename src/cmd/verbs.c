@@ -31,6 +31,15 @@ static const struct verb verbs[] = {
       user_create_run, false, "make a user on the hub's own machine",
       "Works on the database directly, beside a running hub too.\n\n"
       "  raccord user create --data /var/lib/raccord --email ana@example.com --role admin\n" },
+    { "user invite", "", 0, 0, OPTION(DATA) | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PUBLIC_URL), user_invite_run,
+      false, "make a user and a one-time link by which the person sets a password",
+      "Works on the database directly, beside a running hub too. The link is printed once and lives 7 days.\n\n"
+      "  raccord user invite --data /var/lib/raccord --email ana@example.com --role user --public-url https://hub.example.com\n" },
+    { "user reset-password", "", 0, 0, OPTION(DATA) | OPTION(EMAIL) | OPTION(PUBLIC_URL), user_reset_password_run, false,
+      "make a one-time link by which a user sets a new password", "The link is printed once and lives a day.\n" },
+    { "user unlock", "", 0, 0, OPTION(DATA) | OPTION(EMAIL), user_unlock_run, false, "let in again who guessed too often", NULL },
+    { "user list", "", 0, 0, OPTION(DATA), user_list_run, false, "who may sign in, and who is locked out, on the hub's own machine",
+      NULL },
 
     { "connectors list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(DOMAIN) | OPTION(AUTH_TYPE) | OPTION(STAGE),
       connectors_list_run, false, "what can be connected", NULL },
@@ -101,15 +110,16 @@ static const struct verb verbs[] = {
     { "policies update", "ID", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
     { "policies delete", "ID", 1, 1, CLIENT, policies_delete_run, false, "remove a policy: it holds no more, at once", NULL },
     { "policies explain", "OPERATION", 1, 1,
-      CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) | OPTION(FOLDER) |
-          OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION),
+      CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) |
+          OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION),
       policies_explain_run, false, "may somebody do that, and why?",
       "OPERATION is as the audit log names it. --caller is a user, a service account or the id of a token;\n"
       "without it, oneself.\n\n"
       "  raccord policies explain connection.call --caller reports --connection crm --method DELETE\n" },
     { "policies preview", "[ID]", 0, 1, CLIENT | OPTION(BODY), policies_preview_run, false,
       "what would break if this policy were saved, in place of ID if given", NULL },
-    { "limits", "", 0, 0, CLIENT | OPTION(LIMIT), limits_run, false, "each limit: value, use, source, when it was last reached", NULL },
+    { "limits", "", 0, 0, CLIENT | OPTION(LIMIT), limits_run, false, "each limit: value, use, source, when it was last reached",
+      NULL },
 
     { "users list", "", 0, 0, CLIENT | OPTION(LIMIT), users_list_run, false, "everybody who may sign in", NULL },
     { "users get", "ID", 1, 1, CLIENT, users_get_run, false, "one user", NULL },
@@ -128,8 +138,8 @@ static const struct verb verbs[] = {
       "make the successor of a certificate that the hub issued", NULL },
     { "certificates activate", "ID", 1, 1, CLIENT, certificates_activate_run, false,
       "put a next certificate to use, or take a retired one back", NULL },
-    { "certificates ca", "", 0, 0, CLIENT, certificates_ca_run, false,
-      "print the authority that providers should trust (PEM)", NULL },
+    { "certificates ca", "", 0, 0, CLIENT, certificates_ca_run, false, "print the authority that providers should trust (PEM)",
+      NULL },
 
     { "keys status", "", 0, 0, CLIENT | OPTION(DATA) | OPTION(CONFIG), keys_status_run, false,
       "the wrapping keys, their age and use, and how far a rotation has come", NULL },

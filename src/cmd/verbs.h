@@ -30,6 +30,10 @@ int config_check_run(struct command *c);                     /* config_verbs.c *
 int config_list_run(struct command *c);
 int token_create_run(struct command *c);                     /* local_verbs.c */
 int user_create_run(struct command *c);
+int user_invite_run(struct command *c);                      /* people_verbs.c */
+int user_reset_password_run(struct command *c);
+int user_unlock_run(struct command *c);
+int user_list_run(struct command *c);
 int connectors_list_run(struct command *c);                  /* reading_verbs.c */
 int connectors_get_run(struct command *c);
 int runs_list_run(struct command *c);

@@ -1,6 +1,8 @@
 #include "crypto/hash.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <sys/random.h>
@@ -39,6 +41,13 @@ void hmac_sha256(struct str key, struct str in, unsigned char out[SHA256_SIZE])
     crypto_auth_hmacsha256_update(&s, (const unsigned char *)in.p, in.n);
     crypto_auth_hmacsha256_final(&s, out);
     secret_wipe(&s, sizeof s);
+}
+
+void hmac_sha1(struct str key, struct str in, unsigned char out[SHA1_SIZE])
+{
+    unsigned n = SHA1_SIZE;
+    if (!HMAC(EVP_sha1(), never_null(key), (int)key.n, (const unsigned char *)never_null(in), in.n, out, &n) || n != SHA1_SIZE)
+        bug("HMAC-SHA-1 is not there");
 }
 
 void keyed_digest(struct str key, struct str in, unsigned char out[32])
@@ -124,123 +133,7 @@ char *id_new(char out[ID_SIZE], const char *prefix)
     return out;
 }
 
-/* ---- passwords ---- */
-
-#define ARGON_PASSES 3
-#define ARGON_MEMORY (64u * 1024 * 1024)
-/* A password that nobody has, with the same parameters, so that an unknown user costs what a known one does. */
-#define NOBODY "$argon2id$v=19$m=65536,t=3,p=1$bm9ib2R5IGhhcyB0aGlzIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-
-/* Each hash takes 64 MiB: two at once is what sign-ins may cost (requirement 15.1). */
-static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t gate_opened = PTHREAD_COND_INITIALIZER;
-static int running;
-
-static void gate_enter(void)
-{
-    sodium_ready();
-    pthread_mutex_lock(&gate);
-    while (running == 2)
-        pthread_cond_wait(&gate_opened, &gate);
-    running++;
-    pthread_mutex_unlock(&gate);
-}
-
-static void gate_leave(void)
-{
-    pthread_mutex_lock(&gate);
-    running--;
-    pthread_cond_signal(&gate_opened);
-    pthread_mutex_unlock(&gate);
-}
-
-enum err password_hash(struct arena *a, struct str password, struct str *out, struct fault *why)
-{
-    char text[crypto_pwhash_STRBYTES];
-    gate_enter();
-    int bad =
-        crypto_pwhash_str_alg(text, never_null(password), password.n, ARGON_PASSES, ARGON_MEMORY, crypto_pwhash_ALG_ARGON2ID13);
-    gate_leave();
-    if (bad)
-        return fault(why, ERR_OVERLOADED, STR_NONE, "no memory for Argon2id (%u bytes)", ARGON_MEMORY);
-    *out = arena_str(a, str_of(text));
-    return ERR_NONE;
-}
-
-bool password_check(struct str hash, struct str password)
-{
-    char text[crypto_pwhash_STRBYTES];
-    if (hash.n >= sizeof text || !str_starts(hash, STR("$argon2id$"))) {
-        password_check_nobody(password);
-        return false;
-    }
-    str_copy(text, sizeof text, hash);
-    gate_enter();
-    bool right = crypto_pwhash_str_verify(text, never_null(password), password.n) == 0;
-    gate_leave();
-    return right;
-}
-
-void password_check_nobody(struct str password)
-{
-    (void)password_check(STR(NOBODY), password);
-}
-
-/* Of the lists of leaked passwords, those that are long enough to pass otherwise. Letter case is ignored. */
-static const char *const common[] = {
-    "123456789012",     "1234567890123",    "12345678901234",
-    "123456789abc",     "0123456789ab",     "012345678901",
-    "1q2w3e4r5t6y",     "1qaz2wsx3edc",     "1qazxsw23edc",
-    "qwertyuiop12",     "qwertyuiop123",    "qwerty123456",
-    "qwertyuiop[]",     "q1w2e3r4t5y6",     "azertyuiop12",
-    "azertyuiop123",    "azerty123456",     "asdfghjkl123",
-    "password1234",     "password12345",    "password123456",
-    "passwordpassword", "password2024",     "password2025",
-    "password2026",     "passw0rd1234",     "p@ssw0rd1234",
-    "p@ssword1234",     "administrator",    "administrateur",
-    "admin1234567",     "admin12345678",    "adminadminadmin",
-    "changemeplease",   "changeme1234",     "changeme123456",
-    "letmein12345",     "letmeinplease",    "welcome12345",
-    "welcome123456",    "iloveyou1234",     "iloveyouforever",
-    "motdepasse12",     "motdepasse123",    "motdepasse1234",
-    "monmotdepasse",    "bonjour12345",     "bonjour123456",
-    "soleil123456",     "jetaime12345",     "raccordraccord",
-    "raccord12345",     "raccord123456",    "correcthorsebatterystaple",
-    "abcdefghijkl",     "abcdefghijklm",    "abcdefghijklmnopqrstuvwxyz",
-    "abcd12345678",     "abc123456789",     "a1b2c3d4e5f6",
-    "unknownpassword",  "trustno1trustno1", "iamtheadministrator",
-};
-
-static bool is_common(struct str s)
-{
-    for (size_t i = 0; i < COUNT(common); i++)
-        if (str_ieq(s, str_of(common[i])))
-            return true;
-    bool seen[256] = { false };
-    int kinds = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)ascii_lower(s.p[i]);
-        kinds += !seen[c];
-        seen[c] = true;
-    }
-    return kinds < 4; /* aaaaaaaaaaaa, abababababab */
-}
-
-enum err password_acceptable(struct str password, struct fault *why)
-{
-    if (!utf8_valid(password))
-        return fault(why, ERR_FIELD_INVALID, STR("the password is not valid UTF-8"), "password");
-    size_t characters = 0;
-    for (size_t i = 0; i < password.n; i++)
-        characters += (password.p[i] & 0xc0) != 0x80;
-    if (characters < 12)
-        return fault(why, ERR_FIELD_INVALID, STR("a password has at least 12 characters"), "password of %zu", characters);
-    if (password.n > 1024)
-        return fault(why, ERR_FIELD_INVALID, STR("a password has at most 1024 bytes"), "password of %zu bytes", password.n);
-    if (is_common(password))
-        return fault(why, ERR_FIELD_INVALID, STR("this password is one of the first that others would try"), "common password");
-    return ERR_NONE;
-}
+/* ---- fingerprints ---- */
 
 static unsigned char fingerprint_key[crypto_shorthash_siphashx24_KEYBYTES];
 static pthread_once_t fingerprint_once = PTHREAD_ONCE_INIT;

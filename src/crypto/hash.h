@@ -1,4 +1,4 @@
-/* crypto/hash.h - digests, message authentication, random, passwords. */
+/* crypto/hash.h - digests, message authentication, random. */
 #ifndef CRYPTO_HASH_H
 #define CRYPTO_HASH_H
 
@@ -39,13 +39,8 @@ struct fingerprint fingerprint(struct str x, struct str y);
 #define ID_SIZE 32
 char *id_new(char out[ID_SIZE], const char *prefix);
 
-/* Argon2id, m = 64 MiB, t = 3, p = 1 (libsodium's string form, parameters inside). At most two run at
- * once in the process; further callers wait. ~100-300 ms each. */
-enum err password_hash(struct arena *a, struct str password, struct str *out, struct fault *why) MUST_CHECK;
-bool password_check(struct str hash, struct str password);
-/* The same time as a check, for unknown users. */
-void password_check_nobody(struct str password);
-/* At least 12 characters, not on a short list of common ones. ERR_FIELD_INVALID. */
-enum err password_acceptable(struct str password, struct fault *why) MUST_CHECK;
+/* HMAC-SHA-1, for one-time passwords only (RFC 4226 B.2: its weakness to collisions does not matter there). */
+#define SHA1_SIZE 20
+void hmac_sha1(struct str key, struct str in, unsigned char out[SHA1_SIZE]);
 
 #endif

@@ -399,6 +399,82 @@ static enum err parse_rules(struct arena *boot, struct str list, const char *set
     return ERR_NONE;
 }
 
+/* ---- ranges, and who stands behind a proxy ---- */
+
+struct address_ranges {
+    struct rules rules;
+};
+
+enum err address_ranges_new(struct arena *a, struct str list, const char *setting, struct address_ranges **out, struct fault *why)
+{
+    *out = arena_zero(a, sizeof **out);
+    enum err e = parse_rules(a, list, setting, true, &(*out)->rules, why);
+    if (e)
+        return e;
+    for (size_t i = 0; i < (*out)->rules.count; i++) {
+        const struct rule *r = &(*out)->rules.rule[i];
+        if (!r->net.family || r->port)
+            return bad_item(why, setting, r->host, "is not an address or a range of addresses");
+    }
+    return ERR_NONE;
+}
+
+/* A mapped address reaches what the IPv4 address reaches. */
+static struct address plain(const struct address *a)
+{
+    struct address v4;
+    static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
+    if (a->family == 6 && memcmp(a->ip, mapped, sizeof mapped) == 0 && unwrap(a, &v4))
+        return v4;
+    return *a;
+}
+
+bool address_ranges_hold(const struct address_ranges *r, const struct address *a)
+{
+    struct address is = plain(a);
+    for (size_t i = 0; r && i < r->rules.count; i++) {
+        const struct rule *rule = &r->rules.rule[i];
+        if (rule->net.family == is.family && inside(is.ip, rule->net.ip, rule->bits))
+            return true;
+    }
+    return false;
+}
+
+/* "192.0.2.1", "[2001:db8::1]", either with a port, which some proxies add. */
+static bool parse_forwarded(struct str s, struct address *out)
+{
+    struct str host;
+    uint16_t port;
+    return split_port(str_trim(s), &host, &port) && address_parse(unbracketed(host), out);
+}
+
+static struct str last_piece(struct str *rest)
+{
+    size_t comma = rest->n;
+    while (comma && rest->p[comma - 1] != ',')
+        comma--;
+    struct str piece = str_sub(*rest, comma, rest->n);
+    rest->n = comma ? comma - 1 : 0;
+    return piece;
+}
+
+struct address address_of_client(const struct head *h, const struct address *peer, const struct address_ranges *trusted)
+{
+    struct address at = plain(peer), next;
+    /* Several headers are one list (RFC 9110 5.3): from the end of the last one backwards. */
+    for (int i = h->count; i-- && address_ranges_hold(trusted, &at);) {
+        if (!str_ieq(h->headers[i].name, STR("x-forwarded-for")))
+            continue;
+        struct str rest = h->headers[i].value;
+        while (rest.n && address_ranges_hold(trusted, &at)) {
+            if (!parse_forwarded(last_piece(&rest), &next))
+                return at;
+            at = plain(&next);
+        }
+    }
+    return at;
+}
+
 static enum err parse_ports(struct arena *boot, struct str list, struct egress *e, struct fault *why)
 {
     e->ports = arena_array(boot, count_items(list), sizeof *e->ports);
@@ -429,16 +505,6 @@ enum err egress_new(struct arena *boot, struct str allow_private, struct str all
 }
 
 /* ---- the hub itself ---- */
-
-/* A mapped address reaches what the IPv4 address reaches. */
-static struct address plain(const struct address *a)
-{
-    struct address v4;
-    static const unsigned char mapped[12] = { [10] = 0xff, [11] = 0xff };
-    if (a->family == 6 && memcmp(a->ip, mapped, sizeof mapped) == 0 && unwrap(a, &v4))
-        return v4;
-    return *a;
-}
 
 static void add_self(struct egress *e, const struct address *a)
 {

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "http/head.h"
 
 struct address {
     unsigned char family; /* 4 or 6 */
@@ -27,6 +28,19 @@ enum address_class {
     ADDRESS_RESERVED, ADDRESS_UNSPECIFIED, ADDRESS_EMBEDDED, ADDRESS_METADATA
 };
 enum address_class address_classify(const struct address *a);
+
+/* Addresses and ranges: "192.0.2.7", "10.0.0.0/8", "fd00::/8". Immutable. An IPv4 address that came in IPv6 clothes (::ffff:0:0/96)
+ * is judged as IPv4. */
+struct address_ranges;
+/* Comma-separated; `setting` names the list in the fault. ERR_CONFIG. */
+enum err address_ranges_new(struct arena *a, struct str list, const char *setting, struct address_ranges **out,
+                            struct fault *why) MUST_CHECK;
+bool address_ranges_hold(const struct address_ranges *r, const struct address *a); /* NULL: holds none */
+
+/* Who really asks. A peer that is no trusted proxy speaks for itself, whatever it claims. Behind trusted ones it is the rightmost
+ * address of X-Forwarded-For that is not trusted itself; an entry that is no address ends the search at the proxy that passed it
+ * on. Allocates nothing. */
+struct address address_of_client(const struct head *h, const struct address *peer, const struct address_ranges *trusted);
 
 /* What the administrator allowed. Built once at boot, immutable. */
 struct egress;

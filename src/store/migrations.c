@@ -206,7 +206,38 @@ static const struct migration migrations[] = {
           "CREATE INDEX connection_share_principal ON connection_share (principal_id, connection_id);"
           "CREATE INDEX connection_share_folder ON connection_share (folder_id, connection_id);"
           "CREATE INDEX connection_owner ON connection (owner_id, id)" },
-    { 6, "people: invitations, second factors, sign-in limits", .both = "SELECT 1" },
+    { 6, "people: invitations, second factors, sign-in limits",
+      .both =
+          "DELETE FROM session;"
+          "ALTER TABLE session ADD COLUMN id TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE session ADD COLUMN how TEXT NOT NULL DEFAULT 'password';" /* password | second_factor | provider */
+          "ALTER TABLE session ADD COLUMN address TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE session ADD COLUMN agent TEXT NOT NULL DEFAULT '';"
+          "ALTER TABLE session ADD COLUMN proved_ms BIGINT NOT NULL DEFAULT 0;"  /* when a password or code was last shown */
+          "CREATE UNIQUE INDEX session_id ON session (id);"
+          "DELETE FROM sign_in_failure;"
+          "ALTER TABLE sign_in_failure ADD COLUMN attempt TEXT NOT NULL DEFAULT '';"
+          "CREATE INDEX sign_in_failure_at ON sign_in_failure (at_ms);"
+          "CREATE TABLE sign_in_lock ("
+          " name TEXT PRIMARY KEY,"                  /* hex SHA-256, as in sign_in_failure */
+          " strikes BIGINT NOT NULL,"                /* locks in a row: each is longer */
+          " until_ms BIGINT NOT NULL);"
+          "CREATE TABLE second_factor ("               /* its secret is a sealed_value */
+          " user_id TEXT PRIMARY KEY REFERENCES principal (id) ON DELETE CASCADE,"
+          " last_step BIGINT NOT NULL DEFAULT 0,"    /* of 30 s; RFC 6238 5.2: each is taken once */
+          " created_ms BIGINT NOT NULL,"
+          " confirmed_ms BIGINT NOT NULL DEFAULT 0);" /* 0: being set up */
+          "CREATE TABLE recovery_code ("
+          " user_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
+          " hash TEXT NOT NULL,"                     /* hex SHA-256 */
+          " PRIMARY KEY (user_id, hash));"
+          "CREATE TABLE invitation ("
+          " user_id TEXT PRIMARY KEY REFERENCES principal (id) ON DELETE CASCADE," /* a new link takes the old one's place */
+          " hash TEXT NOT NULL,"                     /* hex SHA-256 of the code */
+          " made_by TEXT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " expires_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX invitation_hash ON invitation (hash)" },
     { 7, "token narrowing, policies",
       .both =
           /* Which kinds of grants narrow the token, a bit each (access/narrow.h). */

@@ -6,7 +6,7 @@
 
 /* p == NULL when there is none of that name. */
 struct str asset_bytes(const char *name);
-/* The policy of requirement 15.6 for everything that a browser shows (nosniff comes with every answer). */
+/* What a browser may keep it for. The rest comes with every answer: see doorman_headers(). */
 void asset_headers(struct web_request *q, struct reply *r);
 
 #endif

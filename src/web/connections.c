@@ -229,8 +229,8 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     bool given;
     e = presets_apply(&presets, &in.fields, &rest, why);
     if (!e)
-        e = setup_check(q->arena, in.connector, in.auth_type, in.fields, rest, in.domain, q->hub->egress, q->hub->header_digits_ok, &s,
-                        why);
+        e = setup_check(q->arena, in.connector, in.auth_type, in.fields, rest, in.domain, q->hub->egress, q->hub->header_digits_ok,
+                        &s, why);
     if (!e && !(e = client_roots_read(q, &given, &c.roots, why)) &&
         !(e = client_certificate_read(q, certificate, CERTIFICATE_POINTER, issued_kinds, &c.certificate, why)))
         e = store_creation(q, &c, &s, why);

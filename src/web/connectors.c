@@ -111,7 +111,8 @@ enum err connectors_get(struct web_request *q, struct reply *r, struct fault *wh
     if (!c)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, q->params[0], "no such connector");
     /* A connector changes with its version only, and its text with the language. */
-    reply_header(r, "ETag", str_fmt(q->arena, "\"%.*s-%s-%d\"", STR_ARG(c->version), lang == LANG_FR ? "fr" : "en", is_blocked(q, c)));
+    reply_header(r, "ETag",
+                 str_fmt(q->arena, "\"%.*s-%s-%d\"", STR_ARG(c->version), lang == LANG_FR ? "fr" : "en", is_blocked(q, c)));
     struct json_out o = json_out(&r->body);
     write_connector(q, &o, c, lang, true);
     return ERR_NONE;

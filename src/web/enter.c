@@ -4,6 +4,7 @@
 
 #include "access/session.h"
 #include "access/token.h"
+#include "access/user.h"
 #include "base/log.h"
 #include "call/switchboard.h"
 #include "crypto/hash.h"
@@ -11,6 +12,7 @@
 #include "http/status.h"
 #include "web/change.h"
 #include "web/cookie.h"
+#include "web/doorman.h"
 #include "web/idempotency.h"
 #include "web/language.h"
 #include "web/limit_hits.h"
@@ -32,7 +34,7 @@ struct visit {
     struct web_request q;
     struct reply reply;
     unsigned asked;               /* rights of folders that the handler asked for */
-    char peer[ADDRESS_TEXT];
+    char client[ADDRESS_TEXT], network[DOORMAN_NETWORK];
     enum err err;
     struct fault why;
 };
@@ -72,6 +74,7 @@ static void answer_problem_in(enum language lang, struct exchange *x, const stru
     exchange_status(x, row->status, STR_NONE);
     exchange_header(x, STR("Content-Type"), STR("application/problem+json"));
     exchange_header(x, STR("Cache-Control"), STR("no-store"));
+    doorman_headers(x, in->hub->public_is_https);
     exchange_header(x, STR("Raccord-Error"), str_of(row->code));
     if (run_id.n)
         exchange_header(x, STR("Raccord-Run"), run_id);
@@ -164,6 +167,44 @@ static enum err check_csrf(const struct visit *v, struct fault *why)
         return ERR_NONE;
     if (sent.n != wanted.n || !wanted.n || !equal_constant_time(sent.p, wanted.p, wanted.n))
         return fault(why, ERR_CSRF, STR(""), "csrf");
+    return ERR_NONE;
+}
+
+/* Who must have a second factor and signed in without: may set one up, and sign out. */
+static bool lacks_second_factor(const struct visit *v)
+{
+    enum second_factor_policy wanted = v->q.hub->second_factor;
+    const struct caller *c = v->q.caller;
+    if (!c || !c->session.n || c->how != SESSION_PASSWORD || wanted == SECOND_FACTOR_NONE)
+        return false;
+    return wanted == SECOND_FACTOR_ALL || c->role >= ROLE_ADMIN;
+}
+
+static bool sets_up_second_factor(struct str path)
+{
+    return str_starts(path, STR("/api/v1/second-factor")) || str_starts(path, STR("/api/v1/session"));
+}
+
+/* Requirement 15.9: before there is an owner, there is the way to become it, and health. */
+static const char *const before_setup[] = {
+    "/", "/setup", "/assets/{name}", "/problems/{code}", "/healthz", "/readyz", "/api/v1/setup"
+};
+
+static enum err check_stage(const struct visit *v, struct fault *why)
+{
+    if (lacks_second_factor(v) && v->route->right != RIGHT_OPEN && !sets_up_second_factor(v->q.path))
+        return fault(why, ERR_SECOND_FACTOR_MISSING, STR(""), "the session has no second factor");
+    if (v->q.caller || !atomic_load_explicit(&v->q.hub->setup_open, memory_order_relaxed))
+        return ERR_NONE;
+    for (size_t i = 0; i < COUNT(before_setup); i++)
+        if (strcmp(v->route->path, before_setup[i]) == 0)
+            return ERR_NONE;
+    /* Made meanwhile with the command line, beside this process? */
+    int64_t users;
+    enum err e = user_count(v->q.db, &users, why);
+    if (e || !users)
+        return e ? e : fault(why, ERR_SETUP_REQUIRED, STR(""), "no owner yet");
+    atomic_store(&v->q.hub->setup_open, false);
     return ERR_NONE;
 }
 
@@ -264,7 +305,9 @@ static enum err serve(struct visit *v, struct fault *why)
         return ERR_STORE;
     if (v->entrance->metrics_only)
         return v->route->handle(&v->q, &v->reply, why);
-    if ((e = resolve_caller(v, why)))
+    if (!bearer(&v->head).n && v->q.method != METHOD_GET && (e = doorman_check_origin(v->q.hub->doorman, &v->head, why)))
+        return e;
+    if ((e = resolve_caller(v, why)) || (e = check_stage(v, why)))
         return e;
     if (v->q.caller)
         v->q.caller->asked = &v->asked;
@@ -306,7 +349,7 @@ static void write_reply(struct visit *v)
     }
     if (!cached)
         exchange_header(x, STR("Cache-Control"), STR("no-store"));
-    exchange_header(x, STR("X-Content-Type-Options"), STR("nosniff"));
+    doorman_headers(x, v->entrance->hub->public_is_https);
     exchange_body(x, r->status == 204 ? FRAMING_NONE : FRAMING_LENGTH, r->body.n);
 }
 
@@ -435,6 +478,7 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
     v->loop = exchange_loop(x);
     copy_head(v, h);
     unsigned method = method_of(h->method);
+    struct address client = doorman_client(in->hub->doorman, h, exchange_peer(x));
     v->q = (struct web_request){
         .hub = in->hub,
         .arena = v->arena,
@@ -442,8 +486,10 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
         .path = v->head.path,
         .query = v->head.query,
         .head = &v->head,
-        .client = str_of(address_format(exchange_peer(x), v->peer)),
-        .peer = *exchange_peer(x),
+        .client = str_of(address_format(&client, v->client)),
+        .peer = client,
+        .network = doorman_network(&client, v->network),
+        .is_private = doorman_private(in->hub->doorman, exchange_peer(x), &client),
     };
     language_wanted(&v->head, &v->q.language);
     buf_init(&v->reply.body, (size_t)in->hub->call_response_max * 2 + REPLY_SLACK);
@@ -480,6 +526,10 @@ void entrance_enter(struct exchange *x, void *context)
     }
     if (str_starts(h->path, STR("/proxy/"))) {
         proxy_enter(in->proxy, x);
+        return;
+    }
+    if (!in->metrics_only && !doorman_knows_host(in->hub->doorman, h->host)) {
+        refuse(x, in, ERR_MISDIRECTED, STR(""));
         return;
     }
     struct visit *v = visit_new(x, in);

@@ -5,7 +5,7 @@
 #include "web/web.h"
 
 /* pages.c */
-handler landing_page, setup_page, asset_get;
+handler landing_page, setup_page, invite_page, asset_get;
 /* health.c */
 handler healthz, readyz, metrics_get;
 /* openapi.c */
@@ -13,7 +13,12 @@ handler openapi_get, problem_get;
 /* setup.c */
 handler setup_post;
 /* sessions.c */
-handler session_post, session_get, session_delete;
+handler session_post, session_get, session_delete, session_step_up, sessions_list, sessions_delete, sessions_delete_one;
+/* second_factor.c */
+handler second_factor_get, second_factor_post, second_factor_delete, second_factor_confirm_post, second_factor_codes;
+handler users_second_factor_delete;
+/* invitations.c */
+handler users_invitation_post, users_invitation_delete, invitations_accept;
 /* tokens.c */
 handler tokens_list, tokens_create, tokens_get, tokens_patch, tokens_delete;
 /* users.c */

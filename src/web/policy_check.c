@@ -74,8 +74,8 @@ enum err policy_check_quota(struct web_request *q, struct db *db, const struct p
         if (e)
             return e;
         struct str says = str_fmt(q->arena, "%.*s %lld/%lld", STR_ARG(s->connector), (long long)count, (long long)r->number);
-        policy_trace_add(trace, (struct policy_step){ p->folder.p ? "folder" : "instance", p->id, p->name, policy_kind_row(POLICY_QUOTA)->name,
-                                                      count < r->number, says });
+        policy_trace_add(trace, (struct policy_step){ p->folder.p ? "folder" : "instance", p->id, p->name,
+                                                      policy_kind_row(POLICY_QUOTA)->name, count < r->number, says });
         if (count >= r->number && !first) {
             says = str_fmt(q->arena, "%.*s (policy “%.*s”)", STR_ARG(says), STR_ARG(p->name));
             first = fault(why, ERR_QUOTA_EXCEEDED, says, "quota");
@@ -88,7 +88,8 @@ enum err policy_check_quota(struct web_request *q, struct db *db, const struct p
 
 /* ---- defaults ---- */
 
-enum err policy_starts_disabled(struct web_request *q, struct db *db, const struct connection_row *row, bool *out, struct fault *why)
+enum err policy_starts_disabled(struct web_request *q, struct db *db, const struct connection_row *row, bool *out,
+                                struct fault *why)
 {
     const struct policy_set *set = policies_now(q);
     struct policy_subject s;
@@ -125,7 +126,8 @@ struct str preset_secret_name(struct arena *a, struct str connector, const struc
     return str_fmt(a, "%.*s.%s.%.*s", STR_ARG(connector), parts[r->preset.part], STR_ARG(r->preset.name));
 }
 
-static enum err unseal(struct presets *p, const struct policy *policy, const struct policy_rule *r, struct str *out, struct fault *why)
+static enum err unseal(struct presets *p, const struct policy *policy, const struct policy_rule *r, struct str *out,
+                       struct fault *why)
 {
     AUTO_SECRET value = SECRET_NONE;
     struct data_owner owner = { STR("policy"), policy->id };

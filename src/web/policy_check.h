@@ -35,7 +35,8 @@ struct presets {
 };
 /* *fields and *credentials may be NULL before, and are NULL after when there is nothing. ERR_PRESET_ENFORCED with the pointer;
  * ERR_CRYPTO, ERR_SEALED. */
-enum err presets_apply(struct presets *p, const struct json **fields, const struct json **credentials, struct fault *why) MUST_CHECK;
+enum err presets_apply(struct presets *p, const struct json **fields, const struct json **credentials,
+                       struct fault *why) MUST_CHECK;
 void presets_end(struct presets *p); /* wipes what was unsealed */
 struct str preset_secret_name(struct arena *a, struct str connector, const struct policy_rule *r);
 

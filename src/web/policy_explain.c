@@ -64,7 +64,8 @@ static enum err read_question(struct question *x, struct fault *why)
         return body_fault(why, ERR_FIELD_INVALID, "address", "an address such as 192.0.2.7");
     x->route = route_of(x->operation);
     if (!x->route)
-        return body_fault(why, ERR_FIELD_INVALID, "operation", "as the audit log names it, such as connection.call, or GET and a path");
+        return body_fault(why, ERR_FIELD_INVALID, "operation",
+                          "as the audit log names it, such as connection.call, or GET and a path");
     return ERR_NONE;
 }
 
@@ -73,7 +74,8 @@ static enum err find_who(struct question *x, struct fault *why)
 {
     struct web_request *q = x->q;
     enum err e = ERR_NONE;
-    bool self = !x->token.p && (!x->principal.p || str_eq(x->principal, q->caller->principal) || str_eq(x->principal, q->caller->name));
+    bool self =
+        !x->token.p && (!x->principal.p || str_eq(x->principal, q->caller->principal) || str_eq(x->principal, q->caller->name));
     if (self) {
         x->who = *q->caller;
         x->who.asked = NULL; /* what is asked about is not what the door asks */
@@ -218,8 +220,8 @@ static void ask_gates(struct question *x, const struct policy_set *set, struct p
         if (by_address && !x->has_address)
             continue;
         enum err e = policy_gate_check(&gates[i], method, x->address.family, x->address.ip, &f);
-        policy_trace_add(&x->trace, (struct policy_step){ gates[i].layer, gates[i].id, gates[i].policy, policy_kind_row(gates[i].kind)->name,
-                                                          !e, method });
+        policy_trace_add(&x->trace, (struct policy_step){ gates[i].layer, gates[i].id, gates[i].policy,
+                                                          policy_kind_row(gates[i].kind)->name, !e, method });
         settle(x, e, &f);
     }
 }

@@ -1,4 +1,5 @@
-/* web/policy_preview.c - what would break if a policy were saved: every connection and every live token is asked before and after. */
+/* web/policy_preview.c - what would break if a policy were saved: every connection and every live token is asked before and after.
+ */
 #include "access/policy_store.h"
 #include "access/rights.h"
 #include "access/token.h"
@@ -74,7 +75,8 @@ static bool breaks(const struct verdict *before, const struct verdict *after)
     return (!before->err && after->err) || (before->methods & ~after->methods) || after->addresses > before->addresses;
 }
 
-static void write_broken(struct preview *p, const struct connection_row *row, const struct verdict *before, const struct verdict *after)
+static void write_broken(struct preview *p, const struct connection_row *row, const struct verdict *before,
+                         const struct verdict *after)
 {
     struct json_out *o = &p->out;
     char said[1024];
@@ -128,9 +130,14 @@ static enum err next_connections(struct preview *p, struct db *db, struct connec
     query_i64(query, PAGE);
     for (*n = 0; *n < PAGE && query_next(query); ++*n)
         rows[*n] = (struct connection_row){
-            .id = query_get_text(query, 0, a), .key = query_get_text(query, 1, a), .name = query_get_text(query, 2, a),
-            .folder = query_get_text(query, 3, a), .connector = query_get_text(query, 4, a), .auth_type = query_get_text(query, 5, a),
-            .allowed_domain = query_get_text(query, 6, a), .fields = query_get_text(query, 7, a),
+            .id = query_get_text(query, 0, a),
+            .key = query_get_text(query, 1, a),
+            .name = query_get_text(query, 2, a),
+            .folder = query_get_text(query, 3, a),
+            .connector = query_get_text(query, 4, a),
+            .auth_type = query_get_text(query, 5, a),
+            .allowed_domain = query_get_text(query, 6, a),
+            .fields = query_get_text(query, 7, a),
         };
     return query_end(query, why);
 }

@@ -25,6 +25,17 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/session", RIGHT_OPEN, KB(8), session_post, "session.create" }, /* the password is */
     { METHOD_GET, "/api/v1/session", RIGHT_SIGNED_IN, 0, session_get },
     { METHOD_DELETE, "/api/v1/session", RIGHT_SIGNED_IN, 0, session_delete, "session.end" },
+    { METHOD_POST, "/api/v1/session:step-up", RIGHT_SIGNED_IN, KB(8), session_step_up, "session.step_up" },
+    { METHOD_GET, "/api/v1/sessions", RIGHT_SIGNED_IN, 0, sessions_list },                     /* one's own; others': ADMINISTER */
+    { METHOD_DELETE, "/api/v1/sessions", RIGHT_SIGNED_IN, 0, sessions_delete, "session.end" }, /* likewise */
+    { METHOD_DELETE, "/api/v1/sessions/{id}", RIGHT_SIGNED_IN, 0, sessions_delete_one, "session.end" }, /* likewise */
+    { METHOD_GET, "/api/v1/second-factor", RIGHT_SIGNED_IN, 0, second_factor_get },
+    { METHOD_POST, "/api/v1/second-factor", RIGHT_SIGNED_IN, KB(1), second_factor_post, "second_factor.begin" },
+    { METHOD_DELETE, "/api/v1/second-factor", RIGHT_SIGNED_IN, 0, second_factor_delete, "second_factor.remove" },
+    { METHOD_POST, "/api/v1/second-factor/confirm", RIGHT_SIGNED_IN, KB(8), second_factor_confirm_post, "second_factor.confirm" },
+    { METHOD_POST, "/api/v1/second-factor/recovery-codes", RIGHT_SIGNED_IN, KB(1), second_factor_codes, "second_factor.recovery" },
+    { METHOD_GET, "/invite", RIGHT_OPEN, 0, invite_page },
+    { METHOD_POST, "/api/v1/invitations:accept", RIGHT_OPEN, KB(8), invitations_accept, "invitation.accept" }, /* the code is */
 
     { METHOD_GET, "/api/v1/tokens", RIGHT_TOKEN_OWN, 0, tokens_list },
     { METHOD_POST, "/api/v1/tokens", RIGHT_TOKEN_OWN, KB(64), tokens_create, "token.create" },
@@ -37,6 +48,9 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/users/{id}", RIGHT_SIGNED_IN, 0, users_get },                        /* oneself; others: ADMINISTER */
     { METHOD_PATCH, "/api/v1/users/{id}", RIGHT_SIGNED_IN, KB(8), users_patch, "user.update" }, /* likewise */
     { METHOD_DELETE, "/api/v1/users/{id}", RIGHT_PEOPLE, 0, users_delete, "user.delete" },
+    { METHOD_POST, "/api/v1/users/{id}/invitation", RIGHT_PEOPLE, KB(1), users_invitation_post, "user.invite" },
+    { METHOD_DELETE, "/api/v1/users/{id}/invitation", RIGHT_PEOPLE, 0, users_invitation_delete, "user.uninvite" },
+    { METHOD_DELETE, "/api/v1/users/{id}/second-factor", RIGHT_PEOPLE, 0, users_second_factor_delete, "second_factor.remove" },
 
     { METHOD_GET, "/api/v1/service-accounts", RIGHT_PEOPLE, 0, service_accounts_list },
     { METHOD_POST, "/api/v1/service-accounts", RIGHT_PEOPLE, KB(8), service_accounts_create, "service_account.create" },

@@ -55,16 +55,22 @@ static enum err setup_checked(struct web_request *q, struct reply *r, struct fau
     const struct json *body = body_of(q);
     struct new_owner owner = { .q = q, .row.role = ROLE_OWNER };
     struct user_row row;
+    struct guard g = { 0 };
     struct str code;
     enum err e;
     if ((e = json_only(body, members, "", why)) || (e = body_text(body, "code", true, 256, &code, why)))
         return e;
     if (!atomic_load(&q->hub->setup_open))
         return fault(why, ERR_SETUP_DONE, STR(""), "setup is closed");
-    if (!code_right(q->hub, code))
-        return fault(why, ERR_SETUP_CODE_INVALID, STR(""), "wrong code");
+    if (!q->is_private)
+        return fault(why, ERR_SETUP_NOT_HERE, STR(""), "in clear text from another machine");
+    if ((e = people_guard(q, &g, why)))
+        return e;
+    e = code_right(q->hub, code) ? ERR_NONE : fault(why, ERR_SETUP_CODE_INVALID, STR(""), "wrong code");
+    if ((e = people_unguard(q, &g, e, why)))
+        return e;
     if ((e = body_text(body, "email", true, 254, &owner.row.email, why)) || (e = people_language(q, &owner.row.language, why)) ||
-        (e = people_password(q, "password", true, &owner.password, why)) ||
+        (e = people_password(q, "password", true, owner.row.email, &owner.password, why)) ||
         (e = web_write(q, make_owner, &owner, why)) || (e = user_get(q->db, q->arena, owner.row.id, &row, why)))
         return e;
     atomic_store(&q->hub->setup_open, false);
@@ -72,8 +78,7 @@ static enum err setup_checked(struct web_request *q, struct reply *r, struct fau
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/users/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    people_write_user(&o, &row);
-    return ERR_NONE;
+    return people_write_user(q, &o, &row, NULL, why);
 }
 
 enum err setup_post(struct web_request *q, struct reply *r, struct fault *why)

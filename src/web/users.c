@@ -1,19 +1,18 @@
 /* web/users.c - people who sign in. An owner is made and changed by owners only. */
 #include "access/rights.h"
 #include "access/user.h"
-#include "crypto/hash.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/handlers.h"
+#include "web/invitations.h"
 #include "web/page.h"
-#include "web/people.h"
 
-static enum err reply_user(struct web_request *q, struct reply *r, const struct user_row *u)
+static enum err reply_user(struct web_request *q, struct reply *r, const struct user_row *u, const struct people_link *link,
+                           struct fault *why)
 {
     reply_etag(r, q, u->revision);
     struct json_out o = json_out(&r->body);
-    people_write_user(&o, u);
-    return ERR_NONE;
+    return people_write_user(q, &o, u, link, why);
 }
 
 /* Absent: *out is left as it is. Nobody gives a role above the own. */
@@ -42,7 +41,8 @@ enum err users_list(struct web_request *q, struct reply *r, struct fault *why)
     n -= more;
     struct json_out o = page_open(r);
     for (size_t i = 0; i < n; i++)
-        people_write_user(&o, &rows[i]);
+        if ((e = people_write_user(q, &o, &rows[i], NULL, why)))
+            return e;
     page_close(&o, q->arena, more ? rows[n - 1].id : STR_NONE);
     return ERR_NONE;
 }
@@ -52,7 +52,9 @@ static struct str told(struct web_request *q, const struct user_row *row)
 {
     AUTO_BUF text;
     struct json_out o = change_open(&text);
-    people_write_user(&o, row);
+    json_open(&o, '{');
+    people_write_members(&o, row);
+    json_close(&o, '}');
     q->audit.object = arena_str(q->arena, row->id);
     q->audit.name = arena_str(q->arena, row->email);
     return change_text(q, &text);
@@ -74,28 +76,37 @@ struct user_change {
     struct web_request *q;
     struct user_row row;
     struct str password; /* hash, or none */
+    bool invite, unlock;
+    struct people_link link;
 };
 
 static enum err insert_user(struct db *db, void *context, struct fault *why)
 {
     struct user_change *c = context;
     enum err e = people_create(db, c->q->arena, &c->row, c->password, why);
+    if (!e && c->invite)
+        e = invitation_for(db, c->q, c->row.id, &c->link, why);
     return e ? e : tell_after(c->q, db, c->row.id, c->password.p, why);
 }
 
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const members[] = { "email", "password", "role", "language", NULL };
+    static const char *const members[] = { "email", "password", "role", "language", "invite", NULL };
     struct user_change c = { .q = q, .row.role = ROLE_USER };
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = body_text(body_of(q), "email", true, 254, &c.row.email, why)) ||
         (e = read_role(q, &c.row.role, why)) || (e = people_language(q, &c.row.language, why)) ||
-        (e = people_password(q, "password", false, &c.password, why)) || (e = web_write(q, insert_user, &c, why)) ||
+        (e = people_password(q, "password", false, c.row.email, &c.password, why)) ||
+        (e = body_bool(body_of(q), "invite", &c.invite, why)))
+        return e;
+    if (c.invite && c.password.p)
+        return body_fault(why, ERR_FIELD_INVALID, "invite", "the invited person sets the password; leave it out");
+    if ((e = web_write(q, insert_user, &c, why)) ||
         (e = user_get(q->db, q->arena, c.row.id, &c.row, why)))
         return e;
     r->status = 201;
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/users/%.*s", STR_ARG(q->hub->public_url), STR_ARG(c.row.id)));
-    return reply_user(q, r, &c.row);
+    return reply_user(q, r, &c.row, &c.link, why);
 }
 
 enum err users_create(struct web_request *q, struct reply *r, struct fault *why)
@@ -119,24 +130,32 @@ enum err users_get(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct user_row row;
     enum err e = find_user(q, q->db, &row, why);
-    return e ? e : reply_user(q, r, &row);
-}
-
-/* An owner is changed by an owner (else an administrator could set its password and become it). */
-static enum err may_change(const struct web_request *q, const struct user_row *row, struct fault *why)
-{
-    return rights_may_give(q->caller, row->role, why);
+    return e ? e : reply_user(q, r, &row, NULL, why);
 }
 
 /* Who sets the own password shows the old one: a session left open does not give the account away. */
 static enum err check_current(struct web_request *q, const struct user_row *row, struct fault *why)
 {
-    struct str current = json_str(body_of(q), "current_password"), id;
+    struct sign_in in = { .email = row->email };
     if (!oneself(q) || !json_get(body_of(q), "password"))
         return ERR_NONE;
-    if (!current.n)
+    enum err e = people_shown(q, "current_password", &in.password, why);
+    if (e)
+        return e;
+    if (!in.password.n)
         return body_fault(why, ERR_FIELD_REQUIRED, "current_password", "");
-    return user_sign_in(q->hub->store, q->arena, row->email, current, &id, why);
+    return people_prove(q, sign_in_again, &in, why);
+}
+
+/* {"locked": false} lets in again who guessed too often; to lock somebody out there is "disabled". */
+static enum err read_unlock(struct web_request *q, bool *unlock, struct fault *why)
+{
+    bool locked = true;
+    enum err e = body_bool(body_of(q), "locked", &locked, why);
+    *unlock = !locked;
+    if (!e && json_get(body_of(q), "locked") && locked)
+        return body_fault(why, ERR_FIELD_INVALID, "locked", "only false; to keep somebody out, set disabled");
+    return e;
 }
 
 static enum err apply_user(struct db *db, void *context, struct fault *why)
@@ -146,7 +165,7 @@ static enum err apply_user(struct db *db, void *context, struct fault *why)
     enum role before;
     bool was_disabled;
     enum err e;
-    if ((e = user_get(db, c->q->arena, c->q->params[0], &c->row, why)) || (e = may_change(c->q, &c->row, why)) ||
+    if ((e = user_get(db, c->q->arena, c->q->params[0], &c->row, why)) || (e = people_may_change(c->q, &c->row, why)) ||
         (e = web_if_match(c->q, c->row.revision, why)))
         return e;
     c->q->audit.before = told(c->q, &c->row);
@@ -155,24 +174,39 @@ static enum err apply_user(struct db *db, void *context, struct fault *why)
     if ((e = read_role(c->q, &c->row.role, why)) || (e = body_bool(body, "disabled", &c->row.disabled, why)) ||
         (json_get(body, "language") && (e = people_language(c->q, &c->row.language, why))))
         return e;
-    bool more_than_own = c->row.role != before || c->row.disabled != was_disabled;
+    bool more_than_own = c->row.role != before || c->row.disabled != was_disabled || c->unlock;
     if (more_than_own && !caller_may(c->q->caller, RIGHT_PEOPLE))
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_PEOPLE)), "role or state changed by a plain user");
     e = user_update(db, &c->row, c->password, why);
+    if (!e && c->unlock)
+        e = guard_unlock(db, c->row.email, why);
     return e ? e : tell_after(c->q, db, c->row.id, c->password.p, why);
+}
+
+/* A new password ended every session of its user; the one that set it goes on under a new id (requirement 15.3). */
+static enum err go_on(struct web_request *q, struct reply *r, struct fault *why)
+{
+    if (!q->caller->session.n)
+        return ERR_NONE;
+    enum err e = people_open_session(q, r, q->caller->principal, q->caller->how, why);
+    buf_clear(&r->body);
+    return e;
 }
 
 static enum err patch_checked(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const members[] = { "role", "language", "disabled", "password", "current_password", NULL };
+    static const char *const members[] = { "role", "language", "disabled", "password", "current_password", "locked", NULL };
     struct user_change c = { .q = q };
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = find_user(q, q->db, &c.row, why)) ||
-        (e = may_change(q, &c.row, why)) || (e = check_current(q, &c.row, why)) ||
-        (e = people_password(q, "password", false, &c.password, why)) || (e = web_write(q, apply_user, &c, why)))
+        (e = people_may_change(q, &c.row, why)) || (e = check_current(q, &c.row, why)) ||
+        (e = people_password(q, "password", false, c.row.email, &c.password, why)) || (e = read_unlock(q, &c.unlock, why)) ||
+        (e = web_write(q, apply_user, &c, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
-    return reply_user(q, r, &c.row);
+    if (c.password.p && oneself(q) && (e = go_on(q, r, why)))
+        return e;
+    return reply_user(q, r, &c.row, NULL, why);
 }
 
 enum err users_patch(struct web_request *q, struct reply *r, struct fault *why)
@@ -187,16 +221,20 @@ static enum err remove_user(struct db *db, void *context, struct fault *why)
     struct web_request *q = context;
     struct user_row row;
     enum err e;
-    if ((e = user_get(db, q->arena, q->params[0], &row, why)) || (e = may_change(q, &row, why)) ||
+    if ((e = user_get(db, q->arena, q->params[0], &row, why)) || (e = people_may_change(q, &row, why)) ||
         (e = web_if_match(q, row.revision, why)))
         return e;
     q->audit.before = told(q, &row);
-    return user_delete(db, row.id, why);
+    struct second_factor_keeper keeper = people_keeper(q->hub);
+    e = second_factor_remove(db, &keeper, row.id, why);
+    return e ? e : user_delete(db, row.id, why);
 }
 
 enum err users_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = web_write(q, remove_user, q, why);
+    enum err e = web_step_up(q, why);
+    if (!e)
+        e = web_write(q, remove_user, q, why);
     if (e)
         return e;
     switchboard_forget_tokens(q->hub->switchboard);

@@ -25,6 +25,8 @@
 struct policy_book;
 struct limit_hits;
 struct limit_setting;
+struct doorman;
+enum second_factor_policy { SECOND_FACTOR_NONE, SECOND_FACTOR_ADMINS, SECOND_FACTOR_ALL }; /* who must have one */
 
 /* What the program is made of; built by cmd/, the same for the life of the process. */
 struct hub {
@@ -56,6 +58,13 @@ struct hub {
     _Atomic bool stopping;
     _Atomic bool sealed;            /* keys are wiped: only health and metrics are answered */
     wall_ms started;
+    /* People and sign-in */
+    struct doorman *doorman;        /* NULL: every Host is ours, no proxy is believed */
+    enum second_factor_policy second_factor;
+    struct sign_in_counts {
+        _Atomic uint64_t right, wrong, refused, alarms;
+        _Atomic wall_ms alarmed;    /* when the last alarm was given */
+    } sign_ins;
     struct rotation_policy key_policy;
     void (*keys_wake)(struct hub *h); /* a rotation has begun; NULL: nobody waits for it */
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
@@ -97,8 +106,10 @@ struct web_request {
     struct json *json;              /* parsed body when there is one, always an object; else NULL */
     struct caller *caller;          /* NULL on open doors without a (valid) credential */
     enum language language;
-    struct str client;              /* the peer's address, for throttling and records */
+    struct str client;              /* where it comes from, behind trusted proxies too: for records */
     struct address peer;            /* the same, to be matched */
+    struct str network;             /* the same for limits: an IPv6 address stands for its /64 */
+    bool is_private;                /* nobody between reads along: TLS, or this machine */
     struct once *once;              /* web/idempotency.c's, for a request with an Idempotency-Key; else NULL */
     const struct route *route;
     struct web_audit audit;
@@ -125,6 +136,10 @@ enum err web_only_query(const struct web_request *q, const char *const *allowed,
 /* "W/" free strong ETag of a revision; If-Match checked: ERR_PRECONDITION_FAILED. */
 void reply_etag(struct reply *r, const struct web_request *q, int64_t revision);
 enum err web_if_match(const struct web_request *q, int64_t revision, struct fault *why) MUST_CHECK;
+
+/* Before what must not happen from a session left open: keys, exports, deletions, one's own sign-in. A session whose person showed
+ * a password or code within five minutes passes; a token does, too: it is no browser's. ERR_STEP_UP_REQUIRED. */
+enum err web_step_up(const struct web_request *q, struct fault *why) MUST_CHECK;
 
 /* The problem document (RFC 9457) for a fault. run_id may be empty. */
 void problem_write(struct buf *out, const struct fault *why, enum language lang, struct str run_id, struct str public_url);

@@ -81,6 +81,16 @@ class Doors(Case):
         ("GET", "/metrics", None, 403, 200), ("GET", "/api/v1/openapi.json", None, 200, 200),
         ("POST", "/api/v1/setup", {"code": "x"}, 409, 409),
         ("POST", "/api/v1/session", {"email": "a@b", "password": "x"}, 401, 401), ("GET", "/api/v1/session", None, 200, 200),
+        ("GET", "/invite", None, 200, 200), ("POST", "/api/v1/invitations:accept", {"code": "x", "password": "y"}, 403, 403),
+        ("POST", "/api/v1/session:step-up", {"password": "x"}, 403, 403), ("GET", "/api/v1/sessions", None, 200, 200),
+        ("DELETE", "/api/v1/sessions", None, 204, 204), ("DELETE", "/api/v1/sessions/{session}", None, 404, 204),
+        ("GET", "/api/v1/second-factor", None, 403, 403), ("POST", "/api/v1/second-factor", None, 403, 403),
+        ("DELETE", "/api/v1/second-factor", None, 403, 403),
+        ("POST", "/api/v1/second-factor/confirm", {"code": "x"}, 403, 403),
+        ("POST", "/api/v1/second-factor/recovery-codes", None, 403, 403),
+        ("POST", "/api/v1/users/{user}/invitation", None, 403, 201),
+        ("DELETE", "/api/v1/users/{user}/invitation", None, 403, 204),
+        ("DELETE", "/api/v1/users/{user}/second-factor", None, 403, 204),
         ("GET", "/api/v1/tokens", None, 200, 200), ("POST", "/api/v1/tokens", {"name": "n"}, 201, 201),
         ("GET", "/api/v1/tokens/{token}", None, 404, 200),
         ("PATCH", "/api/v1/tokens/{token}", {"name": "m"}, 404, 200),
@@ -127,7 +137,7 @@ class Doors(Case):
         ("DELETE", "/api/v1/connections/{connection}", None, 403, 204),
         ("DELETE", "/api/v1/session", None, 204, 204),
     ]
-    OPEN = {"/", "/setup", "/healthz", "/readyz", "/api/v1/openapi.json", "/api/v1/setup", ("POST", "/api/v1/session"),
+    OPEN = {"/invite", "/api/v1/invitations:accept", "/", "/setup", "/healthz", "/readyz", "/api/v1/openapi.json", "/api/v1/setup", ("POST", "/api/v1/session"),
             "/api/v1/session/providers", "/api/v1/session/oidc/{idp}", "/oidc/callback"}
 
     def objects(self):
@@ -140,7 +150,8 @@ class Doors(Case):
         self.wait_for(run)
         idp = self.hub1.post("/api/v1/identity-providers", {"key": "sso", "issuer": "https://localhost:1", "sign_in": {"client_id": "x"}})
         policy = self.hub1.post("/api/v1/policies", {"name": "p", "rules": []})
-        return {"policy": policy.json["id"], "idp": idp.json["id"], "user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
+        session = other.ask("GET", "/api/v1/sessions").json["items"][0]["id"]
+        return {"policy": policy.json["id"], "session": session, "idp": idp.json["id"], "user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
                 "run": run,
                 "connection": self.shared["id"], "folder": self.shared["folder"]["id"]}
 

@@ -21,7 +21,7 @@ class Contract:
 
     def __init__(self, test, hub):
         self.test, self.hub, self.seen = test, hub, set()
-        self.document = hub.get(API + "/openapi.json", token="").json
+        self.document = hub.get(API + "/openapi.json").json
         self.templates = [(re.compile("^" + re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(p)) + "$"), p) for p in self.document["paths"]]
         self.templates.sort(key=lambda t: t[1].count("{"))
 
@@ -112,9 +112,10 @@ class Api(harness.Case):
 
     def pages(self, hub):
         ask = self.api.ask
-        for path in ("/", "/setup", "/assets/setup.js", "/problems/not_found", "/healthz", "/readyz", API + "/openapi.json"):
+        for path in ("/", "/setup", "/assets/setup.js", "/problems/not_found", "/healthz", "/readyz"):
             ask("GET", path, token="")
-        self.assertIn(hub.url, ask("GET", API + "/openapi.json", token="").text)
+        ask("GET", API + "/openapi.json", status=403, token="")  # nobody is there yet
+        self.assertIn(hub.url, ask("GET", API + "/openapi.json").text)
         self.assertIn("raccord_build_info", ask("GET", "/metrics").text)
         ask("GET", "/metrics", token="", status=401)
 
@@ -132,10 +133,39 @@ class Api(harness.Case):
         self.assertEqual(ask("GET", API + "/session", headers=cookie, token="").json["principal"]["id"], owner["id"])
         self.assertEqual(ask("POST", API + "/tokens", {"name": "x"}, 403, headers=cookie, token="").json["code"], "csrf_token_invalid")
         token = ask("POST", API + "/tokens", {"name": "first", "role": "owner", "expires_in": "30d"}, 201, headers=csrf, token="").json["secret"]
+        ask("GET", "/invite", token="")
+        self.second_factor(cookie, csrf)
+        signed = ask("POST", API + "/session", {"email": "o@example.com", "password": PASSWORD}, token="")
+        cookie = {"Cookie": signed.header("set-cookie").split(";")[0]}
+        csrf = {**cookie, "X-CSRF-Token": signed.json["csrf_token"]}
         ask("DELETE", API + "/session", status=403, headers=cookie, token="")
         ask("DELETE", API + "/session", status=204, headers=csrf, token="")
         ask("GET", API + "/session", status=401, headers=cookie, token="")
         return token
+
+    def second_factor(self, cookie, csrf):
+        ask = self.api.ask
+
+        def renewed(answer, session):
+            got = {"Cookie": answer.header("set-cookie").split(";")[0]}
+            return got, {**got, "X-CSRF-Token": session["csrf_token"]}
+        ask("GET", API + "/second-factor", headers=cookie, token="")
+        uri = ask("POST", API + "/second-factor", status=201, headers=csrf, token="").json["otpauth_uri"]
+        ask("POST", API + "/second-factor/confirm", {"code": "000000"}, 401, headers=csrf, token="")
+        on = ask("POST", API + "/second-factor/confirm", {"code": harness.totp(uri)}, headers=csrf, token="")
+        ask("GET", API + "/session", status=401, headers=cookie, token="")
+        cookie, csrf = renewed(on, on.json["session"])
+        ask("POST", API + "/session", {"email": "o@example.com", "password": PASSWORD}, 401, token="")
+        codes = ask("POST", API + "/second-factor/recovery-codes", status=201, headers=csrf, token="").json["recovery_codes"]
+        self.assertFalse(set(codes) & set(on.json["recovery_codes"]))
+        ask("POST", API + "/session", {"email": "o@example.com", "password": PASSWORD, "code": codes[0]}, token="")
+        self.assertEqual(len(ask("GET", API + "/sessions", headers=cookie, token="").json["items"]), 2)
+        ask("DELETE", API + "/sessions", status=204, headers=csrf, token="")
+        again = ask("POST", API + "/session:step-up", {"password": PASSWORD}, headers=csrf, token="")
+        cookie, csrf = renewed(again, again.json)
+        ask("DELETE", API + "/second-factor", status=204, headers=csrf, token="")
+        mine = ask("GET", API + "/sessions", headers=cookie, token="").json["items"][0]["id"]
+        ask("DELETE", f"{API}/sessions/{mine}", status=204, headers=csrf, token="")
 
     def access(self, owner):
         ask = self.api.ask
@@ -145,6 +175,14 @@ class Api(harness.Case):
         tag = ask("GET", user, token=owner).header("etag")
         ask("PATCH", user, {"language": "fr", "password": PASSWORD}, headers={"If-Match": tag}, token=owner)
         ask("PATCH", user, {"language": "en"}, 412, headers={"If-Match": tag}, token=owner)
+        ask("PATCH", user, {"locked": False}, token=owner)
+        link = ask("POST", user + "/invitation", status=201, token=owner).json["link"]
+        accepted = {"code": link.split("#")[1], "password": "quiet river under stones", "language": "en"}
+        ask("POST", API + "/invitations:accept", accepted, token="")
+        ask("POST", API + "/invitations:accept", accepted, 403, token="")
+        ask("DELETE", user + "/invitation", status=204, token=owner)
+        ask("DELETE", user + "/second-factor", status=204, token=owner)
+        ask("POST", API + "/users", {"email": "eve@example.com", "invite": True}, 201, token=owner)
         ask("DELETE", user, status=204, token=owner)
         ask("GET", user, status=404, token=owner)
         ask("POST", API + "/service-accounts", {"name": "sync"}, 201)

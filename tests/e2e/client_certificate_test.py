@@ -143,6 +143,18 @@ class Mtls(harness.Case):
         hub.start()
         self.assertEqual(self.subject(hub, "first"), "first")
 
+    def test_its_key_survives_a_rotation_of_keys(self):
+        hub = self.start()
+        hub.post(API + "/certificates", {"issue": "authority"})
+        self.serve(hub)
+        self.connection(hub, "crm", {"issue": "connection"})
+        self.assertEqual(hub.cli("keys", "rotate", "--wait", "--yes").code, 0)
+        hub.stop()
+        hub.start()
+        self.assertEqual(self.subject(hub, "crm"), "crm")
+        self.connection(hub, "second", {"issue": "connection"})  # the authority's opens, too
+        self.assertEqual(self.subject(hub, "second"), "second")
+
     # --- refused ---
 
     def test_a_certificate_of_another_authority_is_refused(self):

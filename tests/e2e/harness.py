@@ -8,6 +8,8 @@
 A Hub is started on a free port and a data directory of its own, and stopped when the test ends. Nothing here sleeps: everything
 waits for a line, a byte or an exit, with a deadline. A sanitizer's report or a bug() in any process fails the test.
 """
+import base64
+import hmac
 import http.client
 import json
 import os
@@ -43,6 +45,8 @@ def environment(**more):
     """The tests' own settings do not leak into the program: no RACCORD_*, no proxy, plain English."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("RACCORD_") and not k.lower().endswith("_proxy")}
     kept.update(LC_ALL="C.UTF-8", LANG="C.UTF-8", COLUMNS="")
+    # The least that passwords may cost: what they cost otherwise is a test of its own.
+    kept.update(RACCORD_SIGN_IN_PASSWORD_MEMORY="19M", RACCORD_SIGN_IN_PASSWORD_PASSES="2")
     kept.setdefault("ASAN_OPTIONS", "halt_on_error=1:detect_stack_use_after_return=1")
     kept.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
     kept.update({k: v for k, v in more.items() if v is not None})
@@ -60,6 +64,15 @@ def sanitized():
     """A sanitizer's own memory would be counted, and searched, as the hub's."""
     with open(binary(), "rb") as program:
         return bool(re.search(rb"__[at]san_init", program.read()))
+
+
+def totp(uri, steps=0):
+    """The code that an authenticator app shows for an otpauth:// address, so many steps of 30 s from now. RFC 6238."""
+    secret = re.search(r"[?&]secret=([A-Z2-7]+)", uri).group(1)
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    digest = hmac.new(key, (int(time.time()) // 30 + steps).to_bytes(8, "big"), "sha1").digest()
+    at = digest[19] & 15
+    return f"{(int.from_bytes(digest[at:at + 4], 'big') & 0x7fffffff) % 1000000:06d}"
 
 
 class Deadline:

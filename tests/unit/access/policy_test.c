@@ -135,8 +135,9 @@ static void ones_own_oauth_client_is_refused_where_clients_are_managed(void **st
 static void an_enforced_field_must_have_its_value(void **state)
 {
     struct house *h = *state;
-    struct policy_set *s = SET(h, { "p", NULL, "[{\"rule\":\"preset\",\"connectors\":[\"http\"],\"part\":\"field\",\"name\":\"base_url\","
-                                               "\"value\":\"https://a\",\"mode\":\"hidden\"}]" });
+    struct policy_set *s = SET(h, { "p", NULL,
+                                    "[{\"rule\":\"preset\",\"connectors\":[\"http\"],\"part\":\"field\",\"name\":\"base_url\","
+                                    "\"value\":\"https://a\",\"mode\":\"hidden\"}]" });
     struct policy_subject q = subject("http", "bearer", "a");
     struct json *fields;
     assert_ok(json_read(h->arena, STR("{\"base_url\":\"https://b\"}"), &fields, &h->why));
@@ -219,9 +220,9 @@ static void the_least_of_several_numbers_counts(void **state)
 static void a_walk_over_rules_finds_each_once(void **state)
 {
     struct house *h = *state;
-    struct policy_set *s = SET(h, { "one", NULL, "[{\"rule\":\"quota\",\"value\":1},{\"rule\":\"secure\"},{\"rule\":\"quota\",\"value\":2}]" },
-                               { "two", "fld_hr", "[{\"rule\":\"quota\",\"value\":3}]" },
-                               { "three", NULL, "[{\"rule\":\"quota\",\"value\":4}]" });
+    struct policy_set *s =
+        SET(h, { "one", NULL, "[{\"rule\":\"quota\",\"value\":1},{\"rule\":\"secure\"},{\"rule\":\"quota\",\"value\":2}]" },
+            { "two", "fld_hr", "[{\"rule\":\"quota\",\"value\":3}]" }, { "three", NULL, "[{\"rule\":\"quota\",\"value\":4}]" });
     struct policy_subject q = subject("http", "bearer", "a.example");
     int64_t sum = 0;
     size_t at = 0;
@@ -269,7 +270,9 @@ static void a_stored_policy_that_cannot_be_read_fails_the_set_rather_than_openin
 {
     struct house *h = *state;
     struct policy_set *s = NULL;
-    struct policy_row row = { .name = STR("p"), .rules = STR("[{\"rule\":\"connectors_block\",\"values\":[\"http\"]}]"), .enabled = true };
+    struct policy_row row = { .name = STR("p"),
+                              .rules = STR("[{\"rule\":\"connectors_block\",\"values\":[\"http\"]}]"),
+                              .enabled = true };
     assert_ok(policy_insert(h->db, h->arena, &row, &h->why));
     assert_ok(policy_set_load(h->db, NULL, &s, &h->why));
     assert_int_equal(s->count, 1);

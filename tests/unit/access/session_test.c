@@ -19,7 +19,8 @@ struct open_session {
 static struct open_session open_for(struct house *h, struct str user)
 {
     struct open_session s;
-    assert_ok(session_create(h->db, h->arena, user, s.text, &s.csrf, &h->why));
+    struct session_new n = { user, STR("192.0.2.7"), STR("Browser/1.0"), SESSION_PASSWORD };
+    assert_ok(session_create(h->db, h->arena, &n, s.text, &s.csrf, &h->why));
     return s;
 }
 
@@ -154,7 +155,47 @@ static void a_disabled_users_session_is_over(void **state)
     house_run(h, "UPDATE principal SET disabled = 1 WHERE name = 'ann@example.com'");
     assert_int_equal(still(h, &s), ERR_UNAUTHENTICATED);
     struct str csrf;
-    assert_int_equal(session_create(h->db, h->arena, h->ann, s.text, &csrf, &h->why), ERR_NOT_FOUND);
+    assert_int_equal(session_create(h->db, h->arena, &(struct session_new){ .user = h->ann }, s.text, &csrf, &h->why),
+                     ERR_NOT_FOUND);
+}
+
+static void a_renewed_session_goes_on_under_a_new_text_only(void **state)
+{
+    struct house *h = *state;
+    struct open_session was = open_for(h, h->ann), is;
+    struct caller before, after;
+    bool touch;
+    assert_ok(resolve(h, &was, &before, &touch));
+    age(h, "proved_ms", HOUR);
+    assert_ok(session_renew(h->db, h->arena, before.session, SESSION_SECOND_FACTOR, is.text, &is.csrf, &h->why));
+    assert_int_equal(still(h, &was), ERR_UNAUTHENTICATED);
+    assert_ok(resolve(h, &is, &after, &touch));
+    assert_true(str_eq(before.session, after.session));
+    assert_false(str_eq(was.csrf, is.csrf));
+    assert_true(clock_wall() - after.proved < MINUTE);
+    assert_int_equal(after.how, SESSION_SECOND_FACTOR);
+    assert_ok(session_end(h->db, str_of(is.text), &h->why));
+    assert_int_equal(session_renew(h->db, h->arena, before.session, SESSION_PASSWORD, is.text, &is.csrf, &h->why),
+                     ERR_UNAUTHENTICATED);
+}
+
+static void a_person_sees_where_one_is_signed_in_and_ends_the_others(void **state)
+{
+    struct house *h = *state;
+    struct open_session mine = open_for(h, h->ann), old = open_for(h, h->ann), bobs = open_for(h, h->bob);
+    struct session_row *rows;
+    struct caller c;
+    bool touch;
+    size_t n;
+    assert_ok(resolve(h, &mine, &c, &touch));
+    assert_ok(session_list(h->db, h->arena, h->ann, &rows, &n, &h->why));
+    assert_int_equal(n, 2);
+    assert_true(str_eq(rows[1].id, c.session));
+    assert_true(str_is(rows[0].address, "192.0.2.7") && str_is(rows[0].agent, "Browser/1.0"));
+    assert_ok(sessions_end_others(h->db, h->ann, c.session, &h->why));
+    assert_ok(still(h, &mine));
+    assert_int_equal(still(h, &old), ERR_UNAUTHENTICATED);
+    assert_ok(still(h, &bobs));
 }
 
 static void signing_out_ends_one_session_and_only_that(void **state)
@@ -232,6 +273,8 @@ int main(void)
         T(resolving_a_session_writes_nothing),
         T(what_is_no_session_is_unauthenticated),
         T(a_disabled_users_session_is_over),
+        T(a_renewed_session_goes_on_under_a_new_text_only),
+        T(a_person_sees_where_one_is_signed_in_and_ends_the_others),
         T(signing_out_ends_one_session_and_only_that),
         T(all_sessions_of_one_user_end_and_those_of_others_go_on),
         T(a_new_password_a_new_role_or_disabling_ends_all_sessions_of_the_user),

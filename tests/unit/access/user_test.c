@@ -181,7 +181,8 @@ static void a_deleted_user_takes_tokens_sessions_and_an_empty_personal_folder_al
     assert_ok(folder_ensure_personal(h->db, h->arena, h->ann, &personal, &h->why));
     house_caller(h, h->ann, ROLE_USER);
     house_caller(h, h->bob, ROLE_USER);
-    house_run(h, "INSERT INTO session SELECT 'hash', id, '', 0, 0 FROM principal WHERE name = 'ann@example.com'");
+    house_run(h, "INSERT INTO session (hash, user_id, csrf, created_ms, seen_ms) SELECT 'hash', id, '', 0, 0 FROM principal WHERE "
+                 "name = 'ann@example.com'");
     assert_ok(user_delete(h->db, h->ann, &h->why));
     assert_int_equal(house_number(h, "SELECT count(*) FROM token"), 1);
     assert_int_equal(house_number(h, "SELECT count(*) FROM session"), 0);

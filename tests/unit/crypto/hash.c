@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "crypto/hash.h"
+#include "crypto/password.h"
+#include "crypto/totp.h"
 
 /* ---- Argon2id passes through here (see meson.build) ---- */
 
@@ -259,24 +261,89 @@ static void weak_passwords_are_refused_with_a_reason(void **state)
     static const char *const refused[] = { "", "short", "elevenchars", "éléphantbleu1" /* 13 characters, fine: see below */, };
     struct fault why = { 0 };
     for (size_t i = 0; i < COUNT(refused) - 1; i++)
-        assert_int_equal(password_acceptable(str_of(refused[i]), &why), ERR_FIELD_INVALID);
+        assert_int_equal(password_acceptable(str_of(refused[i]), STR(""), &why), ERR_FIELD_INVALID);
     assert_non_null(strstr(why.subject, "12"));
-    assert_int_equal(password_acceptable(str_of(refused[3]), NULL), ERR_NONE);
-    assert_int_equal(password_acceptable(STR("éééééééé1234"), NULL), ERR_NONE);
-    assert_int_equal(password_acceptable(STR("ééééé123456"), NULL), ERR_FIELD_INVALID); /* 11 characters in 16 bytes */
+    assert_int_equal(password_acceptable(str_of(refused[3]), STR(""), NULL), ERR_NONE);
+    assert_int_equal(password_acceptable(STR("éééééééé1234"), STR(""), NULL), ERR_NONE);
+    assert_int_equal(password_acceptable(STR("ééééé123456"), STR(""), NULL), ERR_FIELD_INVALID); /* 11 characters in 16 bytes */
 
-    assert_int_equal(password_acceptable(STR("Password1234"), &why), ERR_FIELD_INVALID);
-    assert_int_equal(password_acceptable(STR("motdepasse123"), NULL), ERR_FIELD_INVALID);
-    assert_int_equal(password_acceptable(STR("aaaaaaaaaaaaaa"), NULL), ERR_FIELD_INVALID);
-    assert_int_equal(password_acceptable(STR("abABabABabABab"), NULL), ERR_FIELD_INVALID);
-    assert_int_equal(password_acceptable(STR("bad utf8 \xff here"), NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("Password1234"), STR(""), &why), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("motdepasse123"), STR(""), NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("aaaaaaaaaaaaaa"), STR(""), NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("abABabABabABab"), STR(""), NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("bad utf8 \xff here"), STR(""), NULL), ERR_FIELD_INVALID);
     char longest[1025];
     for (size_t i = 0; i < sizeof longest; i++)
-        longest[i] = (char)('a' + i % 26);
-    assert_int_equal(password_acceptable((struct str){ longest, 1024 }, NULL), ERR_NONE);
-    assert_int_equal(password_acceptable((struct str){ longest, 1025 }, NULL), ERR_FIELD_INVALID);
-    assert_int_equal(password_acceptable(STR("pelican under gravel"), NULL), ERR_NONE);
+        longest[i] = (char)('a' + i * i % 23);
+    assert_int_equal(password_acceptable((struct str){ longest, 1024 }, STR(""), NULL), ERR_NONE);
+    assert_int_equal(password_acceptable((struct str){ longest, 1025 }, STR(""), NULL), ERR_FIELD_INVALID);
+    assert_int_equal(password_acceptable(STR("pelican under gravel"), STR(""), NULL), ERR_NONE);
     assert_null(strstr(why.subject, "assword1234"));
+}
+
+static void what_others_would_try_first_is_refused_in_every_dress(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "P@ssw0rd1234!", "passwordpassword", "Qwertyuiop12", "azertyuiop123", "1qaz2wsx3edc4rfv", "abcdefghijkl", "987654321098",
+        "Summer2024!!!", "marie2024dupont", "exampleexample", "Raccord12345", "xkcdxkcdxkcd", "correcthorsebatterystaple",
+        "Bienvenue2025!", "motdepasse2023", "1q2w3e4r5t6y", "zzzzzzzzzzzzzzzz",
+    };
+    static const char *const good[] = {
+        "four plain words here", "correct horse battery staple", "wk7-Lantern-ob", "le chat mange des mots", "g8Vt!qz0PmXw",
+    };
+    for (size_t i = 0; i < COUNT(bad); i++)
+        if (!password_acceptable(str_of(bad[i]), STR("Marie.Dupont@example.com"), NULL))
+            fail_msg("%s is taken", bad[i]);
+    for (size_t i = 0; i < COUNT(good); i++)
+        if (password_acceptable(str_of(good[i]), STR("Marie.Dupont@example.com"), NULL))
+            fail_msg("%s is refused", good[i]);
+}
+
+static void a_lower_cost_is_raised_and_hashes_of_another_cost_are_stale(void **state)
+{
+    struct arena *a = *state;
+    struct str cheap, dear;
+    assert_int_equal(password_hash(a, STR("canary battery staple"), &dear, NULL), ERR_NONE);
+    password_cost(1024, 1);
+    assert_int_equal(password_hash(a, STR("canary battery staple"), &cheap, NULL), ERR_NONE);
+    assert_true(str_starts(cheap, STR("$argon2id$v=19$m=19456,t=2,p=1$")));
+    assert_true(password_stale(dear) && !password_stale(cheap));
+    assert_true(password_check(dear, STR("canary battery staple"))); /* it still opens */
+    verified = 0;
+    password_check_nobody(STR("x"));
+    assert_int_equal(verified, 1);
+    assert_int_equal(crypto_pwhash_str_needs_rehash(verified_against, 2, 19 * 1024 * 1024), 0);
+    password_cost(64 * 1024 * 1024, 3);
+    assert_true(password_stale(cheap) && !password_stale(dear));
+}
+
+/* RFC 4226 appendix D, RFC 6238 appendix B (the last six of its eight digits). */
+static void one_time_codes_are_those_of_the_rfcs(void **state)
+{
+    (void)state;
+    static const uint32_t hotps[] = { 755224, 287082, 359152, 969429, 338314, 254676, 287922, 162583, 399871, 520489 };
+    static const struct { int64_t s; const char *code; } totps[] = {
+        { 59, "287082" }, { 1111111109, "081804" }, { 1111111111, "050471" }, { 1234567890, "005924" }, { 2000000000, "279037" },
+        { 20000000000, "353130" },
+    };
+    struct str key = STR("12345678901234567890");
+    for (uint64_t i = 0; i < COUNT(hotps); i++)
+        assert_int_equal(hotp(key, i), hotps[i]);
+    for (size_t i = 0; i < COUNT(totps); i++) {
+        wall_ms at = totps[i].s * 1000;
+        struct str code = str_of(totps[i].code);
+        assert_int_equal(totp_match(key, code, at), at / 30000);
+        assert_int_equal(totp_match(key, code, at + 30000), at / 30000); /* one step late, one step early */
+        assert_int_equal(totp_match(key, code, at - 30000), at / 30000);
+        assert_int_equal(totp_match(key, code, at + 60000), 0);
+        if (at > 60000)
+            assert_int_equal(totp_match(key, code, at - 60000), 0);
+    }
+    static const char *const none[] = { "", "28708", "2870821", "28708x", "000000", "-87082" };
+    for (size_t i = 0; i < COUNT(none); i++)
+        assert_int_equal(totp_match(key, str_of(none[i]), 59000), 0);
+    assert_int_equal(totp_match(key, STR("287 082"), 59000), 1);
 }
 
 static int with_arena(void **state)
@@ -308,6 +375,9 @@ int main(void)
         TEST(an_unknown_user_costs_what_a_known_one_does),
         TEST(no_more_than_two_passwords_are_hashed_at_once),
         TEST(weak_passwords_are_refused_with_a_reason),
+        TEST(what_others_would_try_first_is_refused_in_every_dress),
+        TEST(a_lower_cost_is_raised_and_hashes_of_another_cost_are_stale),
+        TEST(one_time_codes_are_those_of_the_rfcs),
     };
     return cmocka_run_group_tests_name("crypto/hash", tests, NULL, NULL);
 }

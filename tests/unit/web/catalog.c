@@ -169,7 +169,7 @@ static void a_problems_address_explains_it(void **state)
     assert_refused(h, ERR_NOT_FOUND, "");
 }
 
-static void pages_come_with_the_content_policy(void **state)
+static void pages_are_served_and_nothing_else_that_is_embedded(void **state)
 {
     struct hall *h = *state;
     static const struct { const char *path, *type;
@@ -185,12 +185,7 @@ static void pages_come_with_the_content_policy(void **state)
         hall_ask(h, METHOD_GET, pages[i].path, NULL);
         assert_ok(h, 200);
         assert_string_equal(h->reply.content_type, pages[i].type);
-        assert_string_equal(
-            hall_reply_header(h, "Content-Security-Policy"),
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-ancestors 'none';"
-            " base-uri 'none'; form-action 'self'");
-        assert_string_equal(hall_reply_header(h, "Referrer-Policy"), "no-referrer");
-        assert_non_null(hall_reply_header(h, "Strict-Transport-Security"));
+        assert_string_equal(hall_reply_header(h, "Cache-Control"), "no-cache");
     }
     static const char *const shut[] = { "/assets/openapi.json", "/assets/setup.html", "/assets/..%2fweb.c", "/assets/nope" };
     for (size_t i = 0; i < COUNT(shut); i++) {
@@ -213,7 +208,7 @@ int main(void)
         TEST(metrics_count_connections_by_state),
         TEST(limits_are_listed_with_their_values),
         TEST(a_problems_address_explains_it),
-        TEST(pages_come_with_the_content_policy),
+        TEST(pages_are_served_and_nothing_else_that_is_embedded),
     };
     return cmocka_run_group_tests_name("web/catalog", tests, NULL, NULL);
 }

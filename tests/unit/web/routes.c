@@ -52,6 +52,8 @@ static void only_these_doors_are_open_to_everybody(void **state)
                                         "/api/v1/openapi.json",
                                         "/api/v1/setup",
                                         "/api/v1/session",
+                                        "/invite",
+                                        "/api/v1/invitations:accept",
                                         "/api/v1/session/providers",
                                         "/api/v1/session/oidc/{provider}",
                                         "/oidc/callback" };

@@ -1,0 +1,279 @@
+"""People: invitations, guessing, second factors, step-up, sessions; and what browsers of other sites may not do."""
+import base64
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import threading
+import time
+
+import harness
+from provider import problem
+
+API = "/api/v1"
+CSP = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-ancestors 'none';"
+       " base-uri 'none'; form-action 'self'")
+NEW = "quiet river under stones"
+
+
+class Case(harness.Case):
+    def start(self, *arguments, **more):
+        self.hub1 = self.hub(*arguments, **more)
+        code = self.hub1.line("setup").split("#")[1]
+        made = self.ask("POST", "/setup", {"code": code, "email": "owner@example.com", "password": harness.PASSWORD, "language": "en"})
+        self.assertEqual(made.status, 201, made)
+        return self.hub1
+
+    def ask(self, method, path, body=None, session=None, **headers):
+        sent = dict(session or {}, **{k.replace("_", "-"): v for k, v in headers.items()})
+        return self.hub1.request(method, API + path, body, headers=sent, token="")
+
+    def sign_in(self, email="owner@example.com", password=harness.PASSWORD, status=200, **more):
+        headers = more.pop("headers", {})
+        said = self.ask("POST", "/session", dict({"email": email, "password": password}, **more), **headers)
+        self.assertEqual(said.status, status, said)
+        return self.session_of(said, said.json) if status == 200 else said
+
+    @staticmethod
+    def session_of(answer, document):
+        return {"Cookie": answer.header("set-cookie").split(";")[0], "X-CSRF-Token": document["csrf_token"]}
+
+
+class Invitations(Case):
+    def test_an_invited_person_alone_knows_the_password(self):
+        self.start()
+        owner = self.sign_in()
+        made = self.ask("POST", "/users", {"email": "ann@example.com", "invite": True}, owner)
+        link = made.json["invitation"]["link"]
+        self.assertTrue(link.startswith(self.hub1.url + "/invite#"), link)
+        code, path = link.split("#")[1], "/users/" + made.json["id"]
+        self.assertNotIn(code, self.ask("GET", path, None, owner).text)
+        self.assertIsNotNone(self.ask("GET", path, None, owner).json["invited_until"])
+        newer = self.ask("POST", path + "/invitation", None, owner).json["link"].split("#")[1]
+        problem(self.ask("POST", "/invitations:accept", {"code": code, "password": NEW}), "invitation_invalid")
+        weak = self.ask("POST", "/invitations:accept", {"code": newer, "password": "Password2024!"})
+        self.assertEqual((weak.status, weak.json["errors"][0]["pointer"]), (400, "/password"))
+        told = self.ask("POST", "/invitations:accept", {"code": newer, "password": NEW, "language": "fr"})
+        self.assertEqual((told.status, told.json["language"], told.json["invited_until"]), (200, "fr", None), told)
+        self.sign_in("ann@example.com", NEW)
+        # A forgotten password: the link ends what was open, and takes no other's place.
+        link = self.ask("POST", path + "/invitation", None, owner).json["link"]
+        ann = self.sign_in("ann@example.com", NEW)
+        self.ask("POST", "/invitations:accept", {"code": link.split("#")[1], "password": NEW + " again"})
+        self.assertEqual(self.ask("GET", "/session", None, ann).status, 401)
+        link = self.ask("POST", path + "/invitation", None, owner).json["link"]
+        self.assertEqual(self.ask("DELETE", path + "/invitation", None, owner).status, 204)
+        problem(self.ask("POST", "/invitations:accept", {"code": link.split("#")[1], "password": NEW}), "invitation_invalid")
+        self.assertNotIn(code, self.hub1.log())
+
+
+class CommandLine(Case):
+    def test_people_are_invited_unlocked_and_listed_on_the_machine_itself(self):
+        hub = self.start()
+        run = lambda *words: harness.run("user", *words, "--data", hub.data)
+        made = run("invite", "--email", "Ann@example.com", "--role", "admin", "--public-url", hub.url)
+        self.assertEqual(made.code, 0, made)
+        self.assertRegex(run("list").out, r"ann@example.com +admin +invited")
+        accepted = self.ask("POST", "/invitations:accept", {"code": made.out.strip().split("#")[1], "password": NEW})
+        self.assertEqual((accepted.status, accepted.json["role"]), (200, "admin"), accepted)
+        for _ in range(5):
+            self.sign_in("ann@example.com", "wrong", 401)
+        self.assertRegex(run("list").out, r"ann@example.com +admin +locked")
+        self.assertEqual(run("unlock", "--email", "ann@example.com").code, 0)
+        self.sign_in("ann@example.com", NEW)
+        link = run("reset-password", "--email", "ann@example.com", "--public-url", hub.url).out.strip()
+        self.assertTrue(link.startswith(hub.url + "/invite#"), link)
+        self.ask("POST", "/invitations:accept", {"code": link.split("#")[1], "password": NEW + " too"})
+        self.sign_in("ann@example.com", NEW + " too")
+        self.assertEqual(run("unlock", "--email", "nobody@example.com").code, 3)
+
+
+class Guessing(Case):
+    def test_many_threads_get_five_guesses_at_an_account_and_an_administrator_lets_it_in_again(self):
+        hub = self.start()
+        owner = self.sign_in()
+        ann = self.ask("POST", "/users", {"email": "ann@example.com", "password": NEW}, owner).json["id"]
+        codes = []
+
+        def guess(n):
+            for i in range(5):
+                said = self.ask("POST", "/session", {"email": "ann@example.com", "password": f"guess {n} {i}"})
+                codes.append(said.json["code"])
+        threads = [threading.Thread(target=guess, args=(n,)) for n in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sorted(set(codes)), ["bad_credentials", "rate_limited"])
+        self.assertEqual(codes.count("bad_credentials"), 5)
+        self.assertEqual(len(codes), 40)
+        hub.stop()
+        hub.start()
+        problem(self.sign_in("ann@example.com", NEW, 429), "rate_limited")
+        owner = self.sign_in()
+        self.assertIsNotNone(self.ask("GET", f"/users/{ann}", None, owner).json["locked_until"])
+        self.assertEqual(self.ask("PATCH", f"/users/{ann}", {"locked": False}, owner).json["locked_until"], None)
+        self.sign_in("ann@example.com", NEW)
+        self.assertRegex(hub.get("/metrics").text, r"raccord_sign_in_refused_total [1-9]")
+
+    def test_an_address_is_believed_from_a_trusted_proxy_only_and_has_its_own_limit(self):
+        self.start(env={"RACCORD_TRUSTED_PROXIES": "127.0.0.1"})
+        told = [self.ask("POST", "/session", {"email": f"x{i}@example.com", "password": "wrong"}, X_Forwarded_For="198.51.100.7").status
+                for i in range(21)]
+        self.assertEqual(told, [401] * 20 + [429])
+        forged = self.ask("POST", "/session", {"email": "y@example.com", "password": "wrong"}, X_Forwarded_For="203.0.113.9, 198.51.100.7")
+        self.assertEqual(forged.status, 429)  # what the client wrote in front of it counts for nothing
+        owner = self.sign_in(headers={"X_Forwarded_For": "198.51.100.8"})
+        self.assertEqual([s["address"] for s in self.ask("GET", "/sessions", None, owner).json["items"]], ["198.51.100.8"])
+
+
+class SecondFactor(Case):
+    def test_who_must_have_one_gets_nothing_else_done_before(self):
+        self.start(env={"RACCORD_SIGN_IN_REQUIRE_SECOND_FACTOR": "admins"})
+        owner = self.sign_in()
+        problem(self.ask("GET", "/users", None, owner), "second_factor_missing")
+        problem(self.ask("POST", "/tokens", {"name": "n"}, owner), "second_factor_missing")
+        uri = self.ask("POST", "/second-factor", None, owner).json["otpauth_uri"]
+        self.assertTrue(uri.startswith("otpauth://totp/Raccord:owner%40example.com?secret="), uri)
+        on = self.ask("POST", "/second-factor/confirm", {"code": harness.totp(uri, -1)}, owner)
+        self.assertEqual(on.status, 200, on)
+        owner = self.session_of(on, on.json["session"])
+        self.assertEqual(self.ask("GET", "/users", None, owner).status, 200)
+        problem(self.ask("DELETE", "/second-factor", None, owner), "limit_reached")
+        problem(self.sign_in(status=401), "second_factor_required")
+        code = harness.totp(uri)
+        self.sign_in(code=code)
+        problem(self.sign_in(status=401, code=code), "second_factor_invalid")
+        recovery = on.json["recovery_codes"][0]
+        self.sign_in(code=recovery)
+        problem(self.sign_in(status=401, code=recovery), "second_factor_invalid")
+        for secret in (re.search("secret=([A-Z2-7]+)", uri).group(1), recovery, recovery.replace("-", "")):
+            raw = base64.b32decode(secret + "=" * (-len(secret) % 8)) if secret.isupper() else secret.encode()
+            for name in os.listdir(self.hub1.data):
+                with open(os.path.join(self.hub1.data, name), "rb") as f:
+                    found = f.read()
+                self.assertFalse(raw in found or secret.encode() in found, name)
+
+    def test_a_session_left_open_does_not_delete(self):
+        hub = self.start()
+        owner = self.sign_in()
+        ann = self.ask("POST", "/users", {"email": "ann@example.com"}, owner).json["id"]
+        hub.stop()
+        with sqlite3.connect(os.path.join(hub.data, "raccord.db")) as db:
+            db.execute("UPDATE session SET proved_ms = proved_ms - 300000")
+        hub.start()
+        problem(self.ask("DELETE", f"/users/{ann}", None, owner), "step_up_required")
+        problem(self.ask("POST", "/session:step-up", {"password": "wrong"}, owner), "bad_credentials")
+        proved = self.ask("POST", "/session:step-up", {"password": harness.PASSWORD}, owner)
+        self.assertEqual(self.ask("GET", "/session", None, owner).status, 401)  # a new id for more rights
+        owner = self.session_of(proved, proved.json)
+        self.assertEqual(self.ask("DELETE", f"/users/{ann}", None, owner).status, 204)
+
+
+class Browsers(Case):
+    def test_every_answer_of_the_hub_tells_browsers_the_same(self):
+        hub = self.start("--public-url", "https://hub.example.com")
+        for path in ("/", "/setup", "/invite", "/assets/setup.js", "/healthz", "/api/v1/openapi.json", "/api/v1/users", "/nowhere", "/api/v1/limits"):
+            said = hub.get(path, token="" if path == "/api/v1/users" else None)
+            self.assertEqual({k: said.header(k) for k in ("content-security-policy", "x-content-type-options", "referrer-policy",
+                                                          "cross-origin-opener-policy", "cross-origin-resource-policy",
+                                                          "strict-transport-security")},
+                             {"content-security-policy": CSP, "x-content-type-options": "nosniff", "referrer-policy": "no-referrer",
+                              "cross-origin-opener-policy": "same-origin", "cross-origin-resource-policy": "same-origin",
+                              "strict-transport-security": "max-age=31536000"}, path)
+            if path.startswith("/api/") and said.status != 200:
+                self.assertEqual(said.header("cache-control"), "no-store", path)
+
+    def test_a_name_that_is_not_ours_is_misdirected(self):
+        hub = self.start("--public-url", "https://hub.example.com:8443", env={"RACCORD_HOSTS": "other.example"})
+        port = hub.port
+        for host, status in (("hub.example.com", 200), ("HUB.example.com:8443", 200), ("other.example", 200), (f"127.0.0.1:{port}", 200),
+                             (f"localhost:{port}", 200), ("[::1]", 200), ("evil.example", 421), ("hub.example.com.evil.example", 421),
+                             (f"127.0.0.1.nip.io:{port}", 421), ("192.0.2.1", 421), ("xhub.example.com", 421)):
+            for path in ("/healthz", "/setup"):
+                self.assertEqual(hub.get(path, headers={"Host": host}, token="").status, status, host)
+
+    def test_a_page_of_another_site_changes_nothing_even_with_cookie_and_token(self):
+        hub = self.start()
+        owner = self.sign_in()
+        own = f"http://127.0.0.1:{hub.port}"
+        for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": own + ".evil.example"}, {"Origin": ""},
+                        {"Sec_Fetch_Site": "cross-site"}, {"Sec_Fetch_Site": "same-site", "Origin": own},
+                        {"Origin": f"http://127.0.0.1:{hub.port + 1}"}):
+            problem(self.ask("POST", "/tokens", {"name": "n"}, owner, **headers), "origin_refused")
+            problem(self.ask("POST", "/session", {"email": "owner@example.com", "password": harness.PASSWORD}, **headers), "origin_refused")
+        for headers in ({}, {"Origin": own, "Sec_Fetch_Site": "same-origin"}):
+            self.assertEqual(self.ask("POST", "/tokens", {"name": "n"}, owner, **headers).status, 201)
+
+    def test_before_setup_there_is_setup_and_health_only(self):
+        hub = self.hub()
+        opened = {p: hub.get(p, token="").status for p in ("/", "/setup", "/assets/style.css", "/healthz", "/readyz")}
+        self.assertEqual(set(opened.values()), {200}, opened)
+        for method, path, body in (("GET", "/openapi.json", None), ("POST", "/session", {"email": "a@b", "password": "x"}),
+                                   ("POST", "/invitations:accept", {"code": "x", "password": NEW}), ("GET", "/session/providers", None)):
+            problem(hub.request(method, API + path, body, token=""), "setup_required")
+        for path in ("/users", "/connections", "/sessions"):
+            problem(hub.get(API + path, token=""), "unauthenticated")
+        code = {"code": hub.line("setup").split("#")[1], "email": "o@example.com", "password": harness.PASSWORD}
+        far = self.hub(env={"RACCORD_TRUSTED_PROXIES": "127.0.0.1"})
+        code["code"] = far.line("setup").split("#")[1]
+        problem(far.post(API + "/setup", code, token="", headers={"X-Forwarded-For": "198.51.100.7"}), "setup_not_here")
+
+
+class Chromium(Case):
+    """Setup and invitation as a browser shows them, and nothing that the policy stops."""
+
+    def browse(self, url):
+        program = shutil.which("chromium") or shutil.which("chromium-browser")
+        if not program:
+            self.skipTest("left out: chromium is not here")
+        done = subprocess.run([program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr",
+                               f"--user-data-dir={self.path('chromium')}", "--virtual-time-budget=3000", "--dump-dom", url],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.DEADLINE, text=True, check=False)
+        console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        self.assertEqual(console, [], url)
+        return done.stdout
+
+    def test_the_pages_break_no_policy(self):
+        hub = self.hub()
+        self.assertIn("Make the owner", self.browse(hub.url + "/setup#abc"))
+        shown = self.browse(self.start().url + "/invite#abc")
+        self.assertIn("Choose your password", shown)
+        self.assertNotIn("hidden", re.search(r'<form id="form"[^>]*>', shown).group(0))
+
+
+class Cost(Case):
+    def test_fifty_sign_ins_at_once_stay_within_256_mib(self):
+        if harness.sanitized():
+            self.skipTest("left out: a sanitizer's own memory would be counted")
+        hub = self.start(env={"RACCORD_TRUSTED_PROXIES": "127.0.0.1", "RACCORD_SIGN_IN_PASSWORD_MEMORY": "64M",
+                              "RACCORD_SIGN_IN_PASSWORD_PASSES": "3"})
+        self.sign_in()
+        peak = [self.resident(hub)]
+        before, done, told = peak[0], threading.Event(), []
+
+        def watch():
+            while not done.wait(0.01):
+                peak[0] = max(peak[0], self.resident(hub))
+
+        def one(i):
+            start = time.monotonic()
+            said = self.ask("POST", "/session", {"email": f"p{i}@example.com", "password": "wrong"}, X_Forwarded_For=f"198.51.100.{i}")
+            told.append((said.status, time.monotonic() - start))
+        threads = [threading.Thread(target=one, args=(i,)) for i in range(50)]
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        done.set()
+        watcher.join()
+        self.assertEqual({s for s, _ in told}, {401})
+        self.assertLess(peak[0] - before, 256 * 1024)
+
+    @staticmethod
+    def resident(hub):
+        with open(f"/proc/{hub.process.pid}/status", encoding="ascii") as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
