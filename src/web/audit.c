@@ -221,6 +221,8 @@ enum err audit_get_export(struct web_request *q, struct reply *r, struct fault *
     if ((e = web_only_query(q, allowed, why)) || (e = read_number(q, "after", web_query(q, "after"), INT64_MAX, &after, why)) ||
         (e = read_number(q, "limit", web_query(q, "limit"), EXPORT_MOST, &limit, why)))
         return e;
+    if ((e = web_step_up(q, why)))
+        return e;
     if (!limit)
         return fault(why, ERR_FIELD_INVALID, STR("limit: from 1 to 10000"), "limit 0");
     q->audit.after = str_fmt(q->arena, "{\"after\":%lld,\"limit\":%lld}", (long long)after, (long long)limit);

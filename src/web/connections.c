@@ -586,7 +586,7 @@ enum err connections_delete(struct web_request *q, struct reply *r, struct fault
 {
     struct change c = { .q = q };
     enum err e;
-    if ((e = web_only_query(q, object_query, why)) || (e = web_write(q, apply_delete, &c, why)))
+    if ((e = web_only_query(q, object_query, why)) || (e = web_step_up(q, why)) || (e = web_write(q, apply_delete, &c, why)))
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     r->status = 204;

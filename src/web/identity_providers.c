@@ -293,8 +293,8 @@ static enum err remove_provider(struct db *db, void *context, struct fault *why)
 
 enum err identity_providers_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = web_write(q, remove_provider, q, why);
-    if (e)
+    enum err e = web_step_up(q, why);
+    if (e || (e = web_write(q, remove_provider, q, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     r->status = 204;

@@ -84,8 +84,8 @@ static enum err begin_work(struct db *db, void *context, struct fault *why)
 enum err keys_rotate(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct begin b = { q, { 0 } };
-    enum err e = web_write(q, begin_work, &b, why);
-    if (e)
+    enum err e = web_step_up(q, why);
+    if (e || (e = web_write(q, begin_work, &b, why)))
         return e;
     if (q->hub->keys_wake)
         q->hub->keys_wake(q->hub);

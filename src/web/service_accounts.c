@@ -164,8 +164,8 @@ static enum err remove_account(struct db *db, void *context, struct fault *why)
 
 enum err service_accounts_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = web_write(q, remove_account, q, why);
-    if (e)
+    enum err e = web_step_up(q, why);
+    if (e || (e = web_write(q, remove_account, q, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     r->status = 204;

@@ -163,7 +163,9 @@ class SecondFactor(Case):
         with sqlite3.connect(os.path.join(hub.data, "raccord.db")) as db:
             db.execute("UPDATE session SET proved_ms = proved_ms - 300000")
         hub.start()
-        problem(self.ask("DELETE", f"/users/{ann}", None, owner), "step_up_required")
+        for method, path in (("DELETE", f"/users/{ann}"), ("DELETE", "/connections/none"), ("DELETE", "/service-accounts/none"),
+                             ("POST", "/keys:rotate"), ("GET", "/audit:export"), ("POST", "/second-factor")):
+            problem(self.ask(method, path, None, owner), "step_up_required")
         problem(self.ask("POST", "/session:step-up", {"password": "wrong"}, owner), "bad_credentials")
         proved = self.ask("POST", "/session:step-up", {"password": harness.PASSWORD}, owner)
         self.assertEqual(self.ask("GET", "/session", None, owner).status, 401)  # a new id for more rights
