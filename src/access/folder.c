@@ -32,9 +32,10 @@ static struct folder_row read_row(struct query *q, struct arena *a)
 
 static enum err not_there(struct fault *why) { return fault(why, ERR_NOT_FOUND, STR("folder"), "no such folder, or not visible"); }
 
-static enum err find(struct db *db, struct arena *a, const char *sql, struct str what, struct folder_row *out, struct fault *why)
+static enum err find(struct db *db, struct arena *a, bool by_id, struct str what, struct folder_row *out, struct fault *why)
 {
-    struct query *q = query_begin(db, sql);
+    struct query *q = by_id ? query_begin(db, "SELECT " COLUMNS " FROM folder WHERE id = $1")
+                            : query_begin(db, "SELECT " COLUMNS " FROM folder WHERE path = $1");
     query_text(q, what);
     bool found = query_next(q);
     struct folder_row row = read_row(q, a);
@@ -49,7 +50,7 @@ static enum err find(struct db *db, struct arena *a, const char *sql, struct str
 
 enum err folder_get(struct db *db, struct arena *a, struct str id, struct folder_row *out, struct fault *why)
 {
-    return find(db, a, "SELECT " COLUMNS " FROM folder WHERE id = $1", id, out, why);
+    return find(db, a, true, id, out, why);
 }
 
 enum err folder_resolve(struct db *db, struct arena *a, const struct caller *c, struct str path_or_id, struct folder_row *out,
@@ -59,9 +60,7 @@ enum err folder_resolve(struct db *db, struct arena *a, const struct caller *c, 
     bool by_id = str_starts(wanted, STR("fld_"));
     if (str_starts(path_or_id, STR(PERSONAL))) /* a person's id is not a way in */
         return not_there(why);
-    enum err e =
-        find(db, a, by_id ? "SELECT " COLUMNS " FROM folder WHERE id = $1" : "SELECT " COLUMNS " FROM folder WHERE path = $1",
-             wanted, out, why);
+    enum err e = find(db, a, by_id, wanted, out, why);
     return e ? e : rights_need(db, a, c, out->id, RIGHT_VIEW, why);
 }
 

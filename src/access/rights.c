@@ -210,8 +210,9 @@ enum err rights_on_connection(struct db *db, struct arena *a, const struct calle
 
 static enum err denied(struct arena *a, enum right right, struct str path, struct fault *why)
 {
-    struct str where = path.p ? path : STR("the folder of this connection");
-    return fault(why, ERR_DENIED, str_fmt(a, "%s in %.*s", right_name(right), STR_ARG(where)), "%s is missing", right_name(right));
+    struct str subject = path.p ? str_fmt(a, "%s in %.*s", right_name(right), STR_ARG(path))
+                                : str_fmt(a, "%s in the folder of this connection", right_name(right));
+    return fault(why, ERR_DENIED, subject, "%s is missing", right_name(right));
 }
 
 enum err rights_need(struct db *db, struct arena *a, const struct caller *c, struct str folder, enum right right, struct fault *why)

@@ -77,7 +77,8 @@ static enum err check_new(struct db *db, const struct token_new *t, struct fault
     if (e || (e = check_expires(t->expires, why)))
         return e;
     if (t->role <= ROLE_NONE || t->role >= ROLE_COUNT)
-        return fault(why, ERR_FIELD_INVALID, STR("role (" ROLE_NAMES ")"), "role %d", (int)t->role);
+        return fault(why, ERR_FIELD_INVALID, STR("role (owner, admin, editor, user, viewer, auditor, custodian)"), "role %d",
+                     (int)t->role);
     if (t->connection_count > GRANTS_MOST)
         return fault(why, ERR_FIELD_INVALID, STR("connections (at most 1000)"), "%zu connections", t->connection_count);
     for (enum narrow_kind k = NARROW_FOLDER; t->narrow && k < NARROW_KINDS; k++)

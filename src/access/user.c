@@ -38,7 +38,8 @@ static enum err check_row(struct str language, enum role role, struct fault *why
     if (!str_is(language, "en") && !str_is(language, "fr"))
         return fault(why, ERR_FIELD_INVALID, STR("language (en, fr)"), "language");
     if (role <= ROLE_NONE || role >= ROLE_COUNT)
-        return fault(why, ERR_FIELD_INVALID, STR("role (" ROLE_NAMES ")"), "role %d", (int)role);
+        return fault(why, ERR_FIELD_INVALID, STR("role (owner, admin, editor, user, viewer, auditor, custodian)"), "role %d",
+                     (int)role);
     return ERR_NONE;
 }
 

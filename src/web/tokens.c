@@ -161,7 +161,7 @@ static enum err read_role(const struct web_request *q, enum role *out, struct fa
     /* A plain user's, unless asked for more; theirs who have less than that. */
     *out = role_within(ROLE_USER, caller_role(q->caller)) ? ROLE_USER : caller_role(q->caller);
     if (text.p && !role_parse(text, out))
-        return body_fault(why, ERR_FIELD_INVALID, "role", ROLE_NAMES);
+        return body_fault(why, ERR_FIELD_INVALID, "role", "owner, admin, editor, user, viewer, auditor, custodian");
     return rights_may_hold(q->db, q->arena, q->caller, *out, why);
 }
 

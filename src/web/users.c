@@ -23,7 +23,7 @@ static enum err read_role(struct web_request *q, enum role *out, struct fault *w
     if (e || !text.p)
         return e;
     if (!role_parse(text, out))
-        return body_fault(why, ERR_FIELD_INVALID, "role", ROLE_NAMES);
+        return body_fault(why, ERR_FIELD_INVALID, "role", "owner, admin, editor, user, viewer, auditor, custodian");
     return rights_may_give(q->caller, *out, why);
 }
 

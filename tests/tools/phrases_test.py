@@ -34,6 +34,7 @@ NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {
+    "access/role.c": r"[A-Z].*\.",                 # what docs/access.md says of roles and rights
     "access/guard.c": r"\{\} min|.* failures in .*",   # a unit's symbol; notes
     "auth/basic.c": r"Basic ",
     "auth/identity_settings.c": r"openid profile email|auto, client_secret_basic, .*",
