@@ -498,7 +498,7 @@ static enum verdict judge(const struct policy_rule *r, const struct policy_subje
         return verdict(q->method.p, !(r->methods & method));
     case POLICY_ADDRESSES_ALLOW:
     case POLICY_ADDRESSES_BLOCK:
-        *what = STR("this source address");
+        *what = q->method;
         return verdict(q->method.p,
                        narrow_permits_address(&r->ranges, q->family, q->ip) == (r->kind == POLICY_ADDRESSES_ALLOW));
     default: return NOT_ASKED;
