@@ -177,7 +177,7 @@ static bool lacks_second_factor(const struct visit *v)
     const struct caller *c = v->q.caller;
     if (!c || !c->session.n || c->how != SESSION_PASSWORD || wanted == SECOND_FACTOR_NONE)
         return false;
-    return wanted == SECOND_FACTOR_ALL || c->role >= ROLE_ADMIN;
+    return wanted == SECOND_FACTOR_ALL || role_has(c->role, RIGHT_KEYS);
 }
 
 static bool sets_up_second_factor(struct str path)

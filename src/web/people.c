@@ -1,5 +1,6 @@
 #include "web/people.h"
 
+#include "access/rights.h"
 #include "access/invitation.h"
 #include "access/rights.h"
 #include "base/log.h"

@@ -24,7 +24,7 @@ static struct change change_of(struct web_request *q)
 static bool must_have(const struct web_request *q)
 {
     enum second_factor_policy p = q->hub->second_factor;
-    return p == SECOND_FACTOR_ALL || (p == SECOND_FACTOR_ADMINS && q->caller->role >= ROLE_ADMIN);
+    return p == SECOND_FACTOR_ALL || (p == SECOND_FACTOR_ADMINS && role_has(q->caller->role, RIGHT_KEYS));
 }
 
 enum err second_factor_get(struct web_request *q, struct reply *r, struct fault *why)
