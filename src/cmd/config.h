@@ -55,7 +55,7 @@ struct config {
         int64_t connect, tls, first_byte, idle, total, client_head, client_idle, client_total, drain; /* total: 0 = none */
     } timeouts;
     struct {
-        int64_t runs;
+        int64_t runs, deleted_connections, deleted_secrets;
     } retention;
     struct {
         struct str organization;

@@ -4,6 +4,7 @@
 #include "base/encode.h"
 #include "cmd/certificate_option.h"
 #include "cmd/client.h"
+#include "cmd/connection_use.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 
@@ -38,6 +39,9 @@ int connections_list_run(struct command *c)
     query_add_option(&q, c, OPT_CONNECTOR, "connector");
     query_add_option(&q, c, OPT_STATE, "state");
     query_add_option(&q, c, OPT_HEALTH, "health");
+    query_add_option(&q, c, OPT_TAG, "tag");
+    if (command_has(c, OPT_DEFAULT))
+        query_add(&q, "default", STR("true"));
     l.query = buf_str(&q);
     return client_list(&k, &l);
 }
@@ -135,6 +139,20 @@ static void member(struct json_out *o, const struct command *c, enum option opti
         json_member_str(o, name, str_of(value));
 }
 
+/* --tag "" takes all tags away. */
+static void tags_write(struct command *c, struct json_out *o)
+{
+    int at = 0;
+    if (!command_has(c, OPT_TAG))
+        return;
+    json_key(o, "tags");
+    json_open(o, '[');
+    for (char *word; (word = command_next(c, OPT_TAG, &at));)
+        if (*word)
+            json_put_str(o, str_of(word));
+    json_close(o, ']');
+}
+
 /* name=text, name:=json */
 static int fields_write(struct command *c, struct json_out *o)
 {
@@ -172,7 +190,7 @@ static int body_given(struct command *c, struct secret *out)
     char *word = command_value(c, OPT_BODY);
     struct fault why = { 0 };
     static const enum option others[] = { OPT_CONNECTOR, OPT_AUTH_TYPE, OPT_KEY, OPT_NAME, OPT_NOTES, OPT_ALLOWED_DOMAIN, OPT_FIELD,
-                                          OPT_CREDENTIAL, OPT_DEFAULT, OPT_CLIENT_CERTIFICATE, OPT_ISSUE, OPT_TLS_CA };
+                                          OPT_CREDENTIAL, OPT_DEFAULT, OPT_TAG, OPT_CLIENT_CERTIFICATE, OPT_ISSUE, OPT_TLS_CA };
     if (strcmp(word, "-") != 0 && word[0] != '@') {
         secret_wipe(word, strlen(word));
         return command_wrong(c, "--body takes @FILE or - here: other users could read credentials on the command line.");
@@ -213,6 +231,7 @@ static int body_write(struct command *c, struct json_out *o, const struct creden
         member(o, c, OPT_FOLDER, "folder");
     if (command_has(c, OPT_DEFAULT))
         json_member_bool(o, "default", true);
+    tags_write(c, o);
     int code = fields_write(c, o);
     if (!code)
         code = roots_write(c, o);
@@ -290,6 +309,8 @@ int connections_credentials_run(struct command *c)
     int code = client_open(c, &k);
     if (code)
         return code;
+    if ((code = connection_confirm_use(c, &k, "Replacing its credentials")))
+        return code;
     struct str path = client_path(c, "/connections", "/credentials");
     if (command_has(c, OPT_BODY)) {
         code = body_given(c, &memory);
@@ -305,6 +326,41 @@ int connections_credentials_run(struct command *c)
     struct json_out o = json_out(&b);
     credentials_write(c->arena, &o, &s);
     return buf_failed(&b) ? body_too_large(c) : send(&k, "PUT", path, buf_str(&b));
+}
+
+int connections_duplicate_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_CREDENTIALS s = { 0 };
+    AUTO_SECRET memory = SECRET_NONE;
+    int code = client_open(c, &k);
+    if (code || (code = credentials_read(c, &s)))
+        return code;
+    memory = secret_new(BODY_MAX);
+    struct buf b = { .p = (char *)memory.p, .size = memory.n, .max = memory.n };
+    struct json_out o = json_out(&b);
+    json_open(&o, '{');
+    member(&o, c, OPT_AUTH_TYPE, "auth_type");
+    member(&o, c, OPT_KEY, "key");
+    member(&o, c, OPT_NAME, "name");
+    member(&o, c, OPT_FOLDER, "folder");
+    if (command_has(c, OPT_DRY_RUN))
+        json_member_bool(&o, "dry_run", true);
+    code = fields_write(c, &o);
+    if (s.count) {
+        json_key(&o, "credentials");
+        credentials_write(c->arena, &o, &s);
+    }
+    json_close(&o, '}');
+    if (code)
+        return code;
+    /* --folder is where the copy goes; the original is named by its key among all, or by its id. */
+    AUTO_BUF path;
+    buf_init(&path, QUERY_MAX);
+    buf_add(&path, STR("/connections/"));
+    percent_encode(&path, str_of(c->arguments[0]));
+    buf_add(&path, STR("/duplicate"));
+    return buf_failed(&b) ? body_too_large(c) : send(&k, "POST", buf_str(&path), buf_str(&b));
 }
 
 /* --- States --------------------------------------------------------------------------------------------------------- */
@@ -331,47 +387,4 @@ int connections_verify_run(struct command *c)
 }
 
 int connections_enable_run(struct command *c) { return post(c, "/enable"); }
-int connections_disable_run(struct command *c) { return post(c, "/disable"); }
-
-/* The key is typed back, so that a slip of the finger deletes nothing. */
-static int confirm(struct command *c, const struct json *connection)
-{
-    struct str key = text_safe(c->arena, json_str(connection, "key")), name = text_safe(c->arena, json_str(connection, "name"));
-    struct str typed;
-    struct fault why = { 0 };
-    if (!terminal_asks())
-        return command_wrong(c, "deleting needs a confirmation: there is no terminal to ask at, so give --yes.");
-    fprintf(stderr, "This deletes “%.*s” (%.*s) and its credentials for ever.\n", STR_ARG(name), STR_ARG(key));
-    if (ask_line(c->arena, "Type its key to confirm: ", &typed, &why))
-        return command_failed(c, &why);
-    if (str_eq(typed, key))
-        return EXIT_DONE;
-    fputs("raccord: that is not its key; nothing was deleted\n", stderr);
-    return EXIT_FAILED;
-}
-
-int connections_delete_run(struct command *c)
-{
-    AUTO_CLIENT k = { 0 };
-    struct client_answer found, answer;
-    int code = client_open(c, &k);
-    if (code)
-        return code;
-    if (!command_has(c, OPT_YES) && !terminal_asks())
-        return confirm(c, NULL);
-    code = client_ask(&k, "GET", client_path(c, "/connections", ""), NULL, &found);
-    if (!code && !command_has(c, OPT_YES))
-        code = confirm(c, found.json);
-    /* By id from here on: a key could be given to another connection meanwhile. */
-    if (!code) {
-        struct str id = json_str(found.json, "id");
-        code = client_ask(&k, "DELETE", str_fmt(c->arena, "/connections/%.*s", STR_ARG(id)), NULL, &answer);
-    }
-    if (code)
-        return code;
-    if (k.json)
-        return client_show(&k, &answer);
-    struct str key = text_safe(c->arena, json_str(found.json, "key"));
-    printf("Deleted: %.*s\n", STR_ARG(key));
-    return EXIT_DONE;
-}
+int connections_default_run(struct command *c) { return post(c, "/default"); }

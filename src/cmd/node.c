@@ -26,6 +26,7 @@
 #include "http/upstream.h"
 #include "proxy/proxy.h"
 #include "vault/domain.h"
+#include "vault/trash.h"
 #include "web/doorman.h"
 #include "web/enter.h"
 #include "web/limit_hits.h"
@@ -407,7 +408,7 @@ static void *desk_main(void *context)
 }
 
 struct prune {
-    wall_ms before;
+    wall_ms before, secrets_before;
     int64_t deleted;
 };
 
@@ -432,21 +433,25 @@ static int64_t run_retention(struct node *n)
 }
 
 /* Step by step: each is a transaction of its own, so that nobody waits long. */
-static void prune(struct node *n, store_work *work, wall_ms before, const char *failed)
+static void prune_with(struct node *n, store_work *work, struct prune *p, const char *failed)
 {
-    struct prune p = { before, 0 };
     struct fault why;
     do {
-        if (store_write(n->hub.store, work, &p, &why)) {
+        if (store_write(n->hub.store, work, p, &why)) {
             log_fault(LOG_WARN, failed, &why);
             return;
         }
-    } while (p.deleted && !n->upkeep_stop);
+    } while (p->deleted && !n->upkeep_stop);
+}
+
+static void prune(struct node *n, store_work *work, wall_ms before, const char *failed)
+{
+    prune_with(n, work, &(struct prune){ .before = before }, failed);
 }
 
 static void prune_all_runs(struct node *n)
 {
-    struct prune p = { clock_wall() - run_retention(n), 0 };
+    struct prune p = { .before = clock_wall() - run_retention(n) };
     struct fault why;
     if (store_write(n->hub.store, tell_prune, &p, &why)) /* first: what goes unsaid would look stolen */
         log_fault(LOG_WARN, "old run records were not removed", &why);
@@ -458,6 +463,21 @@ static enum err prune_keys(struct db *db, void *context, struct fault *why)
 {
     struct prune *p = context;
     return idempotency_prune(db, p->before, KEYS_AT_ONCE, &p->deleted, why);
+}
+
+static enum err empty_trash(struct db *db, void *context, struct fault *why)
+{
+    struct prune *p = context;
+    struct trash_ages ages = { p->before, p->secrets_before, KEYS_AT_ONCE };
+    return trash_empty(db, &ages, &p->deleted, why);
+}
+
+static void prune_connections(struct node *n)
+{
+    wall_ms now = clock_wall();
+    struct prune p = { .before = now - n->config->retention.deleted_connections,
+                       .secrets_before = now - n->config->retention.deleted_secrets };
+    prune_with(n, empty_trash, &p, "deleted connections were not removed");
 }
 
 static enum err compact_runs(struct db *db, void *more, struct fault *why) { return runs_compact(db, more, why); }
@@ -510,6 +530,7 @@ static void *upkeep_main(void *context)
             last = clock_mono();
             certificate_watch(&n->hub, clock_wall());
             prune_all_runs(n);
+            prune_connections(n);
             prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
             compact(n);
             keep_limit_hits(n);
@@ -590,6 +611,8 @@ enum err node_start(struct arena *boot, struct config *config, const struct node
     n->certificates = certificate_rules_of(config);
     n->hub.certificates = &n->certificates;
     n->hub.idempotency = idempotency_new();
+    n->hub.retention.deleted_connections = config->retention.deleted_connections;
+    n->hub.retention.deleted_secrets = config->retention.deleted_secrets;
     n->hub.key_policy = (struct rotation_policy){ config->keys.max_age, config->keys.max_uses, config->keys.rate };
     n->hub.metrics = metrics;
     n->hub.metrics_context = n;

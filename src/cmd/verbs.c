@@ -46,12 +46,14 @@ static const struct verb verbs[] = {
     { "connectors get", "ID", 1, 1, CLIENT, connectors_get_run, false, "one connector: its auth types and their fields", NULL },
 
     { "connections list", "", 0, 0,
-      CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(FOLDER) | OPTION(CONNECTOR) | OPTION(STATE) | OPTION(HEALTH),
+      CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(FOLDER) | OPTION(CONNECTOR) | OPTION(STATE) | OPTION(HEALTH) | OPTION(TAG) |
+          OPTION(DEFAULT),
       connections_list_run, false, "the connections that you may see", NULL },
     { "connections get", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_get_run, false, "one connection, by key or id", NULL },
     { "connections create", "", 0, 0,
       CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |
-          OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(CREDENTIAL) | OPTION(DEFAULT) | OPTION(BODY) | PAIR | OPTION(TLS_CA),
+          OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(CREDENTIAL) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) | PAIR |
+          OPTION(TLS_CA),
       connections_create_run, false, "connect an account",
       "A credential never stands on the command line, where other users could read it:\n"
       "  --credential token            asks for it without showing it\n"
@@ -60,19 +62,35 @@ static const struct verb verbs[] = {
       "  raccord connections create --connector http --auth-type bearer --key crm --name CRM \\\n"
       "    --field base_url=https://api.example.com/v2 --credential token\n" },
     { "connections update", "ID", 1, 1,
-      CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(BODY) | OPTION(TLS_CA),
-      connections_update_run, false, "change name, notes or fields", NULL },
-    { "connections credentials", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY) | PAIR,
+      CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) |
+          OPTION(TLS_CA),
+      connections_update_run, false, "change name, notes, tags or fields", NULL },
+    { "connections credentials", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY) | OPTION(YES) | PAIR,
       connections_credentials_run, false, "replace the credentials",
       "All credentials are replaced by those given; see: raccord help connections create. A client certificate\n"
       "given alone leaves the others as they are, and is put to use at once.\n" },
     { "connections verify", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_verify_run, false,
       "ask the provider whether the credentials work", NULL },
     { "connections enable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_enable_run, false, "let it be used again", NULL },
-    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_disable_run, false, "refuse every call through it",
-      NULL },
-    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES), connections_delete_run, false,
-      "delete it, its credentials and their key, for ever", NULL },
+    { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES), connections_disable_run, false,
+      "refuse every call through it", "Asks first when others depend on it.\n" },
+    { "connections default", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_default_run, false,
+      "make it the default of its folder for its connector", NULL },
+    { "connections usage", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_usage_run, false,
+      "who depends on it, and who called through it", NULL },
+    { "connections history", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(LIMIT), connections_history_run, false,
+      "what happened to it, newest first", "Of a deleted connection too, by its id.\n" },
+    { "connections duplicate", "ID", 1, 1,
+      CLIENT | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(FOLDER) | OPTION(FIELD) | OPTION(CREDENTIAL) |
+          OPTION(DRY_RUN),
+      connections_duplicate_run, false, "make a second one like it, perhaps with another way to authenticate",
+      "Credentials are never copied: give them with --credential, or later.\n" },
+    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE),
+      connections_delete_run, false, "delete it; it can be restored for a while",
+      "At a terminal, shows who depends on it and asks. Without one, --yes is needed, and --force when others\n"
+      "depend on it or its folder would be left without a default.\n" },
+    { "connections restore", "ID", 1, 1, CLIENT | OPTION(KEY), connections_restore_run, false, "bring a deleted connection back",
+      "By its id: raccord connections list --state deleted\n" },
 
     { "call", "CONNECTION METHOD PATH", 3, 3,
       CLIENT | OPTION(FOLDER) | OPTION(QUERY) | OPTION(HEADER) | OPTION(BODY) | OPTION(INCLUDE), call_run, false,

@@ -30,6 +30,11 @@ int config_check_run(struct command *c);                     /* config_verbs.c *
 int config_list_run(struct command *c);
 int token_create_run(struct command *c);                     /* local_verbs.c */
 int user_create_run(struct command *c);
+int connections_default_run(struct command *c);              /* connection_verbs.c */
+int connections_duplicate_run(struct command *c);
+int connections_usage_run(struct command *c);                /* connection_life_verbs.c */
+int connections_history_run(struct command *c);
+int connections_restore_run(struct command *c);
 int user_invite_run(struct command *c);                      /* people_verbs.c */
 int user_reset_password_run(struct command *c);
 int user_unlock_run(struct command *c);

@@ -64,6 +64,55 @@
     " stated BIGINT NOT NULL);"                /* 1: the chain says so, too */                                          \
     "CREATE INDEX run_seal_new ON run_seal (hour) WHERE stated = 0;"
 
+/* Lists: each filter leads by itself, and within a folder. deleted_ms, though all rows of an index have the same, spares SQLite a
+ * look at the row. */
+#define LISTED(NAME, COLUMN, WHICH)                                                                                     \
+    "CREATE INDEX connection_list_" NAME " ON connection (" COLUMN "number, folder_id, deleted_ms) WHERE " WHICH ";"    \
+    "CREATE INDEX connection_folder_" NAME " ON connection (folder_id, " COLUMN "number, deleted_ms) WHERE " WHICH ";"
+
+/* clang-format off */
+#define CONNECTION_LIFE                                                                                                            \
+    "CREATE TABLE idempotency ("                                                                                                   \
+    " id TEXT PRIMARY KEY," /* hex SHA-256 of caller, path and key */                                                              \
+    " principal_id TEXT NOT NULL,"                                                                                                 \
+    " request TEXT NOT NULL," /* keyed fingerprint of query and body */                                                            \
+    " created_ms BIGINT NOT NULL,"                                                                                                 \
+    " bytes BIGINT NOT NULL);" /* of the answer, which is a sealed_value; 0: none was kept */                                      \
+    "CREATE INDEX idempotency_of ON idempotency (principal_id, bytes);"                                                            \
+    "CREATE INDEX idempotency_by_age ON idempotency (created_ms);"                                                                 \
+    "ALTER TABLE connection ADD COLUMN number BIGINT NOT NULL DEFAULT 0;"     /* 1, 2, 3 as they are made */                       \
+    "ALTER TABLE connection ADD COLUMN deleted_ms BIGINT NOT NULL DEFAULT 0;" /* 0: it is not */                                   \
+    "ALTER TABLE connection ADD COLUMN deleted_by TEXT;"                                                                           \
+    "ALTER TABLE connection ADD COLUMN state_before TEXT;"                  /* it was deleted */                                   \
+    "ALTER TABLE connection ADD COLUMN probe_ms BIGINT NOT NULL DEFAULT 0;" /* next look at its health; 0: not set */              \
+    "UPDATE connection SET search = search || '  ', number = counted.n FROM"                                                       \
+    " (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM connection) AS counted WHERE counted.id = connection.id;"              \
+    "ALTER TABLE connection ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';"                                                           \
+    "CREATE TABLE connection_tag ("                                                                                                \
+    " tag TEXT NOT NULL,"                                                                                                          \
+    " number BIGINT NOT NULL," /* the connection's */                                                                              \
+    " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"                                                   \
+    " PRIMARY KEY (tag, number));"                                                                                                 \
+    "CREATE INDEX connection_tag_of ON connection_tag (connection_id, tag);"                                                       \
+    "DROP INDEX connection_key;"                                                                                                   \
+    "CREATE UNIQUE INDEX connection_key ON connection (folder_id, key) WHERE deleted_ms = 0;"                                      \
+    "DROP INDEX connection_in_folder;"                                                                                             \
+    "DROP INDEX connection_by_connector;"                                                                                          \
+    "DROP INDEX connection_by_state;"                                                                                              \
+    "DROP INDEX connection_by_health;"                                                                                             \
+    "CREATE UNIQUE INDEX connection_number ON connection (number) WHERE number > 0;"                                               \
+    "CREATE INDEX connection_list_all ON connection (number, folder_id, deleted_ms) WHERE deleted_ms = 0;"              \
+    "CREATE INDEX connection_folder_all ON connection (folder_id, number, search, deleted_ms) WHERE deleted_ms = 0;"    \
+    LISTED("connector", "connector, ", "deleted_ms = 0")                                                                \
+    LISTED("state", "state, ", "deleted_ms = 0")                                                                        \
+    LISTED("health", "health, ", "deleted_ms = 0")                                                                      \
+    LISTED("default", "is_default, ", "deleted_ms = 0 AND is_default = 1")                                              \
+    LISTED("deleted", "", "deleted_ms > 0")                                                                             \
+    "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                                    \
+    "CREATE INDEX connection_probe ON connection (probe_ms) WHERE deleted_ms = 0 AND state = 'active';"                 \
+    "CREATE INDEX token_grant_value ON token_grant (kind, value)"
+/* clang-format on */
+
 static const struct migration migrations[] = {
     { 1, "people, service accounts, folders",
       .both =
@@ -301,15 +350,16 @@ static const struct migration migrations[] = {
           " started_ms BIGINT NOT NULL,"
           " finished_ms BIGINT NOT NULL DEFAULT 0)" },
     { 10, "the rest of a connection's life",
-      .both =
-          "CREATE TABLE idempotency ("
-          " id TEXT PRIMARY KEY,"                    /* hex SHA-256 of caller, path and key */
-          " principal_id TEXT NOT NULL,"
-          " request TEXT NOT NULL,"                  /* keyed fingerprint of query and body */
-          " created_ms BIGINT NOT NULL,"
-          " bytes BIGINT NOT NULL);"                 /* of the answer, which is a sealed_value; 0: none was kept */
-          "CREATE INDEX idempotency_of ON idempotency (principal_id, bytes);"
-          "CREATE INDEX idempotency_by_age ON idempotency (created_ms)" },
+      .sqlite = CONNECTION_LIFE
+          /* What searches look through, by trigrams. Contents stay in the table of connections; vault/connection_list.c writes it
+           * (not triggers: to them, with PRAGMA trusted_schema = OFF, a virtual table is unsafe). */
+          ";CREATE VIRTUAL TABLE connection_search USING fts5 (search, content='connection', content_rowid='number',"
+          " tokenize='trigram', columnsize=0);"
+          "CREATE VIRTUAL TABLE connection_gram USING fts5vocab (connection_search, 'instance');"
+          "INSERT INTO connection_search (connection_search) VALUES ('rebuild')",
+      .postgres = CONNECTION_LIFE
+          ";CREATE EXTENSION IF NOT EXISTS pg_trgm;"
+          "CREATE INDEX connection_search ON connection USING gin (search gin_trgm_ops)" },
     { 11, "client certificates",
       .both =
           "CREATE TABLE certificate ("

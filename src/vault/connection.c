@@ -8,7 +8,6 @@
 #include "vault/connection_sealed.h"
 
 #define SQL_MAX (64 * 1024)
-#define LIST_MAX 1000
 #define KEY_TRIES 20
 
 static const char *const state_names[] = {
@@ -16,6 +15,7 @@ static const char *const state_names[] = {
     [CONNECTION_NEEDS_AUTH] = "needs_auth",
     [CONNECTION_ACTIVE] = "active",
     [CONNECTION_DISABLED] = "disabled",
+    [CONNECTION_DELETED] = "deleted",
 };
 static const char *const health_names[] = {
     [HEALTH_UNKNOWN] = "unknown", [HEALTH_OK] = "ok", [HEALTH_FAILING] = "failing", [HEALTH_EXPIRING] = "expiring",
@@ -50,7 +50,7 @@ bool connection_health_parse(struct str s, enum connection_health *out)
 /* In the order of read_row(). */
 #define COLUMNS                                                                                              \
     "id, key, name, folder_id, connector, connector_version, auth_type, allowed_domain, fields, notes, account, " \
-    "owner_id, state, health, is_default, revision, created_ms, updated_ms, verified_ms"
+    "owner_id, state, health, is_default, revision, created_ms, updated_ms, verified_ms, deleted_ms, number, tags"
 
 static struct connection_row read_row(struct query *q, struct arena *a)
 {
@@ -72,6 +72,9 @@ static struct connection_row read_row(struct query *q, struct arena *a)
     r.created = query_get_i64(q, at++);
     r.updated = query_get_i64(q, at++);
     r.verified = query_get_i64(q, at++);
+    r.deleted = query_get_i64(q, at++);
+    r.number = query_get_i64(q, at++);
+    r.tags = query_get_text(q, at++, a);
     return r;
 }
 
@@ -80,11 +83,9 @@ static enum err not_found(struct str what, struct fault *why)
     return fault(why, ERR_CONNECTION_NOT_FOUND, what, "no row");
 }
 
-enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why)
+static enum err read_one(struct query *q, struct arena *a, struct str id, struct connection_row *out, struct fault *why)
 {
     struct connection_row row = { 0 };
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection WHERE id = $1");
-    query_text(q, id);
     bool found = query_next(q);
     if (found)
         row = read_row(q, a);
@@ -97,6 +98,27 @@ enum err connection_get(struct db *db, struct arena *a, struct str id, struct co
     return ERR_NONE;
 }
 
+enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection WHERE id = $1 AND deleted_ms = 0");
+    query_text(q, id);
+    return read_one(q, a, id, out, why);
+}
+
+enum err connection_get_deleted(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection WHERE id = $1 AND deleted_ms > 0");
+    query_text(q, id);
+    return read_one(q, a, id, out, why);
+}
+
+enum err connection_numbered(struct db *db, struct arena *a, int64_t number, struct connection_row *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection WHERE number = $1 AND number > 0");
+    query_i64(q, number);
+    return read_one(q, a, STR(""), out, why);
+}
+
 static enum err too_long(struct fault *why) { return fault(why, ERR_INTERNAL, STR(""), "the query is too long"); }
 
 enum err connection_find(struct db *db, struct arena *a, struct str key, const struct folder_scope *seen,
@@ -105,7 +127,7 @@ enum err connection_find(struct db *db, struct arena *a, struct str key, const s
     AUTO_BUF sql;
     int param = 1, count = 0;
     buf_init(&sql, SQL_MAX);
-    buf_add(&sql, STR("SELECT " COLUMNS " FROM connection WHERE key = $1 AND"));
+    buf_add(&sql, STR("SELECT " COLUMNS " FROM connection WHERE key = $1 AND deleted_ms = 0 AND"));
     folder_scope_connections_sql(&sql, seen, "connection.folder_id", "connection.id", &param);
     buf_add(&sql, STR(" ORDER BY id LIMIT 2"));
     buf_char(&sql, 0);
@@ -130,65 +152,11 @@ enum err connection_find(struct db *db, struct arena *a, struct str key, const s
     return ERR_NONE;
 }
 
-/* The text of a list's query; its parameters in the order of bind_list(). */
-static void list_sql(struct buf *sql, const struct connection_filter *f)
-{
-    int param = 0;
-    buf_init(sql, SQL_MAX);
-    buf_add(sql, STR("SELECT " COLUMNS " FROM connection WHERE"));
-    folder_scope_connections_sql(sql, &f->scope, "connection.folder_id", "connection.id", &param);
-    /* On the first page, too (after ""): without it SQLite sorts all rows of several folders before it answers 50. */
-    buf_fmt(sql, " AND id > $%d", ++param);
-    if (f->connector.p)
-        buf_fmt(sql, " AND connector = $%d", ++param);
-    if (f->by_state)
-        buf_fmt(sql, " AND state = $%d", ++param);
-    if (f->by_health)
-        buf_fmt(sql, " AND health = $%d", ++param);
-    if (f->search.n)
-        buf_fmt(sql, " AND search LIKE $%d ESCAPE '\\'", ++param);
-    buf_fmt(sql, " ORDER BY id LIMIT $%d", ++param);
-    buf_char(sql, 0);
-}
-
-static void bind_list(struct query *q, struct arena *a, const struct connection_filter *f, size_t limit)
-{
-    folder_scope_connections_bind(q, &f->scope);
-    query_text(q, f->after.n ? f->after : STR(""));
-    if (f->connector.p)
-        query_text(q, f->connector);
-    if (f->by_state)
-        query_text(q, str_of(connection_state_name(f->state)));
-    if (f->by_health)
-        query_text(q, str_of(connection_health_name(f->health)));
-    if (f->search.n)
-        query_text(q, fold_like(a, fold_search(a, f->search)));
-    query_i64(q, (int64_t)limit);
-}
-
-enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out, size_t *n,
-                         struct fault *why)
-{
-    size_t limit = f->limit < 1 ? 50 : f->limit > LIST_MAX ? LIST_MAX : (size_t)f->limit, count = 0;
-    struct connection_row *rows = arena_array(a, limit, sizeof *rows);
-    AUTO_BUF sql;
-    list_sql(&sql, f);
-    if (buf_failed(&sql))
-        return too_long(why);
-    struct query *q = query_begin(db, sql.p);
-    bind_list(q, a, f, limit);
-    while (count < limit && query_next(q))
-        rows[count++] = read_row(q, a);
-    *out = rows;
-    *n = count;
-    return query_end(q, why);
-}
-
 /* ---- writing ---- */
 
 static enum err key_taken(struct db *db, struct str folder, struct str key, bool *taken, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT 1 FROM connection WHERE folder_id = $1 AND key = $2");
+    struct query *q = query_begin(db, "SELECT 1 FROM connection WHERE folder_id = $1 AND key = $2 AND deleted_ms = 0");
     query_text(q, folder);
     query_text(q, key);
     *taken = query_next(q);
@@ -246,7 +214,8 @@ static enum err choose_key(struct db *db, struct arena *a, struct connection_row
 
 static enum err first_of_its_kind(struct db *db, const struct connection_row *row, bool *first, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT 1 FROM connection WHERE folder_id = $1 AND connector = $2 LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT 1 FROM connection WHERE folder_id = $1 AND connector = $2 AND deleted_ms = 0 LIMIT 1");
     query_text(q, row->folder);
     query_text(q, row->connector);
     *first = !query_next(q);
@@ -265,26 +234,61 @@ static enum err take_default(struct db *db, const struct connection_row *row, st
     return query_end(q, why);
 }
 
-static struct str searched(struct arena *a, struct str key, struct str name)
+/* The two blanks behind it: connection_list.c says why. */
+struct str connection_search_text(struct arena *a, struct str key, struct str name)
 {
-    return fold_search(a, str_fmt(a, "%.*s %.*s", STR_ARG(key), STR_ARG(name)));
+    return arena_join(a, fold_search(a, str_fmt(a, "%.*s %.*s", STR_ARG(key), STR_ARG(name))), STR("  "));
+}
+
+static enum err next_number(struct db *db, int64_t *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT COALESCE(MAX(number), 0) + 1 FROM connection");
+    *out = query_next(q) ? query_get_i64(q, 0) : 1;
+    return query_end(q, why);
+}
+
+static struct str tags_of(const struct connection_row *row) { return row->tags.n ? row->tags : STR("[]"); }
+
+/* The table of tags follows the row. */
+static enum err write_tags(struct db *db, struct arena *a, const struct connection_row *row, struct fault *why)
+{
+    struct json *tags;
+    struct query *q = query_begin(db, "DELETE FROM connection_tag WHERE connection_id = $1");
+    query_text(q, row->id);
+    enum err e = query_end(q, why);
+    if (e || (e = json_read(a, tags_of(row), &tags, why)))
+        return e;
+    json_each (tag, tags) {
+        q = query_begin(db, "INSERT INTO connection_tag (tag, number, connection_id) VALUES ($1, $2, $3)");
+        query_text(q, tag->text);
+        query_i64(q, row->number);
+        query_text(q, row->id);
+        if ((e = query_end(q, why)))
+            return e;
+    }
+    return ERR_NONE;
 }
 
 static enum err insert_row(struct db *db, struct arena *a, const struct connection_row *row, struct fault *why)
 {
-    struct query *q =
-        query_begin(db, "INSERT INTO connection (" COLUMNS ", search) VALUES"
-                        " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)");
+    struct query *q = query_begin(
+        db, "INSERT INTO connection (" COLUMNS ", search) VALUES"
+            " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)");
     const struct str texts[] = { row->id, row->key, row->name, row->folder, row->connector, row->connector_version, row->auth_type,
                                  row->allowed_domain, row->fields, row->notes.p ? row->notes : STR(""), row->account, row->owner,
                                  str_of(connection_state_name(row->state)), str_of(connection_health_name(row->health)) };
-    const int64_t numbers[] = { row->is_default, row->revision, row->created, row->updated, row->verified };
+    struct str search = connection_search_text(a, row->key, row->name);
+    const int64_t numbers[] = {
+        row->is_default, row->revision, row->created, row->updated, row->verified, row->deleted, row->number
+    };
     for (size_t i = 0; i < COUNT(texts); i++)
         query_text(q, texts[i]);
     for (size_t i = 0; i < COUNT(numbers); i++)
         query_i64(q, numbers[i]);
-    query_text(q, searched(a, row->key, row->name));
-    return query_end(q, why);
+    query_text(q, tags_of(row));
+    query_text(q, search);
+    enum err e = query_end(q, why);
+    return e ? e : connection_index_search(db, row->number, STR_NONE, search, why);
 }
 
 /* All but the secrets: filled in, checked, written. */
@@ -292,12 +296,14 @@ static enum err insert_with_key(struct db *db, struct arena *a, struct connectio
 {
     bool first;
     enum err e = choose_key(db, a, row, why);
-    if (e || (e = first_of_its_kind(db, row, &first, why)))
+    if (e || (e = first_of_its_kind(db, row, &first, why)) || (e = next_number(db, &row->number, why)))
         return e;
     row->is_default = row->is_default || first;
     if (row->is_default && (e = take_default(db, row, why)))
         return e;
-    return insert_row(db, a, row, why);
+    if ((e = insert_row(db, a, row, why)))
+        return e;
+    return row->tags.n ? write_tags(db, a, row, why) : ERR_NONE;
 }
 
 enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
@@ -345,11 +351,12 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
         return e;
     made.updated = clock_wall();
     made.revision++;
+    struct str search = connection_search_text(a, stored.key, row->name);
 
     struct query *q =
         query_begin(db, "UPDATE connection SET name = $1, notes = $2, fields = $3, state = $4, health = $5, account = $6,"
-                        " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, revision = revision + 1"
-                        " WHERE id = $11 AND revision = $12");
+                        " is_default = $7, verified_ms = $8, search = $9, updated_ms = $10, tags = $11,"
+                        " revision = revision + 1 WHERE id = $12 AND revision = $13");
     query_text(q, row->name);
     query_text(q, row->notes.p ? row->notes : STR(""));
     query_text(q, row->fields);
@@ -358,20 +365,38 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     query_text(q, row->account);
     query_i64(q, row->is_default);
     query_i64(q, row->verified);
-    query_text(q, searched(a, stored.key, row->name)); /* the key never changes, whatever `row` says */
+    query_text(q, search); /* the key never changes, whatever `row` says */
     query_i64(q, made.updated);
+    query_text(q, tags_of(row));
     query_text(q, row->id);
     query_i64(q, row->revision);
     if ((e = query_end(q, why)))
         return e;
     if (!db_changes(db))
         return why_unchanged(db, row, why);
+    if (!str_eq(tags_of(row), tags_of(&stored)) && (e = write_tags(db, a, row, why)))
+        return e;
+    if ((e = connection_index_search(db, stored.number, connection_search_text(a, stored.key, stored.name), search, why)))
+        return e;
     stored.updated = made.updated;
     if (row->is_default && (e = take_default(db, &stored, why)))
         return e;
     row->revision = made.revision;
     row->updated = made.updated;
     return ERR_NONE;
+}
+
+enum err connection_adopt(struct db *db, struct connection_row *row, struct str owner, struct fault *why)
+{
+    if (!str_is(row->owner, CONNECTION_OWNER_SYSTEM))
+        return ERR_NONE;
+    struct query *q = query_begin(db, "UPDATE connection SET owner_id = $1 WHERE id = $2");
+    query_text(q, owner);
+    query_text(q, row->id);
+    enum err e = query_end(q, why);
+    if (!e)
+        row->owner = owner;
+    return e;
 }
 
 static enum err bump_revision(struct db *db, const struct connection_row *row, struct fault *why)
@@ -419,14 +444,18 @@ enum err connection_replace_secrets(struct db *db, struct keyring *k, struct are
 
 enum err connection_delete(struct db *db, struct str id, struct fault *why)
 {
+    AUTO_ARENA a = arena_new(512);
     enum err e = delete_secrets(db, id, why);
     if (e || (e = certificate_forget(db, id, why)) || (e = connection_sealed_forget(db, id, why)))
         return e;
-    struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1");
+    struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1 RETURNING number, search");
     query_text(q, id);
+    bool found = query_next(q);
+    int64_t number = query_get_i64(q, 0);
+    struct str search = query_get_text(q, 1, a);
     if ((e = query_end(q, why)))
         return e;
-    return db_changes(db) ? ERR_NONE : not_found(id, why);
+    return found ? connection_index_search(db, number, search, STR_NONE, why) : not_found(id, why);
 }
 
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,

@@ -12,12 +12,13 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "crypto/secret.h"
 #include "store/db.h"
 #include "store/folder_scope.h"
 #include "vault/keyring.h"
 
-enum connection_state { CONNECTION_DRAFT, CONNECTION_NEEDS_AUTH, CONNECTION_ACTIVE, CONNECTION_DISABLED };
+enum connection_state { CONNECTION_DRAFT, CONNECTION_NEEDS_AUTH, CONNECTION_ACTIVE, CONNECTION_DISABLED, CONNECTION_DELETED };
 enum connection_health { HEALTH_UNKNOWN, HEALTH_OK, HEALTH_FAILING, HEALTH_EXPIRING, HEALTH_EXPIRED, HEALTH_RECONNECT_REQUIRED };
 const char *connection_state_name(enum connection_state s);   /* "needs_auth" ... */
 bool connection_state_parse(struct str s, enum connection_state *out);
@@ -27,6 +28,7 @@ bool connection_health_parse(struct str s, enum connection_health *out);
 struct connection_row {
     struct str id, key, name, folder, connector, connector_version, auth_type, allowed_domain;
     struct str fields;         /* JSON object, not secret */
+    struct str tags;           /* JSON array of texts; p == NULL: none */
     struct str notes, account; /* account: STR_NONE when unknown */
     struct str owner;          /* principal id */
     enum connection_state state;
@@ -34,7 +36,13 @@ struct connection_row {
     bool is_default;
     int64_t revision;          /* counts changes; the ETag */
     wall_ms created, updated, verified; /* verified 0: never */
+    wall_ms deleted;           /* 0: it is not; only vault/trash.h and lists that ask for them find deleted ones */
+    int64_t number;            /* counts connections as they are made; where lists go on */
 };
+
+#define CONNECTION_TAGS 32 /* of one connection; each up to 64 bytes: letters, digits and _ - . : / */
+/* A JSON array of texts, as struct connection_row keeps tags: in order, each once. ERR_FIELD_INVALID "/tags/3". Owned by `a`. */
+enum err connection_tags_read(struct arena *a, const struct json *array, struct str *out, struct fault *why) MUST_CHECK;
 
 struct connection_secret_info { struct str name; wall_ms updated; };
 struct connection_secret { struct str name; struct secret value; };
@@ -45,9 +53,12 @@ struct connection_secret { struct str name; struct secret value; };
  * Runs inside the caller's transaction. */
 enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                            const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
-/* Name, notes, fields, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not the stored
- * one; on success row->revision and updated are the new ones. */
+/* Name, notes, tags, fields, state, health, account, default, verified. ERR_PRECONDITION_FAILED when row->revision is not
+ * the stored one; on success row->revision and updated are the new ones. */
 enum err connection_update(struct db *db, struct connection_row *row, struct fault *why) MUST_CHECK;
+/* The owner of what nobody has authenticated yet, and who then becomes it; others stay whose they are (CON-57). */
+#define CONNECTION_OWNER_SYSTEM "system"
+enum err connection_adopt(struct db *db, struct connection_row *row, struct str owner, struct fault *why) MUST_CHECK;
 /* Replace all secrets, in the caller's transaction; bumps the revision. */
 enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                                     const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
@@ -65,6 +76,12 @@ enum err connection_set_health(struct db *db, struct str id, enum connection_hea
 
 /* By id. ERR_CONNECTION_NOT_FOUND. */
 enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why) MUST_CHECK;
+/* By number; deleted ones too. */
+enum err connection_numbered(struct db *db, struct arena *a, int64_t number, struct connection_row *out,
+                             struct fault *why) MUST_CHECK;
+/* A deleted one, by id. ERR_CONNECTION_NOT_FOUND. */
+enum err connection_get_deleted(struct db *db, struct arena *a, struct str id, struct connection_row *out,
+                                struct fault *why) MUST_CHECK;
 /* By key, among what is seen. ERR_CONNECTION_NOT_FOUND, ERR_AMBIGUOUS. */
 enum err connection_find(struct db *db, struct arena *a, struct str key, const struct folder_scope *seen,
                          struct connection_row *out, struct fault *why) MUST_CHECK;
@@ -74,10 +91,13 @@ struct connection_filter {
     struct str connector, search;                   /* p == NULL: any; search: in key and name, letter case ignored */
     bool by_state; enum connection_state state;
     bool by_health; enum connection_health health;
-    struct str after;                               /* cursor: the last id seen, or NULL */
+    bool by_default, is_default;
+    bool deleted;                                   /* deleted ones, instead of those that are not */
+    struct str tag;                                 /* p == NULL: any */
+    struct str after;                               /* cursor: the number of the last one seen, or NULL */
     int limit;
 };
-/* Ordered by id (age), keyset cursor. *out is an array of *n rows in `a`. */
+/* In connection_list.c. Ordered by number (age), keyset cursor. *out is an array of *n rows in `a`. */
 enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out,
                          size_t *n, struct fault *why) MUST_CHECK;
 

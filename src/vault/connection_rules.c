@@ -1,5 +1,9 @@
 #include "vault/connection_rules.h"
 
+#include <stdlib.h>
+
+#include "base/encode.h"
+
 #include "base/encode.h"
 #include "base/json.h"
 
@@ -92,5 +96,47 @@ enum err connection_rules_secrets(const struct connection_secret *secrets, size_
             return ERR_FIELD_INVALID;
         }
     }
+    return ERR_NONE;
+}
+
+/* ---- tags ---- */
+
+static bool tag_good(struct str tag)
+{
+    bool good = tag.n && tag.n <= 64 && utf8_valid(tag);
+    for (size_t i = 0; good && i < tag.n; i++) {
+        char c = tag.p[i];
+        good = ascii_alpha(c) || ascii_digit(c) || memchr("_-.:/", c, 5) || (unsigned char)c >= 0x80;
+    }
+    return good;
+}
+
+static int by_text(const void *x, const void *y) { return str_cmp(*(const struct str *)x, *(const struct str *)y); }
+
+enum err connection_tags_read(struct arena *a, const struct json *array, struct str *out, struct fault *why)
+{
+    struct str tags[CONNECTION_TAGS];
+    size_t n = 0;
+    if (!json_is(array, JSON_ARRAY) || array->count > CONNECTION_TAGS) {
+        fault(why, ERR_FIELD_INVALID, STR("tags: a list of at most 32"), "tags");
+        return fault_at(why, "/tags");
+    }
+    json_each (tag, array) {
+        if (tag->type != JSON_STRING || !tag_good(tag->text)) {
+            fault(why, ERR_FIELD_INVALID, STR("tags: letters, digits and _ - . : /, at most 64 bytes"), "tag %zu", n);
+            return fault_at(why, "/tags/%zu", n);
+        }
+        tags[n++] = tag->text;
+    }
+    qsort(tags, n, sizeof *tags, by_text);
+    AUTO_BUF text;
+    buf_init(&text, 16 * 1024);
+    struct json_out o = json_out(&text);
+    json_open(&o, '[');
+    for (size_t i = 0; i < n; i++)
+        if (!i || !str_eq(tags[i], tags[i - 1]))
+            json_put_str(&o, tags[i]);
+    json_close(&o, ']');
+    *out = arena_str(a, buf_str(&text));
     return ERR_NONE;
 }

@@ -5,6 +5,7 @@
 #include "crypto/hash.h"
 #include "web/certificates.h"
 #include "web/change.h"
+#include "web/dependants.h"
 #include "web/principal.h"
 
 #define ID_LENGTH 30 /* "con_" and 26 characters, see crypto/hash.h */
@@ -113,9 +114,10 @@ enum err connection_write(struct web_request *q, struct json_out *o, const struc
                           struct fault *why)
 {
     struct rights r;
+    int64_t used_by;
     /* Who has only this one connection does not learn where it lies. */
     enum err e = rights_in_folder(q->db, q->arena, q->caller, row->folder, &r, why);
-    if (e)
+    if (e || (e = dependants_count(q->db, row->id, &used_by, why)))
         return e;
     json_open(o, '{');
     json_member_str(o, "id", row->id);
@@ -135,12 +137,17 @@ enum err connection_write(struct web_request *q, struct json_out *o, const struc
     json_member_str(o, "account", row->account.n ? row->account : STR_NONE);
     write_scopes(o);
     json_member_bool(o, "default", row->is_default);
-    write_pair(o, "owner", "id", row->owner, "name", principal_name(q->db, q->arena, row->owner));
-    json_member_i64(o, "used_by", 0);
+    bool nobody = str_is(row->owner, CONNECTION_OWNER_SYSTEM);
+    write_pair(o, "owner", "id", nobody ? STR_NONE : row->owner, "name",
+               nobody ? STR("System") : principal_name(q->db, q->arena, row->owner));
+    json_member_i64(o, "used_by", used_by);
     json_member_str(o, "notes", row->notes.p ? row->notes : STR(""));
+    json_member_raw(o, "tags", row->tags.n ? row->tags : STR("[]"));
     json_member_time(o, "created_at", row->created);
     json_member_time(o, "updated_at", row->updated);
     json_member_time(o, "verified_at", row->verified);
+    if (row->deleted)
+        json_member_time(o, "deleted_at", row->deleted);
     if (with_warning) {
         json_key(o, "warnings");
         json_open(o, '[');
@@ -177,6 +184,7 @@ struct str connection_audit(struct web_request *q, const struct connection_row *
     json_member_str(&o, "allowed_domain", row->allowed_domain);
     json_member_raw(&o, "fields", row->fields);
     json_member_str(&o, "notes", row->notes);
+    json_member_raw(&o, "tags", row->tags.n ? row->tags : STR("[]"));
     json_member_str(&o, "account", row->account);
     json_member_str(&o, "owner", row->owner);
     json_member_str(&o, "state", str_of(connection_state_name(row->state)));

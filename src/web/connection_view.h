@@ -17,6 +17,9 @@ enum err connection_scope(struct web_request *q, struct db *db, struct folder_sc
 enum err connection_in_scope(struct web_request *q, const struct folder_scope *s, const struct connection_row *row, bool *out,
                              struct fault *why) MUST_CHECK;
 
+/* Where a path has {id}, a key works too: one that looks like an id would never be found. ERR_FIELD_INVALID "/key". */
+enum err connection_key_allowed(struct str key, struct fault *why) MUST_CHECK;
+
 /* One connection as the API shows it; reads folder, owner and what credentials are set. */
 enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,
                           struct fault *why) MUST_CHECK;

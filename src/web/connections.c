@@ -83,7 +83,7 @@ static const char *const issued_kinds[] = { "connection", "instance", NULL };
 #define CERTIFICATE_POINTER "/credentials/client_certificate"
 
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. */
-static enum err check_key(struct str key, struct fault *why)
+enum err connection_key_allowed(struct str key, struct fault *why)
 {
     return str_starts(key, STR("con_")) ? body_fault(why, ERR_FIELD_INVALID, "key", "a key does not begin with con_, as ids do")
                                         : ERR_NONE;
@@ -107,8 +107,8 @@ static enum err choose_folder(struct creation *c, struct db *db, struct fault *w
 /* A hint, not a rule: only the newest of a big folder are looked at, so that creating stays quick. */
 static enum err look_for_same_name(struct creation *c, struct db *db, struct fault *why)
 {
-    struct query *query = query_begin(db, "SELECT 1 FROM (SELECT name FROM connection WHERE folder_id = $1 ORDER BY id DESC LIMIT "
-                                          "1000) AS newest WHERE name = $2 LIMIT 1");
+    struct query *query = query_begin(db, "SELECT 1 FROM (SELECT name FROM connection WHERE folder_id = $1 AND deleted_ms = 0"
+                                          " ORDER BY number DESC LIMIT 1000) AS newest WHERE name = $2 LIMIT 1");
     query_text(query, c->row.folder);
     query_text(query, c->row.name);
     c->same_name = query_next(query);
@@ -154,7 +154,7 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
 }
 
 static const char *const create_members[] = { "connector", "auth_type", "key", "name", "folder", "allowed_domain", "fields",
-                                              "credentials", "notes", "default", "tls_ca", NULL };
+                                              "credentials", "notes", "tags", "default", "tls_ca", NULL };
 
 struct creation_input {
     const struct connector *connector;
@@ -175,8 +175,9 @@ static enum err read_creation(struct web_request *q, struct creation *c, struct 
         (e = body_text(body, "allowed_domain", false, 1024, &in->domain, why)) ||
         (e = body_object(body, "fields", &in->fields, why)) || (e = body_object(body, "credentials", &in->credentials, why)) ||
         (e = body_prose(body, "notes", NOTES_MAX_BYTES, &c->row.notes, why)) ||
+        (json_get(body, "tags") && (e = connection_tags_read(q->arena, json_get(body, "tags"), &c->row.tags, why))) ||
         (e = body_bool(body, "default", &c->make_default, why)) || (e = find_connector(q, in->connector_id, &in->connector, why)) ||
-        (c->row.key.p && (e = check_key(c->row.key, why))))
+        (c->row.key.p && (e = connection_key_allowed(c->row.key, why))))
         return e;
     name = str_trim(name);
     c->row.name = name.n ? name : c->row.key.p ? c->row.key : in->connector->name;
@@ -199,7 +200,8 @@ static enum err store_creation(struct web_request *q, struct creation *c, const 
     c->row.auth_type = s->auth->type;
     c->row.allowed_domain = s->allowed_domain;
     c->row.fields = s->fields;
-    c->row.owner = q->caller->principal;
+    /* Until somebody authenticates it, it is nobody's (CON-57). */
+    c->row.owner = s->has_credentials ? q->caller->principal : STR(CONNECTION_OWNER_SYSTEM);
     return web_write(q, insert_connection, c, why);
 }
 
@@ -266,10 +268,23 @@ static bool contains_folded(struct str text, struct str wanted)
     return false;
 }
 
+static bool has_tag(const struct connection_row *row, struct str tag)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct json *tags;
+    if (json_read(a, row->tags, &tags, NULL))
+        return false;
+    json_each (v, tags)
+        if (str_eq(v->text, tag))
+            return true;
+    return false;
+}
+
 static bool filter_takes(const struct connection_filter *f, const struct connection_row *row)
 {
     return (!f->connector.p || str_eq(f->connector, row->connector)) && (!f->by_state || f->state == row->state) &&
-           (!f->by_health || f->health == row->health) &&
+           (!f->by_health || f->health == row->health) && (!f->by_default || f->is_default == row->is_default) &&
+           (!f->tag.p || has_tag(row, f->tag)) &&
            (!f->search.n || contains_folded(row->key, f->search) || contains_folded(row->name, f->search));
 }
 
@@ -291,7 +306,8 @@ static enum err list_granted(struct web_request *q, const struct connection_filt
     for (size_t i = 0; i < c->connection_count && *n < (size_t)f->limit; i++) {
         if (f->after.p && str_cmp(ids[i], f->after) <= 0)
             continue;
-        enum err e = connection_get(q->db, q->arena, ids[i], &rows[*n], why);
+        enum err e = f->deleted ? connection_get_deleted(q->db, q->arena, ids[i], &rows[*n], why)
+                                : connection_get(q->db, q->arena, ids[i], &rows[*n], why);
         if (e && e != ERR_CONNECTION_NOT_FOUND)
             return e;
         bool seen = false;
@@ -305,12 +321,18 @@ static enum err list_granted(struct web_request *q, const struct connection_filt
 static enum err read_filter(struct web_request *q, struct connection_filter *f, struct fault *why)
 {
     struct str state = web_query(q, "state"), health = web_query(q, "health");
+    enum err e;
     f->connector = web_query(q, "connector");
     f->search = web_query(q, "search");
+    f->tag = web_query(q, "tag");
+    if ((e = web_flag(q, "deleted", &f->deleted, why)) || (e = web_flag(q, "default", &f->is_default, why)))
+        return e;
+    f->by_default = web_query(q, "default").p;
     f->by_state = state.p;
     f->by_health = health.p;
     if (f->by_state && !connection_state_parse(state, &f->state))
-        return fault(why, ERR_FIELD_INVALID, STR("state: draft, needs_auth, active, disabled"), "unknown state");
+        return fault(why, ERR_FIELD_INVALID, STR("state: draft, needs_auth, active, disabled, deleted"), "unknown state");
+    f->deleted |= f->by_state && f->state == CONNECTION_DELETED;
     if (f->by_health && !connection_health_parse(health, &f->health))
         return fault(why, ERR_FIELD_INVALID, STR("health: unknown, ok, failing, expiring, expired, reconnect_required"),
                      "unknown health");
@@ -319,7 +341,8 @@ static enum err read_filter(struct web_request *q, struct connection_filter *f, 
 
 enum err connections_list(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const allowed[] = { "folder", "connector", "state", "health", "search", "limit", "cursor", NULL };
+    static const char *const allowed[] = { "folder", "connector", "state", "health", "search", "default",
+                                           "deleted", "tag", "limit", "cursor", NULL };
     struct connection_filter f = { 0 };
     struct connection_row *rows;
     struct page page;
@@ -338,7 +361,10 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
     for (size_t i = 0; i < n; i++)
         if ((e = connection_write(q, &o, &rows[i], false, why)))
             return e;
-    page_close(&o, q->arena, more ? rows[n - 1].id : STR_NONE);
+    struct str last = STR_NONE;
+    if (more)
+        last = q->caller->limited ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
+    page_close(&o, q->arena, last);
     return ERR_NONE;
 }
 
@@ -552,6 +578,8 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
         return e;
     if (name.p)
         c->row.name = str_trim(name);
+    if (json_get(body, "tags") && (e = connection_tags_read(c->q->arena, json_get(body, "tags"), &c->row.tags, why)))
+        return e;
     if (json_get(body, "notes"))
         c->row.notes = notes.p ? notes : STR("");
     bool roots_given;
@@ -565,7 +593,7 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
 enum err connections_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
     static const char *const members[] = { "name",      "notes",          "fields",    "default", "state", "key",
-                                           "auth_type", "allowed_domain", "connector", "folder",  "tls_ca", NULL };
+                                           "auth_type", "allowed_domain", "connector", "folder",  "tags", "tls_ca", NULL };
     struct change c = { .q = q };
     enum err e;
     if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||
@@ -573,24 +601,6 @@ enum err connections_patch(struct web_request *q, struct reply *r, struct fault 
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     return connection_reply(q, r, c.row.id, why);
-}
-
-static enum err apply_delete(struct db *db, void *context, struct fault *why)
-{
-    struct change *c = context;
-    enum err e = change_begin(c, db, why);
-    return e ? e : connection_delete(db, c->row.id, why);
-}
-
-enum err connections_delete(struct web_request *q, struct reply *r, struct fault *why)
-{
-    struct change c = { .q = q };
-    enum err e;
-    if ((e = web_only_query(q, object_query, why)) || (e = web_step_up(q, why)) || (e = web_write(q, apply_delete, &c, why)))
-        return e;
-    switchboard_forget_connection(q->hub->switchboard, c.row.id);
-    r->status = 204;
-    return ERR_NONE;
 }
 
 /* ---- credentials ---- */
@@ -612,6 +622,8 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     /* Someone who disabled it meant it: new credentials do not enable it again. */
     if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))
         c->row.state = disabled ? CONNECTION_DISABLED : CONNECTION_ACTIVE;
+    if ((e = connection_adopt(db, &c->row, q->caller->principal, why)))
+        return e;
     c->row.health = HEALTH_UNKNOWN;
     return connection_update(db, &c->row, why);
 }

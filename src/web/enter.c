@@ -62,14 +62,18 @@ static void write_allow(struct exchange *x, unsigned allow)
 
 /* In the language that the request asks for, else in `lang`. */
 static void answer_problem_in(enum language lang, struct exchange *x, const struct entrance *in, const struct fault *why,
-                              struct str run_id, unsigned allow)
+                              struct str run_id, struct str more, unsigned allow)
 {
     const struct err_row *row = err_row(why->err);
     AUTO_BUF body;
-    buf_init(&body, 16 * 1024);
+    buf_init(&body, 16 * 1024 + more.n);
     language_wanted(exchange_head(x), &lang);
     limit_hit_problem(in->hub->limit_hits, why, str_starts(exchange_head(x)->path, STR("/proxy/")));
     problem_write(&body, why, lang, run_id, in->hub->public_url);
+    if (more.n > 2 && body.n) {
+        body.p[body.n - 1] = ',';
+        buf_add(&body, str_sub(more, 1, more.n));
+    }
     /* 499 is for records: nobody is there to read it. */
     exchange_status(x, row->status, STR_NONE);
     exchange_header(x, STR("Content-Type"), STR("application/problem+json"));
@@ -95,7 +99,7 @@ static void answer_problem_in(enum language lang, struct exchange *x, const stru
 
 static void answer_problem(struct exchange *x, const struct entrance *in, const struct fault *why, struct str run_id)
 {
-    answer_problem_in(LANG_EN, x, in, why, run_id, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
+    answer_problem_in(LANG_EN, x, in, why, run_id, STR_NONE, METHOD_ANY); /* what the proxy takes: it alone refuses methods here */
 }
 
 void entrance_refuse(struct exchange *x, enum err e, const char *detail, void *context)
@@ -385,10 +389,11 @@ static void come_back(struct loop_job *job)
         struct fault why = v->why;
         char run[ID_SIZE];
         str_copy(run, sizeof run, v->reply.run_id);
+        struct str more = v->reply.problem.n ? arena_str(exchange_arena(x), v->reply.problem) : STR_NONE;
         struct entrance *in = v->entrance;
         enum language lang = v->q.language; /* the caller's own, when the request asks for none */
         visit_free(v);
-        answer_problem_in(lang, x, in, &why, str_of(run), METHOD_ANY);
+        answer_problem_in(lang, x, in, &why, str_of(run), more, METHOD_ANY);
         return;
     }
     struct outgoing *o = arena_zero(exchange_arena(x), sizeof *o);
@@ -504,7 +509,7 @@ static void refuse_route(struct visit *v, bool known, unsigned allow)
     struct fault why;
     fault(&why, known ? ERR_METHOD_NOT_ALLOWED : ERR_NO_SUCH_ROUTE, exchange_head(x)->method, "route");
     visit_free(v);
-    answer_problem_in(LANG_EN, x, in, &why, STR_NONE, allow);
+    answer_problem_in(LANG_EN, x, in, &why, STR_NONE, STR_NONE, allow);
 }
 
 void entrance_enter(struct exchange *x, void *context)

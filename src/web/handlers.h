@@ -35,9 +35,15 @@ handler folders_list, folders_get;
 /* connectors.c */
 handler connectors_list, connectors_get, domains_list;
 /* connections.c */
-handler connections_list, connections_create, connections_get, connections_patch, connections_delete, connections_credentials;
+handler connections_list, connections_create, connections_get, connections_patch, connections_credentials;
 /* connections.c, too */
 handler connections_enable, connections_disable, connections_default;
+/* connection_trash.c */
+handler connections_delete, connections_restore;
+/* connection_duplicate.c */
+handler connections_duplicate;
+/* connection_history.c */
+handler connections_history;
 /* connection_usage.c */
 handler connections_usage;
 /* connection_verify.c */

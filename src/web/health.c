@@ -67,7 +67,7 @@ enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
     return ERR_NONE;
 }
 
-static enum err count_connections(struct web_request *q, int64_t counts[CONNECTION_DISABLED + 1], struct fault *why)
+static enum err count_connections(struct web_request *q, int64_t counts[CONNECTION_DELETED + 1], struct fault *why)
 {
     struct query *query = query_begin(q->db, "SELECT state, count(*) FROM connection GROUP BY state");
     while (query_next(query)) {
@@ -80,7 +80,7 @@ static enum err count_connections(struct web_request *q, int64_t counts[CONNECTI
 
 enum err metrics_get(struct web_request *q, struct reply *r, struct fault *why)
 {
-    int64_t counts[CONNECTION_DISABLED + 1] = { 0 };
+    int64_t counts[CONNECTION_DELETED + 1] = { 0 };
     enum err e = count_connections(q, counts, why);
     if (e)
         return e;
@@ -90,7 +90,7 @@ enum err metrics_get(struct web_request *q, struct reply *r, struct fault *why)
                           "# HELP raccord_uptime_seconds Since this process started.\n# TYPE raccord_uptime_seconds gauge\n"));
     buf_fmt(&r->body, "raccord_uptime_seconds %.3f\n", (double)(clock_wall() - q->hub->started) / 1000);
     buf_add(&r->body, STR("# HELP raccord_connections Stored connections by state.\n# TYPE raccord_connections gauge\n"));
-    for (enum connection_state s = 0; s <= CONNECTION_DISABLED; s++)
+    for (enum connection_state s = 0; s <= CONNECTION_DELETED; s++)
         buf_fmt(&r->body, "raccord_connections{state=\"%s\"} %lld\n", connection_state_name(s), (long long)counts[s]);
     buf_fmt(&r->body,
             "# HELP raccord_unlocked_secret_pages Pages of secrets that could not be locked in memory.\n"

@@ -28,6 +28,15 @@ struct str web_query(const struct web_request *q, const char *name)
     return STR_NONE;
 }
 
+enum err web_flag(const struct web_request *q, const char *name, bool *out, struct fault *why)
+{
+    struct str text = web_query(q, name);
+    *out = text.p && str_is(text, "true");
+    if (!text.p || *out || str_is(text, "false"))
+        return ERR_NONE;
+    return fault(why, ERR_FIELD_INVALID, str_fmt(q->arena, "%s: true or false is expected", name), "flag of %zu bytes", text.n);
+}
+
 enum err web_limit(const struct web_request *q, int *limit, struct fault *why)
 {
     *limit = 50;

@@ -332,13 +332,16 @@ static enum err replay(struct web_request *q, struct reply *r, const struct kept
     buf_add(&r->body, body);
     reply_header(r, "Idempotency-Replayed", STR("true"));
     q->audit.written = true; /* nothing was changed this time */
+    if (q->route)
+        caller_asked(q->caller, q->route->right); /* it was, for the answer that is given again */
     return ERR_NONE;
 }
 
 /* ---- one request ---- */
 
-static bool leaves(handler *handle)
+static bool leaves(const struct web_request *q)
 {
+    handler *handle = q->route ? q->route->handle : NULL;
     for (size_t i = 0; i < COUNT(leave_the_house); i++)
         if (handle == leave_the_house[i])
             return true;
@@ -346,14 +349,14 @@ static bool leaves(handler *handle)
 }
 
 /* A call that left the house had an effect, whatever came of it; so had a change that was written before something else failed. */
-static void after_failure(struct web_request *q, const struct reply *r, handler *handle, const struct fault *failed)
+static void after_failure(struct web_request *q, const struct reply *r, const struct fault *failed)
 {
     struct kept row;
     struct fault why;
     bool marked;
     if (find(q->db, q->arena, q->once->id, &row, &marked, &why) || !marked)
         return;
-    if (leaves(handle) && !r->run_id.n)
+    if (leaves(q) && !r->run_id.n)
         forget(q);
     else
         keep(q, r, failed);
@@ -362,7 +365,7 @@ static void after_failure(struct web_request *q, const struct reply *r, handler 
 static enum err run_first(struct web_request *q, struct reply *r, handler *handle, struct fault *why)
 {
     enum err e = check_limits(q->db, q->arena, q->caller->principal, why);
-    if (!e && leaves(handle))
+    if (!e && leaves(q))
         e = store_write(q->hub->store, write_mark, &(struct writing){ .q = q }, why);
     if (e)
         return e;
@@ -370,7 +373,7 @@ static enum err run_first(struct web_request *q, struct reply *r, handler *handl
     if (!e)
         keep(q, r, NULL);
     else
-        after_failure(q, r, handle, why);
+        after_failure(q, r, why);
     return e;
 }
 

@@ -49,10 +49,10 @@ enum err policy_count(struct db *db, struct str connector, struct str folder, in
 {
     struct query *q;
     if (folder.p) {
-        q = query_begin(db, "SELECT COUNT(*) FROM connection WHERE connector = $1"
+        q = query_begin(db, "SELECT COUNT(*) FROM connection WHERE connector = $1 AND deleted_ms = 0"
                             " AND folder_id IN (SELECT folder_id FROM folder_above WHERE above_id = $2)");
     } else {
-        q = query_begin(db, "SELECT COUNT(*) FROM connection WHERE connector = $1");
+        q = query_begin(db, "SELECT COUNT(*) FROM connection WHERE connector = $1 AND deleted_ms = 0");
     }
     query_text(q, connector);
     if (folder.p)

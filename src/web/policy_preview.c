@@ -125,7 +125,7 @@ static enum err next_connections(struct preview *p, struct db *db, struct connec
                                  struct fault *why)
 {
     struct query *query = query_begin(db, "SELECT id, key, name, folder_id, connector, auth_type, allowed_domain, fields"
-                                          " FROM connection WHERE id > $1 ORDER BY id LIMIT $2");
+                                          " FROM connection WHERE deleted_ms = 0 AND id > $1 ORDER BY id LIMIT $2");
     query_text(query, p->last.p ? p->last : STR(""));
     query_i64(query, PAGE);
     for (*n = 0; *n < PAGE && query_next(query); ++*n)

@@ -66,6 +66,9 @@ struct hub {
         _Atomic wall_ms alarmed;    /* when the last alarm was given */
     } sign_ins;
     struct rotation_policy key_policy;
+    struct {
+        int64_t deleted_connections, deleted_secrets; /* ms; secrets 0: destroyed at once */
+    } retention;
     void (*keys_wake)(struct hub *h); /* a rotation has begun; NULL: nobody waits for it */
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
     void (*metrics)(struct hub *h, struct buf *out);
@@ -122,12 +125,15 @@ struct reply {
     struct str headers[12][2];
     size_t header_count;
     struct str run_id;              /* set before failing: the problem's run_id; empty: none */
+    struct str problem;             /* set before failing: a JSON object, whose members the problem gets too; empty: none */
 };
 
 typedef enum err handler(struct web_request *q, struct reply *r, struct fault *why);
 
 /* Helpers for handlers */
 struct str web_query(const struct web_request *q, const char *name); /* decoded; STR_NONE when absent */
+/* ?name=true|false; false when absent. ERR_FIELD_INVALID. */
+enum err web_flag(const struct web_request *q, const char *name, bool *out, struct fault *why) MUST_CHECK;
 enum err web_limit(const struct web_request *q, int *limit, struct fault *why) MUST_CHECK; /* ?limit= 1..200, 50 */
 /* `name` and `value` must live as long as the exchange. */
 void reply_header(struct reply *r, const char *name, struct str value);

@@ -267,6 +267,16 @@ class Api(harness.Case):
         self.assertEqual(len(twin["warnings"]), 1)
         ask("DELETE", API + "/connections/" + twin["id"], status=204)
         ask("DELETE", API + "/connections/" + twin["id"], status=404)
+        self.assertEqual(ask("GET", API + "/connections?deleted=true").json["items"][0]["state"], "deleted")
+        ask("POST", f"{API}/connections/{twin['id']}/restore", {"key": "twin"})
+        self.assertEqual(ask("GET", API + "/connections/twin/history").json["items"][0]["action"], "connection.restore")
+        ask("POST", API + "/connections/crm/duplicate", {"dry_run": True})
+        copy = ask("POST", API + "/connections/crm/duplicate", {"auth_type": "basic", "credentials": {"username": "u", "password": CANARY}}, 201).json
+        ask("PATCH", f"{API}/connections/{copy['id']}", {"tags": ["eu", "crm"]})
+        self.assertEqual([c["id"] for c in ask("GET", API + "/connections?tag=eu&default=false").json["items"]], [copy["id"]])
+        ask("DELETE", f"{API}/connections/crm", status=409)
+        ask("DELETE", f"{API}/connections/{copy['id']}?force=true")
+        ask("DELETE", f"{API}/connections/{twin['id']}?purge=true", status=204)
 
     def certificates(self):
         ask = self.api.ask

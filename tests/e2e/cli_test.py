@@ -98,7 +98,7 @@ class Usage(harness.Case):
                '\nCOMP_WORDS=(raccord runs list --li);COMP_CWORD=3;_raccord;echo "${COMPREPLY[@]}"'
                '\nCOMP_WORDS=(raccord "");COMP_CWORD=1;_raccord;echo "${COMPREPLY[@]}"')
         second, option, first = subprocess.run(["bash"], input=ask.encode(), stdout=subprocess.PIPE, check=True).stdout.decode().splitlines()
-        self.assertEqual(second.split(), "list get create update credentials verify enable disable delete".split())
+        self.assertEqual(second.split(), "list get create update credentials verify enable disable default usage history duplicate delete restore".split())
         self.assertEqual(option, "--limit")
         self.assertEqual(set(first.split()) - {"--version"}, {v.split()[0] for v in self.verbs()})
 
@@ -439,6 +439,31 @@ class Connections(harness.SharedHub):
         self.assertEqual(self.create("doomed").code, DONE)
         self.assertEqual(self.cli("connections", "delete", "doomed", "--yes").out, "Deleted: doomed\n")
         self.assertEqual(self.cli("connections", "delete", "doomed", "--yes").code, MISSING)
+
+    def test_what_others_depend_on_is_shown_before_it_is_harmed(self):
+        self.assertEqual(self.create("relied-on").code, DONE)
+        made = json.loads(self.cli("connections", "get", "relied-on", "--json").out)
+        self.shared.post("/api/v1/tokens", {"name": "night-robot", "connections": [made["id"]]})
+        self.assertEqual(self.cli("connections", "disable", "relied-on").code, USAGE)
+        asked = self.at_terminal(self.shared.terminal("connections", "disable", "relied-on"))
+        asked.expect("Go on? [y/N] ")
+        self.assertIn("token night-robot depends on it", asked.shown)
+        asked.type("n")
+        self.assertEqual(asked.end(), FAILED)
+        self.assertEqual(json.loads(self.cli("connections", "get", "relied-on", "--json").out)["state"], made["state"])
+        self.assertEqual(self.cli("connections", "disable", "relied-on", "--yes").code, DONE)
+        refused = self.cli("connections", "delete", "relied-on", "--yes")
+        self.assertEqual(refused.code, FAILED)
+        self.assertIn("in_use", refused.err + refused.out)
+        self.assertEqual(self.cli("connections", "delete", "relied-on", "--yes", "--force").code, DONE)
+        self.assertIn("relied-on", self.cli("connections", "list", "--state", "deleted").out)
+        self.assertEqual(self.cli("connections", "restore", made["id"], "--key", "back").code, DONE)
+        self.assertIn("connection.restore", self.cli("connections", "history", "back").out)
+        self.assertEqual(self.cli("connections", "duplicate", "back", "--key", "back-2", "--auth-type", "basic").code, DONE)
+        self.assertEqual(self.cli("connections", "update", "back-2", "--tag", "eu", "--tag", "crm").code, DONE)
+        self.assertIn("back-2", self.cli("connections", "list", "--tag", "eu").out)
+        self.assertEqual(self.cli("connections", "default", "back-2").code, DONE)
+        self.assertIn("back-2", self.cli("connections", "list", "--default").out)
 
     def test_a_wrong_token_is_denied_and_none_too(self):
         self.assertEqual(self.cli("connections", "list", token="rcd_" + "a" * 46).code, DENIED)

@@ -188,6 +188,16 @@ class Quotas(Case):
                          (3, 3, "policy"))
         self.assertIsNotNone(limits["connections.http"]["last_hit"])
 
+    def test_a_deleted_connection_frees_its_place_and_does_not_come_back_into_a_taken_one(self):
+        self.policy("One", {"rule": "quota", "connectors": ["http"], "value": 1})
+        first = self.create("a").json["id"]
+        self.assertEqual(self.create("b").json["code"], "quota_exceeded")
+        self.assertEqual(self.hub1.request("DELETE", f"/api/v1/connections/{first}").status, 204)
+        self.assertEqual(self.create("b").status, 201)
+        self.assertEqual(self.hub1.post(f"/api/v1/connections/{first}/restore", {}).json["code"], "quota_exceeded")
+        copy = self.hub1.post("/api/v1/connections/b/duplicate", {"credentials": {"token": "x"}})
+        self.assertEqual(copy.json["code"], "quota_exceeded")
+
     def test_the_seed_limits_are_a_preset(self):
         made = self.hub1.post("/api/v1/policies", {"preset": "genesys"})
         self.assertEqual(made.status, 201, made)

@@ -34,6 +34,9 @@ NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "gen
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {
+    "vault/connection_list.c": r"connection.* c( ON .*)?|\{\} OR \{\}",  # SQL
+    "vault/trash.c": r"SELECT .*",                 # SQL
+    "web/dependants.c": r"SELECT .*|  ?(ORDER|LIMIT) .*",  # SQL
     "access/role.c": r"[A-Z].*\.",                 # what docs/access.md says of roles and rights
     "access/guard.c": r"\{\} min|.* failures in .*",   # a unit's symbol; notes
     "access/policy.c": r"values?: .*|connectors, part: .*|[A-Z].*\.|\[\{.*",  # what docs/policies.md says of rules; shipped rules

@@ -1,0 +1,173 @@
+/* Verbs for the rest of a connection's life: what harms asks first, and shows who depends on it. */
+#include <stdio.h>
+
+#include "base/encode.h"
+#include "cmd/client.h"
+#include "cmd/connection_use.h"
+#include "cmd/terminal.h"
+#include "cmd/verbs.h"
+
+/* ---- who depends on it ---- */
+
+static void say_line(struct command *c, const struct json *d, const char *more)
+{
+    struct str kind = json_str(d, "kind"), name = text_safe(c->arena, json_str(d, "name"));
+    fprintf(stderr, "  %.*s %.*s%s\n", STR_ARG(kind), STR_ARG(name), more);
+}
+
+static void say_callers(struct command *c, const struct json *usage)
+{
+    json_each (caller, json_get(usage, "callers")) {
+        struct str name = text_safe(c->arena, json_str(caller, "name"));
+        struct str at = table_cell(c->arena, json_get(caller, "last_at"), COLUMN_TIME);
+        struct str calls = table_cell(c->arena, json_get(caller, "calls"), COLUMN_NUMBER);
+        fprintf(stderr, "  called by %.*s: %.*s of its last calls, the latest at %.*s\n", STR_ARG(name), STR_ARG(calls),
+                STR_ARG(at));
+    }
+}
+
+static size_t say_usage(struct command *c, const struct json *usage)
+{
+    const struct json *dependants = json_get(usage, "dependants");
+    json_each (d, dependants)
+        say_line(c, d, " depends on it");
+    if (json_bool(usage, "more_dependants", false))
+        fputs("  ... and more\n", stderr);
+    if (json_bool(usage, "default", false))
+        fputs("  it is the default of its folder for its connector\n", stderr);
+    say_callers(c, usage);
+    return dependants ? dependants->count : 0;
+}
+
+int connection_confirm_use(struct command *c, struct client *k, const char *doing)
+{
+    struct client_answer usage;
+    struct str typed;
+    struct fault why = { 0 };
+    if (command_has(c, OPT_YES))
+        return EXIT_DONE;
+    int code = client_ask(k, "GET", client_path(c, "/connections", "/usage"), NULL, &usage);
+    const struct json *dependants = code ? NULL : json_get(usage.json, "dependants");
+    if (code || !dependants || !dependants->count)
+        return code;
+    if (!terminal_asks())
+        return command_wrong(c, "others depend on it (raccord connections usage), and there is no terminal to ask at: give --yes.");
+    fprintf(stderr, "%s concerns others:\n", doing);
+    say_usage(c, usage.json);
+    if (ask_line(c->arena, "Go on? [y/N] ", &typed, &why))
+        return command_failed(c, &why);
+    if (str_ieq(typed, STR("y")) || str_ieq(typed, STR("yes")))
+        return EXIT_DONE;
+    fputs("raccord: nothing was changed\n", stderr);
+    return EXIT_FAILED;
+}
+
+int connections_usage_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    return code ? code : client_ask_and_show(&k, "GET", client_path(c, "/connections", "/usage"), NULL);
+}
+
+int connections_disable_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    if (!code)
+        code = connection_confirm_use(c, &k, "Disabling it");
+    return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/connections", "/disable"), NULL);
+}
+
+/* ---- delete ---- */
+
+/* The key is typed back, so that a slip of the finger deletes nothing. */
+static int confirm(struct command *c, const struct json *connection, const struct json *usage)
+{
+    struct str key = text_safe(c->arena, json_str(connection, "key")), name = text_safe(c->arena, json_str(connection, "name"));
+    struct str typed;
+    struct fault why = { 0 };
+    if (command_has(c, OPT_PURGE))
+        fprintf(stderr, "This deletes “%.*s” (%.*s) and its credentials for ever.\n", STR_ARG(name), STR_ARG(key));
+    else
+        fprintf(stderr, "This deletes “%.*s” (%.*s). It can be restored for a while: raccord connections restore ID\n",
+                STR_ARG(name), STR_ARG(key));
+    say_usage(c, usage);
+    if (ask_line(c->arena, "Type its key to confirm: ", &typed, &why))
+        return command_failed(c, &why);
+    if (str_eq(typed, key))
+        return EXIT_DONE;
+    fputs("raccord: that is not its key; nothing was deleted\n", stderr);
+    return EXIT_FAILED;
+}
+
+static int delete(struct command *c, struct client *k, struct str id, bool force, struct client_answer *answer)
+{
+    return client_ask(k, "DELETE", str_fmt(c->arena, "/connections/%.*s?force=%s&purge=%s", STR_ARG(id), force ? "true" : "false",
+                                           command_has(c, OPT_PURGE) ? "true" : "false"), NULL, answer);
+}
+
+int connections_delete_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    struct client_answer found, usage, answer;
+    bool force = command_has(c, OPT_FORCE), yes = command_has(c, OPT_YES);
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    if (!yes && !terminal_asks())
+        return command_wrong(c, "deleting needs a confirmation: there is no terminal to ask at, so give --yes.");
+    code = client_ask(&k, "GET", client_path(c, "/connections", ""), NULL, &found);
+    if (!code && !yes && !(code = client_ask(&k, "GET", client_path(c, "/connections", "/usage"), NULL, &usage))) {
+        code = confirm(c, found.json, usage.json);
+        force = true; /* who read that line meant it */
+    }
+    /* By id from here on: a key could be given to another connection meanwhile. */
+    if (!code)
+        code = delete(c, &k, json_str(found.json, "id"), force, &answer);
+    if (code)
+        return code;
+    if (k.json)
+        return client_show(&k, &answer);
+    struct str key = text_safe(c->arena, json_str(found.json, "key"));
+    printf("Deleted: %.*s\n", STR_ARG(key));
+    return EXIT_DONE;
+}
+
+int connections_restore_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_BUF b;
+    const char *key = command_value(c, OPT_KEY);
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    buf_init(&b, 4096);
+    struct json_out o = json_out(&b);
+    json_open(&o, '{');
+    if (key)
+        json_member_str(&o, "key", str_of(key));
+    json_close(&o, '}');
+    struct str body = buf_str(&b);
+    return client_ask_and_show(&k, "POST", client_path(c, "/connections", "/restore"), &body);
+}
+
+/* ---- history ---- */
+
+int connections_history_run(struct command *c)
+{
+    static const struct column columns[] = {
+        { "AT", "at", COLUMN_TIME },         { "BY", "actor.name", COLUMN_TEXT }, { "ACTION", "action", COLUMN_TEXT },
+        { "OUTCOME", "outcome", COLUMN_TEXT }, { "CODE", "code", COLUMN_TEXT },
+        { "STATE", "after.state", COLUMN_TEXT }, { "HEALTH", "after.health", COLUMN_TEXT },
+    };
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    struct str whole = client_path(c, "/connections", "/history"), path, query;
+    bool asked = str_cut(whole, '?', &path, &query);
+    struct listing l = { .path = arena_cstr(c->arena, path), .columns = columns, .column_count = COUNT(columns),
+                         .query = asked ? str_sub(whole, path.n, whole.n) : STR(""),
+                         .empty = "Nothing is recorded of it.", .none_found = "Nothing is recorded of it." };
+    return client_list(&k, &l);
+}

@@ -1,0 +1,347 @@
+/* The list half of vault/connection.h: a page among a million rows costs as much as one among ten.
+ *
+ * Rows are listed by number, which counts them as they were made. Every filter has an index of (filter, number, folder), and one of
+ * (folder, filter, number); the page is found by numbers first and read afterwards. Which index leads depends on how much the
+ * caller sees:
+ *
+ *   few folders    each is asked for its first rows after the cursor, and the pages are merged: a look per folder, whatever else
+ * there is many folders   the rows are walked in order, each held against the scope: who sees much finds a page soon
+ *
+ * A search is led by the trigrams of key and name. Where the few folders hold few rows, these are read instead: a word that half of
+ * all rows have would lead past many of other people's.
+ */
+#include "vault/connection.h"
+
+#include "base/buf.h"
+#include "base/fold.h"
+#include "store/folder_scope.h"
+#include "vault/connection_rules.h"
+
+#define LIST_MAX 1000
+#define SQL_MAX (64 * 1024)
+#define FOLDERS_ASKED 100    /* more of them: the walk */
+#define ROWS_READ 10000      /* of those folders, when a search or tag has no index by folder */
+#define SHORT_GRAMS 40       /* trigrams that a search for one or two characters may stand for */
+#define GRAM 3
+
+enum lead { LEAD_ROWS, LEAD_SEARCH, LEAD_TAG };
+enum place { PLACE_SCOPE, PLACE_FOLDER, PLACE_ROW };
+
+/* One list on its way. */
+struct walk {
+    struct db *db;
+    struct arena *a;
+    const struct connection_filter *f;
+    struct str like, match;     /* of the search */
+    int64_t after, below;       /* numbers between these two */
+    size_t limit, count;
+    int64_t *found;             /* ascending; `limit` of them at most */
+};
+
+/* ---- the statement ---- */
+
+static const char *from(enum lead lead)
+{
+    switch (lead) {
+    case LEAD_SEARCH: return "connection_search s CROSS JOIN connection c ON c.number = s.rowid";
+    case LEAD_TAG: return "connection_tag t CROSS JOIN connection c ON c.number = t.number";
+    default: return "connection c";
+    }
+}
+
+static const char *number(enum lead lead)
+{
+    return lead == LEAD_SEARCH ? "s.rowid" : lead == LEAD_TAG ? "t.number" : "c.number";
+}
+
+static void add_place(struct buf *sql, const struct walk *w, enum place place, int *param)
+{
+    if (place == PLACE_FOLDER)
+        buf_fmt(sql, " AND c.folder_id = $%d", ++*param);
+    else if (place == PLACE_ROW)
+        buf_fmt(sql, " AND c.id = $%d", ++*param);
+    else {
+        buf_add(sql, STR(" AND"));
+        folder_scope_connections_sql(sql, &w->f->scope, "c.folder_id", "c.id", param);
+    }
+}
+
+/* Led by a search or a tag, a column's own index would only be in the way: an expression has none. */
+static void add_equal(struct buf *sql, const char *column, enum lead lead, int *param)
+{
+    buf_fmt(sql, lead == LEAD_ROWS ? " AND c.%s = $%d" : " AND c.%s || '' = $%d", column, ++*param);
+}
+
+static void add_filters(struct buf *sql, const struct connection_filter *f, enum lead lead, int *param)
+{
+    buf_add(sql, f->deleted ? STR(" AND c.deleted_ms > 0") : STR(" AND c.deleted_ms = 0"));
+    if (f->by_default)
+        buf_fmt(sql, " AND c.is_default%s = %d", lead == LEAD_ROWS ? "" : " + 0", f->is_default);
+    if (f->connector.p)
+        add_equal(sql, "connector", lead, param);
+    if (f->by_state)
+        add_equal(sql, "state", lead, param);
+    if (f->by_health)
+        add_equal(sql, "health", lead, param);
+    if (f->tag.p && lead == LEAD_TAG)
+        buf_fmt(sql, " AND t.tag = $%d", ++*param);
+    else if (f->tag.p)
+        buf_fmt(sql, " AND EXISTS (SELECT 1 FROM connection_tag t WHERE t.tag = $%d AND t.number = c.number)", ++*param);
+    if (f->search.n && lead == LEAD_SEARCH)
+        buf_fmt(sql, " AND connection_search MATCH $%d", ++*param);
+    else if (f->search.n)
+        buf_fmt(sql, " AND c.search LIKE $%d ESCAPE '\\'", ++*param);
+}
+
+static void bind_filters(struct query *q, const struct walk *w, enum lead lead)
+{
+    const struct connection_filter *f = w->f;
+    if (f->connector.p)
+        query_text(q, f->connector);
+    if (f->by_state)
+        query_text(q, str_of(connection_state_name(f->state)));
+    if (f->by_health)
+        query_text(q, str_of(connection_health_name(f->health)));
+    if (f->tag.p)
+        query_text(q, f->tag);
+    if (f->search.n)
+        query_text(q, lead == LEAD_SEARCH ? w->match : w->like);
+}
+
+static enum err statement(struct buf *sql, const struct walk *w, enum lead lead, enum place place, struct fault *why)
+{
+    int param = 2;
+    buf_init(sql, SQL_MAX);
+    buf_fmt(sql, "SELECT %s FROM %s WHERE %s > $1 AND %s < $2", number(lead), from(lead), number(lead), number(lead));
+    add_filters(sql, w->f, lead, &param);
+    add_place(sql, w, place, &param);
+    buf_fmt(sql, " ORDER BY %s LIMIT $%d", number(lead), ++param);
+    buf_char(sql, 0);
+    return buf_failed(sql) ? fault(why, ERR_INTERNAL, STR(""), "the query is too long") : ERR_NONE;
+}
+
+/* Merges one place's numbers into what was found. */
+static enum err ask(struct walk *w, const char *sql, enum lead lead, enum place place, struct str where, struct fault *why)
+{
+    int64_t *mine = w->found + w->limit, *merged = w->found + 2 * w->limit;
+    size_t n = 0, i = 0, j = 0, count = 0;
+    struct query *q = query_begin(w->db, sql);
+    query_i64(q, w->after);
+    query_i64(q, w->below);
+    bind_filters(q, w, lead);
+    if (place == PLACE_SCOPE)
+        folder_scope_connections_bind(q, &w->f->scope);
+    else
+        query_text(q, where);
+    query_i64(q, (int64_t)w->limit);
+    while (n < w->limit && query_next(q))
+        mine[n++] = query_get_i64(q, 0);
+    enum err e = query_end(q, why);
+    if (e || !n)
+        return e;
+    while (count < w->limit && (i < w->count || j < n)) {
+        bool left = j == n || (i < w->count && w->found[i] <= mine[j]);
+        if (left && j < n && w->found[i] == mine[j]) /* shared singly, and in a folder that is seen */
+            j++;
+        merged[count++] = left ? w->found[i++] : mine[j++];
+    }
+    memcpy(w->found, merged, count * sizeof *merged);
+    w->count = count;
+    if (count == w->limit)
+        w->below = w->found[count - 1]; /* nobody needs more than that from the other places */
+    return ERR_NONE;
+}
+
+static enum err ask_once(struct walk *w, enum lead lead, struct fault *why)
+{
+    AUTO_BUF sql;
+    enum err e = statement(&sql, w, lead, PLACE_SCOPE, why);
+    return e ? e : ask(w, sql.p, lead, PLACE_SCOPE, STR_NONE, why);
+}
+
+static enum err ask_each(struct walk *w, enum place place, const struct str *places, size_t n, struct fault *why)
+{
+    AUTO_BUF sql;
+    enum err e = statement(&sql, w, LEAD_ROWS, place, why);
+    for (size_t i = 0; !e && i < n; i++)
+        e = ask(w, sql.p, LEAD_ROWS, place, places[i], why);
+    return e;
+}
+
+/* ---- which way ---- */
+
+/* The folders of the scope one by one, or *n = FOLDERS_ASKED + 1 when there are more. */
+static enum err name_folders(struct walk *w, const struct str **out, size_t *n, struct fault *why)
+{
+    const struct folder_scope *s = &w->f->scope;
+    *out = s->folders;
+    *n = s->folder_count;
+    if (s->few)
+        return ERR_NONE;
+    AUTO_BUF sql;
+    int param = 0;
+    struct str *ids = arena_array(w->a, FOLDERS_ASKED + 1, sizeof *ids);
+    buf_init(&sql, SQL_MAX);
+    buf_add(&sql, STR("SELECT id FROM folder WHERE"));
+    folder_scope_sql(&sql, s, "folder.id", &param);
+    buf_fmt(&sql, " LIMIT $%d", ++param);
+    buf_char(&sql, 0);
+    if (buf_failed(&sql))
+        return fault(why, ERR_INTERNAL, STR(""), "the query is too long");
+    struct query *q = query_begin(w->db, sql.p);
+    folder_scope_bind(q, s);
+    query_i64(q, FOLDERS_ASKED + 1);
+    *n = 0;
+    while (*n <= FOLDERS_ASKED && query_next(q))
+        ids[(*n)++] = query_get_text(q, 0, w->a);
+    *out = ids;
+    return query_end(q, why);
+}
+
+/* Whether these folders hold so few rows that reading them all is the shortest way. */
+static enum err few_rows(struct walk *w, const struct str *folders, size_t n, bool *out, struct fault *why)
+{
+    int64_t rows = 0;
+    enum err e = ERR_NONE;
+    for (size_t i = 0; !e && i < n && rows < ROWS_READ; i++) {
+        struct query *q =
+            query_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND deleted_ms = 0"
+                               " AND number > $2 LIMIT $3) AS some");
+        query_text(q, folders[i]);
+        query_i64(q, w->after);
+        query_i64(q, ROWS_READ - rows);
+        rows += query_next(q) ? query_get_i64(q, 0) : 0;
+        e = query_end(q, why);
+    }
+    *out = rows < ROWS_READ;
+    return e;
+}
+
+static struct str quoted(struct arena *a, struct str text)
+{
+    AUTO_BUF b;
+    buf_init(&b, SQL_MAX);
+    buf_char(&b, '"');
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '"')
+            buf_char(&b, '"');
+        buf_char(&b, text.p[i]);
+    }
+    buf_char(&b, '"');
+    return arena_str(a, buf_str(&b));
+}
+
+static size_t characters(struct str s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++)
+        n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* One or two characters: the trigrams that begin with them (texts end in two blanks, so that each place begins one). Many of them
+ * mean that many rows match: then no index is needed to find some. */
+static enum err short_match(struct walk *w, struct str text, bool *none, struct fault *why)
+{
+    struct str last = text, matches = STR_NONE;
+    for (int i = 0; i < SHORT_GRAMS; i++) {
+        struct query *q = query_begin(w->db, i ? "SELECT term FROM connection_gram WHERE term > $1 ORDER BY term LIMIT 1"
+                                               : "SELECT term FROM connection_gram WHERE term >= $1 ORDER BY term LIMIT 1");
+        query_text(q, last);
+        last = query_next(q) ? query_get_text(q, 0, w->a) : STR_NONE;
+        enum err e = query_end(q, why);
+        if (e)
+            return e;
+        if (!last.p || !str_starts(last, text)) {
+            *none = !matches.n;
+            w->match = matches;
+            return ERR_NONE;
+        }
+        struct str one = quoted(w->a, last);
+        matches = matches.n ? str_fmt(w->a, "%.*s OR %.*s", STR_ARG(matches), STR_ARG(one)) : one;
+    }
+    return ERR_NONE;
+}
+
+/* match.p == NULL: the search has to go without an index. *none: nothing matches, whatever the folder. */
+static enum err read_search(struct walk *w, bool *none, struct fault *why)
+{
+    struct str text = fold_search(w->a, w->f->search);
+    *none = false;
+    if (!w->f->search.n)
+        return ERR_NONE;
+    w->like = fold_like(w->a, text);
+    if (characters(text) >= GRAM) {
+        w->match = quoted(w->a, text);
+        return ERR_NONE;
+    }
+    return short_match(w, text, none, why);
+}
+
+static enum err find_numbers(struct walk *w, struct fault *why)
+{
+    const struct folder_scope *s = &w->f->scope;
+    const struct str *folders;
+    bool none, each;
+    size_t n;
+    enum err e = read_search(w, &none, why);
+    if (e || none || (e = name_folders(w, &folders, &n, why)))
+        return e;
+    each = n <= FOLDERS_ASKED;
+    bool led = w->match.n || w->f->tag.p;
+    if (each && led && (e = few_rows(w, folders, n, &each, why)))
+        return e;
+    if (!each)
+        return ask_once(w, w->match.n ? LEAD_SEARCH : w->f->tag.p ? LEAD_TAG : LEAD_ROWS, why);
+    e = ask_each(w, PLACE_FOLDER, folders, n, why);
+    return e ? e : ask_each(w, PLACE_ROW, s->connections, s->connection_count, why);
+}
+
+static int64_t number_of(struct str cursor)
+{
+    uint64_t n;
+    return str_u64(cursor, &n) && n < INT64_MAX ? (int64_t)n : 0;
+}
+
+enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out, size_t *n,
+                         struct fault *why)
+{
+    size_t limit = f->limit < 1 ? 50 : f->limit > LIST_MAX ? LIST_MAX : (size_t)f->limit;
+    struct walk w = { .db = db, .a = a, .f = f, .after = number_of(f->after), .below = INT64_MAX, .limit = limit };
+    w.found = arena_array(a, 3 * limit, sizeof *w.found);
+    struct connection_row *rows = arena_array(a, limit, sizeof *rows);
+    *out = rows;
+    *n = 0;
+    /* Numbers and rows of one state. */
+    enum err e = db_snapshot(db, why);
+    if (e)
+        return e;
+    e = find_numbers(&w, why);
+    for (size_t i = 0; !e && i < w.count; i++)
+        e = connection_numbered(db, a, w.found[i], &rows[(*n)++], why);
+    db_snapshot_end(db);
+    return e;
+}
+
+/* ---- the index of searches ---- */
+
+enum err connection_index_search(struct db *db, int64_t number, struct str before, struct str after, struct fault *why)
+{
+    enum err e = ERR_NONE;
+    if (str_eq(before, after))
+        return ERR_NONE;
+    if (before.p) {
+        struct query *q =
+            query_begin(db, "INSERT INTO connection_search (connection_search, rowid, search) VALUES ('delete', $1, $2)");
+        query_i64(q, number);
+        query_text(q, before);
+        e = query_end(q, why);
+    }
+    if (!e && after.p) {
+        struct query *q = query_begin(db, "INSERT INTO connection_search (rowid, search) VALUES ($1, $2)");
+        query_i64(q, number);
+        query_text(q, after);
+        e = query_end(q, why);
+    }
+    return e;
+}

@@ -1,0 +1,196 @@
+"""The rest of a connection's life: who depends on it, deleting and restoring, defaults, duplicates, history, tags."""
+import harness
+
+API = "/api/v1"
+SECRET = "canary-of-a-credential-51e0"
+
+
+class Case(harness.Case):
+    def start(self, **env):
+        self.provider = self.upstream([harness.answer(b'{"ok":true}')])
+        allowed = f"localhost:{self.provider.port}"
+        self.hub1 = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": allowed, "RACCORD_EGRESS_ALLOW_HTTP": allowed, **env})
+        return self.hub1
+
+    def make(self, key, **more):
+        return self.hub1.connection(key, self.provider.url, credentials={"token": SECRET}, **more)
+
+    def ask(self, method, path, body=None, status=200, **more):
+        answer = self.hub1.request(method, API + path, body, **more)
+        self.assertEqual(answer.status, status, answer)
+        return answer.json if answer.body else None
+
+    def code(self, method, path, body=None, **more):
+        return self.hub1.request(method, API + path, body, **more).json.get("code")
+
+    def keys(self, query=""):
+        return [c["key"] for c in self.ask("GET", "/connections" + query)["items"]]
+
+
+class Deleting(Case):
+    def test_a_deleted_connection_is_gone_for_everyone_and_can_be_brought_back(self):
+        hub = self.start()
+        made = self.make("crm")
+        self.ask("DELETE", "/connections/crm", status=204)
+        self.assertEqual(self.keys(), [])
+        self.assertEqual(self.code("GET", "/connections/crm"), "connection_not_found")
+        self.assertEqual(self.code("PATCH", "/connections/" + made["id"], {"name": "x"}), "connection_not_found")
+        self.assertEqual(hub.get("/proxy/crm/x").status, 404)
+        self.assertEqual(hub.get(f"/proxy/{made['id']}/x").status, 404)
+        trash = self.ask("GET", "/connections?deleted=true")["items"]
+        self.assertEqual([(c["id"], c["state"]) for c in trash], [(made["id"], "deleted")])
+        back = self.ask("POST", f"/connections/{made['id']}/restore")
+        self.assertEqual((back["state"], back["key"], back["default"], back["credentials"].keys()), ("active", "crm", True, {"token"}))
+        self.assertEqual(hub.get("/proxy/crm/x").status, 200)
+        self.assertIn(f"Bearer {SECRET}".encode(), self.provider.received[0])
+        self.assertEqual(self.keys("?deleted=true"), [])
+
+    def test_its_key_is_free_for_another_and_then_it_comes_back_under_a_new_one(self):
+        self.start()
+        first = self.make("crm")
+        self.ask("DELETE", "/connections/crm", status=204)
+        second = self.make("crm")
+        self.assertNotEqual(first["id"], second["id"])
+        self.assertEqual(self.code("POST", f"/connections/{first['id']}/restore"), "conflict")
+        back = self.ask("POST", f"/connections/{first['id']}/restore", {"key": "crm-old"})
+        self.assertEqual((back["key"], back["default"]), ("crm-old", False))
+        self.assertEqual(self.keys("?search=crm-old"), ["crm-old"])
+
+    def test_what_others_depend_on_is_not_deleted_by_a_slip(self):
+        hub = self.start()
+        made = self.make("crm")
+        token = self.ask("POST", "/tokens", {"name": "robot", "connections": [made["id"]]}, 201)
+        usage = self.ask("GET", "/connections/crm/usage")
+        self.assertEqual([(d["kind"], d["id"], d["name"]) for d in usage["dependants"]], [("token", token["id"], "robot")])
+        self.assertEqual(self.ask("GET", "/connections/crm")["used_by"], 1)
+        refused = hub.request("DELETE", API + "/connections/crm")
+        self.assertEqual((refused.status, refused.json["code"]), (409, "in_use"))
+        self.assertEqual(refused.json["dependants"], usage["dependants"])
+        self.assertEqual(self.keys(), ["crm"])
+        told = self.ask("DELETE", "/connections/crm?force=true")
+        self.assertEqual((told["id"], told["dependants"]), (made["id"], usage["dependants"]))
+        self.assertGreater(told["purge_at"], told["deleted_at"])
+        # A token that has ended depends on nothing.
+        self.ask("POST", f"/connections/{made['id']}/restore")
+        self.ask("DELETE", "/tokens/" + token["id"], status=204)
+        self.ask("DELETE", "/connections/crm", status=204)
+
+    def test_deleting_the_default_asks_for_another_and_never_picks_one(self):
+        hub = self.start()
+        first, second = self.make("a"), self.make("b")
+        refused = hub.request("DELETE", API + "/connections/a")
+        self.assertEqual((refused.status, refused.json["code"]), (409, "default_needed"))
+        self.assertEqual([o["id"] for o in refused.json["other_defaults"]], [second["id"]])
+        self.ask("DELETE", "/connections/a?default=b", status=204)
+        self.assertTrue(self.ask("GET", "/connections/b")["default"])
+        self.ask("POST", f"/connections/{first['id']}/restore")
+        self.assertFalse(self.ask("GET", "/connections/a")["default"])
+        told = self.ask("DELETE", "/connections/b?force=true")
+        self.assertEqual((told["was_default"], told["default"]), (True, None))
+        self.assertEqual(self.keys("?default=true"), [])
+        self.assertEqual(self.keys("?default=false"), ["a"])
+
+    def test_an_outdated_delete_is_refused(self):
+        hub = self.start()
+        self.make("crm")
+        self.ask("PATCH", "/connections/crm", {"notes": "x"})
+        self.assertEqual(hub.request("DELETE", API + "/connections/crm", headers={"If-Match": '"1"'}).status, 412)
+        self.assertEqual(hub.request("DELETE", API + "/connections/crm", headers={"If-Match": '"2"'}).status, 204)
+
+    def test_purged_is_gone_for_good(self):
+        self.start()
+        made = self.make("crm")
+        self.ask("DELETE", "/connections/crm", status=204)
+        self.ask("DELETE", f"/connections/{made['id']}?purge=true", status=204)
+        self.assertEqual(self.keys("?deleted=true"), [])
+        self.assertEqual(self.code("POST", f"/connections/{made['id']}/restore"), "connection_not_found")
+        self.make("crm")
+        self.ask("DELETE", "/connections/crm?purge=true", status=204)
+        self.assertEqual(self.keys("?deleted=true"), [])
+
+    def test_credentials_can_be_destroyed_at_once(self):
+        self.start(RACCORD_RETENTION_DELETED_SECRETS="0")
+        made = self.make("crm")
+        self.ask("DELETE", "/connections/crm", status=204)
+        back = self.ask("POST", f"/connections/{made['id']}/restore")
+        self.assertEqual((back["state"], back["credentials"]), ("needs_auth", {}))
+        self.assertEqual(self.code("POST", "/connections/crm/call", {"method": "GET", "path": "/"}), "needs_auth")
+        self.assertEqual(self.ask("PUT", "/connections/crm/credentials", {"token": SECRET})["state"], "active")
+
+    def test_upkeep_ends_what_is_too_old(self):
+        hub = self.start(RACCORD_RETENTION_DELETED_CONNECTIONS="0")
+        made = self.make("crm")
+        self.ask("DELETE", "/connections/crm", status=204)
+        hub.stop()
+        hub.start()
+        self.until(lambda: not self.keys("?deleted=true"))
+        self.assertEqual(self.code("POST", f"/connections/{made['id']}/restore"), "connection_not_found")
+
+    def test_who_may_not_delete_may_not_restore_or_see_the_trash(self):
+        hub = self.start()
+        made = self.make("crm")
+        viewer = hub.token("viewer", "viewer")
+        self.ask("DELETE", "/connections/crm", status=204)
+        self.assertEqual(self.code("POST", f"/connections/{made['id']}/restore", token=viewer), "denied")
+        self.assertEqual(hub.request("DELETE", f"{API}/connections/{made['id']}?purge=true", token=viewer).status, 403)
+
+    def until(self, true):
+        deadline = harness.Deadline()
+        while not true():
+            self.assertTrue(deadline.left(), "it did not happen")
+
+
+class Copies(Case):
+    def test_a_copy_takes_what_fits_and_never_the_credential(self):
+        self.start()
+        self.make("crm", notes="# Read me", fields={"verify_path": "/me"})
+        plan = self.ask("POST", "/connections/crm/duplicate", {"auth_type": "basic", "dry_run": True})
+        self.assertEqual((plan["would_create"]["auth_type"], plan["missing_credentials"]), ("basic", ["username"]))
+        self.assertEqual(self.keys(), ["crm"])
+        copy = self.ask("POST", "/connections/crm/duplicate", {"auth_type": "basic", "key": "crm-basic"}, 201)
+        self.assertEqual((copy["state"], copy["credentials"], copy["notes"], copy["default"]), ("needs_auth", {}, "# Read me", False))
+        self.assertEqual(copy["fields"]["verify_path"], "/me")
+        self.assertEqual((copy["owner"], copy["missing_credentials"]), ({"id": None, "name": "System"}, ["username"]))
+        self.assertEqual(copy["copied_from"]["key"], "crm")
+        same = self.ask("POST", "/connections/crm/duplicate", {"name": "Twin"}, 201)
+        self.assertEqual((same["auth_type"], same["state"], same["credentials"]), ("bearer", "needs_auth", {}))
+
+    def test_who_authenticates_a_connection_owns_it(self):
+        hub = self.start()
+        self.ask("POST", "/connections", {"connector": "http", "auth_type": "bearer", "key": "later", "name": "Later", "folder": "shared",
+                                          "fields": {"base_url": self.provider.url}}, 201)
+        self.assertEqual(self.ask("GET", "/connections/later")["owner"]["name"], "System")
+        self.assertEqual(hub.request("GET", "/proxy/later/x").status, 409)
+        done = self.ask("PUT", "/connections/later/credentials", {"token": SECRET})
+        self.assertEqual((done["state"], done["owner"]["name"]), ("active", "tests"))
+
+
+class History(Case):
+    def test_what_happened_is_told_newest_first_without_a_secret(self):
+        self.start()
+        made = self.make("crm")
+        self.ask("PATCH", "/connections/crm", {"name": "New", "tags": ["eu"]})
+        self.ask("PUT", "/connections/crm/credentials", {"token": SECRET + "2"})
+        self.ask("POST", "/connections/crm/disable")
+        self.ask("DELETE", "/connections/crm", status=204)
+        page = self.ask("GET", f"/connections/{made['id']}/history?limit=3")
+        rest = self.ask("GET", f"/connections/{made['id']}/history?cursor={page['next_cursor']}")
+        actions = [i["action"] for i in page["items"] + rest["items"]]
+        self.assertEqual(actions, ["connection.delete", "connection.disable", "connection.credentials", "connection.update",
+                                   "connection.create"])
+        self.assertEqual(page["items"][1]["after"]["state"], "disabled")
+        self.assertEqual(page["items"][0]["actor"]["name"], "tests")
+        self.assertNotIn(SECRET, str(page) + str(rest))
+
+
+class Tags(Case):
+    def test_tags_are_kept_in_order_and_found(self):
+        self.start()
+        self.make("a", tags=["eu", "crm", "eu"])
+        self.make("b", tags=["us"])
+        self.assertEqual(self.ask("GET", "/connections/a")["tags"], ["crm", "eu"])
+        self.assertEqual(self.keys("?tag=eu"), ["a"])
+        self.ask("PATCH", "/connections/a", {"tags": []})
+        self.assertEqual(self.keys("?tag=eu"), [])
+        for bad in ("x", [""], ["with blank"], ["x" * 65], ["t"] * 33, [1]):
+            self.assertEqual(self.code("PATCH", "/connections/a", {"tags": bad}), "field_invalid", bad)
