@@ -295,7 +295,7 @@ static const struct migration migrations[] = {
           " id TEXT PRIMARY KEY,"
           " name TEXT NOT NULL,"
           " description TEXT NOT NULL DEFAULT '',"
-          " folder_id TEXT REFERENCES folder (id) ON DELETE CASCADE," /* NULL: the whole instance */
+          " folder_id TEXT REFERENCES folder (id)," /* NULL: the whole instance */
           " enabled BIGINT NOT NULL DEFAULT 1,"
           " rules TEXT NOT NULL,"                    /* JSON; preset credentials are sealed_values */
           " revision BIGINT NOT NULL DEFAULT 1,"

@@ -61,8 +61,17 @@ enum err policy_count(struct db *db, struct str connector, struct str folder, in
     return query_end(q, why);
 }
 
-enum err policy_check_quota(struct web_request *q, struct db *db, const struct policy_set *set, const struct policy_subject *s,
-                            struct policy_trace *trace, struct fault *why)
+static bool holds_for(const struct policy *p, const struct policy_subject *s)
+{
+    for (size_t i = 0; p->folder.p && i < s->folder_count; i++)
+        if (str_eq(p->folder, s->folders[i]))
+            return true;
+    return !p->folder.p;
+}
+
+/* `already`: where the connection is counted now; NULL: nowhere. */
+static enum err check_quota(struct web_request *q, struct db *db, const struct policy_set *set, const struct policy_subject *s,
+                            const struct policy_subject *already, struct policy_trace *trace, struct fault *why)
 {
     const struct policy *p;
     const struct policy_rule *r;
@@ -70,6 +79,8 @@ enum err policy_check_quota(struct web_request *q, struct db *db, const struct p
     size_t at = 0;
     while (s->connector.p && (r = policy_next(set, s, POLICY_QUOTA, &at, &p))) {
         int64_t count;
+        if (already && holds_for(p, already))
+            continue;
         enum err e = policy_count(db, s->connector, p->folder, &count, why);
         if (e)
             return e;
@@ -84,6 +95,27 @@ enum err policy_check_quota(struct web_request *q, struct db *db, const struct p
             break;
     }
     return first;
+}
+
+enum err policy_check_quota(struct web_request *q, struct db *db, const struct policy_set *set, const struct policy_subject *s,
+                            struct policy_trace *trace, struct fault *why)
+{
+    return check_quota(q, db, set, s, NULL, trace, why);
+}
+
+enum err policy_check_move(struct web_request *q, struct db *db, const struct connection_row *row, struct str to, struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    struct connection_row there = *row;
+    struct policy_subject before, after;
+    enum err e;
+    there.folder = to;
+    if (!set || !set->count)
+        return ERR_NONE;
+    if ((e = policy_subject_of(q, db, row, POLICY_AUTHENTICATE, &before, why)) ||
+        (e = policy_subject_of(q, db, &there, POLICY_AUTHENTICATE, &after, why)) || (e = policy_decide(set, &after, NULL, why)))
+        return e;
+    return check_quota(q, db, set, &after, &before, NULL, why);
 }
 
 /* ---- defaults ---- */

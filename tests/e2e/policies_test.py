@@ -122,6 +122,70 @@ class Blocked(Case):
             self.assertEqual(self.hub1.request(method, "/api/v1" + path, body, token=user).status, 403, path)
 
 
+class Folders(Case):
+    def new_folder(self, name, parent="shared"):
+        made = self.hub1.post("/api/v1/folders", {"path": parent + "/" + name})
+        self.assertEqual(made.status, 201, made)
+        return made.json["id"]
+
+    def test_a_folders_policy_holds_below_it_and_follows_what_is_moved(self):
+        hub = self.hub1
+        sales, hr = self.new_folder("sales"), self.new_folder("hr")
+        east = self.new_folder("east", "shared/sales")
+        self.policy("Sales reads", {"rule": "risks_allow", "values": ["read"]}, folder="shared/sales")
+        hub.connection("in", self.provider.url, folder="shared/sales/east")
+        hub.connection("out", self.provider.url, folder="shared/hr")
+        c = hub.connect()
+        self.addCleanup(c.close)
+        delete = lambda key: hub.request("DELETE", f"/proxy/{key}/x", connection=c).header("raccord-error") or "ok"
+        self.assertEqual([delete("in"), delete("out")], ["call_blocked", "ok"])
+        moved = hub.request("PATCH", f"/api/v1/folders/{east}", {"parent": hr})
+        self.assertEqual(moved.status, 200, moved)
+        self.assertEqual(delete("in"), "ok")
+        moved = hub.post("/api/v1/connections/out/move", {"folder": sales})
+        self.assertEqual(moved.status, 200, moved)
+        self.assertEqual(delete("out"), "call_blocked")
+
+    def test_what_a_policy_refuses_is_not_moved_into_its_folder(self):
+        hub = self.hub1
+        self.new_folder("sales")
+        self.policy("No bearer", {"rule": "auth_types_block", "values": ["bearer"]}, folder="shared/sales")
+        hub.connection("crm", self.provider.url)
+        self.assertEqual(hub.post("/api/v1/connections/crm/move", {"folder": "shared/sales"}).json["code"], "auth_type_blocked")
+
+    def test_a_folders_quota_counts_what_is_moved_in_and_the_instances_does_not(self):
+        hub = self.hub1
+        self.new_folder("sales")
+        self.policy("All", {"rule": "quota", "connectors": ["http"], "value": 2})
+        hub.connection("a", self.provider.url, folder="shared/sales")
+        hub.connection("b", self.provider.url)
+        one = self.policy("One", {"rule": "quota", "connectors": ["http"], "value": 1}, folder="shared/sales")
+        self.assertEqual(hub.post("/api/v1/connections/b/move", {"folder": "shared/sales"}).json["code"], "quota_exceeded")
+        hub.request("DELETE", f"/api/v1/policies/{one['id']}")
+        self.assertEqual(hub.post("/api/v1/connections/b/move", {"folder": "shared/sales"}).status, 200)
+
+    def test_a_folder_does_not_go_while_policies_hold_for_it(self):
+        made = self.new_folder("sales")
+        policy = self.policy("P", {"rule": "secure"}, folder=made)
+        self.assertEqual(self.hub1.request("DELETE", f"/api/v1/folders/{made}").json["code"], "limit_reached")
+        self.hub1.request("DELETE", f"/api/v1/policies/{policy['id']}")
+        self.assertEqual(self.hub1.request("DELETE", f"/api/v1/folders/{made}").status, 204)
+
+    def test_a_token_for_a_folder_reaches_what_is_below_and_nothing_beside(self):
+        hub = self.hub1
+        self.new_folder("sales"), self.new_folder("hr")
+        self.new_folder("east", "shared/sales")
+        for key, folder in [("below", "shared/sales/east"), ("beside", "shared/hr"), ("above", "shared")]:
+            hub.connection(key, self.provider.url, folder=folder)
+        token = hub.post("/api/v1/tokens", {"name": "sales", "role": "admin", "grants": {"folders": ["shared/sales"]}}).json["secret"]
+        self.assertEqual([hub.get(f"/proxy/{k}/x", token=token).status for k in ("below", "beside", "above")], [200, 404, 404])
+        listed = hub.get("/api/v1/connections", token=token).json["items"]
+        self.assertEqual([i["key"] for i in listed], ["below"])
+        made = hub.post("/api/v1/connections", self.body("new", folder="shared/hr"), token=token)
+        self.assertEqual(made.status, 404, made)
+        self.assertEqual(hub.post("/api/v1/connections", self.body("new", folder="shared/sales"), token=token).status, 201)
+
+
 class Defaults(Case):
     def test_preset_values_fill_in_and_never_show(self):
         made = self.policy("Preset", {"rule": "preset", "connectors": ["http"], "part": "field", "name": "base_url",
