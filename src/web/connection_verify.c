@@ -164,7 +164,8 @@ static enum err verify(struct web_request *q, struct reply *r, const struct conn
     if (!p->verify_path.n)
         return fault(why, ERR_VERIFY_NOT_OFFERED, STR(""), "connector %.*s", STR_ARG(row->connector));
     struct call_request request = {
-        .to = p, .caller = q->caller->principal, .token = q->caller->token, .via = RUN_VERIFY,
+        .to = p, .caller = q->caller->principal, .token = q->caller->token,
+        .narrow = &q->caller->narrow, .source = &q->peer, .via = RUN_VERIFY,
         .method = p->verify_method.n ? p->verify_method : STR("GET"), .path = p->verify_path, .query = p->verify_query,
     };
     struct call_answer answer = { 0 };
