@@ -43,6 +43,10 @@ BODIES = {
     "POST /api/v1/connections/{id}/duplicate": {"name": " "},
     "POST /api/v1/certificates": {"issue": "connection", "connection": "{connection}"},
     "POST /api/v1/audit:hash": {"value": "x"},
+    "POST /api/v1/policies": {"name": " ", "rules": []},
+    "PUT /api/v1/policies/{id}": {"name": "q", "rules": []},
+    "POST /api/v1/policies:explain": {"operation": "connection.call"},
+    "POST /api/v1/policies:preview": {"policy": {"name": "p", "rules": []}},
 }
 WITHOUT_BODY = {
     "POST /api/v1/connections/{id}/verify", "POST /api/v1/connections/{id}/enable", "POST /api/v1/connections/{id}/disable",
