@@ -26,7 +26,7 @@ int certificates_list_run(struct command *c)
         .none_found = "No certificate matches."
     };
     AUTO_CLIENT k = { 0 };
-    AUTO_BUF q;
+    AUTO_BUF q = { 0 };
     int code = client_open(c, &k);
     if (code)
         return code;
@@ -97,7 +97,7 @@ int certificates_renew_run(struct command *c)
     if (str_is(source, "own"))
         return command_wrong(c, "the hub cannot renew what it did not issue. Bring the new pair: raccord certificates issue"
                                 " --connection KEY --client-certificate FILE --client-key FILE");
-    AUTO_BUF b;
+    AUTO_BUF b = { 0 };
     buf_init(&b, QUERY_MAX);
     struct json_out o = json_out(&b);
     json_open(&o, '{');

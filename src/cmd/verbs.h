@@ -60,6 +60,24 @@ int connections_verify_run(struct command *c);
 int connections_enable_run(struct command *c);
 int connections_disable_run(struct command *c);
 int connections_delete_run(struct command *c);
+int connections_move_run(struct command *c);                 /* folder_verbs.c */
+int connections_share_run(struct command *c);
+int connections_shares_run(struct command *c);
+int connections_unshare_run(struct command *c);
+int folders_list_run(struct command *c);
+int folders_get_run(struct command *c);
+int folders_create_run(struct command *c);
+int folders_update_run(struct command *c);
+int folders_delete_run(struct command *c);
+int folders_members_run(struct command *c);
+int folders_add_run(struct command *c);
+int folders_remove_run(struct command *c);
+int groups_list_run(struct command *c);
+int groups_get_run(struct command *c);
+int groups_create_run(struct command *c);
+int groups_update_run(struct command *c);
+int groups_delete_run(struct command *c);
+int users_departure_run(struct command *c);
 int verify_audit_run(struct command *c);                     /* audit_verbs.c */
 int policies_list_run(struct command *c);                    /* policy_verbs.c */
 int policies_get_run(struct command *c);

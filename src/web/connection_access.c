@@ -31,17 +31,23 @@ static const char *const folder_query[] = { "folder", NULL };
 
 enum err connection_shares_list(struct web_request *q, struct reply *r, struct fault *why)
 {
+    static const char *const allowed[] = { "folder", "limit", "cursor", NULL };
     struct connection_row row;
     struct share *shares;
-    size_t n;
+    struct page page;
+    size_t n, from = 0;
     enum err e;
-    if ((e = web_only_query(q, folder_query, why)) || (e = connection_need(q, q->db, q->params[0], RIGHT_SHARE, &row, why)) ||
+    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) ||
+        (e = connection_need(q, q->db, q->params[0], RIGHT_SHARE, &row, why)) ||
         (e = share_list(q->db, q->arena, row.id, &shares, &n, why)))
         return e;
+    while (page.after.p && from < n && str_cmp(shares[from].target, page.after) <= 0)
+        from++;
+    size_t to = n - from > (size_t)page.limit ? from + (size_t)page.limit : n;
     struct json_out o = page_open(r);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = from; i < to; i++)
         write_share(&o, &shares[i]);
-    page_close(&o, q->arena, STR_NONE);
+    page_close(&o, q->arena, to < n ? shares[to - 1].target : STR_NONE);
     return ERR_NONE;
 }
 
