@@ -40,6 +40,7 @@ struct hub {
     struct egress *egress;
     struct switchboard *switchboard;
     const struct certificate_rules *certificates;
+    struct prober *prober;          /* NULL until the loops run */
     struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
     struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */

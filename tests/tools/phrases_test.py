@@ -54,7 +54,7 @@ ELSEWHERE = {
     "vault/connection_secret.c": r"it has more secrets .*|one of its secrets .*",  # notes
     "vault/domain.c": r"public_suffix_file is .*|no Public Suffix List; .*|built into libpsl, .*",
     "web/connection_call.c": r"text/plain; .*",
-    "web/connection_verify.c": r"(The|Le|L') ?.*",
+    "web/verify.c": r"(The|Le|L') ?.*",
     "web/connection_view.c": r"Another connection .*|Une autre connexion .*",
     "web/doorman.c": r"default-src .*|hosts takes .*", # a header; a setting
     "web/cookie.c": r"; .*|.*Path=/;.*",
