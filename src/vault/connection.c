@@ -442,6 +442,34 @@ enum err connection_replace_secrets(struct db *db, struct keyring *k, struct are
     return ERR_NONE;
 }
 
+enum err connection_move(struct db *db, struct connection_row *row, struct str folder, struct fault *why)
+{
+    struct connection_row there = *row;
+    bool taken, first;
+    there.folder = folder;
+    enum err e = key_taken(db, folder, row->key, &taken, why);
+    if (!e && taken)
+        return fault(why, ERR_CONFLICT, row->key, "the key is taken in the other folder");
+    if (e || (e = first_of_its_kind(db, &there, &first, why)))
+        return e;
+    there.is_default = first;
+    there.updated = clock_wall();
+    struct query *q = query_begin(db, "UPDATE connection SET folder_id = $3, is_default = $4, updated_ms = $5,"
+                                      " revision = revision + 1 WHERE id = $1 AND revision = $2");
+    query_text(q, row->id);
+    query_i64(q, row->revision);
+    query_text(q, folder);
+    query_i64(q, there.is_default);
+    query_i64(q, there.updated);
+    if ((e = query_end(q, why)))
+        return e;
+    if (db_changes(db) != 1)
+        return fault(why, ERR_PRECONDITION_FAILED, STR(""), "the connection changed meanwhile");
+    there.revision++;
+    *row = there;
+    return ERR_NONE;
+}
+
 enum err connection_delete(struct db *db, struct str id, struct fault *why)
 {
     AUTO_ARENA a = arena_new(512);

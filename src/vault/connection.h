@@ -68,6 +68,9 @@ enum err connection_lost(struct store *s, struct keyring *k, const struct connec
 /* The same secrets under a fresh data key, in the caller's transaction; nothing else of the connection changes.
  * ERR_RECONNECT_REQUIRED: they do not open; nothing is changed. */
 enum err connection_renew_key(struct db *db, struct keyring *k, struct str id, struct fault *why) MUST_CHECK;
+/* To another folder, where the key must be free (ERR_CONFLICT) and another default of the connector stays the default. Row as for
+ * connection_update(). */
+enum err connection_move(struct db *db, struct connection_row *row, struct str folder, struct fault *why) MUST_CHECK;
 enum err connection_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
 /* Health and verified time only; a client certificate that ends soon turns HEALTH_OK into HEALTH_EXPIRING or HEALTH_EXPIRED; no
  * revision check, does not bump the revision. */

@@ -31,7 +31,13 @@ handler identity_providers_list, identity_providers_create, identity_providers_g
 /* oidc.c */
 handler session_providers, session_oidc_start, oidc_callback;
 /* folders.c */
-handler folders_list, folders_get;
+handler folders_list, folders_get, folders_create, folders_patch, folders_delete, folders_members, folders_members_put;
+/* groups.c */
+handler groups_list, groups_create, groups_get, groups_patch, groups_delete;
+/* departures.c */
+handler users_departure;
+/* connection_access.c */
+handler connection_shares_list, connection_shares_post, connection_shares_delete, connections_move;
 /* connectors.c */
 handler connectors_list, connectors_get, domains_list;
 /* connections.c */

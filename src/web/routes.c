@@ -69,6 +69,23 @@ static const struct route routes[] = {
 
     { METHOD_GET, "/api/v1/folders", RIGHT_VIEW, 0, folders_list },
     { METHOD_GET, "/api/v1/folders/{id}", RIGHT_VIEW, 0, folders_get },
+    { METHOD_POST, "/api/v1/folders", RIGHT_EDIT, KB(8), folders_create, "folder.create" }, /* in the folder above */
+    { METHOD_PATCH, "/api/v1/folders/{id}", RIGHT_SHARE, KB(8), folders_patch, "folder.update" },
+    { METHOD_DELETE, "/api/v1/folders/{id}", RIGHT_DELETE, 0, folders_delete, "folder.delete" },
+    { METHOD_GET, "/api/v1/folders/{id}/members", RIGHT_VIEW, 0, folders_members },
+    { METHOD_PUT, "/api/v1/folders/{id}/members", RIGHT_SHARE, KB(128), folders_members_put, "folder.members" },
+
+    { METHOD_GET, "/api/v1/groups", RIGHT_PEOPLE, 0, groups_list },
+    { METHOD_POST, "/api/v1/groups", RIGHT_PEOPLE, KB(128), groups_create, "group.create" },
+    { METHOD_GET, "/api/v1/groups/{id}", RIGHT_PEOPLE, 0, groups_get },
+    { METHOD_PATCH, "/api/v1/groups/{id}", RIGHT_PEOPLE, KB(128), groups_patch, "group.update" },
+    { METHOD_DELETE, "/api/v1/groups/{id}", RIGHT_PEOPLE, 0, groups_delete, "group.delete" },
+    { METHOD_POST, "/api/v1/users/{id}/departure", RIGHT_PEOPLE, KB(8), users_departure, "user.departure" },
+
+    { METHOD_GET, "/api/v1/connections/{id}/shares", RIGHT_SHARE, 0, connection_shares_list },
+    { METHOD_POST, "/api/v1/connections/{id}/shares", RIGHT_SHARE, KB(8), connection_shares_post, "connection.share" },
+    { METHOD_DELETE, "/api/v1/connections/{id}/shares/{with}", RIGHT_SHARE, 0, connection_shares_delete, "connection.unshare" },
+    { METHOD_POST, "/api/v1/connections/{id}/move", RIGHT_SHARE, KB(8), connections_move, "connection.move" },
 
     { METHOD_GET, "/api/v1/connectors", RIGHT_CATALOG_VIEW, 0, connectors_list },
     { METHOD_GET, "/api/v1/connectors/{id}", RIGHT_CATALOG_VIEW, 0, connectors_get },

@@ -106,6 +106,7 @@ class Api(harness.Case):
         self.catalog()
         self.connections()
         self.certificates()
+        self.folders(owner)
         self.calls()
         self.audit()
         self.assertEqual(self.api.unseen(), [])
@@ -283,6 +284,43 @@ class Api(harness.Case):
         ask("PUT", API + "/connections/mtls/credentials", {"credentials": {"client_certificate": None}})
         ask("PATCH", API + "/connections/mtls", {"tls_ca": None})
         ask("DELETE", API + "/connections/mtls", status=204)
+
+    def folders(self, owner):
+        ask, door = self.api.ask, API + "/folders"
+        made = ask("POST", door, {"path": "shared/sales", "preset": "open_folder"}, 201)
+        self.assertEqual(made.json["path"], "shared/sales")
+        sales = door + "/" + made.json["id"]
+        for body, status in (({"path": "shared/sales"}, 409), ({"path": "shared/none/x"}, 404), ({"path": "personal/x"}, 404),
+                             ({"path": "shared/Sales"}, 400), ({"path": "x"}, 400)):
+            ask("POST", door, body, status)
+        ann = ask("POST", API + "/users", {"email": "amy@example.com", "role": "viewer", "password": PASSWORD}, 201, token=owner).json
+        group = ask("POST", API + "/groups", {"name": "Sellers", "members": ["amy@example.com"]}, 201).json
+        ask("GET", API + "/groups")
+        tag = ask("GET", API + "/groups/Sellers").header("etag")
+        ask("PATCH", API + "/groups/Sellers", {"name": "Sales people", "members": [ann["id"]]}, headers={"If-Match": tag})
+        ask("PATCH", API + "/groups/" + group["id"], {"members": [group["id"]]}, 400)
+        members = {"members": [{"principal": group["id"], "role": "editor", "expires_in": "30d"}]}
+        seen = ask("PUT", sales + "/members?preview=true", members).json
+        self.assertIn(("amy@example.com", "edit"), [(g["principal"]["name"], r) for g in seen["gains"] for r in g["rights"]])
+        self.assertEqual(ask("GET", sales + "/members").json["members"], [])
+        put = ask("PUT", sales + "/members", members).json
+        self.assertEqual(ask("PUT", sales + "/members", put).json, put)
+        ask("PATCH", sales + "?preview=true", {"inherits": False})
+        tag = ask("GET", sales).header("etag")
+        ask("PATCH", sales, {"name": "vente", "preset": "inherited"}, headers={"If-Match": tag})
+        ask("PATCH", sales, {"name": "x"}, 412, headers={"If-Match": tag})
+        ask("POST", API + "/connections/crm/shares", {"with": "amy@example.com", "expires_in": "1d"}, 201)
+        ask("GET", API + "/connections/crm/shares")
+        ask("DELETE", f"{API}/connections/crm/shares/{ann['id']}", status=204)
+        ask("DELETE", f"{API}/connections/crm/shares/{ann['id']}", status=404)
+        ask("POST", API + "/connections/crm/move", {"folder": "shared/vente", "preview": True})
+        ask("POST", API + "/connections/crm/move", {"folder": "shared/vente"})
+        self.assertIn("1", ask("DELETE", sales, status=409).json["detail"])
+        ask("POST", API + "/connections/crm/move", {"folder": "shared"})
+        ask("DELETE", sales, status=204)
+        ask("POST", f"{API}/users/{ann['id']}/departure", {"to": "o@example.com", "preview": True})
+        ask("POST", f"{API}/users/{ann['id']}/departure", {"to": "o@example.com"})
+        ask("DELETE", API + "/groups/" + group["id"], status=204)
 
     def calls(self):
         ask = self.api.ask

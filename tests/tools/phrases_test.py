@@ -34,6 +34,8 @@ NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {
+    "access/departure.c": r"(SELECT|UPDATE|DELETE) .*",
+    "access/folder_tree.c": r"SELECT .*",
     "vault/connection_list.c": r"connection.* c( ON .*)?|\{\} OR \{\}",  # SQL
     "vault/trash.c": r"SELECT .*",                 # SQL
     "web/dependants.c": r"SELECT .*|  ?(ORDER|LIMIT) .*",  # SQL
