@@ -223,7 +223,8 @@ static void note_loss(struct switchboard *s, const struct connection_row *row)
         s->config.report("a connection's health was not noted", &why);
 }
 
-static enum err prepare_stored(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields, struct fault *why)
+static enum err prepare_stored(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
+                               struct fault *why)
 {
     struct connection_secret secrets[CONNECTION_SECRETS];
     size_t n = 0;
@@ -278,7 +279,8 @@ static struct prepared *prepared_new(struct switchboard *s)
     return p;
 }
 
-enum err switchboard_try(struct switchboard *s, struct str id, const struct call_trial *trial, struct prepared **out, struct fault *why)
+enum err switchboard_try(struct switchboard *s, struct str id, const struct call_trial *trial, struct prepared **out,
+                         struct fault *why)
 {
     struct prepared *p = prepared_new(s);
     enum err e = prepare(s, id, trial, p, why);
@@ -575,7 +577,8 @@ static enum err insert(struct db *db, void *context, struct fault *why)
     return e;
 }
 
-/* A credential that is refused may have been revoked at the provider (CON-53). Whoever is told finds out; it costs the call nothing. */
+/* A credential that is refused may have been revoked at the provider (CON-53). Whoever is told finds out; it costs the call
+ * nothing. */
 static void tell_suspects(const struct switchboard *s, const struct run *const *runs, size_t n)
 {
     const char *last = NULL;

@@ -10,10 +10,9 @@ const struct option_row option_rows[OPT_COUNT] = {
 #include "cmd/options.def"
 #undef O
 };
-_Static_assert(OPT_COUNT <= 64, "options no longer fit a set");
 
 /* May stand before the verb. */
-static const unsigned long long leading =
+static const OPTION_SET leading =
     OPTION(HELP) | OPTION(SERVER) | OPTION(TOKEN) | OPTION(TOKEN_FILE) | OPTION(CA_FILE) | OPTION(JSON);
 
 #define FAR 65
@@ -124,7 +123,7 @@ static const char *nearest_option(const struct command *c, struct str name)
     int best = name.n > 4 ? 4 : 3;
     for (int i = 0; i < OPT_COUNT; i++) {
         int d = edit_distance(name, str_of(option_rows[i].name));
-        if (c->verb && !(c->verb->options & (1ull << i)))
+        if (c->verb && !(c->verb->options & OPTION_BIT(i)))
             continue;
         if (d < best || (nearest == NULL && name.n >= 3 && str_starts(str_of(option_rows[i].name), name))) {
             best = d < best ? d : best;
@@ -198,7 +197,7 @@ static bool check_options(struct command *c)
 {
     for (int i = 0; i < c->option_count; i++) {
         enum option o = c->options[i].option;
-        if (o != OPT_HELP && !(c->verb->options & (1ull << o)))
+        if (o != OPT_HELP && !(c->verb->options & OPTION_BIT(o)))
             return unknown_option(c, str_of(option_rows[o].name));
     }
     return true;
@@ -240,7 +239,7 @@ bool command_read(struct command *c, struct arena *a, int argc, char **argv, boo
         struct str name, rest;
         str_cut(str_of(argv[i] + 1 + (argv[i][1] == '-')), '=', &name, &rest);
         bool known = argv[i][1] == '-' ? option_find(name, &o) : letter_find(argv[i][1], &o);
-        if (known && !(leading & (1ull << o))) {
+        if (known && !(leading & OPTION_BIT(o))) {
             command_wrong(c, "the verb comes first: raccord VERB --%s ...", option_rows[o].name);
             return false;
         }

@@ -16,7 +16,9 @@ enum option {
 #undef O
     OPT_COUNT
 };
-#define OPTION(name) (1ull << OPT_##name)
+#define OPTION_SET unsigned __int128 /* one bit per option */
+#define OPTION_BIT(o) ((OPTION_SET)1 << (o))
+#define OPTION(name) OPTION_BIT(OPT_##name)
 
 struct option_row {
     const char *name;  /* without the dashes */
@@ -25,7 +27,7 @@ struct option_row {
     bool repeats;
     const char *help;
 };
-_Static_assert(OPT_COUNT <= 64, "a set of options is one word");
+_Static_assert(OPT_COUNT <= 128, "a set of options is one word");
 extern const struct option_row option_rows[OPT_COUNT];
 
 /* What a program exits with; the same numbers stand in base/err.def. */
@@ -39,7 +41,7 @@ struct verb {
     const char *name;                   /* "connections list" */
     const char *arguments;              /* "ID", or "" */
     int least, most;                    /* arguments taken */
-    unsigned long long options;         /* set of OPTION(...) */
+    OPTION_SET options;                 /* set of OPTION(...) */
     int (*run)(struct command *c);
     bool raw;                           /* the rest is left unread: arguments[0] is the verb's last word, then run's own */
     const char *help;                   /* one line */

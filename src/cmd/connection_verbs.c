@@ -313,8 +313,8 @@ int connections_credentials_run(struct command *c)
         return code;
     struct str path = client_path(c, "/connections", "/credentials");
     if (command_has(c, OPT_VERIFY))
-        path = str_fmt(c->arena, "%.*s%cverify=true&accept_account_change=%s", STR_ARG(path), str_find(path, '?') == SIZE_MAX ? '?' : '&',
-                       command_has(c, OPT_FORCE) ? "true" : "false");
+        path = str_fmt(c->arena, "%.*s%cverify=true&accept_account_change=%s", STR_ARG(path),
+                       str_find(path, '?') == SIZE_MAX ? '?' : '&', command_has(c, OPT_FORCE) ? "true" : "false");
     if (command_has(c, OPT_BODY)) {
         code = body_given(c, &memory);
         return code ? code : send(&k, "PUT", path, secret_str(memory));

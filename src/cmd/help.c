@@ -83,7 +83,7 @@ void help_verb(FILE *to, const struct verb *v)
     if (v->options)
         fputs("\nOptions:\n", to);
     for (int i = 0; i < OPT_COUNT; i++)
-        if (v->options & (1ull << i))
+        if (v->options & OPTION_BIT(i))
             option_line(to, &option_rows[i]);
 }
 
@@ -115,7 +115,7 @@ static void man_verb(const struct verb *v)
     fputs(".\n", stdout);
     bool first = true;
     for (int i = 0; i < OPT_COUNT; i++) {
-        if (!(v->options & (1ull << i)))
+        if (!(v->options & OPTION_BIT(i)))
             continue;
         fputs(first ? "Options: \\fB" : ", \\fB", stdout);
         troff("--");
@@ -216,7 +216,7 @@ static void completion_options(const struct verb *v)
 {
     printf("    \"%s\") words=\"", v->name);
     for (int i = 0; i < OPT_COUNT; i++)
-        if (v->options & (1ull << i))
+        if (v->options & OPTION_BIT(i))
             printf(" --%s", option_rows[i].name);
     fputs(" --help\" ;;\n", stdout);
 }

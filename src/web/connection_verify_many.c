@@ -124,7 +124,8 @@ enum err connections_verify_many(struct web_request *q, struct reply *r, struct 
     if ((e = prober_order(q->hub->prober, q->arena, q->caller, m.ids, m.count, &order, why)))
         return e;
     r->status = 202;
-    reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/connections:verify/%.*s", STR_ARG(q->hub->public_url), STR_ARG(order.id)));
+    reply_header(r, "Location",
+                 str_fmt(q->arena, "%.*s/api/v1/connections:verify/%.*s", STR_ARG(q->hub->public_url), STR_ARG(order.id)));
     write_order(r, &order);
     return ERR_NONE;
 }

@@ -86,8 +86,12 @@ static enum err write_finding(struct db *db, void *context, struct fault *why)
     if (now.health == f->health && str_eq(account, now.account))
         return ERR_NONE;
     struct audit_entry entry = {
-        .via = f->order ? str_of(f->order->via) : STR("system"), .action = STR("connection.health"), .object = now.id, .name = now.name,
-        .folder = now.folder, .before = health_text(f->arena, now.health, now.account),
+        .via = f->order ? str_of(f->order->via) : STR("system"),
+        .action = STR("connection.health"),
+        .object = now.id,
+        .name = now.name,
+        .folder = now.folder,
+        .before = health_text(f->arena, now.health, now.account),
         .after = health_text(f->arena, f->health, account),
     };
     if (f->order) {
@@ -187,12 +191,15 @@ static enum err take_turns(struct db *db, void *context, struct fault *why)
     wall_ms now = clock_wall();
     int64_t interval = t->p->interval;
     enum err e = spread(db, t, now, why);
-    if (e || (e = ids_of(db, "SELECT id FROM connection WHERE deleted_ms = 0 AND state = 'active' AND probe_ms > 0 AND probe_ms <= $1"
-                             " ORDER BY probe_ms LIMIT $2", now, DUE_AT_ONCE, t->ids, &t->count, why)))
+    if (e || (e = ids_of(db,
+                         "SELECT id FROM connection WHERE deleted_ms = 0 AND state = 'active' AND probe_ms > 0 AND probe_ms <= $1"
+                         " ORDER BY probe_ms LIMIT $2",
+                         now, DUE_AT_ONCE, t->ids, &t->count, why)))
         return e;
     for (size_t i = 0; !e && i < t->count; i++)
         e = set_turn(db, str_of(t->ids[i]), now + interval - interval / 20 + chance(interval / 10), why);
-    struct query *q = query_begin(db, "SELECT MIN(probe_ms) FROM connection WHERE deleted_ms = 0 AND state = 'active' AND probe_ms > 0");
+    struct query *q =
+        query_begin(db, "SELECT MIN(probe_ms) FROM connection WHERE deleted_ms = 0 AND state = 'active' AND probe_ms > 0");
     t->next = query_next(q) ? query_get_i64(q, 0) : 0;
     enum err ended = query_end(q, why);
     return e ? e : ended;

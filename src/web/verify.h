@@ -13,7 +13,8 @@ struct verdict {
     int64_t latency_ms;
 };
 
-/* On a worker's or a prober's thread. *out is in `a`, and has its run on failure too. ERR_VERIFY_NOT_OFFERED, and those of calls. */
+/* On a worker's or a prober's thread. *out is in `a`, and has its run on failure too. ERR_VERIFY_NOT_OFFERED, and those of calls.
+ */
 enum err verify_call(struct switchboard *s, struct arena *a, struct prepared *p, struct str caller, struct str token,
                      struct verdict *out, struct fault *why) MUST_CHECK;
 /* Does such a failure say something about the connection, rather than about the hub? */

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "access/folder_tree.c": r"SELECT .*",
     "vault/connection_list.c": r"connection.* c( ON .*)?|\{\} OR \{\}",  # SQL
     "vault/trash.c": r"SELECT .*",                 # SQL
+    "web/probe.c": r"SELECT .*",                   # SQL
     "web/dependants.c": r"SELECT .*|  ?(ORDER|LIMIT) .*",  # SQL
     "access/role.c": r"[A-Z].*\.",                 # what docs/access.md says of roles and rights
     "access/guard.c": r"\{\} min|.* failures in .*",   # a unit's symbol; notes
