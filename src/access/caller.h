@@ -3,6 +3,7 @@
 #ifndef ACCESS_CALLER_H
 #define ACCESS_CALLER_H
 
+#include "access/narrow.h"
 #include "access/role.h"
 #include "base/arena.h"
 #include "base/clock.h"
@@ -28,6 +29,7 @@ struct caller {
     bool limited;              /* the token is limited to `connections` */
     struct str *connections;   /* ids */
     size_t connection_count;
+    struct narrow narrow;      /* what the token's grants leave beside that; zeroed for a session */
     wall_ms expires;           /* 0: never */
     unsigned *asked;           /* where the folder rights that were asked for are noted (RIGHT_BIT()s); NULL: nowhere */
     /* Of a session; STR_NONE and 0 for a token. */

@@ -192,15 +192,19 @@ static enum err count(struct db *db, const char *sql, struct str id, int64_t *n,
 
 enum err folder_remove(struct db *db, const struct folder_row *row, struct fault *why)
 {
-    int64_t folders, connections, trash;
+    int64_t folders, connections, trash, policies;
     char said[160];
     enum err e;
     if (!row->parent.p)
         return fault(why, ERR_LIMIT, STR("“shared” and personal workspaces stay"), "root of a tree");
     if ((e = count(db, "SELECT count(*) FROM folder WHERE parent_id = $1", row->id, &folders, why)) ||
         (e = count(db, "SELECT count(*) FROM connection WHERE folder_id = $1 AND deleted_ms = 0", row->id, &connections, why)) ||
-        (e = count(db, "SELECT count(*) FROM connection WHERE folder_id = $1 AND deleted_ms > 0", row->id, &trash, why)))
+        (e = count(db, "SELECT count(*) FROM connection WHERE folder_id = $1 AND deleted_ms > 0", row->id, &trash, why)) ||
+        (e = count(db, "SELECT count(*) FROM policy WHERE folder_id = $1", row->id, &policies, why)))
         return e;
+    /* Else whoever may delete a folder could make one without its policies in its place. */
+    if (policies)
+        return fault(why, ERR_LIMIT, STR("policies hold for this folder; remove them first"), "%lld policies", (long long)policies);
     if (folders || connections || trash) {
         snprintf(said, sizeof said,
                  "the folder is not empty: folders %lld, connections %lld, in the trash %lld; move or delete them first",

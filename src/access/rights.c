@@ -83,14 +83,38 @@ static unsigned kept_by_token(const struct caller *c, const struct place *p)
     return p->personal && p->own ? role_rights_own(c->narrowed) : role_rights_in(c->narrowed, p->preset);
 }
 
+static bool in_list(const struct narrow_list *l, struct str s)
+{
+    for (size_t i = 0; i < l->count; i++)
+        if (str_eq(l->at[i], s))
+            return true;
+    return false;
+}
+
+/* A token narrowed to folders leaves what is at or below one of them, whatever inherits. */
+static enum err granted_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, bool *out,
+                               struct fault *why)
+{
+    const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
+    *out = !l->set || in_list(l, folder);
+    if (*out || !l->count)
+        return ERR_NONE;
+    struct query *q = query_begin(db, "SELECT above_id FROM folder_above WHERE folder_id = $1");
+    query_text(q, folder);
+    while (!*out && query_next(q))
+        *out = in_list(l, query_get_text(q, 0, a));
+    return query_end(q, why);
+}
+
 enum err rights_in_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, struct rights *out,
                           struct fault *why)
 {
     struct place place;
+    bool granted;
     enum err e = rights_whole(db, a, c->principal, c->role, folder, &place, out, why);
-    if (e)
+    if (e || (e = granted_folder(db, a, c, folder, &granted, why)))
         return e;
-    out->mask &= kept_by_token(c, &place);
+    out->mask &= granted ? kept_by_token(c, &place) : 0;
     out->path = out->mask & RIGHT_BIT(RIGHT_VIEW) ? place.path : STR_NONE;
     return ERR_NONE;
 }
@@ -174,7 +198,10 @@ enum err rights_on_connection(struct db *db, struct arena *a, const struct calle
     enum err e = rights_in_folder(db, a, c, folder, out, why);
     if (!e && (out->mask & SHARED_RIGHTS) != SHARED_RIGHTS)
         e = add_shares(db, a, c, connection, out, why);
-    if (!e && !caller_granted(c, connection))
+    bool granted = true;
+    if (!e)
+        e = granted_folder(db, a, c, folder, &granted, why);
+    if (!e && (!granted || !caller_granted(c, connection)))
         *out = (struct rights){ 0 };
     return e;
 }
@@ -305,6 +332,36 @@ static enum err read_singles(struct db *db, struct arena *a, const struct caller
     return query_end(q, why);
 }
 
+/* Of what one sees, what is at or below the token's folders: the anchors that lie there, and those folders themselves where they
+ * are seen. A folder that does not inherit is found by its own members only, and administrators look into one such tree. */
+static enum err keep_granted(struct db *db, struct arena *a, const struct caller *c, struct anchors *to, struct str *all,
+                             struct fault *why)
+{
+    const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
+    bool everywhere = all->p, granted;
+    size_t kept = 0;
+    enum err e;
+    for (size_t i = 0; i < to->n; i++) {
+        if ((e = granted_folder(db, a, c, to->ids[i], &granted, why)))
+            return e;
+        if (granted)
+            to->ids[kept++] = to->ids[i];
+    }
+    to->n = kept;
+    *all = STR_NONE;
+    for (size_t i = 0; i < l->count && to->n <= ANCHORS_MOST; i++) {
+        struct rights r;
+        if ((e = rights_in_folder(db, a, c, l->at[i], &r, why)))
+            return e;
+        if (!(r.mask & RIGHT_BIT(RIGHT_VIEW)))
+            continue;
+        to->ids[to->n++] = l->at[i];
+        if (everywhere && !all->p)
+            *all = l->at[i];
+    }
+    return ERR_NONE;
+}
+
 enum err rights_visible(struct db *db, struct arena *a, const struct caller *c, struct folder_scope *out, struct fault *why)
 {
     struct anchors anchors = { 0 };
@@ -313,12 +370,15 @@ enum err rights_visible(struct db *db, struct arena *a, const struct caller *c, 
     enum err e = anchors_read(db, a, c, &anchors, &s.all, why);
     if (e)
         return e;
+    bool by_folder = c->narrow.lists[NARROW_FOLDER].set;
+    if (by_folder && (e = keep_granted(db, a, c, &anchors, &s.all, why)))
+        return e;
     s.above = anchors.ids;
     s.above_count = anchors.n;
     if (anchors.n && (e = name_few(db, a, &s, why)))
         return e;
     bool token_sees = c->narrowed == ROLE_NONE || role_has(c->narrowed, RIGHT_VIEW);
-    if (token_sees && (e = read_singles(db, a, c, &s, why)))
+    if (token_sees && !by_folder && (e = read_singles(db, a, c, &s, why)))
         return e;
     *out = s;
     return ERR_NONE;

@@ -11,7 +11,7 @@
 #define TOKEN_SIZE (CHECK_AT + CHECK_CHARACTERS)
 _Static_assert(TOKEN_SIZE + 1 == TOKEN_TEXT, "the header's size");
 
-#define GRANTS_MOST 1000 /* connections that one token may name */
+#define GRANTS_MOST 1000 /* connections that one token may name; and entries of each other kind */
 #define PAGE_MOST 1000
 
 static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 6, lower case */
@@ -81,6 +81,9 @@ static enum err check_new(struct db *db, const struct token_new *t, struct fault
                      (int)t->role);
     if (t->connection_count > GRANTS_MOST)
         return fault(why, ERR_FIELD_INVALID, STR("connections (at most 1000)"), "%zu connections", t->connection_count);
+    for (enum narrow_kind k = NARROW_FOLDER; t->narrow && k < NARROW_KINDS; k++)
+        if (t->narrow->lists[k].count > GRANTS_MOST)
+            return fault(why, ERR_FIELD_INVALID, STR("grants (at most 1000 of a kind)"), "%s", narrow_kind_name(k));
     struct query *q = query_begin(db, "SELECT id FROM principal WHERE id = $1 AND kind IN ('user', 'service_account')");
     query_text(q, t->principal);
     bool found = query_next(q);
@@ -88,12 +91,21 @@ static enum err check_new(struct db *db, const struct token_new *t, struct fault
     return e ? e : found ? ERR_NONE : fault(why, ERR_NOT_FOUND, STR("principal"), "a token needs a user or a service account");
 }
 
+/* Which kinds are narrowed stands in the token's own row: should a grant's row be missing, less is left, never more. */
+static int64_t narrowed_bits(const struct narrow *n)
+{
+    int64_t bits = 0;
+    for (enum narrow_kind k = NARROW_FOLDER; n && k < NARROW_KINDS; k++)
+        bits |= n->lists[k].set || n->lists[k].count ? 1 << k : 0;
+    return bits;
+}
+
 static enum err insert_token(struct db *db, const struct token_new *t, struct str id, struct str text, struct fault *why)
 {
     char hash[TEXT_HASH];
     struct query *q =
-        query_begin(db, "INSERT INTO token (id, hash, last4, name, principal_id, role, limited, created_ms, expires_ms)"
-                        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+        query_begin(db, "INSERT INTO token (id, hash, last4, name, principal_id, role, limited, created_ms, expires_ms, narrowed)"
+                        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
     query_text(q, id);
     query_text(q, text_hash(text, hash));
     query_text(q, str_sub(text, text.n - 4, text.n));
@@ -104,7 +116,30 @@ static enum err insert_token(struct db *db, const struct token_new *t, struct st
     query_i64(q, t->limited || t->connection_count);
     query_i64(q, clock_wall());
     query_i64(q, t->expires);
+    query_i64(q, narrowed_bits(t->narrow));
     return query_end(q, why);
+}
+
+static enum err insert_grant(struct db *db, struct str token, const char *kind, struct str value, struct fault *why)
+{
+    struct query *q = query_begin(db, "INSERT INTO token_grant (token_id, kind, value) VALUES ($1, $2, $3)"
+                                      " ON CONFLICT (token_id, kind, value) DO NOTHING");
+    query_text(q, token);
+    query_text(q, str_of(kind));
+    query_text(q, value);
+    return query_end(q, why);
+}
+
+static enum err insert_grants(struct db *db, struct str token, const struct str *connections, size_t n, const struct narrow *narrow,
+                              struct fault *why)
+{
+    enum err e = ERR_NONE;
+    for (size_t i = 0; !e && i < n; i++)
+        e = insert_grant(db, token, narrow_kind_name(NARROW_CONNECTION), connections[i], why);
+    for (enum narrow_kind k = NARROW_FOLDER; narrow && k < NARROW_KINDS; k++)
+        for (size_t i = 0; !e && i < narrow->lists[k].count; i++)
+            e = insert_grant(db, token, narrow_kind_name(k), narrow->lists[k].at[i], why);
+    return e;
 }
 
 enum err token_create(struct db *db, struct arena *a, const struct token_new *t, char text[TOKEN_TEXT], struct str *id,
@@ -117,40 +152,54 @@ enum err token_create(struct db *db, struct arena *a, const struct token_new *t,
     make_text(text);
     *id = arena_str(a, str_of(id_new(own_id, "tok_")));
     e = insert_token(db, t, *id, (struct str){ text, TOKEN_SIZE }, why);
-    for (size_t i = 0; !e && i < t->connection_count; i++) {
-        struct query *q = query_begin(db, "INSERT INTO token_grant (token_id, kind, value) VALUES ($1, 'connection', $2)"
-                                          " ON CONFLICT (token_id, kind, value) DO NOTHING");
-        query_text(q, *id);
-        query_text(q, t->connections[i]);
-        e = query_end(q, why);
-    }
-    return e;
+    return e ? e : insert_grants(db, *id, t->connections, t->connection_count, t->narrow, why);
 }
 
 /* -- reading -------------------------------------------------------------------------------------------------- */
 
-static enum err read_grants(struct db *db, struct arena *a, struct str token, struct str **out, size_t *n, struct fault *why)
+static void list_add(struct arena *a, struct narrow_list *l, struct str value)
 {
-    size_t size = 0, count = 0;
-    struct str *ids = NULL;
-    struct query *q = query_begin(db, "SELECT value FROM token_grant WHERE token_id = $1 AND kind = 'connection' ORDER BY value");
+    if (!(l->count & (l->count - 1))) { /* 0, 1, 2, 4 ...: full */
+        struct str *more = arena_array(a, l->count ? 2 * l->count : 1, sizeof *more);
+        if (l->count)
+            memcpy(more, l->at, l->count * sizeof *more);
+        l->at = more;
+    }
+    l->at[l->count++] = value;
+}
+
+/* All kinds; the lists' `set` is the caller's to have filled in. */
+static enum err read_grants(struct db *db, struct arena *a, struct str token, struct narrow_list lists[NARROW_KINDS],
+                            struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT kind, value FROM token_grant WHERE token_id = $1 ORDER BY kind, value");
     query_text(q, token);
     while (query_next(q)) {
-        if (count == size) {
-            struct str *more = arena_array(a, size = size ? 2 * size : 8, sizeof *more);
-            if (count)
-                memcpy(more, ids, count * sizeof *more);
-            ids = more;
-        }
-        ids[count++] = query_get_text(q, 0, a);
+        struct str kind = query_get_text(q, 0, a);
+        for (enum narrow_kind k = 0; k < NARROW_KINDS; k++)
+            if (str_is(kind, narrow_kind_name(k)))
+                list_add(a, &lists[k], query_get_text(q, 1, a));
     }
-    *out = ids;
-    *n = count;
     return query_end(q, why);
+}
+
+/* `bits`: the token's own word for what is narrowed. */
+static enum err read_narrow(struct db *db, struct arena *a, struct str token, bool limited, int64_t bits, struct narrow *out,
+                            struct str **connections, size_t *n, struct fault *why)
+{
+    *out = (struct narrow){ 0 };
+    for (enum narrow_kind k = NARROW_FOLDER; k < NARROW_KINDS; k++)
+        out->lists[k].set = bits & 1 << k;
+    enum err e = limited || bits ? read_grants(db, a, token, out->lists, why) : ERR_NONE;
+    *connections = out->lists[NARROW_CONNECTION].at;
+    *n = out->lists[NARROW_CONNECTION].count;
+    out->lists[NARROW_CONNECTION] = (struct narrow_list){ 0 };
+    return e;
 }
 
 struct found {
     bool row, revoked, disabled;
+    int64_t narrowed;
 };
 
 /* A role that we do not know is none. */
@@ -161,16 +210,17 @@ static enum role role_of(struct str name)
     return r;
 }
 
-static enum err find_token(struct db *db, struct arena *a, struct str text, struct found *f, struct caller *c, struct fault *why)
+#define SELECT_CALLER                                                                                            \
+    "SELECT t.id, t.role, t.limited, t.expires_ms, t.revoked_ms, p.id, p.name, p.role, p.language, p.disabled,"   \
+    " t.narrowed FROM token t JOIN principal p ON p.id = t.principal_id "
+
+/* Ends the query. */
+static enum err read_found(struct query *q, struct arena *a, struct found *f, struct caller *c, struct fault *why)
 {
-    char hash[TEXT_HASH];
-    struct query *q = query_begin(db, "SELECT t.id, t.role, t.limited, t.expires_ms, t.revoked_ms,"
-                                      " p.id, p.name, p.role, p.language, p.disabled"
-                                      " FROM token t JOIN principal p ON p.id = t.principal_id WHERE t.hash = $1");
-    query_text(q, text_hash(text, hash));
     f->row = query_next(q);
     f->revoked = query_get_i64(q, 4) != 0;
     f->disabled = query_get_i64(q, 9) != 0;
+    f->narrowed = query_get_i64(q, 10);
     *c = (struct caller){
         .token = query_get_text(q, 0, a),
         .role = role_of(query_get_text(q, 7, a)),
@@ -184,34 +234,78 @@ static enum err find_token(struct db *db, struct arena *a, struct str text, stru
     return query_end(q, why);
 }
 
+static enum err admit(struct db *db, struct arena *a, const struct found *f, struct caller *c, struct fault *why)
+{
+    enum err e;
+    if (f->revoked || f->disabled || c->role == ROLE_NONE || c->narrowed == ROLE_NONE)
+        return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "%.*s: %s", STR_ARG(c->token),
+                     f->revoked ? "revoked" : f->disabled ? "its principal is disabled" : "no role");
+    if (c->expires && c->expires <= clock_wall())
+        return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c->token));
+    e = read_narrow(db, a, c->token, c->limited, f->narrowed, &c->narrow, &c->connections, &c->connection_count, why);
+    if (e)
+        return e;
+    narrow_prepare(a, &c->narrow);
+    return ERR_NONE;
+}
+
 enum err token_resolve(struct db *db, struct arena *a, struct str text, struct caller *out, struct fault *why)
 {
+    char hash[TEXT_HASH];
     struct found f;
     struct caller c;
     if (!token_well_formed(text))
         return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "mistyped, cut, or not a token of ours");
-    enum err e = find_token(db, a, text, &f, &c, why);
+    struct query *q = query_begin(db, SELECT_CALLER "WHERE t.hash = $1");
+    query_text(q, text_hash(text, hash));
+    enum err e = read_found(q, a, &f, &c, why);
     if (e)
         return e;
     if (!f.row)
         return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "unknown token");
-    if (f.revoked || f.disabled || c.role == ROLE_NONE || c.narrowed == ROLE_NONE)
-        return fault(why, ERR_TOKEN_INVALID, STR("unknown, revoked or mistyped"), "%.*s: %s", STR_ARG(c.token),
-                     f.revoked ? "revoked" : f.disabled ? "its principal is disabled" : "no role");
-    if (c.expires && c.expires <= clock_wall())
-        return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c.token));
-    if (c.limited && (e = read_grants(db, a, c.token, &c.connections, &c.connection_count, why)))
+    if (!(e = admit(db, a, &f, &c, why)))
+        *out = c;
+    return e;
+}
+
+enum err token_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why)
+{
+    struct found f;
+    struct query *q = query_begin(db, SELECT_CALLER "WHERE t.id = $1");
+    query_text(q, id);
+    enum err e = read_found(q, a, &f, out, why);
+    if (e)
         return e;
-    *out = c;
+    return f.row ? admit(db, a, &f, out, why) : fault(why, ERR_NOT_FOUND, STR("token"), "no such token");
+}
+
+enum err principal_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT id, name, role, language, disabled FROM principal"
+                                      " WHERE (id = $1 OR name = $2) AND kind IN ('user', 'service_account') ORDER BY id");
+    query_text(q, id);
+    query_text(q, id);
+    bool found = query_next(q), disabled = query_get_i64(q, 4) != 0;
+    *out = (struct caller){ .principal = query_get_text(q, 0, a), .name = query_get_text(q, 1, a) };
+    role_parse(query_get_text(q, 2, a), &out->role);
+    out->language = str_is(query_get_text(q, 3, a), "fr") ? LANG_FR : LANG_EN;
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    if (!found)
+        return fault(why, ERR_NOT_FOUND, STR("principal"), "no such principal");
+    if (disabled)
+        return fault(why, ERR_UNAUTHENTICATED, STR(""), "the principal is disabled");
     return ERR_NONE;
 }
 
 #define SELECT_ROWS \
     "SELECT t.id, t.name, t.principal_id, p.name, t.last4, t.role, t.limited, t.created_ms, t.expires_ms, t.last_used_ms," \
-    " t.revoked_ms FROM token t JOIN principal p ON p.id = t.principal_id "
+    " t.revoked_ms, t.narrowed FROM token t JOIN principal p ON p.id = t.principal_id "
 
-static struct token_row read_row(struct query *q, struct arena *a)
+static struct token_row read_row(struct query *q, struct arena *a, int64_t *narrowed)
 {
+    *narrowed = query_get_i64(q, 11);
     struct token_row row = {
         .id = query_get_text(q, 0, a),
         .name = query_get_text(q, 1, a),
@@ -233,13 +327,14 @@ enum err token_get(struct db *db, struct arena *a, struct str id, struct token_r
     struct query *q = query_begin(db, SELECT_ROWS "WHERE t.id = $1");
     query_text(q, id);
     bool found = query_next(q);
-    struct token_row row = read_row(q, a);
+    int64_t narrowed;
+    struct token_row row = read_row(q, a, &narrowed);
     enum err e = query_end(q, why);
     if (e)
         return e;
     if (!found)
         return fault(why, ERR_NOT_FOUND, STR("token"), "no such token");
-    if (row.limited && (e = read_grants(db, a, id, &row.connections, &row.connection_count, why)))
+    if ((e = read_narrow(db, a, id, row.limited, narrowed, &row.narrow, &row.connections, &row.connection_count, why)))
         return e;
     *out = row;
     return ERR_NONE;
@@ -261,14 +356,15 @@ enum err token_list(struct db *db, struct arena *a, struct str principal, struct
 {
     limit = limit < 0 ? 0 : limit > PAGE_MOST ? PAGE_MOST : limit;
     struct token_row *rows = arena_array(a, (size_t)limit, sizeof *rows);
+    int64_t *narrowed = arena_array(a, (size_t)limit, sizeof *narrowed);
     size_t count = 0;
     struct query *q = begin_list(db, principal, after, limit);
     while (count < (size_t)limit && query_next(q))
-        rows[count++] = read_row(q, a);
+        rows[count] = read_row(q, a, &narrowed[count]), count++;
     enum err e = query_end(q, why);
     for (size_t i = 0; !e && i < count; i++)
-        if (rows[i].limited)
-            e = read_grants(db, a, rows[i].id, &rows[i].connections, &rows[i].connection_count, why);
+        e = read_narrow(db, a, rows[i].id, rows[i].limited, narrowed[i], &rows[i].narrow, &rows[i].connections,
+                        &rows[i].connection_count, why);
     *out = rows;
     *n = count;
     return e;
@@ -299,6 +395,24 @@ enum err token_update(struct db *db, struct str id, struct str name, wall_ms exp
     query_text(q, id);
     query_text(q, name);
     query_i64(q, expires);
+    return query_end(q, why);
+}
+
+enum err token_set_grants(struct db *db, struct str id, bool limited, const struct str *connections, size_t n,
+                          const struct narrow *narrow, struct fault *why)
+{
+    wall_ms expires;
+    enum err e = find_expires(db, id, &expires, why);
+    if (e)
+        return e;
+    struct query *q = query_begin(db, "DELETE FROM token_grant WHERE token_id = $1");
+    query_text(q, id);
+    if ((e = query_end(q, why)) || (e = insert_grants(db, id, connections, n, narrow, why)))
+        return e;
+    q = query_begin(db, "UPDATE token SET limited = $2, narrowed = $3 WHERE id = $1");
+    query_text(q, id);
+    query_i64(q, limited || n);
+    query_i64(q, narrowed_bits(narrow));
     return query_end(q, why);
 }
 

@@ -20,12 +20,14 @@ struct token_row {
     struct str id, name, principal, principal_name, last4;
     enum role role;
     struct str *connections; size_t connection_count; bool limited;
+    struct narrow narrow;         /* texts only, not prepared; without connections */
     wall_ms created, expires, last_used, revoked; /* 0: never */
 };
 struct token_new {
     struct str name, principal;   /* principal: usr_ or svc_ id */
     enum role role;               /* at most the principal's own: checked by the caller */
     bool limited; const struct str *connections; size_t connection_count;
+    const struct narrow *narrow;  /* every other kind; entries in their stored form. NULL: none */
     wall_ms expires;              /* 0: never */
 };
 
@@ -35,11 +37,20 @@ enum err token_create(struct db *db, struct arena *a, const struct token_new *t,
 /* Resolve what a caller presented. The role is the lesser of the token's and its principal's of today.
  * ERR_TOKEN_INVALID (a disabled principal's too), ERR_TOKEN_EXPIRED. Writes nothing. */
 enum err token_resolve(struct db *db, struct arena *a, struct str text, struct caller *out, struct fault *why) MUST_CHECK;
+/* The caller that the token of this id resolves to, for saying what it may. Errors as token_resolve(), and ERR_NOT_FOUND "token";
+ * *out then names the principal where it is known. */
+enum err token_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why) MUST_CHECK;
+/* Likewise a user or a service account, by id or name, as it is without a token. ERR_NOT_FOUND "principal", ERR_UNAUTHENTICATED
+ * when it is disabled. */
+enum err principal_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why) MUST_CHECK;
 enum err token_get(struct db *db, struct arena *a, struct str id, struct token_row *out, struct fault *why) MUST_CHECK;
 /* By id, which is by age; `after` is the last id of the page before, or empty. Revoked ones are listed too. */
 enum err token_list(struct db *db, struct arena *a, struct str principal /* p NULL: all */, struct str after, int limit,
                     struct token_row **out, size_t *n, struct fault *why) MUST_CHECK;
 enum err token_update(struct db *db, struct str id, struct str name, wall_ms expires, struct fault *why) MUST_CHECK;
+/* Replace the grants of every kind; `connections` as in token_new. */
+enum err token_set_grants(struct db *db, struct str id, bool limited, const struct str *connections, size_t n,
+                          const struct narrow *narrow, struct fault *why) MUST_CHECK;
 enum err token_revoke(struct db *db, struct str id, struct fault *why) MUST_CHECK; /* the row stays, revoked */
 /* Last-used times arrive in batches. A token that is gone is no error; time does not go back. */
 enum err token_touch(struct db *db, struct str id, wall_ms when, struct fault *why) MUST_CHECK;

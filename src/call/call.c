@@ -148,7 +148,8 @@ enum err call_wait(struct switchboard *s, struct arena *a, const struct call_req
     int64_t most = q->to->connector->times.total_ms ? q->to->connector->times.total_ms : limits->total_ms;
     bool shorter = q->timeout_ms && (!most || q->timeout_ms < most);
     w->live = (struct live){
-        .board = next_board(s), .to = q->to, .arena = a, .caller = q->caller, .token = q->token, .via = q->via, .method = q->method,
+        .board = next_board(s), .to = q->to, .arena = a, .caller = q->caller, .token = q->token, .narrow = q->narrow,
+        .source = q->source, .via = q->via, .method = q->method,
         .from = &w->head, .refuse_override = true, .body_buffered = true, .body = q->body, .body_length = q->body.n,
         .body_kind = q->body.p ? FRAMING_LENGTH : FRAMING_NONE, .total_ms = shorter ? q->timeout_ms : most,
         .total_covers_body = true, .head = on_head, .got = on_body, .end = on_end, .failed = on_failed,

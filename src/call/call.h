@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "call/prepared.h"
 #include "call/run.h"
+#include "http/address.h"
 #include "http/head.h"
 #include "loop/loop.h"
 
@@ -20,6 +21,8 @@ struct switchboard; /* all that calls need: loops, caches, client pools, recorde
 struct call_request {
     struct prepared *to;        /* lent */
     struct str caller, token;   /* ids for the record */
+    const struct narrow *narrow;  /* what the caller's token leaves; NULL: everything */
+    const struct address *source; /* where the caller is; NULL: not known */
     enum run_via via;
     struct str method;          /* GET POST PUT PATCH DELETE HEAD OPTIONS */
     struct str path;            /* relative to the base URL, may carry "?query"; or absolute within the allowed domain */

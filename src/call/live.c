@@ -96,6 +96,56 @@ static enum err check_target(const struct live *c, const struct url *u, struct f
     return fault(why, ERR_PORT_NOT_ALLOWED, str_of(number), "not the port of the base URL");
 }
 
+/* The target's path as the caller would write it, below the base URL; "" is below nothing. */
+static struct str path_below_base(const struct live *c, const struct url *u)
+{
+    struct str base = c->to->base.path;
+    while (base.n && base.p[base.n - 1] == '/')
+        base.n--;
+    bool at_base = u->https == c->to->base.https && u->port == c->to->base.port && str_eq(u->host, c->to->base.host);
+    if (!at_base || !str_starts(u->path, base) || (u->path.n > base.n && u->path.p[base.n] != '/'))
+        return STR("");
+    return u->path.n > base.n ? str_sub(u->path, base.n, u->path.n) : STR("/");
+}
+
+/* Headers by which some providers take another method than the one that was sent: each is judged as that method. */
+static const char *const override_names[] = { "x-http-method-override", "x-http-method", "x-method-override" };
+
+static enum err check_one_narrowing(const struct live *c, const struct narrow *n, struct str method, const struct url *u,
+                                    struct fault *why)
+{
+    unsigned char family = c->source ? c->source->family : 0;
+    const unsigned char *ip = c->source ? c->source->ip : NULL;
+    struct str path = path_below_base(c, u);
+    enum err e = narrow_check(n, method, path, family, ip, why);
+    for (int i = 0; !e && i < c->from->count; i++)
+        for (size_t k = 0; !e && k < COUNT(override_names); k++)
+            if (str_ieq(c->from->headers[i].name, str_of(override_names[k])))
+                e = narrow_check(n, c->from->headers[i].value, path, family, ip, why);
+    return e;
+}
+
+static enum err check_gate(const struct live *c, const struct policy_gate *g, struct str method, struct fault *why)
+{
+    unsigned char family = c->source ? c->source->family : 0;
+    const unsigned char *ip = c->source ? c->source->ip : NULL;
+    enum err e = policy_gate_check(g, method, family, ip, why);
+    for (int i = 0; !e && i < c->from->count; i++)
+        for (size_t k = 0; !e && k < COUNT(override_names); k++)
+            if (str_ieq(c->from->headers[i].name, str_of(override_names[k])))
+                e = policy_gate_check(g, c->from->headers[i].value, family, ip, why);
+    return e;
+}
+
+/* What the token leaves, and what policies leave of this connection. Most calls are narrowed by neither. */
+static enum err check_narrowing(const struct live *c, struct str method, const struct url *u, struct fault *why)
+{
+    enum err e = c->narrow && c->narrow->calls ? check_one_narrowing(c, c->narrow, method, u, why) : ERR_NONE;
+    for (size_t i = 0; !e && i < c->to->gate_count; i++)
+        e = check_gate(c, &c->to->gates[i], method, why);
+    return e;
+}
+
 static enum err check_query(struct str query, struct fault *why)
 {
     for (size_t i = 0; i < query.n; i++)
@@ -173,10 +223,11 @@ enum err live_begin(struct live *c, struct str path, struct str query, struct fa
     name_run(c);
     if (!method_known(c->method))
         e = fault(why, ERR_METHOD_NOT_ALLOWED, c->method, "method");
-    else if (!(e = check_headers(c, why)) && !(e = resolve_target(c, path, query, why)))
+    else if (!(e = check_headers(c, why)) && !(e = resolve_target(c, path, query, why)) &&
+             !(e = check_narrowing(c, c->method, &c->target, why)))
         e = rewrite(c, why);
     /* Of a target that was refused, only the host is kept. */
-    describe_target(c, c->target.host, e ? STR("") : c->target.path);
+    describe_target(c, c->target.host, e || c->to->secure ? STR("") : c->target.path);
     if (e)
         over(c, RUN_REFUSED, e);
     return e;
@@ -335,6 +386,8 @@ static bool redirect(struct live *c, const struct head *h)
         return false;
     bool to_get = s == 303 ? !str_is(c->method, "HEAD") : (s == 301 || s == 302) && str_is(c->method, "POST");
     if (!to_get && !replayable(c))
+        return false;
+    if (check_narrowing(c, to_get ? STR("GET") : c->method, &next, &unused))
         return false;
     if (to_get) {
         c->method = STR("GET");

@@ -21,6 +21,8 @@ struct live {
     struct prepared *to;
     struct arena *arena;            /* for the target and other small texts */
     struct str caller, token;       /* ids, for the record */
+    const struct narrow *narrow;    /* what the caller's token leaves of calls; NULL: everything */
+    const struct address *source;   /* where the caller calls from; NULL: not known */
     enum run_via via;
     struct str method;
     const struct head *from;        /* the caller's headers */

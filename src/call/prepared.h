@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "access/policy.h"
 #include "auth/method.h"
 #include "base/arena.h"
 #include "call/mask.h"
@@ -31,6 +32,9 @@ struct prepared {
     struct str verify_method, verify_path, verify_query, verify_account, verify_ok; /* path empty: none */
     struct str headers[8][2];       /* the connector's own, expanded */
     size_t header_count;
+    struct policy_gate *gates;      /* what policies ask per call */
+    size_t gate_count;
+    bool secure;                    /* a policy: records keep no path */
 };
 
 void prepared_release(struct prepared *p); /* NULL is fine */

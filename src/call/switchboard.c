@@ -215,6 +215,29 @@ static enum err state_permits(const struct connection_row *row, const struct cal
     return ERR_NONE;
 }
 
+enum err switchboard_state_permits(const struct connection_row *row, struct fault *why) { return state_permits(row, NULL, why); }
+
+/* What policies say of this connection, now: the answer is remembered with it, until a policy changes. */
+static enum err check_policies(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
+                               struct fault *why)
+{
+    struct policy_set *set = policy_book_set(s->config.policies);
+    struct str *folders = NULL;
+    size_t n = 0;
+    enum err e = set && set->count ? policy_folders(db, p->arena, p->row.folder, &folders, &n, why) : ERR_NONE;
+    struct policy_subject subject = {
+        .moment = POLICY_CALL, .folders = folders, .folder_count = n, .connector = p->row.connector,
+        .auth_type = p->row.auth_type, .domain = p->row.allowed_domain, .fields = fields,
+    };
+    size_t at = 0;
+    if (!e && !(e = policy_decide(set, &subject, NULL, why))) {
+        policy_gates(set, &subject, p->arena, &p->gates, &p->gate_count);
+        p->secure = policy_next(set, &subject, POLICY_SECURE, &at, NULL) != NULL;
+    }
+    policy_set_release(set);
+    return e;
+}
+
 /* One that does not open is told once, to whoever looks at the list; the call fails in any case. */
 static void note_loss(struct switchboard *s, const struct connection_row *row)
 {
@@ -251,7 +274,8 @@ static enum err prepare(struct switchboard *s, struct str id, const struct call_
     p->connector = catalog_find(s->config.catalog, p->row.connector);
     if (!p->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
-    if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = prepare_target(s, p, fields, why)))
+    if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = check_policies(s, db, p, fields, why)) ||
+        (e = prepare_target(s, p, fields, why)))
         return e;
     if ((e = prepare_tls(s, p, db, why)))
         return e;

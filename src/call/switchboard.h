@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "access/caller.h"
+#include "access/policy_store.h"
 #include "call/call.h"
 #include "call/intent.h"
 #include "call/prepared.h"
@@ -43,6 +44,7 @@ struct switchboard_config {
      * quick. */
     void (*suspect)(void *context, struct str connection);
     void *suspect_context;
+    struct policy_book *policies; /* NULL: none */
     void (*report)(const char *event, const struct fault *why); /* what happens on threads that nobody waits for */
 };
 
@@ -85,6 +87,9 @@ static inline bool pass_over(const struct pass *p)
  * ERR_TOKEN_INVALID, ERR_TOKEN_EXPIRED, ERR_IDENTITY_PROVIDER. */
 enum err switchboard_pass(struct switchboard *s, struct str token, struct pass **out, struct fault *why) MUST_CHECK;
 void pass_release(struct pass *p);
+
+/* May a connection in this state be called? ERR_CONNECTION_DISABLED, ERR_NEEDS_AUTH, ERR_RECONNECT_REQUIRED. */
+enum err switchboard_state_permits(const struct connection_row *row, struct fault *why) MUST_CHECK;
 
 /* The connection that a caller means by `name` (id or key), prepared, when it may use it. *until: when that right ends; 0: it does
  * not by itself. Worker threads only. ERR_CONNECTION_NOT_FOUND, ERR_CONNECTION_NOT_GRANTED, ERR_DENIED. */

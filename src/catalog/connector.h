@@ -83,6 +83,8 @@ const struct connector_auth *connector_auth_find(const struct connector *c, stru
 /* Does it match a search over id, name, description, keywords, domains (letter case and accents ignored)? */
 bool connector_matches(const struct connector *c, struct str search);
 /* The connector as the API shows it; with `full`, fields, auth and instructions too. */
-void connector_write(struct json_out *o, const struct connector *c, enum language lang, bool full);
+/* `blocked_by`: names of the policies that refuse it. */
+void connector_write(struct json_out *o, const struct connector *c, enum language lang, bool full, const struct str *blocked_by,
+                     size_t blocked_count);
 
 #endif

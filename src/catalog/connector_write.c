@@ -140,7 +140,8 @@ static void write_full(struct json_out *o, const struct connector *c, enum langu
     json_member_str(o, "prerequisites", c->prerequisites[lang]);
 }
 
-void connector_write(struct json_out *o, const struct connector *c, enum language lang, bool full)
+void connector_write(struct json_out *o, const struct connector *c, enum language lang, bool full, const struct str *blocked_by,
+                     size_t blocked_count)
 {
     json_open(o, '{');
     json_member_str(o, "id", c->id);
@@ -157,6 +158,7 @@ void connector_write(struct json_out *o, const struct connector *c, enum languag
     for (size_t i = 0; i < c->auth_count; i++)
         json_put_str(o, c->auth[i].type);
     json_close(o, ']');
+    write_list(o, "blocked_by", blocked_by, blocked_count);
     if (full)
         write_full(o, c, lang);
     json_close(o, '}');

@@ -10,9 +10,10 @@ const struct option_row option_rows[OPT_COUNT] = {
 #include "cmd/options.def"
 #undef O
 };
+_Static_assert(OPT_COUNT <= 128, "options no longer fit a set");
 
 /* May stand before the verb. */
-static const OPTION_SET leading =
+static const unsigned __int128 leading =
     OPTION(HELP) | OPTION(SERVER) | OPTION(TOKEN) | OPTION(TOKEN_FILE) | OPTION(CA_FILE) | OPTION(JSON);
 
 #define FAR 65

@@ -16,8 +16,8 @@ enum option {
 #undef O
     OPT_COUNT
 };
-#define OPTION_SET unsigned __int128 /* one bit per option */
-#define OPTION_BIT(o) ((OPTION_SET)1 << (o))
+/* A set of options: more than 64 are there. */
+#define OPTION_BIT(o) ((unsigned __int128)1 << (o))
 #define OPTION(name) OPTION_BIT(OPT_##name)
 
 struct option_row {
@@ -27,7 +27,7 @@ struct option_row {
     bool repeats;
     const char *help;
 };
-_Static_assert(OPT_COUNT <= 128, "a set of options is one word");
+_Static_assert(OPT_COUNT <= 128, "a set of options is two words");
 extern const struct option_row option_rows[OPT_COUNT];
 
 /* What a program exits with; the same numbers stand in base/err.def. */
@@ -41,7 +41,7 @@ struct verb {
     const char *name;                   /* "connections list" */
     const char *arguments;              /* "ID", or "" */
     int least, most;                    /* arguments taken */
-    OPTION_SET options;                 /* set of OPTION(...) */
+    unsigned __int128 options;          /* set of OPTION(...) */
     int (*run)(struct command *c);
     bool raw;                           /* the rest is left unread: arguments[0] is the verb's last word, then run's own */
     const char *help;                   /* one line */

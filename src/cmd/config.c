@@ -756,3 +756,11 @@ void config_markdown(struct buf *out)
         buf_add(out, STR(" |\n"));
     }
 }
+
+bool config_is_set(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < COUNT(settings); i++)
+        if (!strcmp(settings[i].name, name))
+            return c->origins[i].source != SOURCE_DEFAULT;
+    bug("no setting is called %s", name);
+}

@@ -99,6 +99,9 @@ struct config {
 enum err config_load(struct arena *a, const char *file, char *const *env, int *argc, char **argv, struct config *out,
                      struct fault *why) MUST_CHECK;
 
+/* Did somebody set it, by file, environment or flag? `name` as in the file: "limits.workers". */
+bool config_is_set(const struct config *c, const char *name);
+
 /* Name, value, source (default, file, environment, flag) and help of every setting: a table for people, or JSON:
  * {"items": [{"name", "value", "source", "default", "environment", "flag", "help"}], "warnings": []}.
  * Of secrets only "(set)" or "(not set)". */

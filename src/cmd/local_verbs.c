@@ -41,7 +41,7 @@ struct order {
     char text[TOKEN_TEXT];
 };
 
-/* The folders in which --connection looks: --folder, or all that the account sees. */
+/* The folders in which --connection looks: --folder, which narrows the token too, or all that the account sees. */
 static enum err scope_read(struct db *db, const struct order *o, struct str principal, struct folder_scope *out, struct fault *why)
 {
     struct arena *a = o->c->arena;
@@ -56,6 +56,29 @@ static enum err scope_read(struct db *db, const struct order *o, struct str prin
     struct str *one = arena_array(a, 1, sizeof *one);
     *one = row.id;
     *out = (struct folder_scope){ .few = true, .folders = one, .folder_count = 1 };
+    return ERR_NONE;
+}
+
+/* --method GET --method HEAD, --address 10.0.0.0/8 ... */
+static enum err entries_read(const struct order *o, struct narrow *out, struct fault *why)
+{
+    static const struct {
+        enum option option;
+        enum narrow_kind kind;
+    } rows[] = { { OPT_METHOD, NARROW_METHOD }, { OPT_RISK, NARROW_RISK },       { OPT_ACTION, NARROW_ACTION },
+                 { OPT_PATH, NARROW_PATH },     { OPT_ADDRESS, NARROW_ADDRESS } };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct narrow_list *l = &out->lists[rows[i].kind];
+        int at = 0;
+        for (char *typed; (typed = command_next(o->c, rows[i].option, &at)); l->count++) {
+            if (!l->at)
+                l->at = arena_array(o->c->arena, COMMAND_OPTIONS, sizeof *l->at);
+            l->set = true;
+            enum err e = narrow_entry(o->c->arena, rows[i].kind, str_of(typed), &l->at[l->count], why);
+            if (e)
+                return e;
+        }
+    }
     return ERR_NONE;
 }
 
@@ -76,7 +99,11 @@ static enum err grants_read(struct db *db, const struct order *o, struct token_n
     }
     t->connections = ids;
     t->limited = t->connection_count > 0;
-    return ERR_NONE;
+    struct narrow *narrow = arena_zero(a, sizeof *narrow);
+    if (command_value(o->c, OPT_FOLDER))
+        narrow->lists[NARROW_FOLDER] = (struct narrow_list){ true, (struct str *)(uintptr_t)seen.folders, seen.folder_count };
+    t->narrow = narrow;
+    return entries_read(o, narrow, why);
 }
 
 /* A token never does more than its account: one that says admin and acts as user would be found out at the worst time. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "access/folder.h"
+#include "access/policy_store.h"
 #include "access/user.h"
 #include "auth/issuer.h"
 #include "base/encode.h"
@@ -28,6 +29,7 @@
 #include "vault/trash.h"
 #include "web/doorman.h"
 #include "web/enter.h"
+#include "web/limit_hits.h"
 #include "web/idempotency.h"
 #include "web/probe.h"
 
@@ -316,6 +318,42 @@ static struct str path_of_url(struct str url)
     return slash == SIZE_MAX ? STR("") : str_sub(rest, slash, rest.n);
 }
 
+static int64_t clients_now(void *context)
+{
+    const struct node *n = context;
+    int64_t clients = 0;
+    for (int i = 0; i < n->desk_count; i++)
+        clients += n->desks[i].server ? server_clients(n->desks[i].server) : 0;
+    return clients;
+}
+
+/* For GET /limits. */
+static const struct limit_setting *limit_settings(struct node *n, const struct config *c, struct arena *boot)
+{
+    const struct {
+        const char *name, *setting, *unit;
+        int64_t value;
+        int64_t (*use)(void *context);
+    } rows[] = {
+        { "call_request_body", "limits.call_request", "bytes", c->limits.call_request, NULL },
+        { "call_response_body", "limits.call_response", "bytes", c->limits.call_response, NULL },
+        { "proxy_body", "limits.proxy_body", "bytes", c->limits.proxy_body, NULL },
+        { "request_head", "limits.request_head", "bytes", c->limits.request_head, NULL },
+        { "request_target", "limits.request_uri", "bytes", c->limits.request_uri, NULL },
+        { "request_headers", "limits.request_headers", "count", c->limits.request_headers, NULL },
+        { "clients", "limits.clients", "count", c->limits.clients, clients_now },
+        { "upstreams_per_connection", "limits.upstreams_per_connection", "count", c->limits.upstreams_per_connection, NULL },
+        { "workers", "limits.workers", "count", c->limits.workers, NULL },
+        { "worker_queue", "limits.worker_queue", "count", c->limits.worker_queue, NULL },
+        { "call_total_time", "timeouts.total", "ms", c->timeouts.total, NULL },
+    };
+    struct limit_setting *out = arena_array(boot, COUNT(rows) + 1, sizeof *out);
+    for (size_t i = 0; i < COUNT(rows); i++)
+        out[i] =
+            (struct limit_setting){ rows[i].name, rows[i].unit, rows[i].value, config_is_set(c, rows[i].setting), rows[i].use, n };
+    return out;
+}
+
 static enum err open_house(struct node *n, struct config *c, const struct node_extra *extra, struct arena *boot,
                            struct str *created, struct fault *why)
 {
@@ -326,6 +364,12 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         (e = open_setup(n, boot, why)) ||
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
+    n->hub.limit_hits = limit_hits_new();
+    n->hub.limits = limit_settings(n, c, boot);
+    n->hub.policies = policy_book_new();
+    struct db *db = store_reader(n->hub.store, why);
+    if (!db || policy_book_load(n->hub.policies, db, why))
+        return why->err;
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
@@ -333,7 +377,9 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         .store = n->hub.store, .keyring = n->hub.keyring, .catalog = n->hub.catalog, .egress = n->hub.egress, .workers = n->workers,
         .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,
         .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .issuers = n->hub.issuers,
-        .seal_key = n->hub.seal_key, .intents = n->hub.intents, .report = report, .suspect = suspect, .suspect_context = n,
+        .seal_key = n->hub.seal_key,
+        .intents = n->hub.intents, .policies = n->hub.policies, .report = report, .suspect = suspect,
+        .suspect_context = n,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -358,6 +404,8 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     struct doorman_config door = { n->hub.public_url, c->hosts, c->trusted_proxies, &at, n->listener.context != NULL };
     if ((e = doorman_new(boot, &door, &n->hub.doorman, why)))
         return e;
+    for (int i = 0; i < n->desk_count; i++)
+        proxy_trust(n->desks[i].proxy, doorman_trusted(n->hub.doorman));
     return listen_metrics(n, c, why);
 }
 
@@ -385,6 +433,15 @@ static enum err tell_prune(struct db *db, void *context, struct fault *why)
     return run_seal_prune(db, ((struct prune *)context)->before, why);
 }
 
+/* The setting's, or a shorter one of a policy. */
+static int64_t run_retention(struct node *n)
+{
+    struct policy_set *set = policy_book_set(n->hub.policies);
+    int64_t ms = policy_least(set, &(struct policy_subject){ 0 }, POLICY_RUN_RETENTION);
+    policy_set_release(set);
+    return ms && ms < n->config->retention.runs ? ms : n->config->retention.runs;
+}
+
 /* Step by step: each is a transaction of its own, so that nobody waits long. */
 static void prune_with(struct node *n, store_work *work, struct prune *p, const char *failed)
 {
@@ -404,7 +461,7 @@ static void prune(struct node *n, store_work *work, wall_ms before, const char *
 
 static void prune_all_runs(struct node *n)
 {
-    struct prune p = { .before = clock_wall() - n->config->retention.runs };
+    struct prune p = { .before = clock_wall() - run_retention(n) };
     struct fault why;
     if (store_write(n->hub.store, tell_prune, &p, &why)) /* first: what goes unsaid would look stolen */
         log_fault(LOG_WARN, "old run records were not removed", &why);
@@ -448,6 +505,13 @@ static void compact(struct node *n)
     }
 }
 
+static void keep_limit_hits(struct node *n)
+{
+    struct fault why;
+    if (n->hub.limit_hits && n->hub.store && limit_hits_store(n->hub.limit_hits, n->hub.store, &why))
+        log_fault(LOG_WARN, "when limits were reached was not noted", &why);
+}
+
 /* The structure of every page, in one snapshot: a million rows take seconds, and nobody waits for it (requirement 18.6). */
 static void look_for_damage(struct node *n)
 {
@@ -479,6 +543,7 @@ static void *upkeep_main(void *context)
             prune_connections(n);
             prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
             compact(n);
+            keep_limit_hits(n);
         }
         if (mono_since(looked, clock_mono()) >= LOOK_EVERY_MS) {
             looked = clock_mono();
@@ -685,6 +750,9 @@ void node_stop(struct node *n)
     audit_watch_stop(n->audit);
     intents_free(n->hub.intents);
     issuers_free(n->hub.issuers);
+    policy_book_free(n->hub.policies);
+    keep_limit_hits(n);
+    limit_hits_free(n->hub.limit_hits);
     secret_end(&n->hub.audit_key);
     secret_end(&n->hub.seal_key);
     keyring_close(n->hub.keyring);

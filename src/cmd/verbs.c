@@ -17,11 +17,15 @@ static const struct verb verbs[] = {
     { "config check", "", 0, 0, SETTINGS, config_check_run, true, "say whether the settings are usable", NULL },
     { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true, "every setting, its value and where it comes from",
       NULL },
-    { "token create", "", 0, 0, OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(EXPIRES),
+    { "token create", "", 0, 0,
+      OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(METHOD) | OPTION(RISK) |
+          OPTION(ACTION) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(EXPIRES),
       token_create_run, false, "make a token on the hub's own machine and print it",
       "Works on the database directly, beside a running hub too. The token belongs to the service account\n"
-      "NAME, which is made when needed, and is printed once: keep it. With --connection, the token may use\n"
-      "these connections only.\n\n"
+      "NAME, which is made when needed, and is printed once: keep it. Each of --connection, --folder,\n"
+      "--method, --risk, --action, --path and --address narrows it; what is named together holds together.\n\n"
+      "  raccord token create --data /var/lib/raccord --name report --role user --folder shared --method GET \\\n"
+      "    --address 10.0.0.0/8\n"
       "  raccord token create --data /var/lib/raccord --name ci --role user --connection crm --expires 30d\n" },
     { "user create", "", 0, 0, OPTION(DATA) | OPTION(EMAIL) | OPTION(ROLE) | OPTION(PASSWORD_FILE) | OPTION(LANGUAGE),
       user_create_run, false, "make a user on the hub's own machine",
@@ -121,6 +125,25 @@ static const struct verb verbs[] = {
     { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, false, "the tokens that you may see", NULL },
     { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
     { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
+
+    { "policies list", "", 0, 0, CLIENT | OPTION(LIMIT), policies_list_run, false, "what is allowed, preset and forbidden", NULL },
+    { "policies get", "ID", 1, 1, CLIENT, policies_get_run, false, "one policy", NULL },
+    { "policies create", "", 0, 0, CLIENT | OPTION(BODY), policies_create_run, false, "make a policy",
+      "The policy is JSON, from a file or standard input; docs/policies.md lists the rules. It holds at once.\n\n"
+      "  echo '{\"name\": \"Limits\", \"preset\": \"genesys\"}' | raccord policies create --body -\n" },
+    { "policies update", "ID", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
+    { "policies delete", "ID", 1, 1, CLIENT, policies_delete_run, false, "remove a policy: it holds no more, at once", NULL },
+    { "policies explain", "OPERATION", 1, 1,
+      CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) |
+          OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION),
+      policies_explain_run, false, "may somebody do that, and why?",
+      "OPERATION is as the audit log names it. --caller is a user, a service account or the id of a token;\n"
+      "without it, oneself.\n\n"
+      "  raccord policies explain connection.call --caller reports --connection crm --method DELETE\n" },
+    { "policies preview", "[ID]", 0, 1, CLIENT | OPTION(BODY), policies_preview_run, false,
+      "what would break if this policy were saved, in place of ID if given", NULL },
+    { "limits", "", 0, 0, CLIENT | OPTION(LIMIT), limits_run, false, "each limit: value, use, source, when it was last reached",
+      NULL },
 
     { "users list", "", 0, 0, CLIENT | OPTION(LIMIT), users_list_run, false, "everybody who may sign in", NULL },
     { "users get", "ID", 1, 1, CLIENT, users_get_run, false, "one user", NULL },

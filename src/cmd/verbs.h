@@ -61,6 +61,14 @@ int connections_enable_run(struct command *c);
 int connections_disable_run(struct command *c);
 int connections_delete_run(struct command *c);
 int verify_audit_run(struct command *c);                     /* audit_verbs.c */
+int policies_list_run(struct command *c);                    /* policy_verbs.c */
+int policies_get_run(struct command *c);
+int policies_create_run(struct command *c);
+int policies_update_run(struct command *c);
+int policies_delete_run(struct command *c);
+int policies_explain_run(struct command *c);
+int policies_preview_run(struct command *c);
+int limits_run(struct command *c);
 int keys_status_run(struct command *c);                      /* keys_verbs.c */
 int keys_rotate_run(struct command *c);
 int certificates_list_run(struct command *c);                /* certificate_verbs.c */

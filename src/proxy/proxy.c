@@ -20,6 +20,7 @@ struct decision {
 
 struct proxy {
     struct proxy_config config;
+    const struct address_ranges *trusted;
     struct decision decisions[PLACES];
     unsigned turn;       /* whose place is taken when all are */
 };
@@ -32,6 +33,7 @@ struct passage {
     struct pass *pass;
     struct prepared *to;
     struct str token, name, path, query;
+    struct address source;     /* where the caller is, behind proxies that are trusted too */
     uint64_t body_seen;
     struct buf body;           /* only when the whole must be there first */
     bool streams_body, answered;
@@ -240,6 +242,7 @@ static void start_call(struct passage *p)
     struct exchange *x = p->exchange;
     const struct framing *f = exchange_framing(x);
     bool whole = live_needs_whole_body(p->to);
+    p->source = address_of_client(exchange_head(x), exchange_peer(x), p->proxy->trusted);
     struct fault why;
     p->live = (struct live){
         .board = p->proxy->config.board,
@@ -247,6 +250,8 @@ static void start_call(struct passage *p)
         .arena = exchange_arena(x),
         .caller = p->pass->caller.principal,
         .token = p->pass->caller.token,
+        .narrow = &p->pass->caller.narrow,
+        .source = &p->source,
         .via = RUN_PROXY,
         .method = exchange_head(x)->method,
         .from = exchange_head(x),
@@ -462,6 +467,8 @@ struct proxy *proxy_new(const struct proxy_config *c)
     p->config = *c;
     return p;
 }
+
+void proxy_trust(struct proxy *p, const struct address_ranges *trusted) { p->trusted = trusted; }
 
 void proxy_forget(struct proxy *p)
 {

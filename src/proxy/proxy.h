@@ -29,6 +29,8 @@ struct proxy_config {
 
 struct proxy *proxy_new(const struct proxy_config *c);
 void proxy_free(struct proxy *p);
+/* At boot, before the loop runs: proxies in front that are believed about who calls (http/address.h); NULL: none. */
+void proxy_trust(struct proxy *p, const struct address_ranges *trusted);
 /* Forgets every decision: what was prepared is let go of. On its loop. */
 void proxy_forget(struct proxy *p);
 /* Takes the exchange, whose path begins with "/proxy/". */

@@ -287,7 +287,25 @@ static const struct migration migrations[] = {
           " created_ms BIGINT NOT NULL,"
           " expires_ms BIGINT NOT NULL);"
           "CREATE UNIQUE INDEX invitation_hash ON invitation (hash)" },
-    { 7, "token narrowing, policies", .both = "SELECT 1" },
+    { 7, "token narrowing, policies",
+      .both =
+          /* Which kinds of grants narrow the token, a bit each (access/narrow.h). */
+          "ALTER TABLE token ADD COLUMN narrowed BIGINT NOT NULL DEFAULT 0;"
+          "CREATE TABLE policy ("
+          " id TEXT PRIMARY KEY,"
+          " name TEXT NOT NULL,"
+          " description TEXT NOT NULL DEFAULT '',"
+          " folder_id TEXT REFERENCES folder (id)," /* NULL: the whole instance */
+          " enabled BIGINT NOT NULL DEFAULT 1,"
+          " rules TEXT NOT NULL,"                    /* JSON; preset credentials are sealed_values */
+          " revision BIGINT NOT NULL DEFAULT 1,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX policy_name ON policy (name);"
+          "CREATE TABLE limit_hit ("
+          " name TEXT PRIMARY KEY,"
+          " hits BIGINT NOT NULL,"
+          " last_ms BIGINT NOT NULL)" },
     { 8, "the audit chain",
       .sqlite = AUDIT_TABLE
           "CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'audit records stay'); END;"

@@ -78,8 +78,12 @@ bool change_is_refusal(enum err e)
     return row->status == 401 || row->status == 403 || row->blame == BLAME_POLICY;
 }
 
-/* Calls have their run records, many to an audit record. */
-static bool is_call(const struct route *r) { return str_is(str_of(r->audit), "connection.call"); }
+/* Calls have their run records, many to an audit record; questions about policies change nothing. */
+static bool is_call(const struct route *r)
+{
+    struct str name = str_of(r->audit);
+    return str_is(name, "connection.call") || str_is(name, "policy.explain") || str_is(name, "policy.preview");
+}
 
 static void refused(struct web_request *q, enum err e)
 {

@@ -9,6 +9,7 @@
 #include "web/connection_view.h"
 #include "web/handlers.h"
 #include "web/page.h"
+#include "web/policy_check.h"
 
 #define NAME_MAX_BYTES 1024
 #define BLOCKING_MOST 100
@@ -232,6 +233,8 @@ static enum err carry(struct db *db, void *context, struct fault *why)
     if (m->blocking_count && !m->preview)
         return refuse_blocked(m, why);
     q->audit.before = connection_audit(q, &m->row);
+    if ((e = policy_check_move(q, db, &m->row, m->to.id, why)))
+        return e;
     if ((e = connection_move(db, &m->row, m->to.id, why)))
         return e == ERR_CONFLICT ? fault_at(why, "/folder") : e;
     q->audit.after = connection_audit(q, &m->row);

@@ -297,7 +297,8 @@ enum err connections_call(struct web_request *q, struct reply *r, struct fault *
 {
     static const char *const allowed[] = { "folder", NULL };
     struct headers *headers = arena_zero(q->arena, sizeof *headers);
-    struct call_request call = { .caller = q->caller->principal, .token = q->caller->token, .via = RUN_CALL };
+    struct call_request call = { .caller = q->caller->principal, .token = q->caller->token,
+        .narrow = &q->caller->narrow, .source = &q->peer, .via = RUN_CALL };
     struct call_answer answer = { 0 };
     struct connection_row row;
     enum err e;

@@ -7,6 +7,11 @@
 #include "web/handlers.h"
 #include "web/verify.h"
 
+static struct verify_by verify_by(const struct web_request *q)
+{
+    return (struct verify_by){ q->caller->principal, q->caller->token, &q->caller->narrow, &q->peer };
+}
+
 struct health_change {
     struct web_request *q;
     struct connection_row row;
@@ -62,9 +67,10 @@ static void write_verdict(struct web_request *q, struct reply *r, const struct v
 static enum err verify(struct web_request *q, struct reply *r, const struct connection_row *row, struct prepared *p,
                        struct fault *why)
 {
+    struct verify_by by = verify_by(q);
     struct verdict v;
     struct fault other;
-    enum err e = verify_call(q->hub->switchboard, q->arena, p, q->caller->principal, q->caller->token, &v, why);
+    enum err e = verify_call(q->hub->switchboard, q->arena, p, &by, &v, why);
     name_run(r, &v);
     if (e) {
         if (verify_blames(e) && set_health(q, row, HEALTH_FAILING, STR_NONE, &other))
@@ -109,12 +115,13 @@ enum err connection_try(struct web_request *q, struct reply *r, const struct con
                         const struct connection_secret *secrets, size_t n, bool accept, struct str *account, struct fault *why)
 {
     struct call_trial trial = { true, secrets, n };
+    struct verify_by by = verify_by(q);
     struct prepared *p;
     struct verdict v;
     enum err e = switchboard_try(q->hub->switchboard, row->id, &trial, &p, why);
     if (e)
         return e;
-    e = verify_call(q->hub->switchboard, q->arena, p, q->caller->principal, q->caller->token, &v, why);
+    e = verify_call(q->hub->switchboard, q->arena, p, &by, &v, why);
     prepared_release(p);
     name_run(r, &v);
     if (e)

@@ -119,6 +119,9 @@ enum err connections_verify_many(struct web_request *q, struct reply *r, struct 
         return body_fault(why, ERR_FIELD_INVALID, "ids", "either ids or filter");
     if ((e = ids ? read_ids(&m, ids, why) : find_all(&m, filter, why)))
         return e;
+    /* The looks come later, when the request and what is left of its token are gone. */
+    if (q->caller->narrow.calls)
+        return fault(why, ERR_TOKEN_NOT_GRANTED, STR("bulk checks"), "a token that is narrowed in its calls");
     if (!q->hub->prober)
         return fault(why, ERR_NOT_IMPLEMENTED, STR("bulk checks"), "no prober");
     if ((e = prober_order(q->hub->prober, q->arena, q->caller, m.ids, m.count, &order, why)))

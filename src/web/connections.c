@@ -11,6 +11,7 @@
 #include "web/connection_view.h"
 #include "web/handlers.h"
 #include "web/page.h"
+#include "web/policy_check.h"
 
 /* Bytes read at all; what a name, a key or notes may be is the vault's rule. */
 #define NAME_MAX_BYTES 1024
@@ -114,6 +115,15 @@ static enum err look_for_same_name(struct creation *c, struct db *db, struct fau
     return query_end(query, why);
 }
 
+/* Whole once it has its credentials; a policy may want it disabled then. */
+static enum err begin_state(struct creation *c, struct db *db, struct fault *why)
+{
+    bool disabled = false;
+    enum err e = c->setup->has_credentials ? policy_starts_disabled(c->q, db, &c->row, &disabled, why) : ERR_NONE;
+    c->row.state = disabled ? CONNECTION_DISABLED : c->setup->has_credentials ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
+    return e;
+}
+
 static enum err insert_connection(struct db *db, void *context, struct fault *why)
 {
     struct creation *c = context;
@@ -122,7 +132,8 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
     enum err e;
     c->row.id = STR_NONE;
     if ((e = choose_folder(c, db, why)) || (e = rights_need(db, q->arena, q->caller, c->row.folder, RIGHT_EDIT, why)) ||
-        (e = look_for_same_name(c, db, why)) ||
+        (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) || (e = look_for_same_name(c, db, why)) ||
+        (e = begin_state(c, db, why)) ||
         (e = connection_insert(db, q->hub->keyring, q->arena, &c->row, c->setup->secrets, c->setup->secret_count, why))) {
         c->row.key = key;
         if (e == ERR_CONFLICT)
@@ -191,8 +202,17 @@ static enum err store_creation(struct web_request *q, struct creation *c, const 
     c->row.fields = s->fields;
     /* Until somebody authenticates it, it is nobody's (CON-57). */
     c->row.owner = s->has_credentials ? q->caller->principal : STR(CONNECTION_OWNER_SYSTEM);
-    c->row.state = s->has_credentials ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
     return web_write(q, insert_connection, c, why);
+}
+
+/* Before the transaction: whose presets hold. A workspace that is not made yet has none of its own. */
+static struct str folder_meant(const struct creation *c)
+{
+    struct fault ignored;
+    struct folder_row row;
+    bool user = str_starts(c->q->caller->principal, STR("usr_"));
+    struct str asked = c->folder.p ? c->folder : user ? STR("personal") : STR("shared");
+    return folder_resolve(c->q->db, c->q->arena, c->q->caller, asked, &row, &ignored) ? STR_NONE : row.id;
 }
 
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
@@ -207,14 +227,18 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     if ((e = read_creation(q, &c, &in, why)))
         return e;
     const struct json *certificate, *rest = client_certificate_part(q->arena, in.credentials, &certificate);
+    struct presets presets = { .q = q, .row = { .connector = in.connector->id, .folder = folder_meant(&c) } };
     bool given;
-    e = setup_check(q->arena, in.connector, in.auth_type, in.fields, rest, in.domain, q->hub->egress, q->hub->header_digits_ok, &s,
-                    why);
+    e = presets_apply(&presets, &in.fields, &rest, why);
+    if (!e)
+        e = setup_check(q->arena, in.connector, in.auth_type, in.fields, rest, in.domain, q->hub->egress, q->hub->header_digits_ok,
+                        &s, why);
     if (!e && !(e = client_roots_read(q, &given, &c.roots, why)) &&
         !(e = client_certificate_read(q, certificate, CERTIFICATE_POINTER, issued_kinds, &c.certificate, why)))
         e = store_creation(q, &c, &s, why);
     client_certificate_end(&c.certificate);
     setup_end(&s);
+    presets_end(&presets);
     if (e)
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
@@ -536,7 +560,8 @@ static enum err change_state(struct change *c, struct db *db, struct fault *why)
     }
     if (wanted != CONNECTION_ACTIVE)
         return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
-    return enabled_state(c->q, db, &c->row, &c->row.state, why);
+    e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why);
+    return e ? e : enabled_state(c->q, db, &c->row, &c->row.state, why);
 }
 
 static enum err apply_patch(struct db *db, void *context, struct fault *why)
@@ -549,7 +574,9 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
         (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)) ||
         (e = body_prose(body, "notes", NOTES_MAX_BYTES, &notes, why)) ||
         (e = body_bool(body, "default", &c->row.is_default, why)) || (e = body_object(body, "fields", &fields, why)) ||
-        (e = change_state(c, db, why)) || (fields && (e = change_fields(c, db, fields, why))))
+        (e = change_state(c, db, why)) ||
+        (fields && ((e = change_fields(c, db, fields, why)) || (e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why)))) ||
+        (name.p && !str_eq(str_trim(name), c->row.name) && (e = policy_check_rename(c->q, db, &c->row, why))))
         return e;
     if (name.p)
         c->row.name = str_trim(name);
@@ -587,14 +614,16 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     const struct setup *s = c->setup;
     struct json *fields;
     enum err e;
-    if ((e = change_begin(c, db, why)) || (e = json_read(q->arena, c->row.fields, &fields, why)) ||
+    bool disabled = false;
+    if ((e = change_begin(c, db, why)) || (e = policy_check(q, db, &c->row, POLICY_AUTHENTICATE, why)) ||
+        (e = policy_starts_disabled(q, db, &c->row, &disabled, why)) || (e = json_read(q->arena, c->row.fields, &fields, why)) ||
         (s && (e = check_auth(q, s->connector, c->row.auth_type, fields, s->secrets, s->secret_count, why))) ||
         (s && (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why))) ||
         (e = client_certificate_put(q, db, c->row.id, &c->certificate, why)))
         return e;
     /* Someone who disabled it meant it: new credentials do not enable it again. */
     if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))
-        c->row.state = CONNECTION_ACTIVE;
+        c->row.state = disabled ? CONNECTION_DISABLED : CONNECTION_ACTIVE;
     if ((e = connection_adopt(db, &c->row, q->caller->principal, why)))
         return e;
     c->row.health = HEALTH_UNKNOWN;
@@ -627,13 +656,17 @@ static enum err credentials_checked(struct web_request *q, struct reply *r, stru
         (e = connection_need(q, q->db, q->params[0], RIGHT_SECRETS_WRITE, &c.row, why)) ||
         (e = find_connector(q, c.row.connector, &connector, why)))
         return e;
+    struct presets presets = { .q = q, .row = { .connector = c.row.connector, .folder = c.row.folder } };
     const struct json *certificate, *rest = client_certificate_part(q->arena, sent_credentials(q), &certificate);
     if ((e = client_certificate_read(q, certificate, CERTIFICATE_POINTER, issued_kinds, &c.certificate, why)))
         return e;
     /* A certificate alone is renewed alone: the other credentials stay as they are. */
     if (!certificate || rest->count) {
+        const struct json *fields = NULL;
         c.setup = &s;
-        e = setup_check_credentials(q->arena, connector, c.row.auth_type, rest, &s, why);
+        e = presets_apply(&presets, &fields, &rest, why);
+        if (!e)
+            e = setup_check_credentials(q->arena, connector, c.row.auth_type, rest, &s, why);
         if (!e && !s.has_credentials)
             e = body_fault(why, ERR_FIELD_REQUIRED, "credentials", "");
     }
@@ -644,6 +677,7 @@ static enum err credentials_checked(struct web_request *q, struct reply *r, stru
         e = change_write(&c, apply_credentials, why);
     client_certificate_end(&c.certificate);
     setup_end(&s);
+    presets_end(&presets);
     *id = c.row.id;
     return e;
 }
@@ -666,7 +700,8 @@ static enum err apply_enable(struct db *db, void *context, struct fault *why)
     struct change *c = context;
     enum connection_state state;
     enum err e;
-    if ((e = change_begin(c, db, why)) || (e = enabled_state(c->q, db, &c->row, &state, why)))
+    if ((e = change_begin(c, db, why)) || (e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why)) ||
+        (e = enabled_state(c->q, db, &c->row, &state, why)))
         return e;
     if (c->row.state == state)
         return ERR_NONE;

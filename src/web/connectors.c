@@ -3,6 +3,7 @@
 
 #include "web/handlers.h"
 #include "web/page.h"
+#include "web/policy_check.h"
 
 static bool has_domain(const struct connector *c, struct str domain)
 {
@@ -35,6 +36,25 @@ static enum err read_language(const struct web_request *q, enum language *out, s
     return ERR_NONE;
 }
 
+/* With the policies of the whole instance that refuse it; those of folders come with a connection. */
+static void write_connector(struct web_request *q, struct json_out *o, const struct connector *c, enum language lang, bool full)
+{
+    const struct policy_set *set = policies_now(q);
+    struct policy_subject s = { .moment = POLICY_CREATE, .connector = c->id };
+    struct policy_trace trace = { .arena = q->arena };
+    struct fault ignored;
+    size_t n = 0;
+    if (set && policy_decide(set, &s, &trace, &ignored)) {
+        struct str *names = arena_array(q->arena, trace.count, sizeof *names);
+        for (size_t i = 0; i < trace.count; i++)
+            if (!trace.steps[i].allows)
+                names[n++] = trace.steps[i].policy_name;
+        connector_write(o, c, lang, full, names, n);
+        return;
+    }
+    connector_write(o, c, lang, full, NULL, 0);
+}
+
 static size_t position_after(const struct catalog *c, struct str id)
 {
     if (id.p)
@@ -65,12 +85,19 @@ enum err connectors_list(struct web_request *q, struct reply *r, struct fault *w
         more = shown == page.limit;
         if (more)
             break;
-        connector_write(&o, c, lang, false);
+        write_connector(q, &o, c, lang, false);
         last = c->id;
         shown++;
     }
     page_close(&o, q->arena, more ? last : STR_NONE);
     return ERR_NONE;
+}
+
+static bool is_blocked(struct web_request *q, const struct connector *c)
+{
+    struct policy_subject s = { .moment = POLICY_CREATE, .connector = c->id };
+    struct fault ignored;
+    return policy_decide(policies_now(q), &s, NULL, &ignored) != ERR_NONE;
 }
 
 enum err connectors_get(struct web_request *q, struct reply *r, struct fault *why)
@@ -84,9 +111,10 @@ enum err connectors_get(struct web_request *q, struct reply *r, struct fault *wh
     if (!c)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, q->params[0], "no such connector");
     /* A connector changes with its version only, and its text with the language. */
-    reply_header(r, "ETag", str_fmt(q->arena, "\"%.*s-%s\"", STR_ARG(c->version), lang == LANG_FR ? "fr" : "en"));
+    reply_header(r, "ETag",
+                 str_fmt(q->arena, "\"%.*s-%s-%d\"", STR_ARG(c->version), lang == LANG_FR ? "fr" : "en", is_blocked(q, c)));
     struct json_out o = json_out(&r->body);
-    connector_write(&o, c, lang, true);
+    write_connector(q, &o, c, lang, true);
     return ERR_NONE;
 }
 

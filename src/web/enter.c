@@ -15,6 +15,7 @@
 #include "web/doorman.h"
 #include "web/idempotency.h"
 #include "web/language.h"
+#include "web/limit_hits.h"
 
 #define REPLY_SLACK (1024 * 1024) /* bytes of a reply over the largest provider's answer */
 
@@ -67,6 +68,7 @@ static void answer_problem_in(enum language lang, struct exchange *x, const stru
     AUTO_BUF body;
     buf_init(&body, 16 * 1024 + more.n);
     language_wanted(exchange_head(x), &lang);
+    limit_hit_problem(in->hub->limit_hits, why, str_starts(exchange_head(x)->path, STR("/proxy/")));
     problem_write(&body, why, lang, run_id, in->hub->public_url);
     if (more.n > 2 && body.n) {
         body.p[body.n - 1] = ',';
@@ -278,6 +280,20 @@ static enum err read_json(struct visit *v, struct fault *why)
     return e;
 }
 
+/* A token narrowed to some methods, risks or addresses is so at the hub's own doors too: one that only reads changes nothing here.
+ */
+static enum err check_narrowing(const struct visit *v, struct fault *why)
+{
+    static const struct str open = { NULL, 0 };
+    const struct caller *c = v->q.caller;
+    if (!c || !c->narrow.calls || v->route->right == RIGHT_OPEN)
+        return ERR_NONE;
+    if (!narrow_permits_address(&c->narrow, v->q.peer.family, v->q.peer.ip))
+        return fault(why, ERR_TOKEN_NOT_GRANTED, STR("from this source address"), "%.*s", STR_ARG(c->token));
+    return v->route->calls ? ERR_NONE
+                           : narrow_check(&c->narrow, v->head.method, open, v->q.peer.family, v->q.peer.ip, why);
+}
+
 /* The door's handler, which asks for rights on the object where the door could not. */
 static enum err handle(struct web_request *q, struct reply *r, struct fault *why)
 {
@@ -299,7 +315,7 @@ static enum err serve(struct visit *v, struct fault *why)
         return e;
     if (v->q.caller)
         v->q.caller->asked = &v->asked;
-    if ((e = route_open(v->route, v->q.caller, why)) || (e = read_json(v, why)))
+    if ((e = route_open(v->route, v->q.caller, why)) || (e = check_narrowing(v, why)) || (e = read_json(v, why)))
         return e;
     return idempotency_run(&v->q, &v->reply, handle, why);
 }
@@ -476,6 +492,7 @@ static struct visit *visit_new(struct exchange *x, struct entrance *in)
         .query = v->head.query,
         .head = &v->head,
         .client = str_of(address_format(&client, v->client)),
+        .peer = client,
         .network = doorman_network(&client, v->network),
         .is_private = doorman_private(in->hub->doorman, exchange_peer(x), &client),
     };

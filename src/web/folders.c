@@ -229,6 +229,8 @@ enum err folders_patch(struct web_request *q, struct reply *r, struct fault *why
     if (preview)
         return reply_effect(r, &c.effect);
     switchboard_forget_tokens(q->hub->switchboard);
+    if (c.moves)
+        switchboard_forget_connections(q->hub->switchboard); /* other folders' policies hold for them now */
     return reply_folder(q, r, c.row.id, why);
 }
 

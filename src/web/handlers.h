@@ -66,6 +66,8 @@ handler runs_list, runs_get;
 handler audit_get_list, audit_get_verify, audit_get_export, audit_post_hash;
 /* keys.c */
 handler keys_get, keys_rotate;
+/* policies.c, policy_explain.c, policy_preview.c */
+handler policies_list, policies_create, policies_get, policies_put, policies_delete, policies_explain, policies_preview;
 /* limits.c */
 handler limits_list;
 

@@ -1,19 +1,47 @@
-/* web/limits.c - what may not grow beyond what. */
+/* web/limits.c - what may not grow beyond what: value, use, whose decision, and when it was last reached (LIM-16). */
+#include "access/policy_store.h"
 #include "http/head.h"
 #include "vault/connection.h"
 #include "web/handlers.h"
+#include "web/limit_hits.h"
 #include "web/page.h"
+#include "web/policy_check.h"
 
-static void write_limit(struct json_out *o, const char *name, int64_t value, const char *unit, const char *source)
+#define USE_UNKNOWN (-1)
+
+struct limit {
+    struct str name;
+    const char *unit, *source;
+    int64_t value, use;
+    struct str policy; /* p == NULL: none's */
+};
+
+static enum err write_limit(struct web_request *q, struct json_out *o, const struct limit *l, struct fault *why)
 {
+    wall_ms last;
+    enum err e = limit_hits_last(q->hub->limit_hits, q->db, l->name, &last, why);
+    if (e)
+        return e;
     json_open(o, '{');
-    json_member_str(o, "name", str_of(name));
-    json_member_i64(o, "value", value);
-    json_member_str(o, "unit", str_of(unit));
-    json_member_str(o, "source", str_of(source));
-    json_member_null(o, "use");
-    json_member_null(o, "last_hit");
+    json_member_str(o, "name", l->name);
+    json_member_i64(o, "value", l->value);
+    json_member_str(o, "unit", str_of(l->unit));
+    json_member_str(o, "source", str_of(l->source));
+    json_member_str(o, "policy", l->policy);
+    if (l->use == USE_UNKNOWN)
+        json_member_null(o, "use");
+    else
+        json_member_i64(o, "use", l->use);
+    json_member_time(o, "last_hit", last);
     json_close(o, '}');
+    return ERR_NONE;
+}
+
+static enum err write_built_in(struct web_request *q, struct json_out *o, const char *name, int64_t value, const char *unit,
+                               struct fault *why)
+{
+    struct limit l = { str_of(name), unit, "built-in", value, USE_UNKNOWN, STR_NONE };
+    return write_limit(q, o, &l, why);
 }
 
 static int64_t largest_body(void)
@@ -26,19 +54,47 @@ static int64_t largest_body(void)
     return most;
 }
 
+static enum err write_settings(struct web_request *q, struct json_out *o, struct fault *why)
+{
+    enum err e = ERR_NONE;
+    for (const struct limit_setting *s = q->hub->limits; !e && s && s->name; s++) {
+        struct limit l = { str_of(s->name), s->unit, s->configured ? "configuration" : "default", s->value,
+                           s->use ? s->use(s->context) : USE_UNKNOWN, STR_NONE };
+        e = write_limit(q, o, &l, why);
+    }
+    return e;
+}
+
+/* Of the whole instance, for those who may see that; folders' quotas stand in their policies. */
+static enum err write_quotas(struct web_request *q, struct json_out *o, struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    for (size_t i = 0; set && caller_may(q->caller, RIGHT_POLICIES) && i < set->count; i++) {
+        const struct policy *p = &set->at[i];
+        for (size_t k = 0; !p->folder.p && k < p->rule_count; k++)
+            for (size_t c = 0; p->rules[k].kind == POLICY_QUOTA && c < p->rules[k].connectors.count; c++) {
+                struct str connector = p->rules[k].connectors.at[c];
+                struct limit l = { str_fmt(q->arena, "connections.%.*s", STR_ARG(connector)), "count", "policy",
+                                   p->rules[k].number, 0, p->name };
+                enum err e = policy_count(q->db, connector, STR_NONE, &l.use, why);
+                if (e || (e = write_limit(q, o, &l, why)))
+                    return e;
+            }
+    }
+    return ERR_NONE;
+}
+
 enum err limits_list(struct web_request *q, struct reply *r, struct fault *why)
 {
-    (void)why;
-    struct head_limits head = HEAD_LIMITS_PRESET;
     struct json_out o = page_open(r);
-    write_limit(&o, "call_response_body", q->hub->call_response_max, "bytes", "configuration");
-    write_limit(&o, "request_body", largest_body(), "bytes", "built-in");
-    write_limit(&o, "request_head", (int64_t)head.max_bytes, "bytes", "built-in");
-    write_limit(&o, "request_target", (int64_t)head.max_uri, "bytes", "built-in");
-    write_limit(&o, "request_headers", head.max_headers, "count", "built-in");
-    write_limit(&o, "json_depth", JSON_DEPTH, "count", "built-in");
-    write_limit(&o, "list_page", 200, "count", "built-in");
-    write_limit(&o, "connection_credentials", CONNECTION_SECRETS, "count", "built-in");
+    enum err e;
+    if ((e = write_settings(q, &o, why)) ||
+        (e = write_built_in(q, &o, "request_body", largest_body(), "bytes", why)) ||
+        (e = write_built_in(q, &o, "json_depth", JSON_DEPTH, "count", why)) ||
+        (e = write_built_in(q, &o, "list_page", 200, "count", why)) ||
+        (e = write_built_in(q, &o, "connection_credentials", CONNECTION_SECRETS, "count", why)) ||
+        (e = write_built_in(q, &o, "policies", POLICIES_MAX, "count", why)) || (e = write_quotas(q, &o, why)))
+        return e;
     page_close(&o, q->arena, STR_NONE);
     return ERR_NONE;
 }

@@ -2,6 +2,7 @@
 
 #include "access/rights.h"
 #include "access/invitation.h"
+#include "access/rights.h"
 #include "base/log.h"
 #include "crypto/password.h"
 #include "vault/sealed.h"

@@ -122,9 +122,9 @@ static enum outcome look_at(struct prober *p, const struct look *look)
     struct fault why;
     if (atomic_load(&p->hub->sealed) || switchboard_try(s, str_of(look->id), &(struct call_trial){ 0 }, &prepared, &why))
         return LOOK_SKIPPED;
-    struct str by = look->order ? str_of(look->order->by) : STR("");
+    struct verify_by by = { .caller = look->order ? str_of(look->order->by) : STR("") };
     struct finding f = { .p = p, .arena = a, .row = prepared->row, .order = look->order };
-    enum err e = prepared->verify_path.n ? verify_call(s, a, prepared, by, STR_NONE, &v, &why) : ERR_VERIFY_NOT_OFFERED;
+    enum err e = prepared->verify_path.n ? verify_call(s, a, prepared, &by, &v, &why) : ERR_VERIFY_NOT_OFFERED;
     enum outcome outcome = LOOK_SKIPPED;
     if (!e || verify_blames(e)) {
         f.health = e ? HEALTH_FAILING : verify_health(&f.row, &v);

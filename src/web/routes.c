@@ -40,7 +40,7 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/tokens", RIGHT_TOKEN_OWN, 0, tokens_list },
     { METHOD_POST, "/api/v1/tokens", RIGHT_TOKEN_OWN, KB(64), tokens_create, "token.create" },
     { METHOD_GET, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, 0, tokens_get },
-    { METHOD_PATCH, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, KB(8), tokens_patch, "token.update" },
+    { METHOD_PATCH, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, KB(64), tokens_patch, "token.update" },
     { METHOD_DELETE, "/api/v1/tokens/{id}", RIGHT_TOKEN_OWN, 0, tokens_delete, "token.revoke" },
 
     { METHOD_GET, "/api/v1/users", RIGHT_PEOPLE, 0, users_list },
@@ -100,7 +100,7 @@ static const struct route routes[] = {
       "connection.credentials" },
     { METHOD_POST, "/api/v1/connections:verify", RIGHT_USE, KB(64), connections_verify_many, "connection.verify_many" },
     { METHOD_GET, "/api/v1/connections:verify/{id}", RIGHT_SIGNED_IN, 0, connections_verify_progress },
-    { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_USE, KB(1), connections_verify, "connection.verify" },
+    { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_USE, KB(1), connections_verify, "connection.verify", true },
     { METHOD_POST, "/api/v1/connections/{id}/enable", RIGHT_EDIT, KB(1), connections_enable, "connection.enable" },
     { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_EDIT, KB(1), connections_disable, "connection.disable" },
     { METHOD_POST, "/api/v1/connections/{id}/default", RIGHT_EDIT, KB(1), connections_default, "connection.default" },
@@ -108,7 +108,8 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/duplicate", RIGHT_VIEW, KB(256), connections_duplicate, "connection.create" },
     { METHOD_GET, "/api/v1/connections/{id}/history", RIGHT_VIEW, 0, connections_history },
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_VIEW, 0, connections_usage },
-    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call" },
+    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call",
+      true },
 
     { METHOD_GET, "/api/v1/certificates", RIGHT_CATALOG_VIEW, 0, certificates_list },
     { METHOD_POST, "/api/v1/certificates", RIGHT_SECRETS_WRITE, KB(256), certificates_create,
@@ -127,6 +128,15 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/keys", RIGHT_KEYS, 0, keys_get },
     { METHOD_POST, "/api/v1/keys:rotate", RIGHT_KEYS, KB(1), keys_rotate, "keys.rotate" },
     { METHOD_GET, "/api/v1/limits", RIGHT_SIGNED_IN, 0, limits_list },
+
+    { METHOD_GET, "/api/v1/policies", RIGHT_POLICIES, 0, policies_list },
+    { METHOD_POST, "/api/v1/policies", RIGHT_POLICIES, KB(512), policies_create, "policy.create" },
+    { METHOD_GET, "/api/v1/policies/{id}", RIGHT_POLICIES, 0, policies_get },
+    { METHOD_PUT, "/api/v1/policies/{id}", RIGHT_POLICIES, KB(512), policies_put, "policy.update" },
+    { METHOD_DELETE, "/api/v1/policies/{id}", RIGHT_POLICIES, 0, policies_delete, "policy.delete" },
+    /* Asked, not changed. About oneself; about others: POLICIES. */
+    { METHOD_POST, "/api/v1/policies:explain", RIGHT_SIGNED_IN, KB(16), policies_explain, "policy.explain", true },
+    { METHOD_POST, "/api/v1/policies:preview", RIGHT_POLICIES, KB(512), policies_preview, "policy.preview", true },
 };
 
 const struct route *routes_all(size_t *count)

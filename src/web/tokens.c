@@ -3,6 +3,7 @@
  * A token never gives more than what it was made with: not a higher role, not other connections, not a longer life. */
 #include "access/token.h"
 
+#include "access/folder.h"
 #include "access/rights.h"
 #include "access/user.h"
 #include "crypto/hash.h"
@@ -16,6 +17,19 @@
 #define GRANTS_MAX 200
 #define NAME_MAX_BYTES 128
 
+static void write_list(struct json_out *o, const char *name, bool set, const struct str *at, size_t n)
+{
+    if (!set) {
+        json_member_null(o, name);
+        return;
+    }
+    json_key(o, name);
+    json_open(o, '[');
+    for (size_t i = 0; i < n; i++)
+        json_put_str(o, at[i]);
+    json_close(o, ']');
+}
+
 static void write_members(struct json_out *o, const struct token_row *t)
 {
     json_member_str(o, "id", t->id);
@@ -27,15 +41,13 @@ static void write_members(struct json_out *o, const struct token_row *t)
     json_close(o, '}');
     json_member_str(o, "role", str_of(role_name(t->role)));
     json_member_str(o, "last4", t->last4);
-    json_key(o, "connections");
-    if (t->limited) {
-        json_open(o, '[');
-        for (size_t i = 0; i < t->connection_count; i++)
-            json_put_str(o, t->connections[i]);
-        json_close(o, ']');
-    } else {
-        json_put_null(o);
-    }
+    write_list(o, "connections", t->limited, t->connections, t->connection_count);
+    json_key(o, "grants");
+    json_open(o, '{');
+    write_list(o, narrow_kind_member(NARROW_CONNECTION), t->limited, t->connections, t->connection_count);
+    for (enum narrow_kind k = NARROW_FOLDER; k < NARROW_KINDS; k++)
+        write_list(o, narrow_kind_member(k), t->narrow.lists[k].set, t->narrow.lists[k].at, t->narrow.lists[k].count);
+    json_close(o, '}');
     json_member_time(o, "created_at", t->created);
     json_member_time(o, "expires_at", t->expires);
     json_member_time(o, "last_used_at", t->last_used);
@@ -43,13 +55,29 @@ static void write_members(struct json_out *o, const struct token_row *t)
 }
 
 /* What may change of a token, as a number (FNV-1a): its row counts no revisions. */
+static uint64_t hash_more(uint64_t h, struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        h = (h ^ (unsigned char)s.p[i]) * 0x100000001b3u;
+    return (h ^ s.n) * 0x100000001b3u;
+}
+
+static uint64_t hash_list(uint64_t h, bool set, const struct str *at, size_t n)
+{
+    h = (h ^ set) * 0x100000001b3u;
+    for (size_t i = 0; i < n; i++)
+        h = hash_more(h, at[i]);
+    return (h ^ n) * 0x100000001b3u;
+}
+
 static int64_t revision_of(const struct token_row *t)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < t->name.n; i++)
-        h = (h ^ (unsigned char)t->name.p[i]) * 0x100000001b3u;
+    uint64_t h = hash_more(0xcbf29ce484222325u, t->name);
     h = (h ^ (uint64_t)t->expires) * 0x100000001b3u;
     h = (h ^ (uint64_t)t->revoked) * 0x100000001b3u;
+    h = hash_list(h, t->limited, t->connections, t->connection_count);
+    for (enum narrow_kind k = NARROW_FOLDER; k < NARROW_KINDS; k++)
+        h = hash_list(h, t->narrow.lists[k].set, t->narrow.lists[k].at, t->narrow.lists[k].count);
     return (int64_t)(h >> 1);
 }
 
@@ -137,33 +165,120 @@ static enum err read_role(const struct web_request *q, enum role *out, struct fa
     return rights_may_hold(q->db, q->arena, q->caller, *out, why);
 }
 
-static enum err read_connections(struct web_request *q, struct token_new *t, struct fault *why)
+/* ---- grants ---- */
+
+struct grants {
+    bool limited;
+    struct str *connections;
+    size_t connection_count;
+    struct narrow narrow;
+};
+
+static const char *const grant_members[] = { "connections", "folders", "actions", "methods", "risks", "addresses", "paths", NULL };
+
+static enum err one_grant(struct web_request *q, enum narrow_kind k, struct str typed, struct str *out, struct fault *why)
 {
-    const struct json *list = json_get(body_of(q), "connections");
-    if (!list || list->type == JSON_NULL) {
-        t->limited = q->caller->limited;
-        t->connections = q->caller->connections;
-        t->connection_count = q->caller->connection_count;
-        return ERR_NONE;
+    struct connection_row row;
+    struct folder_row folder;
+    enum err e;
+    switch (k) {
+    case NARROW_CONNECTION:
+        e = connection_seen(q, q->db, typed, &row, why);
+        *out = e ? STR_NONE : row.id;
+        return e;
+    case NARROW_FOLDER:
+        e = folder_resolve(q->db, q->arena, q->caller, typed, &folder, why);
+        *out = e ? STR_NONE : folder.id;
+        return e;
+    default:
+        return narrow_entry(q->arena, k, typed, out, why);
     }
-    if (list->type != JSON_ARRAY || list->count > GRANTS_MAX)
-        return body_fault(why, ERR_FIELD_INVALID, "connections", "a list of at most 200 ids or keys");
-    struct str *ids = arena_array(q->arena, list->count + 1, sizeof *ids);
-    size_t n = 0;
+}
+
+/* `prefix`: "" or "/grants". Of connections none may be named: the token then uses none. */
+static enum err read_list(struct web_request *q, enum narrow_kind k, const struct json *list, const char *prefix,
+                          struct narrow_list *out, struct fault *why)
+{
+    bool none_ok = k == NARROW_CONNECTION;
+    if (list->type != JSON_ARRAY || list->count > GRANTS_MAX || (!list->count && !none_ok)) {
+        fault(why, ERR_FIELD_INVALID, STR("a list of at most 200 entries, or null"), "grants");
+        return fault_at(why, "%s/%s", prefix, narrow_kind_member(k));
+    }
+    *out = (struct narrow_list){ true, arena_array(q->arena, list->count + 1, sizeof *out->at), 0 };
     json_each (v, list) {
-        struct connection_row row;
-        enum err e = v->type == JSON_STRING ? connection_seen(q, q->db, v->text, &row, why)
-                                            : body_fault(why, ERR_FIELD_INVALID, "connections", "ids or keys are expected");
+        enum err e = v->type == JSON_STRING ? one_grant(q, k, v->text, &out->at[out->count], why)
+                                            : fault(why, ERR_FIELD_INVALID, STR("texts are expected"), "grants");
         if (e) {
-            fault_at(why, "/connections/%zu", n);
+            fault_at(why, "%s/%s/%zu", prefix, narrow_kind_member(k), out->count);
             return e;
         }
-        ids[n++] = row.id;
+        out->count++;
     }
-    t->limited = true;
-    t->connections = ids;
-    t->connection_count = n;
     return ERR_NONE;
+}
+
+static void set_connections(struct grants *g, const struct narrow_list *l)
+{
+    g->limited = l->set;
+    g->connections = l->at;
+    g->connection_count = l->count;
+}
+
+/* Whoever is narrowed gives no more than that. */
+static enum err check_within(const struct web_request *q, const struct grants *g, struct fault *why)
+{
+    enum narrow_kind which = NARROW_CONNECTION;
+    const struct caller *c = q->caller;
+    if (c->limited && !g->limited)
+        ;
+    else if (c->narrow.lists[NARROW_FOLDER].set && !g->narrow.lists[NARROW_FOLDER].set)
+        which = NARROW_FOLDER;
+    else if (narrow_within(&g->narrow, &c->narrow, &which))
+        return ERR_NONE;
+    fault(why, ERR_DENIED, STR("more than your own token's grants"), "%s", narrow_kind_member(which));
+    return fault_at(why, "/grants/%s", narrow_kind_member(which));
+}
+
+/* *g: what holds for kinds that the body does not name. */
+static enum err read_grants(struct web_request *q, struct grants *g, struct fault *why)
+{
+    const struct json *body = body_of(q), *grants, *list = json_get(body, "connections");
+    struct narrow_list l;
+    enum err e = body_object(body, "grants", &grants, why);
+    if (e || (grants && (e = json_only(grants, grant_members, "/grants", why))))
+        return e;
+    if (list && list->type != JSON_NULL) {
+        if ((e = read_list(q, NARROW_CONNECTION, list, "", &l, why)))
+            return e;
+        set_connections(g, &l);
+    }
+    for (enum narrow_kind k = 0; k < NARROW_KINDS; k++) {
+        list = json_get(grants, narrow_kind_member(k));
+        if (!list)
+            continue;
+        l = (struct narrow_list){ 0 };
+        if (list->type != JSON_NULL && (e = read_list(q, k, list, "/grants", &l, why)))
+            return e;
+        if (k == NARROW_CONNECTION)
+            set_connections(g, &l);
+        else
+            g->narrow.lists[k] = l;
+    }
+    return check_within(q, g, why);
+}
+
+/* A new token begins with what its maker's own token has. */
+static enum err read_new_grants(struct web_request *q, struct token_new *t, struct fault *why)
+{
+    const struct caller *c = q->caller;
+    struct grants *g = arena_zero(q->arena, sizeof *g);
+    *g = (struct grants){ c->limited, c->connections, c->connection_count, c->narrow };
+    enum err e = read_grants(q, g, why);
+    t->limited = g->limited;
+    t->connections = g->connections;
+    t->connection_count = g->connection_count;
+    t->narrow = &g->narrow;
+    return e;
 }
 
 /* expires_in or expires_at; neither: `preset`. 0: never. */
@@ -223,13 +338,14 @@ static enum err insert_token(struct db *db, void *context, struct fault *why)
 
 enum err tokens_create(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const members[] = { "name", "role", "connections", "expires_in", "expires_at", "service_account", NULL };
+    static const char *const members[] = { "name",       "role",       "connections",     "grants",
+                                           "expires_in", "expires_at", "service_account", NULL };
     struct token_order order = { .q = q, .t.principal = q->caller->principal };
     struct token_row row;
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) ||
         (e = body_text(body_of(q), "name", true, NAME_MAX_BYTES, &order.t.name, why)) || (e = read_role(q, &order.t.role, why)) ||
-        (e = read_connections(q, &order.t, why)) || (e = read_expiry(q, 0, &order.t.expires, why)) ||
+        (e = read_new_grants(q, &order.t, why)) || (e = read_expiry(q, 0, &order.t.expires, why)) ||
         (e = body_text(body_of(q), "service_account", false, NAME_MAX_BYTES, &order.account, why)))
         return e;
     if (order.account.p && !caller_may(q->caller, RIGHT_PEOPLE))
@@ -278,13 +394,18 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
         return e;
-    e = token_update(db, row.id, name.p ? name : row.name, expires, why);
-    return e ? e : tell_after(q, db, row.id, why);
+    struct grants g = { row.limited, row.connections, row.connection_count, row.narrow };
+    if ((e = token_update(db, row.id, name.p ? name : row.name, expires, why)) ||
+        (json_get(body, "grants") &&
+         ((e = read_grants(q, &g, why)) ||
+          (e = token_set_grants(db, row.id, g.limited, g.connections, g.connection_count, &g.narrow, why)))))
+        return e;
+    return tell_after(q, db, row.id, why);
 }
 
 enum err tokens_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const members[] = { "name", "expires_in", "expires_at", NULL };
+    static const char *const members[] = { "name", "grants", "expires_in", "expires_at", NULL };
     struct token_row row;
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = web_write(q, apply_token, q, why)))

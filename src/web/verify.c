@@ -91,7 +91,7 @@ static struct verdict judge(struct arena *a, const struct prepared *p, const str
     return v;
 }
 
-enum err verify_call(struct switchboard *s, struct arena *a, struct prepared *p, struct str caller, struct str token,
+enum err verify_call(struct switchboard *s, struct arena *a, struct prepared *p, const struct verify_by *by,
                      struct verdict *out, struct fault *why)
 {
     struct call_answer answer = { 0 };
@@ -99,7 +99,7 @@ enum err verify_call(struct switchboard *s, struct arena *a, struct prepared *p,
     if (!p->verify_path.n)
         return fault(why, ERR_VERIFY_NOT_OFFERED, STR(""), "connector %.*s", STR_ARG(p->row.connector));
     struct call_request request = {
-        .to = p, .caller = caller, .token = token, .via = RUN_VERIFY,
+        .to = p, .caller = by->caller, .token = by->token, .narrow = by->narrow, .source = by->source, .via = RUN_VERIFY,
         .method = p->verify_method.n ? p->verify_method : STR("GET"), .path = p->verify_path, .query = p->verify_query,
     };
     enum err e = call_wait(s, a, &request, &answer, why);

@@ -13,9 +13,16 @@ struct verdict {
     int64_t latency_ms;
 };
 
+/* Who asks: what their token leaves counts here as in any call. Zeroed: the hub itself. */
+struct verify_by {
+    struct str caller, token;
+    const struct narrow *narrow;
+    const struct address *source;
+};
+
 /* On a worker's or a prober's thread. *out is in `a`, and has its run on failure too. ERR_VERIFY_NOT_OFFERED, and those of calls.
  */
-enum err verify_call(struct switchboard *s, struct arena *a, struct prepared *p, struct str caller, struct str token,
+enum err verify_call(struct switchboard *s, struct arena *a, struct prepared *p, const struct verify_by *by,
                      struct verdict *out, struct fault *why) MUST_CHECK;
 /* Does such a failure say something about the connection, rather than about the hub? */
 bool verify_blames(enum err e);

@@ -22,6 +22,9 @@
 #include "vault/keyring.h"
 #include "vault/rotation.h"
 
+struct policy_book;
+struct limit_hits;
+struct limit_setting;
 struct doorman;
 enum second_factor_policy { SECOND_FACTOR_NONE, SECOND_FACTOR_ADMINS, SECOND_FACTOR_ALL }; /* who must have one */
 
@@ -39,6 +42,9 @@ struct hub {
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;
+    struct policy_book *policies;
+    struct limit_hits *limit_hits;
+    const struct limit_setting *limits; /* what cmd/ knows of limits; the last has no name */
     const struct certificate_rules *certificates;
     struct prober *prober;          /* NULL until the loops run */
     struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
@@ -105,6 +111,7 @@ struct web_request {
     struct caller *caller;          /* NULL on open doors without a (valid) credential */
     enum language language;
     struct str client;              /* where it comes from, behind trusted proxies too: for records */
+    struct address peer;            /* the same, to be matched */
     struct str network;             /* the same for limits: an IPv6 address stands for its /64 */
     bool is_private;                /* nobody between reads along: TLS, or this machine */
     struct once *once;              /* web/idempotency.c's, for a request with an Idempotency-Key; else NULL */
@@ -153,6 +160,7 @@ struct route {
     int64_t body_max;               /* bytes; 0: no body taken */
     handler *handle;
     const char *audit;              /* what the audit log calls it; for every row that is not GET */
+    bool calls; /* a call is made or asked about: a token's methods and risks are held against that, not the door */
 };
 const struct route *routes_all(size_t *count);
 /* In front of the handler: ERR_DENIED for a right of the instance; for one of folders, who is known comes in. */

@@ -121,6 +121,12 @@ class Doors(Case):
         ("GET", "/api/v1/limits", None, 200, 200),
         ("GET", "/api/v1/audit", None, 403, 200), ("GET", "/api/v1/audit:verify", None, 403, 200),
         ("GET", "/api/v1/audit:export", None, 403, 200), ("POST", "/api/v1/audit:hash", {"value": "x"}, 403, 200),
+        ("GET", "/api/v1/policies", None, 403, 200), ("GET", "/api/v1/policies/{policy}", None, 403, 200),
+        ("POST", "/api/v1/policies", {"name": "p-{role}", "rules": []}, 403, 201),
+        ("PUT", "/api/v1/policies/{policy}", {"name": "q", "rules": []}, 403, 200),
+        ("POST", "/api/v1/policies:explain", {"operation": "connection.call"}, 200, 200),
+        ("POST", "/api/v1/policies:preview", {"policy": {"name": "p", "rules": []}}, 403, 200),
+        ("DELETE", "/api/v1/policies/{policy}", None, 403, 204),
         ("GET", "/api/v1/keys", None, 403, 200), ("POST", "/api/v1/keys:rotate", {}, 403, 202),
         ("GET", "/api/v1/session/providers", None, 200, 200), ("GET", "/api/v1/session/oidc/{idp}", None, 502, 502),
         ("GET", "/oidc/callback", None, 400, 400),
@@ -146,10 +152,11 @@ class Doors(Case):
         account = next(s["id"] for s in self.hub1.get("/api/v1/service-accounts").json["items"] if s["name"] == "robot")
         self.wait_for(run)
         idp = self.hub1.post("/api/v1/identity-providers", {"key": "sso", "issuer": "https://localhost:1", "sign_in": {"client_id": "x"}})
+        policy = self.hub1.post("/api/v1/policies", {"name": "p", "rules": []})
         gone = self.hub1.post("/api/v1/connections", dict(NEW, key="gone", folder="shared")).json["id"]
         self.hub1.request("DELETE", f"/api/v1/connections/{gone}")
         session = other.ask("GET", "/api/v1/sessions").json["items"][0]["id"]
-        return {"session": session, "gone": gone, "idp": idp.json["id"], "user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
+        return {"policy": policy.json["id"], "session": session, "gone": gone, "idp": idp.json["id"], "user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
                 "run": run,
                 "connection": self.shared["id"], "folder": self.shared["folder"]["id"]}
 

@@ -30,7 +30,7 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
 # Names: the same in every language. Fields of the API, and what stands for an empty or unreadable one.
-NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?"}
+NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {
@@ -42,6 +42,8 @@ ELSEWHERE = {
     "web/dependants.c": r"SELECT .*|  ?(ORDER|LIMIT) .*",  # SQL
     "access/role.c": r"[A-Z].*\.",                 # what docs/access.md says of roles and rights
     "access/guard.c": r"\{\} min|.* failures in .*",   # a unit's symbol; notes
+    "access/policy.c": r"values?: .*|connectors, part: .*|[A-Z].*\.|\[\{.*",  # what docs/policies.md says of rules; shipped rules
+    "web/policy_explain.c": r"role \{\}|limited to connections",               # a trace, for programs
     "auth/basic.c": r"Basic ",
     "auth/identity_settings.c": r"openid profile email|auto, client_secret_basic, .*",
     "auth/oidc.c": r"Basic |Bearer |no error code",

@@ -211,7 +211,7 @@ static struct json *shown(struct arena *a, const struct connector *c, enum langu
     AUTO_BUF b;
     buf_init(&b, 1 << 20);
     struct json_out o = json_out(&b);
-    connector_write(&o, c, lang, full);
+    connector_write(&o, c, lang, full, NULL, 0);
     return parsed(a, arena_cstr(a, buf_str(&b)));
 }
 

@@ -154,8 +154,8 @@ static void limits_are_listed_with_their_values(void **state)
     struct hall *h = *state;
     hall_ask(h, METHOD_GET, "/api/v1/limits", NULL);
     assert_ok(h, 200);
-    assert_string_equal(hall_text(h, "items.0.name"), "call_response_body");
-    assert_string_equal(hall_text(h, "items.0.value"), "1048576");
+    assert_string_equal(hall_text(h, "items.1.name"), "json_depth");
+    assert_string_equal(hall_text(h, "items.1.value"), "64");
 }
 
 static void a_problems_address_explains_it(void **state)

@@ -51,11 +51,13 @@ static inline struct hall *hall_new(void)
     assert_int_equal(domain_suffixes_load(STR(""), &h->why), ERR_NONE);
     assert_int_equal(catalog_load(h->boot, STR_NONE, &h->hub.catalog, &h->why), ERR_NONE);
     assert_int_equal(egress_new(h->boot, STR(""), STR(""), STR(""), &h->hub.egress, &h->why), ERR_NONE);
+    h->hub.policies = policy_book_new();
+    assert_int_equal(policy_book_load(h->hub.policies, store_reader(h->hub.store, &h->why), &h->why), ERR_NONE);
     static struct tls_context *tls; /* one for all halls */
     if (!tls)
         assert_int_equal(tls_client_context(STR(""), &tls, &h->why), ERR_NONE);
     struct switchboard_config config = {
-        .tls = tls,
+        .tls = tls, .policies = h->hub.policies,
         .store = h->hub.store, .keyring = h->hub.keyring, .catalog = h->hub.catalog, .egress = h->hub.egress
     };
     assert_int_equal(switchboard_new(&config, &h->hub.switchboard, &h->why), ERR_NONE);
@@ -70,6 +72,7 @@ static inline struct hall *hall_new(void)
 static inline void hall_free(struct hall *h)
 {
     switchboard_free(h->hub.switchboard);
+    policy_book_free(h->hub.policies);
     keyring_close(h->hub.keyring);
     buf_end(&h->reply.body);
     arena_free(h->exchange);

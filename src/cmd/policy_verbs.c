@@ -1,0 +1,156 @@
+/* Verbs of policies and limits. A policy may hold credentials: its body comes from a file or standard input. */
+#include <stdio.h>
+
+#include "cmd/client.h"
+#include "cmd/terminal.h"
+#include "cmd/verbs.h"
+
+#define BODY_MAX (1024 * 1024)
+
+int policies_list_run(struct command *c)
+{
+    static const struct column columns[] = {
+        { "NAME", "name", COLUMN_TEXT },       { "FOLDER", "folder.path", COLUMN_TEXT }, { "ENABLED", "enabled", COLUMN_TEXT },
+        { "UPDATED", "updated_at", COLUMN_TIME }, { "ID", "id", COLUMN_TEXT },
+    };
+    struct listing l = { .path = "/policies", .columns = columns, .column_count = COUNT(columns),
+                         .empty = "No policies: everything is allowed that rights allow." };
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    return code ? code : client_list(&k, &l);
+}
+
+int policies_get_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    return code ? code : client_ask_and_show(&k, "GET", client_path(c, "/policies", ""), NULL);
+}
+
+/* --body @FILE or -. */
+static int body_given(struct command *c, struct secret *out)
+{
+    char *word = command_value(c, OPT_BODY);
+    struct fault why = { 0 };
+    if (!word)
+        return command_wrong(c, "--body is missing: @FILE, or - for standard input.");
+    if (strcmp(word, "-") != 0 && word[0] != '@') {
+        secret_wipe(word, strlen(word));
+        return command_wrong(c, "--body takes @FILE or - here: other users could read credentials on the command line.");
+    }
+    if (secret_read_file(word[0] == '@' ? word + 1 : "-", BODY_MAX, false, out, &why))
+        return command_failed(c, &why);
+    return EXIT_DONE;
+}
+
+static int send_body(struct command *c, const char *method, struct str path)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_SECRET memory = SECRET_NONE;
+    int code = client_open(c, &k);
+    if (code || (code = body_given(c, &memory)))
+        return code;
+    struct str body = secret_str(memory);
+    return client_ask_and_show(&k, method, path, &body);
+}
+
+int policies_create_run(struct command *c) { return send_body(c, "POST", STR("/policies")); }
+int policies_update_run(struct command *c) { return send_body(c, "PUT", client_path(c, "/policies", "")); }
+
+int policies_delete_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    struct client_answer answer;
+    int code = client_open(c, &k);
+    if (!code)
+        code = client_ask(&k, "DELETE", client_path(c, "/policies", ""), NULL, &answer);
+    if (!code && !k.json)
+        printf("Deleted: %.*s\n", STR_ARG(command_argument(c, 0)));
+    return code;
+}
+
+/* --- Asking --------------------------------------------------------------------------------------------------------- */
+
+static int print_trace(struct client *k, const struct client_answer *answer)
+{
+    if (k->json)
+        return client_show(k, answer);
+    struct arena *a = k->command->arena;
+    struct str because = text_safe(a, json_str(answer->json, "because"));
+    printf("%.*s", STR_ARG(json_str(answer->json, "decision")));
+    if (json_str(answer->json, "code").n)
+        printf(": %.*s. %.*s", STR_ARG(json_str(answer->json, "code")), STR_ARG(because));
+    putchar('\n');
+    json_each (step, json_get(answer->json, "trace")) {
+        struct str policy = text_safe(a, json_str(json_get(step, "policy"), "name"));
+        struct str says = text_safe(a, json_str(step, "says"));
+        printf("  %-5.*s  %-10.*s  %-18.*s  %.*s", STR_ARG(json_str(step, "effect")), STR_ARG(json_str(step, "layer")),
+               STR_ARG(json_str(step, "rule")), STR_ARG(says));
+        if (policy.n)
+            printf("  (%.*s)", STR_ARG(policy));
+        putchar('\n');
+    }
+    return EXIT_DONE;
+}
+
+int policies_explain_run(struct command *c)
+{
+    static const struct {
+        enum option option;
+        const char *member;
+    } rows[] = { { OPT_CONNECTOR, "connector" }, { OPT_AUTH_TYPE, "auth_type" }, { OPT_ALLOWED_DOMAIN, "domain" },
+                 { OPT_CONNECTION, "connection" }, { OPT_FOLDER, "folder" },     { OPT_METHOD, "method" },
+                 { OPT_PATH, "path" },             { OPT_ADDRESS, "address" },   { OPT_ACTION, "action" } };
+    AUTO_CLIENT k = { 0 };
+    AUTO_BUF b;
+    struct client_answer answer;
+    buf_init(&b, BODY_MAX);
+    struct json_out o = json_out(&b);
+    json_open(&o, '{');
+    json_member_str(&o, "operation", command_argument(c, 0));
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (command_value(c, rows[i].option))
+            json_member_str(&o, rows[i].member, str_of(command_value(c, rows[i].option)));
+    struct str who = str_of(command_value(c, OPT_CALLER));
+    if (who.p)
+        json_member_str(&o, str_starts(who, STR("tok_")) ? "token" : "principal", who);
+    json_close(&o, '}');
+    struct str body = buf_str(&b);
+    int code = client_open(c, &k);
+    if (!code)
+        code = client_ask(&k, "POST", STR("/policies:explain"), &body, &answer);
+    return code ? code : print_trace(&k, &answer);
+}
+
+int policies_preview_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_SECRET memory = SECRET_NONE, whole = SECRET_NONE;
+    int code = client_open(c, &k);
+    if (code || (code = body_given(c, &memory)))
+        return code;
+    /* One allocation that never moves, as for the body itself. */
+    whole = secret_new(memory.n + 256);
+    struct buf b = { .p = (char *)whole.p, .size = whole.n, .max = whole.n };
+    struct json_out o = json_out(&b);
+    json_open(&o, '{');
+    if (command_argument(c, 0).p)
+        json_member_str(&o, "id", command_argument(c, 0));
+    json_member_raw(&o, "policy", secret_str(memory));
+    json_close(&o, '}');
+    struct str body = buf_str(&b);
+    return client_ask_and_show(&k, "POST", STR("/policies:preview"), &body);
+}
+
+int limits_run(struct command *c)
+{
+    static const struct column columns[] = {
+        { "LIMIT", "name", COLUMN_TEXT }, { "VALUE", "value", COLUMN_NUMBER },   { "UNIT", "unit", COLUMN_TEXT },
+        { "USE", "use", COLUMN_NUMBER },  { "SOURCE", "source", COLUMN_TEXT },   { "POLICY", "policy", COLUMN_TEXT },
+        { "LAST HIT", "last_hit", COLUMN_TIME },
+    };
+    struct listing l = { .path = "/limits", .columns = columns, .column_count = COUNT(columns), .empty = "No limits." };
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    return code ? code : client_list(&k, &l);
+}

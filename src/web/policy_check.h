@@ -1,0 +1,47 @@
+/* web/policy_check.h - policies, asked where connections are made, changed and shown. Calls ask in call/switchboard.c. */
+#ifndef WEB_POLICY_CHECK_H
+#define WEB_POLICY_CHECK_H
+
+#include "access/policy.h"
+#include "catalog/connector.h"
+#include "vault/connection.h"
+#include "web/web.h"
+
+/* The set of now, until the request ends; NULL: there is none. */
+const struct policy_set *policies_now(struct web_request *q);
+/* Who asks what about this row (folder, connector, auth type, domain, fields; what is not there is not asked). In q->arena. */
+enum err policy_subject_of(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
+                           struct policy_subject *out, struct fault *why) MUST_CHECK;
+/* May it be so? `db`: the writer, inside the transaction that makes it so. Errors of the rules. */
+enum err policy_check(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
+                      struct fault *why) MUST_CHECK;
+/* May a connection of this row, which is there, be in that folder? Quotas count where it was not counted before. In the transaction
+ * that moves it. */
+enum err policy_check_move(struct web_request *q, struct db *db, const struct connection_row *row, struct str to,
+                           struct fault *why) MUST_CHECK;
+/* Before one more is made, in the same transaction: nobody comes in between. ERR_QUOTA_EXCEEDED says use and limit. */
+enum err policy_check_quota(struct web_request *q, struct db *db, const struct policy_set *set, const struct policy_subject *s,
+                            struct policy_trace *trace, struct fault *why) MUST_CHECK;
+/* How many connections of a connector there are, in a folder and all below; folder.p == NULL: in all. */
+enum err policy_count(struct db *db, struct str connector, struct str folder, int64_t *out, struct fault *why) MUST_CHECK;
+/* A connection of this row begins disabled. */
+enum err policy_starts_disabled(struct web_request *q, struct db *db, const struct connection_row *row, bool *out,
+                                struct fault *why) MUST_CHECK;
+/* ERR_NAME_FROZEN. */
+enum err policy_check_rename(struct web_request *q, struct db *db, const struct connection_row *row, struct fault *why) MUST_CHECK;
+
+/* Preset fields and credentials, laid under what was sent. */
+struct presets {
+    struct web_request *q;
+    struct connection_row row;       /* folder (id; p == NULL: not made yet) and connector */
+    struct str wipe[CONNECTION_SECRETS];
+    size_t wipe_count;
+};
+/* *fields and *credentials may be NULL before, and are NULL after when there is nothing. ERR_PRESET_ENFORCED with the pointer;
+ * ERR_CRYPTO, ERR_SEALED. */
+enum err presets_apply(struct presets *p, const struct json **fields, const struct json **credentials,
+                       struct fault *why) MUST_CHECK;
+void presets_end(struct presets *p); /* wipes what was unsealed */
+struct str preset_secret_name(struct arena *a, struct str connector, const struct policy_rule *r);
+
+#endif
