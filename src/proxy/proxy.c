@@ -8,6 +8,7 @@
 
 #define PLACES 1024      /* remembered decisions per loop; a power of two */
 #define NEAR 4           /* places that one decision may take */
+#define RECHECK_MS 300   /* how often running calls are looked over for rights that were withdrawn (requirement 16.4) */
 
 /* A remembered decision: this token may use this connection. The key is a keyed 128-bit hash of both texts; the texts are not kept.
  */
@@ -23,6 +24,9 @@ struct proxy {
     const struct address_ranges *trusted;
     struct decision decisions[PLACES];
     unsigned turn;       /* whose place is taken when all are */
+    struct list running; /* calls in progress */
+    struct timer recheck;
+    bool rechecking;     /* the timer is set */
 };
 
 /* One request on its way through. Lives in the exchange's arena. */
@@ -32,6 +36,9 @@ struct passage {
     struct exchange *exchange; /* NULL once the caller has left */
     struct pass *pass;
     struct prepared *to;
+    wall_ms until;             /* when the right ends that it began with; 0: it does not by itself */
+    struct list in_running;
+    struct lookup *asked;      /* whether it still may; NULL: nobody asks just now */
     struct str token, name, path, query;
     struct address source;     /* where the caller is, behind proxies that are trusted too */
     uint64_t body_seen;
@@ -61,6 +68,11 @@ static struct passage *of(struct live *c) { return list_entry(c, struct passage,
 
 static void passage_end(struct passage *p)
 {
+    if (p->in_running.next)
+        list_remove(&p->in_running);
+    if (p->asked)
+        p->asked->for_whom = NULL;
+    p->asked = NULL;
     buf_end(&p->body);
     prepared_release(p->to);
     pass_release(p->pass);
@@ -237,6 +249,8 @@ static enum err read_wishes(struct passage *p, struct fault *why)
     return ERR_NONE;
 }
 
+static void keep_in_sight(struct passage *p);
+
 static void start_call(struct passage *p)
 {
     struct exchange *x = p->exchange;
@@ -270,6 +284,7 @@ static void start_call(struct passage *p)
         return;
     }
     exchange_on_drained(x, on_drained);
+    keep_in_sight(p);
     live_start(&p->live);
 }
 
@@ -306,8 +321,8 @@ static struct decision *remembered(struct proxy *proxy, struct fingerprint key)
         struct decision *d = &proxy->decisions[(key.low + i) % PLACES];
         if (!d->pass || d->key.low != key.low || d->key.high != key.high)
             continue;
-        if (!pass_over(d->pass) &&
-            !atomic_load_explicit(&d->to->stale, memory_order_acquire))
+        if (!pass_over(d->pass) && !atomic_load_explicit(&d->to->stale, memory_order_acquire) &&
+            (!d->until || d->until > clock_wall()))
             return d;
         pass_release(d->pass);
         prepared_release(d->to);
@@ -357,6 +372,7 @@ static void looked_up(struct loop_job *job)
     }
     p->pass = l->pass;
     p->to = l->to;
+    p->until = l->until;
     l->pass = NULL;
     l->to = NULL;
     remember(p->proxy, fingerprint_of(p), p->pass, p->to, l->until);
@@ -402,6 +418,89 @@ static void ask_worker(struct passage *p)
         lookup_free(l);
         refuse(p, &why);
     }
+}
+
+/* ---- rights that are withdrawn while a call runs ---- */
+
+/* When nobody can say (the database is away), what began with a right goes on. */
+static bool is_refusal(enum err e)
+{
+    int status = err_row(e)->status;
+    return status == 401 || status == 403 || status == 404;
+}
+
+static void asked_again(struct loop_job *job)
+{
+    struct lookup *l = list_entry(job, struct lookup, back);
+    struct passage *p = l->for_whom;
+    if (!p) {
+        lookup_free(l);
+        return;
+    }
+    p->asked = NULL;
+    if (l->err && is_refusal(l->err)) {
+        struct fault why = l->why;
+        lookup_free(l);
+        live_cancel(&p->live, why.err);
+        refuse(p, &why);
+        return;
+    }
+    if (!l->err) {
+        pass_release(p->pass);
+        p->pass = l->pass;
+        p->until = l->until;
+        l->pass = NULL;
+    }
+    lookup_free(l);
+}
+
+/* Same token, same connection: may it still? Too many questions at once: the next round asks. */
+static void ask_again(struct passage *p)
+{
+    struct fault why;
+    struct lookup *l = mem_zero(sizeof *l);
+    l->work.run = look_up;
+    l->back.do_it = asked_again;
+    l->for_whom = p;
+    l->proxy = p->proxy;
+    l->token = secret_from(p->token);
+    str_copy(l->name, sizeof l->name, p->to->row.id);
+    if (workers_post(switchboard_config(p->proxy->config.board->switchboard)->workers, &l->work, &why)) {
+        lookup_free(l);
+        return;
+    }
+    p->asked = l;
+}
+
+static void set_recheck(struct proxy *proxy);
+
+static void recheck(struct timer *t)
+{
+    struct proxy *proxy = list_entry(t, struct proxy, recheck);
+    wall_ms now = clock_wall();
+    proxy->rechecking = false;
+    list_each (node, &proxy->running) {
+        struct passage *p = list_entry(node, struct passage, in_running);
+        bool withdrawn = atomic_load_explicit(&p->pass->stale, memory_order_acquire) || (p->until && p->until <= now);
+        if (withdrawn && !p->asked)
+            ask_again(p);
+    }
+    if (!list_empty(&proxy->running))
+        set_recheck(proxy);
+}
+
+static void set_recheck(struct proxy *proxy)
+{
+    proxy->rechecking = true;
+    timer_set(proxy->config.board->loop, &proxy->recheck, RECHECK_MS, recheck);
+}
+
+/* One timer for all, that outlives most calls: nothing is asked for one that is quickly over. */
+static void keep_in_sight(struct passage *p)
+{
+    list_push_back(&p->proxy->running, &p->in_running);
+    if (!p->proxy->rechecking)
+        set_recheck(p->proxy);
 }
 
 /* ---- entering ---- */
@@ -456,6 +555,7 @@ void proxy_enter(struct proxy *proxy, struct exchange *x)
     }
     p->pass = d->pass;
     p->to = prepared_keep(d->to);
+    p->until = d->until;
     atomic_fetch_add(&p->pass->references, 1);
     exchange_on_gone(x, on_gone);
     decided(p);
@@ -465,6 +565,7 @@ struct proxy *proxy_new(const struct proxy_config *c)
 {
     struct proxy *p = mem_zero(sizeof *p);
     p->config = *c;
+    list_init(&p->running);
     return p;
 }
 
@@ -483,6 +584,7 @@ void proxy_free(struct proxy *p)
 {
     if (!p)
         return;
+    timer_stop(&p->recheck);
     proxy_forget(p);
     free(p);
 }
