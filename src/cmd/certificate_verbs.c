@@ -26,7 +26,7 @@ int certificates_list_run(struct command *c)
         .none_found = "No certificate matches."
     };
     AUTO_CLIENT k = { 0 };
-    AUTO_BUF q;
+    AUTO_BUF q = { 0 };
     int code = client_open(c, &k);
     if (code)
         return code;

@@ -139,7 +139,7 @@ int connections_delete_run(struct command *c)
 int connections_restore_run(struct command *c)
 {
     AUTO_CLIENT k = { 0 };
-    AUTO_BUF b;
+    AUTO_BUF b = { 0 };
     const char *key = command_value(c, OPT_KEY);
     int code = client_open(c, &k);
     if (code)
