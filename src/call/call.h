@@ -47,6 +47,15 @@ enum err call_wait(struct switchboard *s, struct arena *a, const struct call_req
  * reference: prepared_release(). Errors: ERR_CONNECTION_NOT_FOUND, ERR_CONNECTION_DISABLED, ERR_NEEDS_AUTH, ERR_RECONNECT_REQUIRED.
  */
 enum err switchboard_prepare(struct switchboard *s, struct str connection_id, struct prepared **out, struct fault *why) MUST_CHECK;
+/* The same for a look at its health, whatever the health says now: never from the cache, and not kept in it. `instead`: with these
+ * secrets in place of the stored ones, which there may be none of. They stay the caller's. */
+struct call_trial {
+    bool instead;
+    const struct connection_secret *secrets;
+    size_t count;
+};
+enum err switchboard_try(struct switchboard *s, struct str connection_id, const struct call_trial *trial, struct prepared **out,
+                         struct fault *why) MUST_CHECK;
 /* A change was committed: entries made before it are not used again. */
 void switchboard_forget_connection(struct switchboard *s, struct str connection_id);
 void switchboard_forget_connections(struct switchboard *s); /* all: the hub is sealed */

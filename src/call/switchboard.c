@@ -201,17 +201,21 @@ static enum err prepare_tls(struct switchboard *s, struct prepared *p, struct db
     return e;
 }
 
-enum err switchboard_state_permits(const struct connection_row *row, struct fault *why)
+static enum err state_permits(const struct connection_row *row, const struct call_trial *trial, struct fault *why)
 {
     switch (row->state) {
     case CONNECTION_ACTIVE: break;
     case CONNECTION_DISABLED: return fault(why, ERR_CONNECTION_DISABLED, row->key, "state");
-    default: return fault(why, ERR_NEEDS_AUTH, row->key, "state");
+    default:
+        if (!trial || !trial->instead)
+            return fault(why, ERR_NEEDS_AUTH, row->key, "state");
     }
-    if (row->health == HEALTH_RECONNECT_REQUIRED)
+    if (row->health == HEALTH_RECONNECT_REQUIRED && !trial)
         return fault(why, ERR_RECONNECT_REQUIRED, row->key, "health");
     return ERR_NONE;
 }
+
+enum err switchboard_state_permits(const struct connection_row *row, struct fault *why) { return state_permits(row, NULL, why); }
 
 /* What policies say of this connection, now: the answer is remembered with it, until a policy changes. */
 static enum err check_policies(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
@@ -242,16 +246,30 @@ static void note_loss(struct switchboard *s, const struct connection_row *row)
         s->config.report("a connection's health was not noted", &why);
 }
 
-static enum err prepare(struct switchboard *s, struct str id, struct prepared *p, struct fault *why)
+static enum err prepare_stored(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
+                               struct fault *why)
 {
-    struct db *db = store_reader(s->config.store, why);
     struct connection_secret secrets[CONNECTION_SECRETS];
     size_t n = 0;
+    enum err e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
+    if (!e) {
+        e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
+        end_secrets(secrets, n);
+    }
+    if (e == ERR_RECONNECT_REQUIRED)
+        note_loss(s, &p->row);
+    return e;
+}
+
+/* `trial` NULL: for calls. */
+static enum err prepare(struct switchboard *s, struct str id, const struct call_trial *trial, struct prepared *p, struct fault *why)
+{
+    struct db *db = store_reader(s->config.store, why);
     struct json *fields;
     enum err e;
     if (!db)
         return ERR_STORE;
-    if ((e = connection_get(db, p->arena, id, &p->row, why)) || (e = switchboard_state_permits(&p->row, why)))
+    if ((e = connection_get(db, p->arena, id, &p->row, why)) || (e = state_permits(&p->row, trial, why)))
         return e;
     p->connector = catalog_find(s->config.catalog, p->row.connector);
     if (!p->connector)
@@ -261,14 +279,9 @@ static enum err prepare(struct switchboard *s, struct str id, struct prepared *p
         return e;
     if ((e = prepare_tls(s, p, db, why)))
         return e;
-    e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
-    if (!e) {
-        e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
-        end_secrets(secrets, n);
-    }
-    if (e == ERR_RECONNECT_REQUIRED)
-        note_loss(s, &p->row);
-    return e;
+    if (!trial || !trial->instead)
+        return prepare_stored(s, db, p, fields, why);
+    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, why);
 }
 
 static struct prepared *cached_connection(struct switchboard *s, struct str id)
@@ -281,6 +294,29 @@ static struct prepared *cached_connection(struct switchboard *s, struct str id)
     return p;
 }
 
+static struct prepared *prepared_new(struct switchboard *s)
+{
+    struct prepared *p = mem_zero(sizeof *p);
+    p->references = 1;
+    p->arena = arena_new(4096);
+    p->pool = atomic_fetch_add(&s->next_pool, 1) + 1;
+    return p;
+}
+
+enum err switchboard_try(struct switchboard *s, struct str id, const struct call_trial *trial, struct prepared **out,
+                         struct fault *why)
+{
+    struct prepared *p = prepared_new(s);
+    enum err e = prepare(s, id, trial, p, why);
+    if (e) {
+        prepared_release(p);
+        return e;
+    }
+    atomic_store(&p->stale, true); /* nobody else finds it, and no second call starts on it */
+    *out = p;
+    return ERR_NONE;
+}
+
 enum err switchboard_prepare(struct switchboard *s, struct str id, struct prepared **out, struct fault *why)
 {
     struct prepared *p = cached_connection(s, id);
@@ -289,11 +325,8 @@ enum err switchboard_prepare(struct switchboard *s, struct str id, struct prepar
         return ERR_NONE;
     }
     uint64_t epoch = atomic_load(&s->epoch);
-    p = mem_zero(sizeof *p);
-    p->references = 1;
-    p->arena = arena_new(4096);
-    p->pool = atomic_fetch_add(&s->next_pool, 1) + 1;
-    enum err e = prepare(s, id, p, why);
+    p = prepared_new(s);
+    enum err e = prepare(s, id, NULL, p, why);
     if (e) {
         prepared_release(p);
         return e;
@@ -568,6 +601,19 @@ static enum err insert(struct db *db, void *context, struct fault *why)
     return e;
 }
 
+/* A credential that is refused may have been revoked at the provider (CON-53). Whoever is told finds out; it costs the call
+ * nothing. */
+static void tell_suspects(const struct switchboard *s, const struct run *const *runs, size_t n)
+{
+    const char *last = NULL;
+    for (size_t i = 0; s->config.suspect && i < n; i++) {
+        if (runs[i]->status != 401 || runs[i]->via == RUN_VERIFY || (last && !strcmp(last, runs[i]->connection)))
+            continue;
+        last = runs[i]->connection;
+        s->config.suspect(s->config.suspect_context, str_of(last));
+    }
+}
+
 /* Records of several loops are of the same moments: together they make fuller blocks. */
 static void write_runs(struct switchboard *s, const struct batch *first)
 {
@@ -578,6 +624,7 @@ static void write_runs(struct switchboard *s, const struct batch *first)
             s->order[in.n++] = &b->runs[i];
     if (!in.n)
         return;
+    tell_suspects(s, (const struct run *const *)s->order, in.n);
     /* Records give way to what must be stored (requirement 18.3): tokens, credentials, the audit log. */
     if (store_is_tight(s->config.store)) {
         atomic_fetch_add(&s->lost, (uint64_t)in.n);

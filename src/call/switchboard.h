@@ -40,6 +40,10 @@ struct switchboard_config {
     struct issuers *issuers;    /* whose tokens are taken beside our own */
     struct secret seal_key;         /* of run records; lent; n == 0: they are not sealed */
     struct intents *intents;        /* NULL: calls are not recorded before they are made */
+    /* The provider answered a call of this connection with 401; may be NULL. On the recorder's thread, once or more for each:
+     * quick. */
+    void (*suspect)(void *context, struct str connection);
+    void *suspect_context;
     struct policy_book *policies; /* NULL: none */
     void (*report)(const char *event, const struct fault *why); /* what happens on threads that nobody waits for */
 };

@@ -58,6 +58,9 @@ struct config {
         int64_t runs, deleted_connections, deleted_secrets;
     } retention;
     struct {
+        int64_t interval; /* 0: none */
+    } probes;
+    struct {
         struct str organization;
         int key; /* enum pair_kind */
         int64_t valid, authority_valid, publish_before, activate_before, keep_retired;

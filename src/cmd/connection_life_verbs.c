@@ -1,11 +1,14 @@
 /* Verbs for the rest of a connection's life: what harms asks first, and shows who depends on it. */
 #include <stdio.h>
+#include <time.h>
 
 #include "base/encode.h"
 #include "cmd/client.h"
 #include "cmd/connection_use.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
+
+#define POLL_NS 250000000
 
 /* ---- who depends on it ---- */
 
@@ -170,4 +173,82 @@ int connections_history_run(struct command *c)
                          .query = asked ? str_sub(whole, path.n, whole.n) : STR(""),
                          .empty = "Nothing is recorded of it.", .none_found = "Nothing is recorded of it." };
     return client_list(&k, &l);
+}
+
+/* ---- verify ---- */
+
+/* The hub answers whether the provider took the credentials; "no" is the provider's failure. */
+static int verify_one(struct command *c, struct client *k)
+{
+    struct client_answer answer;
+    int code = client_ask(k, "POST", client_path(c, "/connections", "/verify"), NULL, &answer);
+    if (code)
+        return code;
+    client_show(k, &answer);
+    return json_bool(answer.json, "ok", false) ? EXIT_DONE : EXIT_PROVIDER;
+}
+
+static struct str filter_body(struct command *c, struct buf *b)
+{
+    static const struct { enum option option; const char *name; } filters[] = {
+        { OPT_FOLDER, "folder" }, { OPT_CONNECTOR, "connector" }, { OPT_HEALTH, "health" },
+        { OPT_TAG, "tag" },       { OPT_SEARCH, "search" },
+    };
+    struct json_out o = json_out(b);
+    json_open(&o, '{');
+    json_key(&o, "filter");
+    json_open(&o, '{');
+    for (size_t i = 0; i < COUNT(filters); i++)
+        if (command_has(c, filters[i].option))
+            json_member_str(&o, filters[i].name, str_of(command_value(c, filters[i].option)));
+    json_close(&o, '}');
+    json_close(&o, '}');
+    return buf_str(b);
+}
+
+static int64_t number(const struct json *v, const char *name)
+{
+    int64_t n = 0;
+    return json_i64(json_get(v, name), &n) ? n : 0;
+}
+
+static void show_progress(const struct json *order, bool shown)
+{
+    if (shown)
+        fprintf(stderr, "\r%lld of %lld verified", (long long)number(order, "done"), (long long)number(order, "total"));
+}
+
+static int verify_all(struct command *c, struct client *k)
+{
+    struct client_answer order;
+    bool shown = terminal_columns() > 0;
+    AUTO_BUF b;
+    buf_init(&b, 16 * 1024);
+    struct str body = filter_body(c, &b);
+    int code = client_ask(k, "POST", STR("/connections:verify"), &body, &order);
+    if (code)
+        return code;
+    struct str path = str_fmt(c->arena, "/connections:verify/%.*s", STR_ARG(json_str(order.json, "id")));
+    while (!code && !str_is(json_str(order.json, "state"), "done")) {
+        show_progress(order.json, shown);
+        nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
+        code = client_ask(k, "GET", path, NULL, &order);
+    }
+    if (shown)
+        fputc('\n', stderr);
+    if (code || (code = client_show(k, &order)))
+        return code;
+    return number(order.json, "failing") || number(order.json, "reconnect_required") ? EXIT_PROVIDER : EXIT_DONE;
+}
+
+int connections_verify_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    bool all = command_has(c, OPT_ALL);
+    if (all == (c->argument_count > 0))
+        return command_wrong(c, "name a connection, or give --all.");
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    return all ? verify_all(c, &k) : verify_one(c, &k);
 }

@@ -312,6 +312,9 @@ int connections_credentials_run(struct command *c)
     if ((code = connection_confirm_use(c, &k, "Replacing its credentials")))
         return code;
     struct str path = client_path(c, "/connections", "/credentials");
+    if (command_has(c, OPT_VERIFY))
+        path = str_fmt(c->arena, "%.*s%cverify=true&accept_account_change=%s", STR_ARG(path),
+                       str_find(path, '?') == SIZE_MAX ? '?' : '&', command_has(c, OPT_FORCE) ? "true" : "false");
     if (command_has(c, OPT_BODY)) {
         code = body_given(c, &memory);
         return code ? code : send(&k, "PUT", path, secret_str(memory));
@@ -370,20 +373,6 @@ static int post(struct command *c, const char *tail)
     AUTO_CLIENT k = { 0 };
     int code = client_open(c, &k);
     return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/connections", tail), NULL);
-}
-
-/* The hub answers whether the provider took the credentials; "no" is the provider's failure. */
-int connections_verify_run(struct command *c)
-{
-    AUTO_CLIENT k = { 0 };
-    struct client_answer answer;
-    int code = client_open(c, &k);
-    if (!code)
-        code = client_ask(&k, "POST", client_path(c, "/connections", "/verify"), NULL, &answer);
-    if (code)
-        return code;
-    client_show(&k, &answer);
-    return json_bool(answer.json, "ok", false) ? EXIT_DONE : EXIT_PROVIDER;
 }
 
 int connections_enable_run(struct command *c) { return post(c, "/enable"); }

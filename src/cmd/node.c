@@ -31,6 +31,7 @@
 #include "web/enter.h"
 #include "web/limit_hits.h"
 #include "web/idempotency.h"
+#include "web/probe.h"
 
 #define LOOPS_MAX 64
 #define KEEP_UPSTREAM_MS 55000      /* under the 60 s after which many providers close */
@@ -67,6 +68,7 @@ struct node {
     struct certificate_rules certificates;
     struct workers *workers;
     struct audit_watch *audit;
+    struct prober *_Atomic prober;  /* hub.prober, for the recorder's thread */
     struct desk desks[LOOPS_MAX];
     int desk_count;
     struct server *metrics_server;
@@ -151,6 +153,13 @@ static void metrics(struct hub *h, struct buf *out)
                    "How long the certificate of the listener still lasts.",
                    (tls_server_not_after(n->listener.context) - clock_wall()) / 1000);
     metric(out, "raccord_unlocked_pages", "gauge", "Pages of secrets that could not be locked in memory.", secret_unlocked_pages());
+}
+
+static void suspect(void *context, struct str connection)
+{
+    struct prober *p = atomic_load(&((struct node *)context)->prober);
+    if (p)
+        prober_suspect(p, connection);
 }
 
 static void report(const char *event, const struct fault *why) { log_fault(LOG_ERROR, event, why); }
@@ -369,7 +378,8 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,
         .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .issuers = n->hub.issuers,
         .seal_key = n->hub.seal_key,
-        .intents = n->hub.intents, .policies = n->hub.policies, .report = report,
+        .intents = n->hub.intents, .policies = n->hub.policies, .report = report, .suspect = suspect,
+        .suspect_context = n,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
         return e;
@@ -568,6 +578,10 @@ static enum err start_threads(struct node *n, struct fault *why)
         pthread_setname_np(d->thread, "loop");
         d->running = true;
     }
+    e = prober_start(&n->hub, n->config->probes.interval, &n->hub.prober, why);
+    atomic_store(&n->prober, n->hub.prober);
+    if (e)
+        return e;
     if (pthread_create(&n->upkeep, NULL, upkeep_main, n))
         return fault(why, ERR_INTERNAL, STR(""), "cannot start the upkeep thread");
     n->upkeep_running = true;
@@ -724,6 +738,7 @@ void node_stop(struct node *n)
         pthread_mutex_unlock(&n->upkeep_lock);
         pthread_join(n->upkeep, NULL);
     }
+    prober_stop(n->hub.prober);
     /* Workers first: what they have in hand may wait for a loop. */
     workers_free(n->workers);
     turning_stop(n->turning);
@@ -731,6 +746,7 @@ void node_stop(struct node *n)
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    prober_free(n->hub.prober);
     audit_watch_stop(n->audit);
     intents_free(n->hub.intents);
     issuers_free(n->hub.issuers);

@@ -65,12 +65,18 @@ static const struct verb verbs[] = {
       CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) |
           OPTION(TLS_CA),
       connections_update_run, false, "change name, notes, tags or fields", NULL },
-    { "connections credentials", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY) | OPTION(YES) | PAIR,
+    { "connections credentials", "ID", 1, 1,
+      CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY) | OPTION(YES) | OPTION(VERIFY) | OPTION(FORCE) | PAIR,
       connections_credentials_run, false, "replace the credentials",
       "All credentials are replaced by those given; see: raccord help connections create. A client certificate\n"
-      "given alone leaves the others as they are, and is put to use at once.\n" },
-    { "connections verify", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_verify_run, false,
-      "ask the provider whether the credentials work", NULL },
+      "given alone leaves the others as they are, and is put to use at once.\n\n"
+      "With --verify the provider is asked before the old ones are replaced; another account than before is\n"
+      "refused unless --force says that it is meant.\n" },
+    { "connections verify", "[ID]", 0, 1,
+      CLIENT | OPTION(FOLDER) | OPTION(ALL) | OPTION(CONNECTOR) | OPTION(HEALTH) | OPTION(TAG) | OPTION(SEARCH),
+      connections_verify_run, false, "ask the provider whether the credentials work",
+      "With --all, every active connection that you may use, or those that the filters leave; the hub asks a\n"
+      "few providers at a time. The exit code is 5 when one does not work.\n" },
     { "connections enable", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_enable_run, false, "let it be used again", NULL },
     { "connections disable", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES), connections_disable_run, false,
       "refuse every call through it", "Asks first when others depend on it.\n" },

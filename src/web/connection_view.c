@@ -12,7 +12,11 @@
 
 enum err connection_scope(struct web_request *q, struct db *db, struct folder_scope *out, struct fault *why)
 {
-    struct str wanted = web_query(q, "folder");
+    return connection_scope_in(q, db, web_query(q, "folder"), out, why);
+}
+
+enum err connection_scope_in(struct web_request *q, struct db *db, struct str wanted, struct folder_scope *out, struct fault *why)
+{
     if (!wanted.p)
         return rights_visible(db, q->arena, q->caller, out, why);
     struct folder_row row;

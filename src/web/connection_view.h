@@ -14,11 +14,20 @@ enum err connection_need(struct web_request *q, struct db *db, struct str id_or_
                          struct fault *why) MUST_CHECK;
 /* What lists look into: ?folder=, or all that the caller sees. */
 enum err connection_scope(struct web_request *q, struct db *db, struct folder_scope *out, struct fault *why) MUST_CHECK;
+/* The same, of a folder by path or id; p == NULL: all. */
+enum err connection_scope_in(struct web_request *q, struct db *db, struct str folder, struct folder_scope *out,
+                             struct fault *why) MUST_CHECK;
 enum err connection_in_scope(struct web_request *q, const struct folder_scope *s, const struct connection_row *row, bool *out,
                              struct fault *why) MUST_CHECK;
 
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. ERR_FIELD_INVALID "/key". */
 enum err connection_key_allowed(struct str key, struct fault *why) MUST_CHECK;
+
+/* New credentials are asked about before they replace those that are there: in connection_verify.c. *account: whose they are, or
+ * STR_NONE. ERR_VERIFY_NOT_OFFERED, ERR_VERIFY_FAILED, ERR_ACCOUNT_CHANGED unless `accept`, and those of calls. */
+enum err connection_try(struct web_request *q, struct reply *r, const struct connection_row *row,
+                        const struct connection_secret *secrets, size_t n, bool accept, struct str *account,
+                        struct fault *why) MUST_CHECK;
 
 /* One connection as the API shows it; reads folder, owner and what credentials are set. */
 enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,

@@ -387,6 +387,8 @@ struct change {
     const struct setup *setup; /* new credentials; NULL: these stay */
     struct client_certificate certificate;
     store_work *work;
+    bool tried;                /* the new credentials work, for this account */
+    struct str account;
 };
 
 /* What every change begins with, inside its transaction. */
@@ -625,7 +627,13 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     if ((e = connection_adopt(db, &c->row, q->caller->principal, why)))
         return e;
     c->row.health = HEALTH_UNKNOWN;
-    return connection_update(db, &c->row, why);
+    if (!c->tried)
+        return connection_update(db, &c->row, why);
+    c->row.account = c->account.n ? c->account : c->row.account;
+    if ((e = connection_update(db, &c->row, why)))
+        return e;
+    c->row.health = HEALTH_OK;
+    return connection_set_health(db, c->row.id, HEALTH_OK, clock_wall(), c->row.account, why);
 }
 
 /* {"credentials": {...}} as in POST, or the credentials themselves: they are what is PUT here. */
@@ -635,13 +643,17 @@ static const struct json *sent_credentials(const struct web_request *q)
     return body->count == 1 && json_is(wrapped, JSON_OBJECT) ? wrapped : body;
 }
 
-static enum err credentials_checked(struct web_request *q, struct fault *why, struct str *id)
+static enum err credentials_checked(struct web_request *q, struct reply *r, struct fault *why, struct str *id)
 {
     struct change c = { .q = q };
     const struct connector *connector;
     struct setup s = { 0 };
     enum err e;
-    if ((e = web_only_query(q, object_query, why)) || (e = connection_seen(q, q->db, q->params[0], &c.row, why)) ||
+    static const char *const allowed[] = { "folder", "verify", "accept_account_change", NULL };
+    bool accept;
+    if ((e = web_only_query(q, allowed, why)) || (e = web_flag(q, "verify", &c.tried, why)) ||
+        (e = web_flag(q, "accept_account_change", &accept, why)) ||
+        (e = connection_need(q, q->db, q->params[0], RIGHT_SECRETS_WRITE, &c.row, why)) ||
         (e = find_connector(q, c.row.connector, &connector, why)))
         return e;
     struct presets presets = { .q = q, .row = { .connector = c.row.connector, .folder = c.row.folder } };
@@ -658,6 +670,9 @@ static enum err credentials_checked(struct web_request *q, struct fault *why, st
         if (!e && !s.has_credentials)
             e = body_fault(why, ERR_FIELD_REQUIRED, "credentials", "");
     }
+    c.tried &= c.setup != NULL;
+    if (!e && c.tried)
+        e = connection_try(q, r, &c.row, s.secrets, s.secret_count, accept, &c.account, why);
     if (!e)
         e = change_write(&c, apply_credentials, why);
     client_certificate_end(&c.certificate);
@@ -670,7 +685,7 @@ static enum err credentials_checked(struct web_request *q, struct fault *why, st
 enum err connections_credentials(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct str id;
-    enum err e = credentials_checked(q, why, &id);
+    enum err e = credentials_checked(q, r, why, &id);
     body_wipe(q);
     if (e)
         return e;

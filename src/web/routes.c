@@ -98,6 +98,8 @@ static const struct route routes[] = {
     { METHOD_DELETE, "/api/v1/connections/{id}", RIGHT_DELETE, 0, connections_delete, "connection.delete" },
     { METHOD_PUT, "/api/v1/connections/{id}/credentials", RIGHT_SECRETS_WRITE, KB(256), connections_credentials,
       "connection.credentials" },
+    { METHOD_POST, "/api/v1/connections:verify", RIGHT_USE, KB(64), connections_verify_many, "connection.verify_many" },
+    { METHOD_GET, "/api/v1/connections:verify/{id}", RIGHT_SIGNED_IN, 0, connections_verify_progress },
     { METHOD_POST, "/api/v1/connections/{id}/verify", RIGHT_USE, KB(1), connections_verify, "connection.verify", true },
     { METHOD_POST, "/api/v1/connections/{id}/enable", RIGHT_EDIT, KB(1), connections_enable, "connection.enable" },
     { METHOD_POST, "/api/v1/connections/{id}/disable", RIGHT_EDIT, KB(1), connections_disable, "connection.disable" },

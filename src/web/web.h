@@ -46,6 +46,7 @@ struct hub {
     struct limit_hits *limit_hits;
     const struct limit_setting *limits; /* what cmd/ knows of limits; the last has no name */
     const struct certificate_rules *certificates;
+    struct prober *prober;          /* NULL until the loops run */
     struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
     struct issuers *issuers;        /* what identity providers publish */
     struct str public_url;          /* without trailing '/' */

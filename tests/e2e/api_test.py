@@ -341,6 +341,8 @@ class Api(harness.Case):
     def calls(self):
         ask = self.api.ask
         verdict = ask("POST", API + "/connections/crm/verify").json
+        order = ask("POST", API + "/connections:verify", {"ids": ["crm"]}, 202).json
+        ask("GET", API + "/connections:verify/" + order["id"])
         self.assertTrue(verdict["ok"])
         self.assertEqual(ask("GET", API + "/connections/crm").json["health"], "ok")
         run = ask("POST", API + "/connections/crm/call", {"method": "GET", "path": "/x"}).json["run_id"]

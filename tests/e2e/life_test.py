@@ -194,3 +194,138 @@ class Tags(Case):
         self.assertEqual(self.keys("?tag=eu"), [])
         for bad in ("x", [""], ["with blank"], ["x" * 65], ["t"] * 33, [1]):
             self.assertEqual(self.code("PATCH", "/connections/a", {"tags": bad}), "field_invalid", bad)
+
+
+class Verifying(Case):
+    """What the provider says of a credential: asked for, by itself, in bulk, and before another takes its place."""
+
+    def answering(self, **env):
+        """A provider that knows a token by its last letter: "1" is ana, "2" bob, others are refused."""
+        self.refused = set()
+
+        def serve(s, number):
+            while True:
+                request = s.read_request()
+                if not request:
+                    return
+                token = request.split(b"Bearer ", 1)[-1].split(b"\r\n", 1)[0].decode()
+                name = {"1": "ana", "2": "bob"}.get(token[-1:])
+                if name is None or token in self.refused:
+                    s.sendall(harness.answer(b'{"error":"no"}', "401 Unauthorized"))
+                else:
+                    s.sendall(harness.answer(b'{"login":"%s"}' % name.encode()))
+
+        self.provider = self.upstream(serve)
+        allowed = f"localhost:{self.provider.port}"
+        self.hub1 = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": allowed, "RACCORD_EGRESS_ALLOW_HTTP": allowed, **env})
+        return self.hub1
+
+    def make(self, key, token="tok1", **more):
+        return self.hub1.connection(key, self.provider.url, credentials={"token": token}, fields={"verify_path": "/me"}, **more)
+
+    def health(self, key):
+        return self.ask("GET", "/connections/" + key)["health"]
+
+    def until(self, true):
+        deadline = harness.Deadline()
+        while not true():
+            self.assertTrue(deadline.left(), "it did not happen")
+
+    def test_new_credentials_are_tried_before_they_replace_the_old_ones(self):
+        self.answering()
+        self.make("crm")
+        refused = self.hub1.request("PUT", API + "/connections/crm/credentials?verify=true", {"token": "tok9"})
+        self.assertEqual((refused.status, refused.json["code"]), (502, "verify_failed"))
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)  # the old one is still there
+        done = self.ask("PUT", "/connections/crm/credentials?verify=true", {"token": "new1"})
+        self.assertEqual((done["health"], done["state"]), ("ok", "active"))
+        self.assertIsNotNone(done["verified_at"])
+
+    def test_credentials_that_are_tried_make_a_connection_that_waited_for_them(self):
+        self.answering()
+        self.ask("POST", "/connections", {"connector": "http", "auth_type": "bearer", "key": "later", "name": "Later", "folder": "shared",
+                                          "fields": {"base_url": self.provider.url, "verify_path": "/me"}}, 201)
+        self.assertEqual(self.code("PUT", "/connections/later/credentials?verify=true", {"token": "tok9"}), "verify_failed")
+        self.assertEqual(self.ask("GET", "/connections/later")["state"], "needs_auth")
+        self.assertEqual(self.ask("PUT", "/connections/later/credentials?verify=true", {"token": "tok1"})["state"], "active")
+
+    def test_a_credential_that_was_revoked_stops_calls_until_it_works_again(self):
+        self.answering()
+        self.make("crm")
+        self.assertEqual(self.ask("POST", "/connections/crm/verify")["health"], "ok")
+        self.refused.add("tok1")
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 401)  # the provider's own
+        self.until(lambda: self.health("crm") == "reconnect_required")
+        self.assertEqual(self.hub1.get("/proxy/crm/x").json["code"], "reconnect_required")
+        told = self.ask("GET", "/connections/crm/history")["items"][0]
+        self.assertEqual((told["action"], told["actor"]["name"], told["after"]["health"]), ("connection.health", "System", "reconnect_required"))
+        self.refused.clear()
+        self.assertEqual(self.ask("POST", "/connections/crm/verify")["health"], "ok")
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+
+    def test_a_credential_that_never_worked_is_failing_and_calls_go_on(self):
+        self.answering()
+        self.make("crm", "tok9")
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 401)
+        self.until(lambda: self.health("crm") == "failing")
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 401)
+
+    def test_what_is_due_is_looked_at_by_itself(self):
+        self.answering(RACCORD_PROBES_INTERVAL="1s")
+        self.make("good")
+        self.make("bad", "tok9")
+        self.until(lambda: self.health("good") == "ok" and self.health("bad") == "failing")
+
+    def test_nothing_is_looked_at_by_itself_when_that_is_turned_off(self):
+        self.answering(RACCORD_PROBES_INTERVAL="0")
+        self.make("crm")
+        order = self.ask("POST", "/connections:verify", {"ids": []}, 202)
+        self.assertEqual((order["state"], order["total"]), ("done", 0))
+        self.assertEqual(self.provider.received, [])
+
+    def test_many_are_verified_in_one_order(self):
+        self.answering()
+        for i in range(12):
+            self.make(f"c{i}", "tok1" if i % 3 else "tok9", tags=["batch"])
+        self.make("off")
+        self.ask("POST", "/connections/off/disable")
+        order = self.ask("POST", "/connections:verify", {"filter": {"tag": "batch"}}, 202)
+        self.assertEqual(order["total"], 12)
+        self.until(lambda: self.ask("GET", "/connections:verify/" + order["id"])["state"] == "done")
+        done = self.ask("GET", "/connections:verify/" + order["id"])
+        self.assertEqual((done["done"], done["ok"], done["failing"], done["skipped"]), (12, 8, 4, 0))
+        named = self.ask("POST", "/connections:verify", {"ids": ["off", "c1"]}, 202)
+        self.until(lambda: self.ask("GET", "/connections:verify/" + named["id"])["state"] == "done")
+        named = self.ask("GET", "/connections:verify/" + named["id"])
+        self.assertEqual((named["ok"], named["skipped"]), (1, 1))
+        other = self.hub1.token("other")
+        self.assertEqual(self.code("GET", "/connections:verify/" + order["id"], token=other), "not_found")
+        for bad in ({}, {"ids": ["c1"], "filter": {}}, {"ids": "c1"}, {"filter": {"state": "x"}}, {"filter": {"health": "x"}}):
+            self.assertEqual(self.hub1.post(API + "/connections:verify", bad).status, 400, bad)
+        self.assertEqual(self.code("POST", "/connections:verify", {"ids": ["nowhere"]}), "connection_not_found")
+
+    def test_the_command_line_shows_how_far_it_is(self):
+        self.answering()
+        self.make("a")
+        self.assertEqual(self.hub1.cli("connections", "verify", "--all").code, 0)
+        self.make("b", "tok9")
+        done = self.hub1.cli("connections", "verify", "--all", "--json")
+        self.assertEqual((done.code, done.json["ok"], done.json["failing"]), (5, 1, 1))
+        self.assertEqual(self.hub1.cli("connections", "verify").code, 2)
+
+
+    def test_another_account_is_asked_about_before_it_replaces_the_one_there(self):
+        self.answering()
+        self.ask("POST", "/connections", {"connector": "github", "auth_type": "pat", "key": "gh", "name": "GitHub", "folder": "shared",
+                                          "fields": {"base_url": self.provider.url}, "credentials": {"token": "tok1"},
+                                          "allowed_domain": "localhost"}, 201)
+        self.assertEqual(self.ask("POST", "/connections/gh/verify")["account"], "ana")
+        refused = self.hub1.request("PUT", API + "/connections/gh/credentials?verify=true", {"token": "tok2"})
+        self.assertEqual((refused.status, refused.json["code"]), (409, "account_changed"))
+        self.assertIn("ana -> bob", refused.json["detail"])
+        self.assertEqual(self.ask("GET", "/connections/gh")["account"], "ana")
+        self.assertEqual(self.ask("PUT", "/connections/gh/credentials?verify=true", {"token": "more1"})["account"], "ana")
+        done = self.ask("PUT", "/connections/gh/credentials?verify=true&accept_account_change=true", {"token": "tok2"})
+        self.assertEqual((done["account"], done["health"]), ("bob", "ok"))
+        change = self.ask("GET", "/connections/gh/history")["items"][0]
+        self.assertEqual((change["before"]["account"], change["after"]["account"]), ("ana", "bob"))

@@ -38,6 +38,7 @@ BODIES = {
     "PATCH /api/v1/connections/{id}": {"notes": "n"},
     "PUT /api/v1/connections/{id}/credentials": {"token": "other"},
     "POST /api/v1/connections/{id}/call": CALL,
+    "POST /api/v1/connections:verify": {"ids": ["{connection}"]},
     "POST /api/v1/connections/{id}/shares": {"with": "nobody@example.com"},
     "POST /api/v1/connections/{id}/move": {"folder": "shared/nowhere"},
     "POST /api/v1/connections/{id}/duplicate": {"name": " "},
@@ -93,6 +94,8 @@ def filled(value, places):
         return value
     if isinstance(value, dict):
         return {k: filled(v, places) for k, v in value.items()}
+    if isinstance(value, list):
+        return [filled(v, places) for v in value]
     return value
 
 

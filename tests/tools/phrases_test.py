@@ -38,6 +38,7 @@ ELSEWHERE = {
     "access/folder_tree.c": r"SELECT .*",
     "vault/connection_list.c": r"connection.* c( ON .*)?|\{\} OR \{\}",  # SQL
     "vault/trash.c": r"SELECT .*",                 # SQL
+    "web/probe.c": r"SELECT .*",                   # SQL
     "web/dependants.c": r"SELECT .*|  ?(ORDER|LIMIT) .*",  # SQL
     "access/role.c": r"[A-Z].*\.",                 # what docs/access.md says of roles and rights
     "access/guard.c": r"\{\} min|.* failures in .*",   # a unit's symbol; notes
@@ -58,7 +59,7 @@ ELSEWHERE = {
     "vault/connection_secret.c": r"it has more secrets .*|one of its secrets .*",  # notes
     "vault/domain.c": r"public_suffix_file is .*|no Public Suffix List; .*|built into libpsl, .*",
     "web/connection_call.c": r"text/plain; .*",
-    "web/connection_verify.c": r"(The|Le|L') ?.*",
+    "web/verify.c": r"(The|Le|L') ?.*",
     "web/connection_view.c": r"Another connection .*|Une autre connexion .*",
     "web/doorman.c": r"default-src .*|hosts takes .*", # a header; a setting
     "web/cookie.c": r"; .*|.*Path=/;.*",

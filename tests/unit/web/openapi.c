@@ -52,6 +52,20 @@ static void every_door_has_an_operation(void **state)
         }
 }
 
+static void every_post_that_has_a_caller_takes_an_idempotency_key(void **state)
+{
+    (void)state;
+    AUTO_ARENA a = arena_new(64 * 1024);
+    json_each (path, json_get(document(a), "paths")) {
+        const struct json *post = json_get(path, "post"), *security = json_get(post, "security");
+        bool described = !post || (security && !security->count);
+        json_each (p, json_get(post, "parameters"))
+            described |= str_is(json_str(p, "$ref"), "#/components/parameters/idempotencyKey");
+        if (!described)
+            fail_msg("post %.*s does not describe Idempotency-Key", STR_ARG(path->key));
+    }
+}
+
 static void every_operation_has_a_door(void **state)
 {
     (void)state;
@@ -148,6 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_door_has_an_operation),
+        cmocka_unit_test(every_post_that_has_a_caller_takes_an_idempotency_key),
         cmocka_unit_test(every_operation_has_a_door),
         cmocka_unit_test(operation_names_are_unique),
         cmocka_unit_test(schemas_are_strict),
