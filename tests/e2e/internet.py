@@ -141,31 +141,39 @@ class Traps:
                 s.listen(256)
                 s.setblocking(False)
                 self.selector.register(s, selectors.EVENT_READ)
+        self.probes = socket.create_server(("127.0.0.1", 0))
+        self.probes.setblocking(False)
+        self.selector.register(self.probes, selectors.EVENT_READ)
         self.wake, self.waker = socket.socketpair()
         self.selector.register(self.wake, selectors.EVENT_READ)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self):
         while True:
-            for key, _ in self.selector.select():
+            for key, _ in sorted(self.selector.select(), key=lambda ready: ready[0].fileobj is self.probes):
                 if key.fileobj is self.wake:
                     return
-                try:
-                    s, _ = key.fileobj.accept()
-                except OSError:
-                    continue
+                self._empty(key.fileobj)
+
+    def _empty(self, listener):
+        while True:
+            try:
+                s, _ = listener.accept()
+            except OSError:
+                return
+            if listener is not self.probes:
                 with self.lock:
                     self.caught.append(s.getsockname()[:2])
-                s.close()
+            s.close()
 
     def take(self):
-        """(address, port) of each visit since the last take(). A visit that was begun before this call is in it."""
-        probe = socket.create_connection(("198.51.100.99", self.PORTS[0]))  # the watcher goes through all that came before
-        probe.recv(1)
-        probe.close()
+        """(address, port) of each visit since the last take(). A visit that was begun before this call is in it: the watcher closes
+        the probe only after it emptied every other listener."""
+        with socket.create_connection(self.probes.getsockname()) as probe:
+            probe.recv(1)
         with self.lock:
             caught, self.caught = self.caught, []
-        return [c for c in caught if c[0] != "198.51.100.99"]
+        return caught
 
     def close(self):
         self.waker.send(b"x")

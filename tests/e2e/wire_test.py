@@ -23,7 +23,7 @@ class Case(harness.Case):
         return hub
 
     def head(self, hub, method="GET", path="/proxy/p/", *lines, version="1.1"):
-        lines = [f"{method} {path} HTTP/{version}", "Host: h", f"Authorization: Bearer {hub.admin}", *lines, "", ""]
+        lines = [f"{method} {path} HTTP/{version}", f"Host: 127.0.0.1:{hub.port}", f"Authorization: Bearer {hub.admin}", *lines, "", ""]
         return "\r\n".join(lines).encode()
 
     def code(self, answer):
