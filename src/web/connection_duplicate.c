@@ -1,6 +1,7 @@
 /* web/connection_duplicate.c - a second connection like one that is there, perhaps with another way to authenticate (CON-22, D2).
  *
  * What fits is copied; credentials never are. The copy is made as any other is: the same checks, rights and policies. */
+#include "access/rights.h"
 #include "web/body.h"
 #include "web/connection_view.h"
 #include "web/dependants.h"
@@ -12,7 +13,7 @@ struct copy {
     const struct connector *connector;
     const struct connector_auth *auth;
     struct str auth_type, folder, name;
-    bool dry_run;
+    bool dry_run, names;        /* names: of those who depend on it, for who may change it */
     struct json *body, *last;   /* what creating is asked */
 };
 
@@ -88,6 +89,10 @@ static enum err read_request(struct copy *c, struct fault *why)
         (e = body_object(body, "credentials", &object, why)) || (e = body_bool(body, "dry_run", &c->dry_run, why)) ||
         (e = connection_seen(q, q->db, q->params[0], &c->from, why)))
         return e;
+    struct rights rights;
+    if ((e = rights_on_connection(q->db, q->arena, q->caller, c->from.id, c->from.folder, &rights, why)))
+        return e;
+    c->names = rights.mask & RIGHT_BIT(RIGHT_EDIT);
     /* A copy: creating wipes the request. */
     c->auth_type = arena_str(q->arena, c->auth_type.n ? c->auth_type : c->from.auth_type);
     c->connector = catalog_find(q->hub->catalog, c->from.connector);
@@ -137,7 +142,7 @@ static void write_report(const struct copy *c, struct json_out *o, const struct 
     json_member_str(o, "id", c->from.id);
     json_member_str(o, "key", c->from.key);
     json_member_bool(o, "default", c->from.is_default);
-    dependants_write(o, d, true);
+    dependants_write(o, d, c->names);
     json_close(o, '}');
 }
 

@@ -392,6 +392,9 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     q->audit.before = told(q, &row);
     expires = row.expires;
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
+    /* What a token may, and how long, is given by who could have made it: no token widens a sibling above itself. */
+    if ((changes_end || json_get(body, "grants")) && (e = rights_may_hold(db, q->arena, q->caller, row.role, why)))
+        return e;
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
         return e;
     struct grants g = { row.limited, row.connections, row.connection_count, row.narrow };
