@@ -24,11 +24,8 @@ static enum err read_connection(struct web_request *q, struct str *out, struct f
     return e;
 }
 
-/* One's own, wherever they went; but a token sees no further than it reaches. */
-static bool sees_own(const struct caller *c)
-{
-    return !c->narrow.lists[NARROW_FOLDER].set && (c->narrowed == ROLE_NONE || role_has(c->narrowed, RIGHT_VIEW));
-}
+/* One's own, wherever they went; but a token sees no further than its folders. */
+static bool sees_own(const struct caller *c) { return !c->narrow.lists[NARROW_FOLDER].set; }
 
 static enum err read_filter(struct web_request *q, struct run_filter *f, struct fault *why)
 {

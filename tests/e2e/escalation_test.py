@@ -1,9 +1,11 @@
 """Who has little and wants more: narrowed tokens that give, tokens that widen their siblings, and what shares, copies and records tell."""
+import re
 import sqlite3
+import urllib.parse
 
 import harness
 from access_test import Person, problem
-from roles_test import Case
+from roles_test import BODIES, Case, DOORS, filled
 
 
 class Narrowed(Case):
@@ -128,6 +130,69 @@ class Departure(Case):
         problem(self.ask("", "POST", "/api/v1/invitations:accept", {"code": link.split("#")[1], "password": harness.PASSWORD}), "invitation_invalid")
         self.assertEqual(self.ask(ann.token, "GET", "/api/v1/session").status, 401)
         problem(self.ask("", "POST", "/api/v1/session", {"email": "ann@example.com", "password": harness.PASSWORD}), "bad_credentials")
+
+
+class Enumeration(Case):
+    """Requirement 16.2: about another's thing one hears what one hears about nothing, wherever it may be named."""
+
+    def pairs(self):
+        """What is there and hidden, with a name of nothing that looks alike."""
+        self.start()
+        self.new_folder("shared/closed", inherits=False)
+        bob = self.person("bob@example.com", "admin")
+        hidden = self.connection("hidden", "shared/closed")
+        run = self.run_of("hidden", bob.token)
+        token = bob.ask("POST", "/api/v1/tokens", {"name": "secret robot", "role": "user"}).json["id"]
+        session = bob.ask("GET", "/api/v1/session").json["session"]
+        account = self.hub1.post("/api/v1/service-accounts", {"name": "robots"}).json["id"]
+        group = self.hub1.post("/api/v1/groups", {"name": "g"}).json["id"]
+        policy = self.hub1.post("/api/v1/policies", {"name": "p", "rules": []}).json["id"]
+        order = bob.ask("POST", "/api/v1/connections:verify", {"ids": [hidden["id"]]}).json["id"]
+        ids = (hidden["id"], hidden["folder"]["id"], run, token, session, account, group, policy, order, bob.id)
+        other = lambda i: i[:-4] + ("zzzz" if not i.endswith("zzzz") else "yyyy")
+        return bob, hidden, [(i, other(i)) for i in ids] + [("hidden", "nothin"), ("shared/closed", "shared/nothin"),
+                                                            ("personal/" + bob.id, "personal/" + other(bob.id))]
+
+    PLACES = (("GET", "/api/v1/connections?folder={}", None), ("GET", "/api/v1/runs?connection={}", None), ("GET", "/api/v1/runs?caller={}", None),
+              ("GET", "/api/v1/runs?folder={}", None), ("GET", "/api/v1/certificates?connection={}", None), ("GET", "/api/v1/tokens?principal={}", None),
+              ("GET", "/api/v1/sessions?user={}", None), ("GET", "/api/v1/connections/mine?folder={}", None),
+              ("GET", "/api/v1/audit?object={}", None), ("GET", "/proxy/{}/x", None), ("GET", "/api/v1/connections:verify/{}", None),
+              ("POST", "/api/v1/connections:verify", {"ids": ["{}"]}), ("POST", "/api/v1/connections:verify", {"filter": {"folder": "{}"}}),
+              ("POST", "/api/v1/connections", {"connector": "http", "folder": "{}", "fields": {"base_url": "https://a.example"}}),
+              ("POST", "/api/v1/connections/mine/duplicate", {"folder": "{}", "dry_run": True}), ("POST", "/api/v1/connections/mine/move", {"folder": "{}"}),
+              ("POST", "/api/v1/connections/mine/move", {"folder": "{}", "preview": True}),
+              ("POST", "/api/v1/connections/mine/shares", {"with": "shared/{}"}), ("DELETE", "/api/v1/connections/mine/shares/{}", None),
+              ("DELETE", "/api/v1/connections/mine?default={}", None), ("POST", "/api/v1/certificates", {"issue": "connection", "connection": "{}"}),
+              ("POST", "/api/v1/tokens", {"name": "n", "grants": {"connections": ["{}"]}}), ("POST", "/api/v1/tokens", {"name": "n", "grants": {"folders": ["{}"]}}),
+              ("POST", "/api/v1/tokens", {"name": "n", "service_account": "{}"}), ("POST", "/api/v1/folders", {"path": "{}/below"}),
+              ("PATCH", "/api/v1/folders/shared", {"parent": "{}"}),
+              ("POST", "/api/v1/policies:explain", {"operation": "connection.call", "connection": "{}"}),
+              ("POST", "/api/v1/policies:explain", {"operation": "connection.create", "folder": "{}"}),
+              ("POST", "/api/v1/policies:explain", {"operation": "connection.create", "connection": "{}", "folder": "{}"}),
+              ("POST", "/api/v1/policies:explain", {"operation": "connection.call", "principal": "{}"}),
+              ("POST", "/api/v1/policies:explain", {"operation": "connection.call", "token": "{}"}))
+
+    def test_nothing_tells_another_thing_from_no_thing(self):
+        _, hidden, pairs = self.pairs()
+        doors = [(m, p.replace("{id}", "{}").replace("{with}", "x"), filled(BODIES.get(f"{m} {p}"), {"folder": "shared"}))
+                 for m, p, _, _ in DOORS if "{id}" in p]
+        for role in ("editor", "custodian"):
+            ann = self.person(f"{role}@example.com", role)
+            if role != "custodian":
+                self.connection("mine", "personal", ann.token)
+            for method, path, body in list(self.PLACES) + doors:
+                for pair in pairs:
+                    said = []
+                    for name in pair:
+                        sent = filled(body, {"": name}) if body else {} if method in ("POST", "PUT", "PATCH") else None
+                        said.append(self.ask(ann.token, method, path.replace("{}", urllib.parse.quote(name, safe="")), sent))
+                    plain = lambda s, name: s.text.replace(name, "X").replace(urllib.parse.quote(name, safe=""), "X")
+                    told = [re.sub(r"\brun_\w+", "", plain(s, name)) for s, name in zip(said, pair)]
+                    with self.subTest(f"{role} {method} {path} {body} {pair[0]}"):
+                        self.assertEqual((said[0].status, told[0]), (said[1].status, told[1]))
+                        changes = method != "GET" and "explain" not in path and not (body or {}).get("dry_run")
+                        self.assertGreaterEqual(said[0].status, 400 if changes else 200, said[0])
+        self.assertEqual(self.hub1.get("/api/v1/connections/hidden").json["id"], hidden["id"])
 
 
 if __name__ == "__main__":
