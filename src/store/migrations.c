@@ -431,6 +431,9 @@ static const struct migration migrations[] = {
           " used_ms BIGINT NOT NULL DEFAULT 0,"      /* came back, and was not right so far */
           " expires_ms BIGINT NOT NULL);"
           "CREATE INDEX identity_attempt_by_age ON identity_attempt (expires_ms)" },
+    { 13, "OAuth clients", .both = "SELECT 1" },
+    { 14, "grants and their renewals", .both = "SELECT 1" },
+    { 15, "authorizations under way, connect sessions", .both = "SELECT 1" },
 };
 
 const struct migration *migrations_all(size_t *count)
