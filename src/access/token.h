@@ -32,7 +32,8 @@ struct token_new {
     wall_ms expires;              /* 0: never */
 };
 
-/* `text` is the caller's to wipe. ERR_FIELD_REQUIRED, ERR_FIELD_INVALID (name, role, expires); ERR_NOT_FOUND "principal"; ERR_LIMIT. */
+/* `text` is the caller's to wipe. ERR_FIELD_REQUIRED, ERR_FIELD_INVALID (name, role, expires); ERR_NOT_FOUND "principal";
+ * ERR_LIMIT. */
 enum err token_create(struct db *db, struct arena *a, const struct token_new *t, char text[TOKEN_TEXT], struct str *id,
                       struct fault *why) MUST_CHECK;
 /* Resolve what a caller presented. The role is the lesser of the token's and its principal's of today.

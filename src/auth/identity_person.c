@@ -153,7 +153,8 @@ enum err identity_same(struct db *db, struct arena *a, const struct identity_pro
     enum err e;
     if ((e = check_person(&p->sign_in, person, why)) || (e = find_link(db, a, p->id, person->subject, &linked, why)))
         return e;
-    return linked.p && str_eq(linked, user) ? ERR_NONE : refused(why, STR("it is somebody else"), "another subject than the session's");
+    return linked.p && str_eq(linked, user) ? ERR_NONE
+                                            : refused(why, STR("it is somebody else"), "another subject than the session's");
 }
 
 enum err identity_admit(struct db *db, struct arena *a, const struct identity_provider *p, const struct oidc_person *person,

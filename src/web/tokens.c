@@ -394,7 +394,8 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     expires = row.expires;
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
     /* What a token may, and how long, is given by who could have made it: no token widens a sibling above itself. */
-    if ((changes_end || json_get(body, "grants")) && ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why))))
+    if ((changes_end || json_get(body, "grants")) &&
+        ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why))))
         return e;
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
         return e;
