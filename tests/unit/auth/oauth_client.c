@@ -10,6 +10,7 @@
 #include "auth/oauth_client.h"
 #include "auth/oauth_profile.h"
 #include "store/room.h"
+#include "vault/connection.h"
 
 struct hall {
     struct room *room;
@@ -199,16 +200,32 @@ static void the_next_secret_takes_the_place_of_the_other(void **state)
     assert_int_equal(h->c.secrets[OAUTH_NEXT_SECRET], 0);
 }
 
+static enum err use_it(struct db *db, void *context, struct fault *why)
+{
+    struct hall *h = context;
+    struct connection_row row = { .key = STR("c"), .name = STR("C"), .folder = STR("fld_a"), .connector = STR("http"),
+                                  .connector_version = STR("1.0.0"), .auth_type = STR("oauth2_client_credentials"),
+                                  .allowed_domain = STR("api.example.com"), .fields = STR("{}"), .notes = STR(""),
+                                  .owner = STR("system"), .state = CONNECTION_ACTIVE };
+    enum err e = db_script(db, "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES"
+                               " ('fld_a', 'a', 'shared', 'shared', 1, 1)", why);
+    if (e || (e = connection_insert(db, h->keyring, h->a, &row, NULL, 0, why)))
+        return e;
+    return connection_oauth_put(db, row.id, &(struct connection_oauth){ h->c.id, STR_NONE }, why);
+}
+
 static void a_client_in_use_is_not_deleted(void **state)
 {
     struct hall *h = *state;
     add(h, "crm", "", plain, "x");
-    sql(h, str_fmt(h->a, "PRAGMA foreign_keys=OFF; INSERT INTO connection_oauth (connection_id, client_id) VALUES ('con_x', '%.*s')",
-                              STR_ARG(h->c.id)).p);
+    assert_int_equal(run(h, use_it), ERR_NONE);
+    int64_t users;
+    assert_int_equal(oauth_client_users(h->db, h->c.id, &users, &h->why), ERR_NONE);
+    assert_int_equal(users, 1);
     assert_int_equal(run(h, remove_it), ERR_OAUTH_CLIENT_IN_USE);
     sql(h, "DELETE FROM connection_oauth");
     assert_int_equal(run(h, remove_it), ERR_NONE);
-    sql(h, "SELECT CASE WHEN count(*) = 0 THEN 1 ELSE abs(-9223372036854775808) END FROM sealed_value");
+    assert_int_equal(room_number(h->room, h->db, "SELECT count(*) FROM sealed_value"), 0);
     assert_int_equal(oauth_client_get(h->db, h->a, STR("crm"), &h->c, &h->why), ERR_NOT_FOUND);
 }
 
