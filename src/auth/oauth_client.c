@@ -133,8 +133,8 @@ static struct str low(struct arena *a, struct str s)
     return (struct str){ p, s.n };
 }
 
-enum err oauth_client_list(struct db *db, struct arena *a, const struct oauth_client_filter *f, struct oauth_client **out, size_t *n,
-                           struct fault *why)
+enum err oauth_client_list(struct db *db, struct arena *a, const struct oauth_client_filter *f, struct oauth_client **out,
+                           size_t *n, struct fault *why)
 {
     struct stored *rows = arena_array(a, (size_t)f->limit, sizeof *rows);
     *out = arena_array(a, (size_t)f->limit, sizeof **out);
@@ -194,9 +194,9 @@ enum err oauth_client_insert(struct db *db, struct arena *a, struct oauth_client
     c->id = arena_str(a, str_of(id_new(text, "cli_")));
     c->created = c->updated = clock_wall();
     c->revision = 1;
-    struct query *q =
-        query_begin(db, "INSERT INTO oauth_client (id, key, name, connector, client_id, settings, discovered_ms, revision, created_ms,"
-                        " updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)");
+    struct query *q = query_begin(
+        db, "INSERT INTO oauth_client (id, key, name, connector, client_id, settings, discovered_ms, revision, created_ms,"
+            " updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)");
     query_text(q, c->id);
     query_text(q, c->key);
     query_text(q, c->name);
@@ -332,7 +332,8 @@ enum err oauth_client_promote(struct db *db, struct keyring *k, struct oauth_cli
 
 /* ---- connections ---- */
 
-enum err connection_oauth_get(struct db *db, struct arena *a, struct str connection, struct connection_oauth *out, struct fault *why)
+enum err connection_oauth_get(struct db *db, struct arena *a, struct str connection, struct connection_oauth *out,
+                              struct fault *why)
 {
     *out = (struct connection_oauth){ STR(""), STR_NONE };
     struct query *q = query_begin(db, "SELECT client_id, scopes FROM connection_oauth WHERE connection_id = $1");

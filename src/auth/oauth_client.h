@@ -1,4 +1,5 @@
-/* auth/oauth_client.h - OAuth clients: what the hub is to an authorization server, on behalf of many connections (OAU-01 to OAU-08).
+/* auth/oauth_client.h - OAuth clients: what the hub is to an authorization server, on behalf of many connections (OAU-01 to
+ * OAU-08).
  *
  * A key that never changes, a name that may, and settings (vault/oauth_settings.h). The secrets are sealed, and bound to the client
  * and to the hosts that its token requests go to: when those change, the secrets have to be given again, so that nobody who may
@@ -64,8 +65,8 @@ enum err oauth_client_promote(struct db *db, struct keyring *k, struct oauth_cli
 enum err oauth_client_get(struct db *db, struct arena *a, struct str id, struct oauth_client *out, struct fault *why) MUST_CHECK;
 /* By id, which is by age; `after` is the last id of the page before, or empty. */
 struct oauth_client_filter { struct str connector, search, after; int limit; }; /* connector, search p == NULL: any */
-enum err oauth_client_list(struct db *db, struct arena *a, const struct oauth_client_filter *f, struct oauth_client **out, size_t *n,
-                           struct fault *why) MUST_CHECK;
+enum err oauth_client_list(struct db *db, struct arena *a, const struct oauth_client_filter *f, struct oauth_client **out,
+                           size_t *n, struct fault *why) MUST_CHECK;
 /* How many connections use it, those not counted that were deleted. */
 enum err oauth_client_users(struct db *db, struct str id, int64_t *out, struct fault *why) MUST_CHECK;
 
@@ -82,6 +83,7 @@ enum err connection_oauth_put(struct db *db, struct str connection, const struct
 /* A list, or a text with blanks and commas between; each once, as they came. Absent or null: STR_NONE. ERR_FIELD_INVALID at `at`,
  * ERR_LIMIT. */
 #define CONNECTION_SCOPES_MAX (16 * 1024)
-enum err connection_scopes_read(struct arena *a, const struct json *v, const char *at, struct str *out, struct fault *why) MUST_CHECK;
+enum err connection_scopes_read(struct arena *a, const struct json *v, const char *at, struct str *out,
+                                struct fault *why) MUST_CHECK;
 
 #endif

@@ -160,13 +160,22 @@ static enum err check_login(struct arena *a, const struct json *login, struct en
 
 #define T(literal) { literal, sizeof(literal) - 1 }
 static const struct connector_field own_client[] = {
-    { .key = T("client_id"), .type = FIELD_TEXT, .advanced = true,
+    { .key = T("client_id"),
+      .type = FIELD_TEXT,
+      .advanced = true,
       .label = { [LANG_EN] = T("Client ID of your own"), [LANG_FR] = T("Votre propre ID client") },
       .help = { [LANG_EN] = T("Of an OAuth client that you registered yourself. Leave empty to use one of the hub's."),
-                [LANG_FR] = T("D'un client OAuth que vous avez enregistré vous-même. Laissez vide pour utiliser un client du hub.") } },
-    { .key = T("client_secret"), .type = FIELD_SECRET, .secret = true, .advanced = true,
+                [LANG_FR] =
+                    T("D'un client OAuth que vous avez enregistré vous-même. Laissez vide pour utiliser un client du hub.") } },
+    { .key = T("client_secret"),
+      .type = FIELD_SECRET,
+      .secret = true,
+      .advanced = true,
       .label = { [LANG_EN] = T("Its client secret"), [LANG_FR] = T("Son secret client") } },
-    { .key = T("client_private_key"), .type = FIELD_MULTILINE_SECRET, .secret = true, .advanced = true,
+    { .key = T("client_private_key"),
+      .type = FIELD_MULTILINE_SECRET,
+      .secret = true,
+      .advanced = true,
       .label = { [LANG_EN] = T("Its private key"), [LANG_FR] = T("Sa clé privée") },
       .help = { [LANG_EN] = T("PEM, for clients that prove themselves by a signature instead of a secret."),
                 [LANG_FR] = T("PEM, pour les clients qui s'identifient par une signature plutôt que par un secret.") } },

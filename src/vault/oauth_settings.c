@@ -314,7 +314,9 @@ static enum err check_expired(const struct check *c, const struct json *v, const
 
 static enum err check_assertion(const struct check *up, const struct json *v, const char *name)
 {
-    static const char *const members[] = { "audience", "issuer", "subject", "lifetime", "scope_claim", "algorithm", "claims", NULL };
+    static const char *const members[] = {
+        "audience", "issuer", "subject", "lifetime", "scope_claim", "algorithm", "claims", NULL
+    };
     static const char *const texts[] = { "audience", "issuer", "subject" };
     char inside[160];
     if (v->type != JSON_OBJECT)

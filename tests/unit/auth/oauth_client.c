@@ -1,4 +1,5 @@
-/* OAuth clients: rows, secrets that open for one set of hosts only, and the profile that comes of connector, client and connection. */
+/* OAuth clients: rows, secrets that open for one set of hosts only, and the profile that comes of connector, client and connection.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +68,10 @@ static enum err insert(struct db *db, void *context, struct fault *why)
     return oauth_client_insert(db, h->a, &h->c, why);
 }
 
-static enum err update(struct db *db, void *context, struct fault *why) { return oauth_client_update(db, &((struct hall *)context)->c, why); }
+static enum err update(struct db *db, void *context, struct fault *why)
+{
+    return oauth_client_update(db, &((struct hall *)context)->c, why);
+}
 
 static enum err remove_it(struct db *db, void *context, struct fault *why)
 {
@@ -178,7 +182,8 @@ static void a_path_may_change_without_the_secret(void **state)
     struct oauth_client before;
     add(h, "crm", "", plain, "secret");
     before = h->c;
-    h->c.settings = json(h, "{\"token_url\": \"https://LOGIN.example.com/v2/token\", \"authorization_url\": \"https://other.example.org/a\"}");
+    h->c.settings =
+        json(h, "{\"token_url\": \"https://LOGIN.example.com/v2/token\", \"authorization_url\": \"https://other.example.org/a\"}");
     assert_true(oauth_client_same_hosts(&before, &h->c));
 }
 
@@ -283,7 +288,8 @@ static const char tenant[] =
 static void a_clients_settings_lie_over_the_connectors(void **state)
 {
     struct hall *h = *state;
-    add(h, "crm", "shop", "{\"scopes\": [\"write\", \"read\"], \"authorize_parameters\": {\"prompt\": \"\", \"audience\": \"x\"}, \"pkce\": false}",
+    add(h, "crm", "shop",
+        "{\"scopes\": [\"write\", \"read\"], \"authorize_parameters\": {\"prompt\": \"\", \"audience\": \"x\"}, \"pkce\": false}",
         "secret");
     loaded(h, tenant, "{\"shop\": \"acme\", \"tenant\": \"a/b c\", \"hint\": \"\"}", STR("crm"));
     assert_true(str_eq(h->p.client, h->c.id));
@@ -322,8 +328,10 @@ static void a_field_cannot_move_the_host(void **state)
 static void a_shared_secret_never_goes_to_a_host_of_the_connections_choice(void **state)
 {
     struct hall *h = *state;
-    static const char free_host[] = "{\"type\": \"oauth2_authorization_code\", \"oauth\": {\"token_url\": \"https://{{fields.host}}/token\"}}";
-    static const char free_url[] = "{\"type\": \"oauth2_authorization_code\", \"oauth\": {\"token_url\": \"{{fields.url}}/token\"}}";
+    static const char free_host[] =
+        "{\"type\": \"oauth2_authorization_code\", \"oauth\": {\"token_url\": \"https://{{fields.host}}/token\"}}";
+    static const char free_url[] =
+        "{\"type\": \"oauth2_authorization_code\", \"oauth\": {\"token_url\": \"{{fields.url}}/token\"}}";
     add(h, "crm", "any", "{}", "secret");
     assert_int_equal(load(h, free_host, "{\"host\": \"evil.example.net\"}", STR("crm")), ERR_TOKEN_HOST_NOT_ALLOWED);
     assert_int_equal(load(h, free_url, "{\"url\": \"https://evil.example.net\"}", STR("crm")), ERR_TOKEN_HOST_NOT_ALLOWED);
@@ -344,7 +352,8 @@ static void a_shared_secret_never_goes_to_a_host_of_the_connections_choice(void 
 static void a_client_without_a_secret_is_a_public_one(void **state)
 {
     struct hall *h = *state;
-    add(h, "crm", "", "{\"token_url\": \"https://login.example.com/token\", \"client_authentication\": \"client_secret_basic\"}", NULL);
+    add(h, "crm", "", "{\"token_url\": \"https://login.example.com/token\", \"client_authentication\": \"client_secret_basic\"}",
+        NULL);
     loaded(h, "{\"type\": \"oauth2_authorization_code\"}", "{}", STR("crm"));
     assert_int_equal(h->p.client_auth, CLIENT_AUTH_NONE);
     assert_true(h->p.pkce);
