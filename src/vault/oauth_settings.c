@@ -387,7 +387,7 @@ static enum err check_key_id(const struct check *c, const struct json *v, const 
 /* PEM: its shape is looked at where it is read. */
 static enum err check_certificate(const struct check *c, const struct json *v, const char *name)
 {
-    return v->type == JSON_STRING && v->text.n && v->text.n <= 32 * 1024 && str_find_str(v->text, STR("-----BEGIN ")) != SIZE_MAX
+    return v->type == JSON_STRING && str_starts(str_trim(v->text), STR("-----BEGIN ")) && v->text.n <= 32 * 1024
                ? ERR_NONE
                : bad(c, name, "a PEM certificate is expected");
 }
