@@ -85,7 +85,7 @@
     "ALTER TABLE connection ADD COLUMN deleted_by TEXT;"                                                                           \
     "ALTER TABLE connection ADD COLUMN state_before TEXT;"                  /* it was deleted */                                   \
     "ALTER TABLE connection ADD COLUMN probe_ms BIGINT NOT NULL DEFAULT 0;" /* next look at its health; 0: not set */              \
-    "ALTER TABLE connection ADD COLUMN used_ms BIGINT NOT NULL DEFAULT 0;"  /* last call, verifying aside */                         \
+    "ALTER TABLE connection ADD COLUMN used_ms BIGINT NOT NULL DEFAULT 0;"  /* last call, verifying aside */                       \
     "ALTER TABLE connection ADD COLUMN due_ms BIGINT NOT NULL DEFAULT 0;"   /* its credentials, by policy; 0: never */             \
     "UPDATE connection SET search = search || '  ', number = counted.n FROM"                                                       \
     " (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM connection) AS counted WHERE counted.id = connection.id;"              \
