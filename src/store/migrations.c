@@ -457,7 +457,49 @@ static const struct migration migrations[] = {
           " scopes TEXT);"                           /* one blank between; NULL: those of the client, or the connector's */
           "CREATE INDEX connection_oauth_of ON connection_oauth (client_id)" },
     { 14, "grants and their renewals", .both = "SELECT 1" },
-    { 15, "authorizations under way, connect sessions", .both = "SELECT 1" },
+    { 15, "authorizations under way, connect sessions",
+      .both =
+          "CREATE TABLE authorization_attempt ("
+          " id TEXT PRIMARY KEY,"                    /* aut_...; a device's code is a sealed_value of it */
+          " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
+          " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE," /* in whose name */
+          " session TEXT NOT NULL,"                  /* css_..., or empty */
+          " device BIGINT NOT NULL,"
+          " state TEXT NOT NULL,"                    /* pending | returned | done | failed */
+          " reason TEXT NOT NULL,"
+          " link TEXT NOT NULL,"                     /* hex SHA-256, as are the next two */
+          " browser TEXT NOT NULL,"                  /* empty: nobody followed the link yet */
+          " code_state TEXT NOT NULL,"               /* what travels through the provider; empty: not sent yet */
+          " issuer TEXT NOT NULL,"
+          " redirect_uri TEXT NOT NULL,"
+          " return_path TEXT NOT NULL,"
+          " user_code TEXT NOT NULL DEFAULT '',"
+          " verification_uri TEXT NOT NULL DEFAULT '',"
+          " verification_uri_complete TEXT NOT NULL DEFAULT '',"
+          " interval_ms BIGINT NOT NULL DEFAULT 0,"
+          " next_ms BIGINT NOT NULL DEFAULT 0,"      /* when the provider is asked again; 0: it has given no code yet */
+          " created_ms BIGINT NOT NULL,"
+          " expires_ms BIGINT NOT NULL,"
+          " ended_ms BIGINT NOT NULL DEFAULT 0);"    /* 0: it has not */
+          "CREATE INDEX authorization_attempt_link ON authorization_attempt (link);"
+          "CREATE INDEX authorization_attempt_state ON authorization_attempt (code_state);"
+          "CREATE INDEX authorization_attempt_of ON authorization_attempt (connection_id, created_ms);"
+          "CREATE INDEX authorization_attempt_age ON authorization_attempt (created_ms);"
+          "CREATE INDEX authorization_attempt_next ON authorization_attempt (device, state, next_ms);"
+          "CREATE TABLE connect_session ("           /* links for people who have no account here */
+          " id TEXT PRIMARY KEY,"                    /* css_... */
+          " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
+          " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE," /* who made it, in whose name it acts */
+          " link TEXT NOT NULL,"                     /* hex SHA-256, as is the next */
+          " browser TEXT NOT NULL,"                  /* empty: nobody has begun */
+          " state TEXT NOT NULL,"                    /* open | done | withdrawn */
+          " authorization_id TEXT NOT NULL,"         /* aut_..., the last one that was begun; or empty */
+          " created_ms BIGINT NOT NULL,"
+          " expires_ms BIGINT NOT NULL,"
+          " ended_ms BIGINT NOT NULL DEFAULT 0);"
+          "CREATE UNIQUE INDEX connect_session_link ON connect_session (link);"
+          "CREATE INDEX connect_session_of ON connect_session (principal_id, created_ms);"
+          "CREATE INDEX connect_session_age ON connect_session (expires_ms)" },
 };
 
 const struct migration *migrations_all(size_t *count)

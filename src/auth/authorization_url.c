@@ -1,0 +1,200 @@
+#include "auth/authorization_url.h"
+
+#include "auth/pkce.h"
+#include "auth/token_request.h"
+#include "base/encode.h"
+#include "http/url.h"
+
+#define URL_MOST (16 * 1024)
+#define PARAMETERS (8 + 32)
+#define CODE_MOST 4096
+#define USER_CODE_MOST 64
+#define INTERVAL_MS 5000              /* RFC 8628 3.2: when none is given */
+#define INTERVAL_MOST_MS (5 * 60 * 1000)
+#define DEVICE_MOST_MS (60ll * 60 * 1000) /* however long the provider lets its code live */
+
+struct parameters {
+    struct token_param at[PARAMETERS];
+    size_t n;
+};
+
+static void put(struct parameters *p, struct str name, struct str value)
+{
+    if (!value.n)
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        if (str_eq(p->at[i].name, name)) {
+            p->at[i].value = value;
+            return;
+        }
+    if (p->n < PARAMETERS)
+        p->at[p->n++] = (struct token_param){ name, value };
+}
+
+/* The connector's and the client's own first: what the hub itself sends is not theirs to replace (OAU-32). */
+static void gather(struct arena *a, const struct oauth_profile *p, const struct authorization_request *r, struct parameters *out)
+{
+    out->n = 0;
+    put(out, STR("scope"), oauth_profile_scope(a, p));
+    json_each(v, p->authorize_parameters)
+        if (v->type == JSON_STRING)
+            put(out, v->key, v->text);
+    put(out, STR("response_type"), STR("code"));
+    put(out, STR("client_id"), p->client_id);
+    put(out, STR("redirect_uri"), r->redirect_uri);
+    put(out, STR("state"), r->state);
+    if (!p->pkce)
+        return;
+    put(out, STR("code_challenge"), pkce_challenge(a, r->verifier));
+    put(out, STR("code_challenge_method"), STR("S256"));
+}
+
+static struct str join(struct arena *a, struct str door, const struct parameters *p)
+{
+    AUTO_BUF b;
+    buf_init(&b, URL_MOST);
+    buf_add(&b, door);
+    for (size_t i = 0; i < p->n; i++) {
+        buf_char(&b, !i && str_find(door, '?') == SIZE_MAX ? '?' : '&');
+        percent_encode(&b, p->at[i].name);
+        buf_char(&b, '=');
+        percent_encode(&b, p->at[i].value);
+    }
+    return buf_failed(&b) ? STR_NONE : arena_str(a, buf_str(&b));
+}
+
+/* ---- asking the server ---- */
+
+static enum err odd(struct arena *a, struct str says, struct fault *why, const char *note)
+{
+    struct str said = authorization_said(a, says);
+    return fault(why, ERR_AUTHORIZATION_SERVER, said, "%s", note);
+}
+
+/* A client's proof goes along, as to the token endpoint. *body: its JSON object. */
+static enum err ask(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct str door,
+                    const struct parameters *sent, struct json **body, struct fault *why)
+{
+    struct oauth_profile plain = *p; /* lent: always a form (RFC 9126 2.1, RFC 8628 3.1) */
+    struct token_request request;
+    struct fetch_answer answer;
+    struct fault ignored;
+    plain.quirks.json_body = false;
+    enum err e = token_request_build(a, &plain, door, TOKEN_FIRST, sent->at, sent->n, SECRET_NONE, STR(""), clock_wall(), &request,
+                                     why);
+    if (!e && (e = issuer_fetch(s, a, &request.http, &answer, why)) == ERR_IDENTITY_PROVIDER)
+        e = odd(a, STR("it cannot be reached"), why, "authorization server");
+    token_request_end(&request);
+    if (e)
+        return e;
+    bool read = !json_read_lenient_keys(a, answer.body, body, &ignored) && json_is(*body, JSON_OBJECT);
+    if (answer.status / 100 == 2 && read)
+        return ERR_NONE;
+    struct str code = read ? json_str(*body, "error") : STR_NONE;
+    if (str_is(code, "invalid_client") || str_is(code, "unauthorized_client"))
+        return fault(why, ERR_OAUTH_CLIENT, code, "status %d", answer.status);
+    return odd(a, code.n ? code : STR("its answer cannot be read"), why, "not a success");
+}
+
+/* ---- the browser's address ---- */
+
+static enum err push(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct parameters *sent,
+                     struct fault *why)
+{
+    struct json *body;
+    enum err e = ask(s, a, p, p->par_url, sent, &body, why);
+    if (e)
+        return e;
+    struct str uri = json_str(body, "request_uri");
+    if (!uri.n || uri.n > CODE_MOST || str_has_control(uri))
+        return odd(a, STR("its answer cannot be read"), why, "no request_uri");
+    sent->n = 0;
+    put(sent, STR("client_id"), p->client_id);
+    put(sent, STR("request_uri"), uri);
+    return ERR_NONE;
+}
+
+enum err authorization_url(const struct issuers *s, struct arena *a, const struct oauth_profile *p,
+                           const struct authorization_request *r, struct str *url, struct fault *why)
+{
+    struct parameters sent;
+    enum err e;
+    if (!p->authorization_url.n || !p->client_id.n)
+        return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no authorization URL or client id");
+    if (p->par && !p->par_url.n)
+        return odd(a, STR("it wants requests pushed, and does not say where"), why, "par");
+    gather(a, p, r, &sent);
+    if (p->par_url.n && (e = push(s, a, p, &sent, why)))
+        return e;
+    *url = join(a, p->authorization_url, &sent);
+    return url->n ? ERR_NONE : fault(why, ERR_LIMIT, STR("16 KiB of an authorization URL"), "parameters");
+}
+
+/* ---- devices ---- */
+
+bool authorization_page_ok(struct str url)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct fault ignored;
+    struct url parsed;
+    return url.n && url.n <= 2048 && !str_has_control(url) && (str_starts(url, STR("https://")) || str_starts(url, STR("http://"))) &&
+           !url_parse(a, url, &parsed, &ignored);
+}
+
+static int64_t seconds_of(const struct json *v, int64_t otherwise_ms, int64_t most_ms)
+{
+    int64_t n;
+    if (!json_i64(v, &n) || n <= 0)
+        return otherwise_ms;
+    return n > most_ms / 1000 ? most_ms : n * 1000;
+}
+
+static bool plain(struct str s, size_t most) { return s.n && s.n <= most && utf8_valid(s) && !str_has_control(s); }
+
+enum err authorization_device_ask(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct authorization *t,
+                                  struct secret *code, struct fault *why)
+{
+    struct parameters sent = { .n = 0 };
+    struct json *body;
+    *code = SECRET_NONE;
+    if (!p->device_url.n || !p->client_id.n)
+        return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no device authorization URL or client id");
+    put(&sent, STR("scope"), oauth_profile_scope(a, p));
+    json_each(v, p->authorize_parameters)
+        if (v->type == JSON_STRING)
+            put(&sent, v->key, v->text);
+    put(&sent, STR("client_id"), p->client_id);
+    enum err e = ask(s, a, p, p->device_url, &sent, &body, why);
+    if (e)
+        return e;
+    struct str device = json_str(body, "device_code"), uri = json_str(body, "verification_uri");
+    if (!uri.p)
+        uri = json_str(body, "verification_url"); /* Google's name for it */
+    t->user_code = json_str(body, "user_code");
+    t->verification_uri = uri;
+    t->verification_uri_complete = json_str(body, "verification_uri_complete");
+    if (!device.n || device.n > CODE_MOST || !plain(t->user_code, USER_CODE_MOST) || !authorization_page_ok(uri))
+        return odd(a, STR("its answer cannot be read"), why, "device_code, user_code or verification_uri");
+    if (!authorization_page_ok(t->verification_uri_complete))
+        t->verification_uri_complete = STR("");
+    wall_ms now = clock_wall();
+    t->interval_ms = seconds_of(json_get(body, "interval"), INTERVAL_MS, INTERVAL_MOST_MS);
+    t->expires = now + seconds_of(json_get(body, "expires_in"), AUTHORIZATION_MS, DEVICE_MOST_MS);
+    t->next = now + t->interval_ms;
+    *code = secret_from(device);
+    secret_wipe((void *)(uintptr_t)device.p, device.n);
+    return ERR_NONE;
+}
+
+/* ---- who answers ---- */
+
+enum err authorization_check_issuer(const struct oauth_profile *p, struct str begun_for, struct str iss, struct fault *why)
+{
+    if (!str_eq(p->issuer.p ? p->issuer : STR(""), begun_for))
+        return fault(why, ERR_AUTHORIZATION_INVALID, STR("the OAuth client was changed meanwhile"), "another issuer than begun");
+    if (!iss.p)
+        return p->names_itself ? fault(why, ERR_AUTHORIZATION_INVALID, STR("iss is missing"), "iss") : ERR_NONE;
+    if (begun_for.n && !str_eq(iss, begun_for))
+        return fault(why, ERR_AUTHORIZATION_INVALID, STR("iss is of another authorization server"), "iss");
+    return ERR_NONE;
+}
