@@ -15,6 +15,8 @@
 #include "store/db.h"
 #include "vault/keyring.h"
 
+#define GRANT_KIND "grant" /* of sealed values */
+
 enum grant_state {
     GRANT_NONE,       /* nobody has authorized it yet, or nothing was fetched yet */
     GRANT_GOOD,

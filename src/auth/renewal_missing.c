@@ -1,0 +1,24 @@
+/* Until the parts that own these are here. */
+#include "auth/obtain.h"
+
+__attribute__((weak)) void oauth_profile_end(struct oauth_profile *p)
+{
+    secret_end(&p->client_secret);
+    secret_end(&p->next_secret);
+    secret_end(&p->private_key);
+}
+
+__attribute__((weak)) void token_request_end(struct token_request *r)
+{
+    secret_end(&r->body);
+    secret_end(&r->authorization);
+    secret_end(&r->proof);
+}
+
+__attribute__((weak)) void obtained_end(struct obtained *o)
+{
+    for (size_t i = 0; i < o->count; i++)
+        secret_end(&o->values[i].value);
+    secret_end(&o->answer.access_token);
+    secret_end(&o->answer.refresh_token);
+}
