@@ -377,6 +377,9 @@ enum err renewals_start(const struct renewals_config *c, struct renewals **out, 
 {
     struct renewals *r = mem_zero(sizeof *r);
     r->config = *c;
+    r->lease_ms = c->lease_ms ? c->lease_ms : GRANT_LEASE_MS;
+    r->beat_ms = r->lease_ms * GRANT_BEAT_MS / GRANT_LEASE_MS;
+    r->send_ms = r->lease_ms - r->lease_ms / 9;
     pthread_mutex_init(&r->lock, NULL);
     cond_monotonic(&r->work);
     cond_monotonic(&r->upkeep);

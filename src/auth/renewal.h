@@ -24,6 +24,7 @@ struct renewals_config {
     struct str data;               /* directory: room for answers lies there */
     struct str node;               /* names this process, for leases and events */
     int threads;
+    int64_t lease_ms;              /* 0: GRANT_LEASE_MS; shorter in tests */
     int rate;                      /* token requests a second to one host, at most */
     const struct obtain *(*obtain)(struct str auth_type); /* obtain_find() */
     /* How this stored connection gets its tokens; for auth types with an OAuth client. *out is the caller's to end. */
@@ -77,10 +78,6 @@ enum err renewals_obtain(struct renewals *r, struct str connection, const struct
     MUST_CHECK;
 /* Gives tokens back to the provider (RFC 7009); waits at most 5 s, then a durable queue has it (requirement 9.8). */
 enum err renewals_revoke(struct renewals *r, struct str connection, struct fault *why) MUST_CHECK;
-
-/* In the transaction that changes an OAuth client, or the credentials or fields of a connection (of which `connection` is the id and
- * `client` empty): grants that waited for that are renewed again. */
-enum err renewals_resume(struct db *db, struct str client, struct str connection, struct fault *why) MUST_CHECK;
 
 /* Prometheus text. Quick. */
 void renewals_metrics(struct renewals *r, struct buf *out);

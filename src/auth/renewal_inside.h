@@ -73,6 +73,7 @@ struct renewals {
     struct map *flights;
     struct flight **heap; size_t heap_count, heap_size;
     struct list held;
+    int64_t lease_ms, beat_ms, send_ms; /* send_ms: after a beat, how long something may still be sent */
     struct token_rate *rate;
     bool stopping, hurry;
     int busy;                       /* threads with a flight in hand */

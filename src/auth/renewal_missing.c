@@ -22,3 +22,11 @@ __attribute__((weak)) void obtained_end(struct obtained *o)
     secret_end(&o->answer.access_token);
     secret_end(&o->answer.refresh_token);
 }
+
+__attribute__((weak)) const struct secret *obtain_value(const struct obtain_input *q, const char *name)
+{
+    for (size_t i = 0; i < q->value_count; i++)
+        if (str_is(q->values[i].name, name))
+            return &q->values[i].value;
+    return NULL;
+}

@@ -190,7 +190,7 @@ static bool watch_lease(struct attempt *x)
     int64_t now = renewal_boot_ms();
     bool same = f->seen_ms && str_is(x->g.holder, f->seen_holder) && f->seen_fence == x->g.fence && f->seen_beat == x->g.beat;
     if (same)
-        return now - f->seen_ms >= GRANT_LEASE_MS;
+        return now - f->seen_ms >= x->r->lease_ms;
     str_copy(f->seen_holder, sizeof f->seen_holder, x->g.holder);
     f->seen_fence = x->g.fence;
     f->seen_beat = x->g.beat;
@@ -288,7 +288,7 @@ static bool lease_holds(void *attempt)
 {
     struct attempt *x = attempt;
     pthread_mutex_lock(&x->r->lock);
-    bool holds = !x->held.lost && renewal_boot_ms() - x->held.beaten_ms < GRANT_LEASE_MS - 5000;
+    bool holds = !x->held.lost && renewal_boot_ms() - x->held.beaten_ms < x->r->send_ms;
     pthread_mutex_unlock(&x->r->lock);
     return holds;
 }
@@ -675,17 +675,6 @@ struct keeping {
     struct unkept *u;
 };
 
-/* RFC 6901, without escapes and arrays. */
-static const struct json *point(const struct json *at, struct str pointer)
-{
-    struct str piece;
-    if (pointer.n && pointer.p[0] == '/')
-        pointer = str_sub(pointer, 1, pointer.n);
-    while (at && str_piece(&pointer, '/', &piece))
-        at = json_get_str(at, piece);
-    return at;
-}
-
 /* Values of the answer that the connector wants as fields: those that the connection has none of yet. */
 static enum err capture(struct renewals *r, struct unkept *u, struct connection_row *now, bool *some, struct fault *why)
 {
@@ -698,7 +687,7 @@ static enum err capture(struct renewals *r, struct unkept *u, struct connection_
         last = c;
     json_each(want, u->capture)
     {
-        const struct json *value = point(u->got.answer.body, want->text);
+        const struct json *value = json_at(u->arena, u->got.answer.body, want->text);
         const struct json *there = json_get_str(fields, want->key);
         if (!json_is(want, JSON_STRING) || !json_is(value, JSON_STRING) || !value->text.n || (there && there->text.n))
             continue;

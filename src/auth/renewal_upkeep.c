@@ -17,7 +17,7 @@ static void beat(struct renewals *r)
         pthread_mutex_lock(&r->lock);
         list_each (node, &r->held) {
             struct held *h = list_entry(node, struct held, in);
-            if (h->lost || now - h->beaten_ms < GRANT_BEAT_MS || now - h->beaten_ms >= GRANT_LEASE_MS - 5000)
+            if (h->lost || now - h->beaten_ms < r->beat_ms || now - h->beaten_ms >= r->send_ms)
                 continue;
             turn = h->turn;
             str_copy(connection, sizeof connection, h->turn.connection);
@@ -202,7 +202,7 @@ void *renewal_upkeep(void *renewals)
         int64_t now = clock_mono_us();
         if (look && now + in < r->look_us)
             r->look_us = now + in;
-        int64_t until = leases || stopping || r->look_us > now + TICK_US ? now + (stopping ? 100000 : TICK_US) : r->look_us;
+        int64_t tick = stopping ? 100000 : leases ? r->beat_ms * 500 : TICK_US, until = now + tick;
         if (until > r->look_us)
             until = r->look_us;
         if (!r->stopping || r->busy)
