@@ -303,10 +303,10 @@ enum err grant_turn_end(struct db *db, struct grant_end *end, struct fault *why)
 
 enum err grant_resume(struct db *db, struct str client, struct str connection, struct fault *why)
 {
-    /* One whose first fetch was refused is over without a person having had a part in it. */
+    /* What can be fetched anew with what was changed; a refresh token that was refused stays refused. */
     struct query *q = query_begin(db, "UPDATE connection_grant SET state = CASE WHEN generation > 0 THEN 'good' ELSE 'none' END,"
                                       " reason = '', failures = 0, again_ms = 0, next_ms = $1"
-                                      " WHERE (connection_id = $2 AND state <> 'none') OR (client = $3 AND client <> '' AND state = 'paused')");
+                                      " WHERE (connection_id = $2 AND (state IN ('failing', 'paused') OR (state = 'over' AND refreshable = 0))) OR (client = $3 AND client <> '' AND state = 'paused')");
     query_i64(q, clock_steady());
     query_text(q, connection.p ? connection : STR(""));
     query_text(q, client.p ? client : STR(""));
