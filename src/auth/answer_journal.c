@@ -410,7 +410,8 @@ static void recover_file(const struct recovery *v, int fd, const char *holder, b
     }
 }
 
-enum err answer_journal_recover(struct answer_journal *j, bool (*found)(void *context, const char *holder, const struct kept_answer *k),
+enum err answer_journal_recover(struct answer_journal *j,
+                                bool (*found)(void *context, const char *holder, const struct kept_answer *k),
                                 void (*left)(void *context, const char *holder), void *context, struct fault *why)
 {
     AUTO_SECRET key = SECRET_NONE;

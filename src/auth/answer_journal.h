@@ -6,8 +6,8 @@
  * may or may not have. One write and one fdatasync() keep an answer. It is sealed with a key of the keyring, bound to holder,
  * connection and fence. A slot that was cut off while it was written does not open: then there was no answer.
  *
- * A file belongs to the process that has it locked; its holder's name stays when the next process takes it over. What a dead process
- * left, in this file or in another that nobody has locked, is handed out by answer_journal_recover().
+ * A file belongs to the process that has it locked; its holder's name stays when the next process takes it over. What a dead
+ * process left, in this file or in another that nobody has locked, is handed out by answer_journal_recover().
  */
 #ifndef AUTH_ANSWER_JOURNAL_H
 #define AUTH_ANSWER_JOURNAL_H
@@ -44,9 +44,10 @@ enum err answer_slot_keep(struct answer_slot *s, const struct kept_answer *answe
 /* Its content is in the database, or not wanted: wiped. */
 void answer_slot_free(struct answer_slot *s);
 
-/* Calls found() for each answer that dead processes left, with its holder's name; its memory is wiped afterwards. True: done with, the
- * slot is wiped. False: it stays, and its slot out of use, until the next start. After a file's last one: left(). */
-enum err answer_journal_recover(struct answer_journal *j, bool (*found)(void *context, const char *holder, const struct kept_answer *k),
+/* Calls found() for each answer that dead processes left, with its holder's name; its memory is wiped afterwards. True: done with,
+ * the slot is wiped. False: it stays, and its slot out of use, until the next start. After a file's last one: left(). */
+enum err answer_journal_recover(struct answer_journal *j,
+                                bool (*found)(void *context, const char *holder, const struct kept_answer *k),
                                 void (*left)(void *context, const char *holder), void *context, struct fault *why) MUST_CHECK;
 
 #endif

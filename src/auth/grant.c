@@ -21,8 +21,9 @@ static struct data_owner owner_of(struct str connection) { return (struct data_o
 
 /* ---- reading ---- */
 
-#define COLUMNS                                                                                                                      \
-    "state, generation, obtained_ms, expires_ms, next_ms, refreshable, requested, granted, reason, failures, from_backup, again_ms," \
+#define COLUMNS                                                                                                                    \
+    "state, generation, obtained_ms, expires_ms, next_ms, refreshable, requested, granted, reason, failures, from_backup, "        \
+    "again_ms,"                                                                                                                    \
     " client, forced_ms, skew_ms, fence, holder, beat, intent_ms, intent_print, attempt, unknown"
 
 static void read_row(struct query *q, struct arena *a, struct grant_row *out)
@@ -78,7 +79,8 @@ enum err grant_get(struct db *db, struct arena *a, struct str connection, struct
 static enum err value_names(struct db *db, struct arena *a, struct str connection, struct str names[GRANT_VALUES], size_t *n,
                             struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT name FROM sealed_value WHERE kind = '" GRANT_KIND "' AND owner_id = $1 ORDER BY name");
+    struct query *q =
+        query_begin(db, "SELECT name FROM sealed_value WHERE kind = '" GRANT_KIND "' AND owner_id = $1 ORDER BY name");
     query_text(q, connection);
     for (*n = 0; *n < GRANT_VALUES && query_next(q); (*n)++)
         names[*n] = query_get_text(q, 0, a);
@@ -175,12 +177,14 @@ enum err grant_event_add(struct db *db, struct str connection, struct grant_even
 
 static enum err lost(const struct grant_turn *t, struct fault *why)
 {
-    return fault(why, ERR_CONFLICT, STR("the connection is being renewed elsewhere"), "the lease of %.*s moved", STR_ARG(t->connection));
+    return fault(why, ERR_CONFLICT, STR("the connection is being renewed elsewhere"), "the lease of %.*s moved",
+                 STR_ARG(t->connection));
 }
 
 static enum err ensure_row(struct db *db, struct str connection, struct fault *why)
 {
-    struct query *q = query_begin(db, "INSERT INTO connection_grant (connection_id) VALUES ($1) ON CONFLICT (connection_id) DO NOTHING");
+    struct query *q =
+        query_begin(db, "INSERT INTO connection_grant (connection_id) VALUES ($1) ON CONFLICT (connection_id) DO NOTHING");
     query_text(q, connection);
     return query_end(q, why);
 }
@@ -218,7 +222,8 @@ enum err grant_turn_take(struct db *db, void *turn, struct fault *why)
 enum err grant_turn_beat(struct db *db, void *turn, struct fault *why)
 {
     const struct grant_turn *t = turn;
-    struct query *q = query_begin(db, "UPDATE connection_grant SET beat = beat + 1 WHERE connection_id = $1 AND holder = $2 AND fence = $3");
+    struct query *q =
+        query_begin(db, "UPDATE connection_grant SET beat = beat + 1 WHERE connection_id = $1 AND holder = $2 AND fence = $3");
     query_text(q, t->connection);
     query_text(q, str_of(t->holder));
     query_i64(q, t->fence);
@@ -231,9 +236,10 @@ enum err grant_turn_beat(struct db *db, void *turn, struct fault *why)
 static enum err release(struct db *db, struct grant_end *end, struct fault *why)
 {
     struct grant_turn *t = end->turn;
-    struct query *q = query_begin(db, "UPDATE connection_grant SET state = $1, reason = $2, failures = $3, unknown = $4, again_ms = $5,"
-                                      " next_ms = $6, skew_ms = $7, holder = '', intent_ms = 0, intent_print = ''"
-                                      " WHERE connection_id = $8 AND holder = $9 AND fence = $10 RETURNING generation");
+    struct query *q =
+        query_begin(db, "UPDATE connection_grant SET state = $1, reason = $2, failures = $3, unknown = $4, again_ms = $5,"
+                        " next_ms = $6, skew_ms = $7, holder = '', intent_ms = 0, intent_print = ''"
+                        " WHERE connection_id = $8 AND holder = $9 AND fence = $10 RETURNING generation");
     query_text(q, str_of(states[end->state]));
     query_text(q, end->reason.p ? end->reason : STR(""));
     query_i64(q, end->failures);
@@ -306,7 +312,8 @@ enum err grant_resume(struct db *db, struct str client, struct str connection, s
     /* What can be fetched anew with what was changed; a refresh token that was refused stays refused. */
     struct query *q = query_begin(db, "UPDATE connection_grant SET state = CASE WHEN generation > 0 THEN 'good' ELSE 'none' END,"
                                       " reason = '', failures = 0, again_ms = 0, next_ms = $1"
-                                      " WHERE (connection_id = $2 AND (state IN ('failing', 'paused') OR (state = 'over' AND refreshable = 0))) OR (client = $3 AND client <> '' AND state = 'paused')");
+                                      " WHERE (connection_id = $2 AND (state IN ('failing', 'paused') OR (state = 'over' AND "
+                                      "refreshable = 0))) OR (client = $3 AND client <> '' AND state = 'paused')");
     query_i64(q, clock_steady());
     query_text(q, connection.p ? connection : STR(""));
     query_text(q, client.p ? client : STR(""));

@@ -61,8 +61,8 @@ struct grant_event {
 enum err grant_events(struct db *db, struct arena *a, struct str connection, int64_t before, int limit, struct grant_event **out,
                       size_t *n, struct fault *why) MUST_CHECK;
 
-/* In the transaction that changes an OAuth client (`client`), or the credentials or fields of a connection (`connection`): grants that
- * waited for that, and those that were over, are tried again. Either may be empty. */
+/* In the transaction that changes an OAuth client (`client`), or the credentials or fields of a connection (`connection`): grants
+ * that waited for that, and those that were over, are tried again. Either may be empty. */
 enum err grant_resume(struct db *db, struct str client, struct str connection, struct fault *why) MUST_CHECK;
 
 #endif

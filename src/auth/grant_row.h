@@ -1,5 +1,5 @@
-/* auth/grant_row.h - the row of a grant, whole, and the transactions of a renewal: take the lease, keep what came, or say why nothing
- * did. Private to auth/.
+/* auth/grant_row.h - the row of a grant, whole, and the transactions of a renewal: take the lease, keep what came, or say why
+ * nothing did. Private to auth/.
  *
  * The lease names its holder, a fence that counts leases, and a beat that counts while the holder lives. Time is not compared over
  * processes: who wants a lease that another holds watches it, and may take it when neither fence nor beat moved for

@@ -481,7 +481,8 @@ void renewals_metrics(struct renewals *r, struct buf *out)
     write_window(r, out);
     buf_fmt(out, "# HELP " PREFIX "grants Grants by state, as of the last count.\n# TYPE " PREFIX "grants gauge\n");
     for (int i = GRANT_GOOD; i <= GRANT_OVER; i++)
-        buf_fmt(out, PREFIX "grants{state=\"%s\"} %lld\n", grant_state_name((enum grant_state)i), (long long)atomic_load(&r->grants[i]));
+        buf_fmt(out, PREFIX "grants{state=\"%s\"} %lld\n", grant_state_name((enum grant_state)i),
+                (long long)atomic_load(&r->grants[i]));
     buf_fmt(out, "# HELP " PREFIX "grants_from_backup Grants that were restored and not renewed since.\n# TYPE " PREFIX
                  "grants_from_backup gauge\n" PREFIX "grants_from_backup %lld\n", (long long)atomic_load(&r->from_backup));
     buf_fmt(out, "# HELP " PREFIX "revocations_waiting Tokens that could not be given back yet.\n# TYPE " PREFIX

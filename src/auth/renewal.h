@@ -28,17 +28,17 @@ struct renewals_config {
     int rate;                      /* token requests a second to one host, at most */
     const struct obtain *(*obtain)(struct str auth_type); /* obtain_find() */
     /* How this stored connection gets its tokens; for auth types with an OAuth client. *out is the caller's to end. */
-    enum err (*profile)(void *context, struct db *db, struct arena *a, const struct connection_row *row, const struct auth_input *in,
-                        struct oauth_profile *out, struct fault *why);
+    enum err (*profile)(void *context, struct db *db, struct arena *a, const struct connection_row *row,
+                        const struct auth_input *in, struct oauth_profile *out, struct fault *why);
     enum err (*dpop_key)(struct secret *out, struct fault *why); /* dpop_key_new() */
     /* The connector's auth entry, which the catalog knows; NULL: there is none. */
     const struct json *(*options)(void *context, struct str connector, struct str auth_type);
     /* New tokens are committed, or the grant's state changed: what was prepared before is stale. On a renewal thread. */
     void (*changed)(void *context, struct str connection);
-    /* A token answer brought these fields of the connection (OAU-23): *out is the whole new JSON object in `a`, checked as a person's
-     * entry would be. Inside store_write(). */
-    enum err (*captured)(void *context, struct arena *a, const struct connection_row *row, const struct json *fields, struct str *out,
-                         struct fault *why);
+    /* A token answer brought these fields of the connection (OAU-23): *out is the whole new JSON object in `a`, checked as a
+     * person's entry would be. Inside store_write(). */
+    enum err (*captured)(void *context, struct arena *a, const struct connection_row *row, const struct json *fields,
+                         struct str *out, struct fault *why);
     void *context;
     void (*report)(const char *event, const struct fault *why);
 };

@@ -14,7 +14,7 @@
 #define TRY_SOON_MS 3000             /* a next try that is nearer than this is waited for */
 #define BACK_OFF_MS 1000
 #define BACK_OFF_MOST_MS 60000
-#define FORCE_AGAIN_MS 30000         /* a credential that was renewed because the provider refused the old one, and is refused too */
+#define FORCE_AGAIN_MS   30000 /* a credential that was renewed because the provider refused the old one, and is refused too */
 #define LEAD_LEAST_MS 60000          /* requirement 10.8 */
 #define LEAD_MOST_MS (15 * 60000)
 #define LIFE_LEAST_MS 30000          /* what lives shorter is renewed when somebody needs it */
@@ -120,7 +120,8 @@ static enum err read_all(struct attempt *x, struct db *db, struct fault *why)
     if ((e = read_grant(x, db, id, why)) || (e = json_read(x->arena, x->row.fields, &fields, why)) ||
         (e = read_secrets(x, db, why)))
         return e;
-    x->in = (struct auth_input){ c->options(c->context, x->row.connector, x->row.auth_type), fields, x->lent, x->secret_count, false };
+    x->in =
+        (struct auth_input){ c->options(c->context, x->row.connector, x->row.auth_type), fields, x->lent, x->secret_count, false };
     return x->how->oauth ? read_profile(x, db, why) : ERR_NONE;
 }
 
@@ -215,7 +216,8 @@ static enum err wait_for_end(struct attempt *x, struct fault *why)
     if (x->g.grant.next != x->g.grant.expires && store_write(x->r->config.store, set_next, x, &unnoted))
         renewal_report(x->r, "when a grant is renewed was not noted", &unnoted);
     renewal_look_at(x->r, x->g.grant.expires);
-    return fault(why, ERR_RENEWAL_FAILED, STR("an answer was lost; the current credential serves until its end"), "unknown outcome");
+    return fault(why, ERR_RENEWAL_FAILED, STR("an answer was lost; the current credential serves until its end"),
+                 "unknown outcome");
 }
 
 static enum err explain(const struct attempt *x, struct fault *why)
@@ -252,8 +254,9 @@ static enum err decide(struct attempt *x, bool *go, struct fault *why)
         return ERR_NONE;
     }
     if (x->how->by_person && !has_value(x, "refresh_token"))
-        return alive(x) && !needed ? fault(why, ERR_RENEWAL_FAILED, STR("the provider gave nothing to renew it with"), "no refresh token")
-                                   : fault(why, ERR_RECONNECT_REQUIRED, x->row.key, "no refresh token");
+        return alive(x) && !needed
+                   ? fault(why, ERR_RENEWAL_FAILED, STR("the provider gave nothing to renew it with"), "no refresh token")
+                   : fault(why, ERR_RECONNECT_REQUIRED, x->row.key, "no refresh token");
     bool ended = needed && x->g.again == g->expires && str_is(g->reason, "answer_lost"); /* who needs it knows that it is over */
     if (g->state == GRANT_FAILING && x->g.again > x->now && !asked && !ended)
         return explain(x, why);
@@ -448,8 +451,8 @@ struct ending {
     bool first;                  /* of them: the alarm is due */
 };
 
-static enum err tell_health(struct db *db, struct arena *a, struct str id, enum connection_health h, struct str reason, wall_ms verified,
-                            struct fault *why)
+static enum err tell_health(struct db *db, struct arena *a, struct str id, enum connection_health h, struct str reason,
+                            wall_ms verified, struct fault *why)
 {
     struct connection_row now;
     enum err e = connection_get(db, a, id, &now, why);
@@ -477,15 +480,17 @@ static enum err pause_client(struct db *db, struct ending *w, struct fault *why)
     w->first = x->g.grant.state != GRANT_PAUSED;
     if (!x->turn.client.n)
         return ERR_NONE;
-    struct query *q = query_begin(db, "SELECT 1 FROM connection_grant WHERE client = $1 AND state = 'paused' AND connection_id <> $2"
-                                      " LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT 1 FROM connection_grant WHERE client = $1 AND state = 'paused' AND connection_id <> $2"
+                        " LIMIT 1");
     query_text(q, x->turn.client);
     query_text(q, x->turn.connection);
     w->first = w->first && !query_next(q);
     enum err e = query_end(q, why);
     if (e)
         return e;
-    q = query_begin(db, "UPDATE connection_grant SET state = 'paused', reason = $1 WHERE client = $2 AND state IN ('good', 'failing')");
+    q = query_begin(db,
+                    "UPDATE connection_grant SET state = 'paused', reason = $1 WHERE client = $2 AND state IN ('good', 'failing')");
     query_text(q, w->end->reason);
     query_text(q, x->turn.client);
     return query_end(q, why);
@@ -558,7 +563,8 @@ static enum err refuse_by_hand(struct attempt *x, const char *what, struct str r
     return e ? e : fault(why, err, reason, "by hand");
 }
 
-static bool fail_for_now(struct attempt *x, const char *what, struct str reason, int64_t retry_after, enum err *out, struct fault *why)
+static bool fail_for_now(struct attempt *x, const char *what, struct str reason, int64_t retry_after, enum err *out,
+                         struct fault *why)
 {
     struct grant_end end = end_of(x, what, reason);
     struct ending w = { .x = x, .end = &end };
@@ -662,7 +668,8 @@ static enum err pause_grant(struct attempt *x, struct str reason, bool client, s
     if (w.first || !client) {
         struct str who = x->turn.client.n ? x->turn.client : x->row.key;
         fault(&told, ERR_OAUTH_CLIENT, who, "%.*s; connection %.*s", STR_ARG(reason), STR_ARG(x->row.id));
-        renewal_report(x->r, client ? "an OAuth client is refused: all its connections wait" : "a renewal is refused as it is configured",
+        renewal_report(x->r,
+                       client ? "an OAuth client is refused: all its connections wait" : "a renewal is refused as it is configured",
                        &told);
     }
     return fault(why, ERR_OAUTH_CLIENT, reason, "paused");
@@ -986,13 +993,15 @@ static bool try(struct attempt *x, enum err *out, struct fault *why)
     struct token_request req = { 0 };
     bool go, landed;
     enum err e = load(x, why);
-    if (!e && x->g.grant.state == GRANT_FAILING && x->g.again > x->now && x->g.again - x->now <= TRY_SOON_MS && soon_at(x, x->g.again))
+    if (!e && x->g.grant.state == GRANT_FAILING && x->g.again > x->now && x->g.again - x->now <= TRY_SOON_MS &&
+        soon_at(x, x->g.again))
         return false;
     if (e || (e = decide(x, &go, why)) || !go)
         return over(out, e);
     if (held_by_other(x) && !watch_lease(x))
         return again_in(x->f, AGAIN_LEASE_US);
-    if (held_by_other(x) && x->g.print.n && alive(x) && x->f->cause != RENEWAL_EXPIRED && x->f->cause != RENEWAL_REFUSED && !x->f->obtain)
+    if (held_by_other(x) && x->g.print.n && alive(x) && x->f->cause != RENEWAL_EXPIRED && x->f->cause != RENEWAL_REFUSED &&
+        !x->f->obtain)
         return over(out, wait_for_end(x, why)); /* should its holder wake up, its answer is still taken */
     if (x->how->by_person && !x->f->obtain && !has_value(x, "refresh_token")) {
         e = take_turn(x, why);

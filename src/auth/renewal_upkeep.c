@@ -235,7 +235,8 @@ static enum err release_dead(struct db *db, void *leaving, struct fault *why)
     int64_t generations[CLAIMS];
     bool spent[CLAIMS];
     size_t n = 0;
-    struct query *q = query_begin(db, "SELECT connection_id, generation, intent_print FROM connection_grant WHERE holder = $1 LIMIT $2");
+    struct query *q =
+        query_begin(db, "SELECT connection_id, generation, intent_print FROM connection_grant WHERE holder = $1 LIMIT $2");
     query_text(q, str_of(l->holder));
     query_i64(q, CLAIMS);
     for (; n < CLAIMS && query_next(q); n++) {

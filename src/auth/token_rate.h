@@ -1,5 +1,5 @@
-/* auth/token_rate.h - how often token endpoints are asked: so many requests a second to one host, evenly, and so many at once, so that
- * one slow host does not take all threads (requirement 10.8).
+/* auth/token_rate.h - how often token endpoints are asked: so many requests a second to one host, evenly, and so many at once, so
+ * that one slow host does not take all threads (requirement 10.8).
  */
 #ifndef AUTH_TOKEN_RATE_H
 #define AUTH_TOKEN_RATE_H

@@ -23,8 +23,8 @@ static void changed(void *context, struct str connection)
 }
 
 /* What an answer brings is held against the same rules as what a person types: hosts included (OAU-23). */
-static enum err captured(void *context, struct arena *a, const struct connection_row *row, const struct json *fields, struct str *out,
-                         struct fault *why)
+static enum err captured(void *context, struct arena *a, const struct connection_row *row, const struct json *fields,
+                         struct str *out, struct fault *why)
 {
     const struct hub *hub = context;
     const struct connector *c = catalog_find(hub->catalog, row->connector);
@@ -46,8 +46,8 @@ static const struct obtain *find(struct str auth_type)
     return NULL;
 }
 
-static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row, const struct auth_input *in,
-                        struct oauth_profile *out, struct fault *why)
+static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
+                        const struct auth_input *in, struct oauth_profile *out, struct fault *why)
 {
     (void)context;
     (void)db;
@@ -65,9 +65,21 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
     if (gethostname(node_name, sizeof node_name - 1))
         str_copy(node_name, sizeof node_name, STR("hub"));
     struct renewals_config config = {
-        .store = hub->store, .keyring = hub->keyring, .egress = hub->egress, .tls = tls, .data = c->data, .node = str_of(node_name),
-        .threads = (int)c->renewals.threads, .rate = (int)c->renewals.rate, .obtain = find, .profile = profile, .options = options_of,
-        .changed = changed, .captured = captured, .context = hub, .report = report,
+        .store = hub->store,
+        .keyring = hub->keyring,
+        .egress = hub->egress,
+        .tls = tls,
+        .data = c->data,
+        .node = str_of(node_name),
+        .threads = (int)c->renewals.threads,
+        .rate = (int)c->renewals.rate,
+        .obtain = find,
+        .profile = profile,
+        .options = options_of,
+        .changed = changed,
+        .captured = captured,
+        .context = hub,
+        .report = report,
     };
     return renewals_start(&config, &hub->renewals, why);
 }

@@ -25,7 +25,7 @@ struct fetch_request {
     struct str ca_file;
     int64_t timeout_ms;
     size_t response_max;        /* bytes */
-    bool secret;                /* the answer holds secrets: no copy of it stays but the one in `a`, which is the caller's to wipe */
+    bool secret; /* the answer holds secrets: no copy of it stays but the one in `a`, which is the caller's to wipe */
     /* Asked when the connection stands, right before the first byte goes: false sends nothing, ERR_CANCELLED. NULL: yes. */
     bool (*may_send)(void *context);
     void *context;

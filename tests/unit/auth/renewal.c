@@ -338,7 +338,8 @@ static void a_refused_refresh_token_ends_the_grant_and_is_said_once(void **state
     assert_string_equal(grant(s).grant.reason.p, "invalid_grant");
     assert_int_equal(s->reports, 1);
     assert_string_equal(hub_text(s->hub, "SELECT health FROM connection").p, "reconnect_required");
-    assert_int_equal(number(s, "SELECT count(*) FROM audit WHERE action = 'connection.health' AND after_json LIKE '%invalid_grant%'"), 1);
+    assert_int_equal(
+        number(s, "SELECT count(*) FROM audit WHERE action = 'connection.health' AND after_json LIKE '%invalid_grant%'"), 1);
     obtain(s); /* a person mends it */
     assert_int_equal(grant(s).grant.state, GRANT_GOOD);
     assert_string_equal(hub_text(s->hub, "SELECT health FROM connection").p, "ok");

@@ -1,5 +1,5 @@
-/* tests/unit/auth/token_server.h - a token endpoint on a thread, as strict as they come: each refresh token is good once; who sends an
- * old one ends the family. Faults are switched on for the next requests. Beside it an auth type that asks it.
+/* tests/unit/auth/token_server.h - a token endpoint on a thread, as strict as they come: each refresh token is good once; who sends
+ * an old one ends the family. Faults are switched on for the next requests. Beside it an auth type that asks it.
  */
 #ifndef TESTS_AUTH_TOKEN_SERVER_H
 #define TESTS_AUTH_TOKEN_SERVER_H
