@@ -1,13 +1,6 @@
 /* Until the parts that own these are here. */
 #include "auth/obtain.h"
 
-__attribute__((weak)) void oauth_profile_end(struct oauth_profile *p)
-{
-    secret_end(&p->client_secret);
-    secret_end(&p->next_secret);
-    secret_end(&p->private_key);
-}
-
 __attribute__((weak)) void token_request_end(struct token_request *r)
 {
     secret_end(&r->body);

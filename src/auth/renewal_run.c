@@ -2,6 +2,7 @@
 
 #include "access/audit.h"
 #include "auth/renewal_inside.h"
+#include "crypto/pair.h"
 #include "crypto/tls.h"
 #include "http/url.h"
 #include "vault/certificate.h"
@@ -86,22 +87,34 @@ static enum err read_grant(struct attempt *x, struct db *db, struct str id, stru
     return grant_open(db, x->r->config.keyring, x->arena, id, x->values, &x->value_count, why);
 }
 
-static enum err read_profile(struct attempt *x, struct db *db, struct fault *why)
+/* RFC 8705: the client shows a certificate, its own or that of the connection's calls. */
+static enum err own_tls(struct attempt *x, struct db *db, struct fault *why)
 {
     const struct renewals_config *c = &x->r->config;
     struct pair *pair = NULL;
     struct str authorities;
-    enum err e = c->profile(c->context, db, x->arena, &x->row, &x->in, &x->profile, why);
-    if (e)
-        return e;
-    x->has_profile = true;
-    if (x->profile.client_auth != CLIENT_AUTH_TLS && x->profile.refresh_auth != CLIENT_AUTH_TLS)
-        return ERR_NONE;
-    e = certificate_open(db, c->keyring, x->arena, &x->row, &pair, &authorities, why); /* RFC 8705 */
+    enum err e = certificate_open(db, c->keyring, x->arena, &x->row, &pair, &authorities, why);
+    if (!e && x->profile.certificate.n) {
+        pair_free(pair);
+        pair = NULL;
+        e = pair_read(x->profile.certificate, secret_str(x->profile.private_key), STR(""), &pair, why);
+    }
     if (!e && (pair || authorities.n))
         e = tls_client_own(c->tls, pair, authorities, &x->tls, why);
     pair_free(pair);
     return e;
+}
+
+/* May ask an issuer where its doors are. */
+static enum err read_profile(struct attempt *x, struct db *db, struct fault *why)
+{
+    const struct renewals_config *c = &x->r->config;
+    enum err e = x->how->oauth ? c->profile(c->context, db, x->arena, &x->row, &x->in, &x->profile, why) : ERR_NONE;
+    if (e || !x->how->oauth)
+        return e;
+    x->has_profile = true;
+    bool shows = x->profile.client_auth == CLIENT_AUTH_TLS || x->profile.refresh_auth == CLIENT_AUTH_TLS;
+    return shows ? own_tls(x, db, why) : ERR_NONE;
 }
 
 static enum err read_all(struct attempt *x, struct db *db, struct fault *why)
@@ -122,7 +135,7 @@ static enum err read_all(struct attempt *x, struct db *db, struct fault *why)
         return e;
     x->in =
         (struct auth_input){ c->options(c->context, x->row.connector, x->row.auth_type), fields, x->lent, x->secret_count, false };
-    return x->how->oauth ? read_profile(x, db, why) : ERR_NONE;
+    return ERR_NONE;
 }
 
 /* Of one moment: tokens and the row that counts them. */
@@ -134,6 +147,8 @@ static enum err load(struct attempt *x, struct fault *why)
         return e;
     e = read_all(x, db, why);
     db_snapshot_end(db);
+    if (!e)
+        e = read_profile(x, db, why);
     x->now = clock_steady();
     /* Obtained in the future: the clock was wrong then, or is now. Its life is what can be told (requirement 11.2). */
     if (x->g.grant.obtained > x->now + CLOCK_FAULT_MS && x->g.grant.expires)

@@ -46,16 +46,10 @@ static const struct obtain *find(struct str auth_type)
     return NULL;
 }
 
-static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
-                        const struct auth_input *in, struct oauth_profile *out, struct fault *why)
+static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row, const struct auth_input *in,
+                        struct oauth_profile *out, struct fault *why)
 {
-    (void)context;
-    (void)db;
-    (void)a;
-    (void)row;
-    (void)in;
-    (void)out;
-    return fault(why, ERR_NOT_IMPLEMENTED, STR("OAuth"), "no profiles yet");
+    return oauth_profile_of(db, ((struct hub *)context)->keyring, a, in, row->id, out, why);
 }
 
 static void report(const char *event, const struct fault *why) { log_fault(LOG_ERROR, event, why); }
