@@ -46,8 +46,8 @@ static const struct obtain *find(struct str auth_type)
     return NULL;
 }
 
-static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row, const struct auth_input *in,
-                        struct oauth_profile *out, struct fault *why)
+static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
+                        const struct auth_input *in, struct oauth_profile *out, struct fault *why)
 {
     return oauth_profile_of(db, ((struct hub *)context)->keyring, a, in, row->id, out, why);
 }
