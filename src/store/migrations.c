@@ -428,6 +428,9 @@ static const struct migration migrations[] = {
           " return_path TEXT NOT NULL,"
           " expires_ms BIGINT NOT NULL);"
           "CREATE INDEX identity_attempt_by_age ON identity_attempt (expires_ms)" },
+    { 13, "OAuth clients", .both = "SELECT 1" },
+    { 14, "grants and their renewals", .both = "SELECT 1" },
+    { 15, "authorizations under way, connect sessions", .both = "SELECT 1" },
 };
 
 const struct migration *migrations_all(size_t *count)
