@@ -301,6 +301,17 @@ enum err authorization_devices(struct db *db, struct arena *a, int limit, struct
     return query_end(q, why);
 }
 
+enum err authorization_claim(struct db *db, const struct authorization *t, wall_ms next, bool *mine, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE authorization_attempt SET next_ms = $3 WHERE id = $1 AND state = 'pending'"
+                                      " AND next_ms = $2 RETURNING id");
+    query_text(q, t->id);
+    query_i64(q, t->next);
+    query_i64(q, next);
+    *mine = query_next(q);
+    return query_end(q, why);
+}
+
 enum err authorization_asked(struct db *db, struct str id, wall_ms next, int64_t interval_ms, struct fault *why)
 {
     struct query *q = query_begin(db, "UPDATE authorization_attempt SET next_ms = $2, interval_ms = $3 WHERE id = $1");

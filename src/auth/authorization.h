@@ -75,6 +75,8 @@ enum err authorization_device_code(struct db *db, struct keyring *k, struct str 
 /* Those that wait for their person, the next to be asked about first. */
 enum err authorization_devices(struct db *db, struct arena *a, int limit, struct authorization **out, size_t *n,
                                struct fault *why) MUST_CHECK;
+/* Inside store_write(): its turn, unless somebody else took it; `next` keeps the time if this process dies. */
+enum err authorization_claim(struct db *db, const struct authorization *t, wall_ms next, bool *mine, struct fault *why) MUST_CHECK;
 /* Inside store_write(): asked about now, and again at `next`. */
 enum err authorization_asked(struct db *db, struct str id, wall_ms next, int64_t interval_ms, struct fault *why) MUST_CHECK;
 

@@ -9,6 +9,11 @@ static struct str attempt_name(const struct hub *hub)
     return hub->public_is_https ? STR("__Host-raccord-sign-in") : STR("raccord-sign-in");
 }
 
+static struct str authorize_name(const struct hub *hub)
+{
+    return hub->public_is_https ? STR("__Host-raccord-authorize") : STR("raccord-authorize");
+}
+
 static struct str find(const struct head *h, struct str name)
 {
     struct str pair, key, value;
@@ -42,4 +47,14 @@ void cookie_set_attempt(struct web_request *q, struct reply *r, struct str text)
     reply_header(r, "Set-Cookie",
                  str_fmt(q->arena, "%.*s=%.*s; Path=/; HttpOnly; SameSite=Lax%s; Max-Age=%d", STR_ARG(name), STR_ARG(text), secure,
                          text.n ? OIDC_ATTEMPT_MS / 1000 : 0));
+}
+
+struct str cookie_authorize(const struct head *h, const struct hub *hub) { return find(h, authorize_name(hub)); }
+
+void cookie_set_authorize(struct web_request *q, struct reply *r, struct str text)
+{
+    struct str name = authorize_name(q->hub);
+    const char *secure = q->hub->public_is_https ? "; Secure" : "";
+    reply_header(r, "Set-Cookie", str_fmt(q->arena, "%.*s=%.*s; Path=/; HttpOnly; SameSite=Lax%s; Max-Age=3600", STR_ARG(name),
+                                          STR_ARG(text), secure));
 }

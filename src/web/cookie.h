@@ -18,4 +18,8 @@ void cookie_set_session(struct web_request *q, struct reply *r, struct str text)
 struct str cookie_attempt(const struct head *h, const struct hub *hub);
 void cookie_set_attempt(struct web_request *q, struct reply *r, struct str text);
 
+/* The browser's part of authorizations at providers (auth/authorization.h) and of connect sessions: SameSite=Lax, for an hour. */
+struct str cookie_authorize(const struct head *h, const struct hub *hub);
+void cookie_set_authorize(struct web_request *q, struct reply *r, struct str text);
+
 #endif

@@ -44,7 +44,7 @@ enum err invite_page(struct web_request *q, struct reply *r, struct fault *why)
     return send(q, r, "invite.html", "text/html; charset=utf-8", why);
 }
 
-static void add_escaped(struct buf *b, struct str s)
+void page_escape(struct buf *b, struct str s)
 {
     static const struct { char c; const char *as; } marks[] = {
         { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" }, { '\'', "&#39;" },
@@ -61,33 +61,52 @@ static void add_escaped(struct buf *b, struct str s)
     }
 }
 
-void page_small(struct web_request *q, struct reply *r, const struct page_text *t)
+void page_begin(struct web_request *q, struct reply *r, struct str title, struct str head)
 {
     struct buf *b = &r->body;
-    enum language lang = q->language;
-    struct str home = q->hub->public_url;
-    asset_headers(q, r);
+    reply_header(r, "Cache-Control", STR("no-store"));
     r->content_type = "text/html; charset=utf-8";
     buf_fmt(b, "<!doctype html>\n<html lang=\"%s\">\n<head>\n<meta charset=\"utf-8\">\n"
-               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n", lang == LANG_FR ? "fr" : "en");
-    if (t->at_once) {
-        buf_add(b, STR("<meta http-equiv=\"refresh\" content=\"0;url="));
-        add_escaped(b, t->url);
-        buf_add(b, STR("\">\n"));
-    }
+               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n", q->language == LANG_FR ? "fr" : "en");
+    buf_add(b, head);
     buf_add(b, STR("<title>"));
-    add_escaped(b, str_of(t->title[lang]));
+    page_escape(b, title);
     buf_add(b, STR("</title>\n<link rel=\"stylesheet\" href=\""));
-    add_escaped(b, home);
+    page_escape(b, q->hub->public_url);
     buf_add(b, STR("/assets/style.css\">\n</head>\n<body>\n<main>\n<h1>"));
-    add_escaped(b, str_of(t->title[lang]));
-    buf_add(b, STR("</h1>\n<p>"));
-    add_escaped(b, str_of(t->text[lang]));
-    buf_add(b, STR("</p>\n<p><a href=\""));
-    add_escaped(b, t->url);
-    buf_add(b, STR("\">"));
-    add_escaped(b, str_of(t->link[lang]));
-    buf_add(b, STR("</a></p>\n</main>\n</body>\n</html>\n"));
+    page_escape(b, title);
+    buf_add(b, STR("</h1>\n"));
+}
+
+void page_end(struct reply *r) { buf_add(&r->body, STR("</main>\n</body>\n</html>\n")); }
+
+void page_paragraph(struct buf *b, struct str s)
+{
+    buf_add(b, STR("<p>"));
+    page_escape(b, s);
+    buf_add(b, STR("</p>\n"));
+}
+
+void page_small(struct web_request *q, struct reply *r, const struct page_text *t)
+{
+    enum language lang = q->language;
+    AUTO_BUF head;
+    buf_init(&head, 16 * 1024);
+    if (t->at_once) {
+        buf_add(&head, STR("<meta http-equiv=\"refresh\" content=\"0;url="));
+        page_escape(&head, t->url);
+        buf_add(&head, STR("\">\n"));
+    }
+    page_begin(q, r, str_of(t->title[lang]), buf_str(&head));
+    page_paragraph(&r->body, str_of(t->text[lang]));
+    if (t->url.n) {
+        buf_add(&r->body, STR("<p><a href=\""));
+        page_escape(&r->body, t->url);
+        buf_add(&r->body, STR("\">"));
+        page_escape(&r->body, str_of(t->link[lang]));
+        buf_add(&r->body, STR("</a></p>\n"));
+    }
+    page_end(r);
 }
 
 /* What may be asked for by name; the rest of the embedded files have doors of their own. */

@@ -12,4 +12,12 @@ struct page_text {
 /* In the request's language; everything is escaped. Sets type, headers and body; not the status. */
 void page_small(struct web_request *q, struct reply *r, const struct page_text *t);
 
+
+/* In pieces, for pages with forms: begin ... end. Text is escaped; what the caller adds besides is markup. */
+/* `head`: markup of its own for <head>; may be empty. */
+void page_begin(struct web_request *q, struct reply *r, struct str title, struct str head);
+void page_end(struct reply *r);
+void page_escape(struct buf *b, struct str s);
+void page_paragraph(struct buf *b, struct str s);
+
 #endif

@@ -1,0 +1,253 @@
+#include "auth/device_flow.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "access/audit.h"
+#include "auth/connect_session.h"
+#include "auth/form.h"
+#include "base/arena.h"
+#include "vault/connection.h"
+
+#define GRANT STR("urn:ietf:params:oauth:grant-type:device_code")
+#define AT_ONCE 64                    /* of those that wait, looked at together */
+#define LOOK_MS 30000                 /* another node may have begun one */
+#define SLOWER_MS 5000                /* RFC 8628 3.5 */
+#define INTERVAL_MOST_MS (5 * 60 * 1000)
+
+struct device_flows {
+    struct device_flows_config config;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stopping, woken;
+};
+
+struct turn {
+    struct device_flows *f;
+    struct arena *a;
+    struct authorization *t;
+    enum authorization_state state;
+    struct str reason;
+    int64_t interval_ms;
+    bool mine;
+};
+
+/* ---- what is written ---- */
+
+static struct str name_of(struct db *db, struct arena *a, struct str principal)
+{
+    struct str name = STR("");
+    struct query *q = query_begin(db, "SELECT name FROM principal WHERE id = $1");
+    query_text(q, principal);
+    if (query_next(q))
+        name = query_get_text(q, 0, a);
+    return query_end(q, NULL) ? STR("") : name;
+}
+
+static enum err tell(struct db *db, struct turn *x, const struct connection_row *row, struct fault *why)
+{
+    bool good = x->state == AUTHORIZATION_DONE;
+    struct audit_entry entry = {
+        .actor = x->t->principal, .actor_name = name_of(db, x->a, x->t->principal),
+        .via = x->t->session.n ? x->t->session : x->t->id, .action = STR("connection.authorized"), .object = row->id,
+        .name = row->name, .folder = row->folder, .outcome = good ? AUDIT_DONE : AUDIT_FAILED, .code = good ? STR("") : x->reason,
+    };
+    return audit_add(db, &entry, why);
+}
+
+static enum err finish(struct db *db, void *turn, struct fault *why)
+{
+    struct turn *x = turn;
+    struct connection_row row;
+    struct fault gone;
+    enum err e = connection_get(db, x->a, x->t->connection, &row, why);
+    if (e)
+        return e;
+    if (x->state == AUTHORIZATION_DONE && (e = connection_adopt(db, &row, x->t->principal, why)))
+        return e;
+    if ((e = authorization_end(db, x->t->id, x->state, x->reason, why)) || (e = tell(db, x, &row, why)))
+        return e;
+    if (x->state != AUTHORIZATION_DONE || !x->t->session.n)
+        return ERR_NONE;
+    e = connect_session_done(db, x->t->session, &gone); /* withdrawn meanwhile: the grant is there all the same */
+    if (e == ERR_CONNECT_LINK_INVALID)
+        return ERR_NONE;
+    if (e && why)
+        *why = gone;
+    return e;
+}
+
+/* Only one process gets the turn, and the time of the next is on the disk before the request leaves. */
+static enum err claim(struct db *db, void *turn, struct fault *why)
+{
+    struct turn *x = turn;
+    return authorization_claim(db, x->t, clock_wall() + x->t->interval_ms, &x->mine, why);
+}
+
+static enum err wait_again(struct db *db, void *turn, struct fault *why)
+{
+    struct turn *x = turn;
+    return authorization_asked(db, x->t->id, clock_wall() + x->interval_ms, x->interval_ms, why);
+}
+
+/* ---- one turn ---- */
+
+static bool is_over(struct turn *x, enum err e, const struct fault *said)
+{
+    struct str word = str_of(said->subject);
+    x->interval_ms = x->t->interval_ms;
+    x->reason = arena_str(x->a, word);
+    switch (e) {
+    case ERR_NONE: x->state = AUTHORIZATION_DONE; return true;
+    case ERR_NEEDS_AUTH:
+        if (str_is(word, "slow_down"))
+            x->interval_ms += SLOWER_MS;
+        if (str_is(word, "slow_down") || str_is(word, "authorization_pending"))
+            return false;
+        x->state = str_is(word, "expired_token") ? AUTHORIZATION_EXPIRED : AUTHORIZATION_FAILED;
+        return true;
+    case ERR_UPSTREAM_TIMEOUT:
+    case ERR_UPSTREAM_CONNECT:
+    case ERR_UPSTREAM_CLOSED:
+    case ERR_UPSTREAM_DNS:
+    case ERR_RENEWAL_FAILED:
+        x->interval_ms = x->interval_ms * 2 < INTERVAL_MOST_MS ? x->interval_ms * 2 : INTERVAL_MOST_MS;
+        return false;
+    case ERR_STOPPING: return false;
+    default:
+        x->reason = e == ERR_OAUTH_CLIENT ? x->reason : str_of(err_row(e)->code);
+        x->state = AUTHORIZATION_FAILED;
+        return true;
+    }
+}
+
+static enum err ask(struct turn *x, struct fault *why)
+{
+    const struct device_flows_config *c = &x->f->config;
+    struct db *db = store_reader(c->store, why);
+    struct secret code = SECRET_NONE;
+    enum err e = db ? authorization_device_code(db, c->keyring, x->t->id, &code, why) : ERR_STORE;
+    if (e)
+        return e;
+    const struct token_param params[] = { { STR("grant_type"), GRANT }, { STR("device_code"), secret_str(code) } };
+    e = renewals_obtain(c->renewals, x->t->connection, params, COUNT(params), why);
+    secret_end(&code);
+    return e;
+}
+
+static void take_turn(struct device_flows *f, struct arena *a, struct authorization *t)
+{
+    struct turn x = { .f = f, .a = a, .t = t, .reason = STR("") };
+    struct fault why = { 0 }, other;
+    bool over = t->expires <= clock_wall();
+    x.state = AUTHORIZATION_EXPIRED;
+    if (over) {
+        x.reason = STR("expired_token");
+    } else {
+        if (store_write(f->config.store, claim, &x, &other)) {
+            f->config.report("a device's code was not asked about", &other);
+            return;
+        }
+        if (!x.mine)
+            return;
+        enum err e = ask(&x, &why);
+        over = is_over(&x, e, &why);
+    }
+    if (store_write(f->config.store, over ? finish : wait_again, &x, &other))
+        f->config.report("what came of a device's code was not written", &other);
+    if (over && x.state == AUTHORIZATION_DONE && f->config.changed)
+        f->config.changed(f->config.context, t->connection);
+}
+
+/* Answers how long nothing is to be done. */
+static int64_t look(struct device_flows *f)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct authorization *all;
+    struct fault why;
+    size_t n = 0;
+    struct db *db = store_reader(f->config.store, &why);
+    if (!db || authorization_devices(db, a, AT_ONCE, &all, &n, &why)) {
+        f->config.report("devices that wait cannot be read", &why);
+        return LOOK_MS;
+    }
+    int64_t wait = LOOK_MS;
+    for (size_t i = 0; i < n; i++) {
+        int64_t left = all[i].next - clock_wall();
+        pthread_mutex_lock(&f->lock);
+        bool stopping = f->stopping;
+        pthread_mutex_unlock(&f->lock);
+        if (stopping)
+            return 0;
+        if (left > 0)
+            return left < wait ? left : wait;
+        take_turn(f, a, &all[i]);
+        wait = 0;
+    }
+    return wait;
+}
+
+static void *device_main(void *context)
+{
+    struct device_flows *f = context;
+    pthread_mutex_lock(&f->lock);
+    while (!f->stopping) {
+        f->woken = false;
+        pthread_mutex_unlock(&f->lock);
+        int64_t us = clock_mono_us() + look(f) * 1000;
+        pthread_mutex_lock(&f->lock);
+        struct timespec until = { us / 1000000, us % 1000000 * 1000 };
+        while (!f->stopping && !f->woken && clock_mono_us() < us)
+            pthread_cond_timedwait(&f->wake, &f->lock, &until);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+enum err device_flows_start(const struct device_flows_config *c, struct device_flows **out, struct fault *why)
+{
+    struct device_flows *f = mem_zero(sizeof *f);
+    pthread_condattr_t monotonic;
+    f->config = *c;
+    pthread_mutex_init(&f->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&f->wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&f->thread, NULL, device_main, f)) {
+        free(f);
+        return fault(why, ERR_INTERNAL, STR(""), "cannot start a thread for devices");
+    }
+    pthread_setname_np(f->thread, "device codes");
+    *out = f;
+    return ERR_NONE;
+}
+
+static void poke(struct device_flows *f, bool stop)
+{
+    pthread_mutex_lock(&f->lock);
+    f->woken = true;
+    f->stopping |= stop;
+    pthread_cond_signal(&f->wake);
+    pthread_mutex_unlock(&f->lock);
+}
+
+void device_flows_wake(struct device_flows *f)
+{
+    if (f)
+        poke(f, false);
+}
+
+void device_flows_stop(struct device_flows *f)
+{
+    if (!f)
+        return;
+    poke(f, true);
+    pthread_join(f->thread, NULL); /* at most what a token call takes */
+    pthread_cond_destroy(&f->wake);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
