@@ -9,6 +9,7 @@
 
 #include "access/policy.h"
 #include "auth/method.h"
+#include "auth/oauth_profile.h"
 #include "base/arena.h"
 #include "call/mask.h"
 #include "catalog/connector.h"
@@ -35,6 +36,11 @@ struct prepared {
     struct policy_gate *gates;      /* what policies ask per call */
     size_t gate_count;
     bool secure;                    /* a policy: records keep no path */
+    bool renews;                    /* its credential is a grant's, and ends (auth/renewal.h) */
+    bool trial;                     /* for one look at its health: not from the cache */
+    int64_t generation;             /* of the grant's tokens in it; 0: there are none yet */
+    int64_t ends_us;                /* by clock_mono_us(), when they are over; 0: not known */
+    struct oauth_expired expired;   /* the provider's own "this token is over", beside 401 */
 };
 
 void prepared_release(struct prepared *p); /* NULL is fine */

@@ -27,6 +27,7 @@ struct call_limits {
 };
 
 struct issuers;
+struct renewals;
 
 struct switchboard_config {
     struct store *store;
@@ -38,6 +39,7 @@ struct switchboard_config {
     bool header_digits_ok;
     struct call_limits limits;
     struct issuers *issuers;    /* whose tokens are taken beside our own */
+    struct renewals *renewals;  /* keeps credentials that end */
     struct secret seal_key;         /* of run records; lent; n == 0: they are not sealed */
     struct intents *intents;        /* NULL: calls are not recorded before they are made */
     /* The provider answered a call of this connection with 401; may be NULL. On the recorder's thread, once or more for each:
