@@ -36,6 +36,7 @@ struct prepared {
     struct policy_gate *gates;      /* what policies ask per call */
     size_t gate_count;
     bool secure;                    /* a policy: records keep no path */
+    wall_ms until;                  /* a policy: its credentials are too old then; 0: never */
     bool renews;                    /* its credential is a grant's, and ends (auth/renewal.h) */
     bool trial;                     /* for one look at its health: not from the cache */
     int64_t generation;             /* of the grant's tokens in it; 0: there are none yet */
