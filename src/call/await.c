@@ -48,13 +48,13 @@ struct await *await_start(struct board *b, const struct prepared *to, enum renew
     w->resume = resume;
     w->who = who;
     str_copy(w->connection, sizeof w->connection, to->row.id);
-    renewals_ask(switchboard_config(b->switchboard)->renewals, to->row.id, to->generation, cause, &w->wait);
+    renewals_ask(switchboard_renewals(b->switchboard), to->row.id, to->generation, cause, &w->wait);
     return w;
 }
 
 void await_leave(struct await *w)
 {
     w->who = NULL;
-    if (renewals_leave(switchboard_config(w->board->switchboard)->renewals, &w->wait))
+    if (renewals_leave(switchboard_renewals(w->board->switchboard), &w->wait))
         free(w);
 }

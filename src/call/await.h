@@ -1,5 +1,5 @@
-/* call/await.h - a call whose connection's token is over or was refused, waiting for the next one (auth/renewal.h). It holds neither
- * a worker thread nor the loop; ten thousand may wait for one renewal.
+/* call/await.h - a call whose connection's token is over or was refused, waiting for the next one (auth/renewal.h). It holds
+ * neither a worker thread nor the loop; ten thousand may wait for one renewal.
  */
 #ifndef CALL_AWAIT_H
 #define CALL_AWAIT_H

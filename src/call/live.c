@@ -473,7 +473,7 @@ static bool token_refused(struct live *c)
         await_token(c, RENEWAL_REFUSED);
         return true;
     }
-    renewals_ask(switchboard_config(c->board->switchboard)->renewals, c->to->row.id, c->to->generation, RENEWAL_REFUSED, NULL);
+    renewals_ask(switchboard_renewals(c->board->switchboard), c->to->row.id, c->to->generation, RENEWAL_REFUSED, NULL);
     return false;
 }
 

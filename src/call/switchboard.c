@@ -64,6 +64,7 @@ struct waiter {
 
 struct switchboard {
     struct switchboard_config config;
+    struct renewals *renewals;
     struct board boards[BOARDS];
     int board_count;
     _Atomic uint64_t next_pool;
@@ -276,7 +277,7 @@ static enum err prepare_grant(struct switchboard *s, struct db *db, struct prepa
         return e;
     if (g.state == GRANT_OVER)
         return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "its grant is over");
-    p->renews = true;
+    p->renews = s->renewals != NULL;
     if (!g.generation)
         return obtain->by_person ? fault(why, ERR_NEEDS_AUTH, p->row.key, "nobody has authorized it") : ERR_NONE;
     if ((e = grant_open(db, s->config.keyring, p->arena, p->row.id, values, &count, why)))
@@ -965,6 +966,10 @@ struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upst
 }
 
 struct board *switchboard_board(struct switchboard *s, int i) { return i < s->board_count ? &s->boards[i] : NULL; }
+void switchboard_renew_with(struct switchboard *s, struct renewals *r) { s->renewals = r; }
+
+struct renewals *switchboard_renewals(const struct switchboard *s) { return s->renewals; }
+
 const struct switchboard_config *switchboard_config(const struct switchboard *s) { return &s->config; }
 uint64_t switchboard_lost(const struct switchboard *s) { return atomic_load(&s->lost); }
 

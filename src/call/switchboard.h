@@ -39,7 +39,6 @@ struct switchboard_config {
     bool header_digits_ok;
     struct call_limits limits;
     struct issuers *issuers;    /* whose tokens are taken beside our own */
-    struct renewals *renewals;  /* keeps credentials that end */
     struct secret seal_key;         /* of run records; lent; n == 0: they are not sealed */
     struct intents *intents;        /* NULL: calls are not recorded before they are made */
     /* The provider answered a call of this connection with 401; may be NULL. On the recorder's thread, once or more for each:
@@ -68,6 +67,9 @@ struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upst
 void board_flush(struct board *b);
 /* After the loops have ended. Records that were handed over are written first. */
 void switchboard_free(struct switchboard *s);
+/* At boot, before calls: who keeps credentials that end. */
+void switchboard_renew_with(struct switchboard *s, struct renewals *r);
+struct renewals *switchboard_renewals(const struct switchboard *s);
 const struct switchboard_config *switchboard_config(const struct switchboard *s);
 struct board *switchboard_board(struct switchboard *s, int i); /* NULL at the end */
 /* Records that could not be kept since start. */
