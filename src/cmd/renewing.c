@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "auth/dpop.h"
 #include "auth/renewal.h"
 #include "base/log.h"
 #include "call/switchboard.h"
@@ -70,5 +71,8 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
         .context = hub,
         .report = report,
     };
-    return renewals_start(&config, &hub->renewals, why);
+    enum err e = renewals_start(&config, &hub->renewals, why);
+    if (!e)
+        switchboard_renew_with(hub->switchboard, hub->renewals);
+    return e;
 }
