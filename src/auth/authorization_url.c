@@ -1,17 +1,15 @@
 #include "auth/authorization_url.h"
 
+#include "auth/device_code.h"
 #include "auth/pkce.h"
 #include "auth/token_request.h"
 #include "base/encode.h"
+#include "http/address.h"
 #include "http/url.h"
 
 #define URL_MOST (16 * 1024)
 #define PARAMETERS (8 + 32)
 #define CODE_MOST 4096
-#define USER_CODE_MOST 64
-#define INTERVAL_MS 5000              /* RFC 8628 3.2: when none is given */
-#define INTERVAL_MOST_MS (5 * 60 * 1000)
-#define DEVICE_MOST_MS (60ll * 60 * 1000) /* however long the provider lets its code live */
 
 struct parameters {
     struct token_param at[PARAMETERS];
@@ -73,26 +71,25 @@ static enum err odd(struct arena *a, struct str says, struct fault *why, const c
 
 /* A client's proof goes along, as to the token endpoint. *body: its JSON object. */
 static enum err ask(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct str door,
-                    const struct parameters *sent, struct json **body, struct fault *why)
+                    const struct parameters *sent, struct fetch_answer *answer, struct json **body, struct fault *why)
 {
     struct oauth_profile plain = *p; /* lent: always a form (RFC 9126 2.1, RFC 8628 3.1) */
     struct token_request request;
-    struct fetch_answer answer;
     struct fault ignored;
     plain.quirks.json_body = false;
     enum err e = token_request_build(a, &plain, door, TOKEN_FIRST, sent->at, sent->n, SECRET_NONE, STR(""), clock_wall(), &request,
                                      why);
-    if (!e && (e = issuer_fetch(s, a, &request.http, &answer, why)) == ERR_IDENTITY_PROVIDER)
+    if (!e && (e = issuer_fetch(s, a, &request.http, answer, why)) == ERR_IDENTITY_PROVIDER)
         e = odd(a, STR("it cannot be reached"), why, "authorization server");
     token_request_end(&request);
     if (e)
         return e;
-    bool read = !json_read_lenient_keys(a, answer.body, body, &ignored) && json_is(*body, JSON_OBJECT);
-    if (answer.status / 100 == 2 && read)
+    bool read = !json_read_lenient_keys(a, answer->body, body, &ignored) && json_is(*body, JSON_OBJECT);
+    if (answer->status / 100 == 2 && read)
         return ERR_NONE;
     struct str code = read ? json_str(*body, "error") : STR_NONE;
     if (str_is(code, "invalid_client") || str_is(code, "unauthorized_client"))
-        return fault(why, ERR_OAUTH_CLIENT, code, "status %d", answer.status);
+        return fault(why, ERR_OAUTH_CLIENT, code, "status %d", answer->status);
     return odd(a, code.n ? code : STR("its answer cannot be read"), why, "not a success");
 }
 
@@ -101,8 +98,9 @@ static enum err ask(const struct issuers *s, struct arena *a, const struct oauth
 static enum err push(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct parameters *sent,
                      struct fault *why)
 {
+    struct fetch_answer answer;
     struct json *body;
-    enum err e = ask(s, a, p, p->par_url, sent, &body, why);
+    enum err e = ask(s, a, p, p->par_url, sent, &answer, &body, why);
     if (e)
         return e;
     struct str uri = json_str(body, "request_uri");
@@ -132,57 +130,45 @@ enum err authorization_url(const struct issuers *s, struct arena *a, const struc
 
 /* ---- devices ---- */
 
-bool authorization_page_ok(struct str url)
+static bool page_ok(struct arena *a, const struct egress *egress, struct str text)
 {
-    AUTO_ARENA a = arena_new(1024);
     struct fault ignored;
-    struct url parsed;
-    return url.n && url.n <= 2048 && !str_has_control(url) && (str_starts(url, STR("https://")) || str_starts(url, STR("http://"))) &&
-           !url_parse(a, url, &parsed, &ignored);
+    struct url url;
+    return text.n && !url_parse(a, text, &url, &ignored) && !egress_check_url(egress, url.https, url.host, url.port, &ignored);
 }
 
-static int64_t seconds_of(const struct json *v, int64_t otherwise_ms, int64_t most_ms)
-{
-    int64_t n;
-    if (!json_i64(v, &n) || n <= 0)
-        return otherwise_ms;
-    return n > most_ms / 1000 ? most_ms : n * 1000;
-}
-
-static bool plain(struct str s, size_t most) { return s.n && s.n <= most && utf8_valid(s) && !str_has_control(s); }
-
-enum err authorization_device_ask(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct authorization *t,
-                                  struct secret *code, struct fault *why)
+enum err authorization_device_ask(const struct issuers *s, const struct egress *egress, struct arena *a,
+                                  const struct oauth_profile *p, struct authorization *t, struct secret *code, struct fault *why)
 {
     struct parameters sent = { .n = 0 };
+    struct fetch_answer answer;
+    struct device_code d;
     struct json *body;
-    *code = SECRET_NONE;
+    struct fault odd_answer;
     if (!p->device_url.n || !p->client_id.n)
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no device authorization URL or client id");
     put(&sent, STR("scope"), oauth_profile_scope(a, p));
-    json_each(v, p->authorize_parameters)
+    json_each (v, p->authorize_parameters)
         if (v->type == JSON_STRING)
             put(&sent, v->key, v->text);
     put(&sent, STR("client_id"), p->client_id);
-    enum err e = ask(s, a, p, p->device_url, &sent, &body, why);
+    enum err e = ask(s, a, p, p->device_url, &sent, &answer, &body, why);
     if (e)
         return e;
-    struct str device = json_str(body, "device_code"), uri = json_str(body, "verification_uri");
-    if (!uri.p)
-        uri = json_str(body, "verification_url"); /* Google's name for it */
-    t->user_code = json_str(body, "user_code");
-    t->verification_uri = uri;
-    t->verification_uri_complete = json_str(body, "verification_uri_complete");
-    if (!device.n || device.n > CODE_MOST || !plain(t->user_code, USER_CODE_MOST) || !authorization_page_ok(uri))
-        return odd(a, STR("its answer cannot be read"), why, "device_code, user_code or verification_uri");
-    if (!authorization_page_ok(t->verification_uri_complete))
-        t->verification_uri_complete = STR("");
+    if (device_code_read(a, &answer, &d, &odd_answer))
+        return odd(a, str_of(odd_answer.subject), why, "device code");
+    if (!page_ok(a, egress, d.uri)) {
+        device_code_end(&d);
+        return odd(a, STR("no address for a person in it"), why, "verification_uri");
+    }
+    t->user_code = d.user_code;
+    t->verification_uri = d.uri;
+    t->verification_uri_complete = page_ok(a, egress, d.uri_complete) ? d.uri_complete : STR("");
+    t->interval_ms = d.interval_ms;
     wall_ms now = clock_wall();
-    t->interval_ms = seconds_of(json_get(body, "interval"), INTERVAL_MS, INTERVAL_MOST_MS);
-    t->expires = now + seconds_of(json_get(body, "expires_in"), AUTHORIZATION_MS, DEVICE_MOST_MS);
-    t->next = now + t->interval_ms;
-    *code = secret_from(device);
-    secret_wipe((void *)(uintptr_t)device.p, device.n);
+    t->expires = now + d.expires_in_ms;
+    t->next = now + d.interval_ms;
+    *code = d.code;
     return ERR_NONE;
 }
 

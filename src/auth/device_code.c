@@ -13,7 +13,11 @@ static enum err malformed(struct fault *why, struct str subject)
 }
 
 /* 3.3.1: shown to people and made a link of. */
-static bool uri_ok(struct str s) { return s.n <= URI_MAX && str_istarts(s, STR("https://")) && !str_has_control(s); }
+static bool uri_ok(struct str s)
+{
+    bool scheme = str_istarts(s, STR("https://")) || str_istarts(s, STR("http://"));
+    return s.n <= URI_MAX && scheme && !str_has_control(s);
+}
 
 static int64_t seconds(const struct json *v, int64_t otherwise_ms, int64_t most_ms, wall_ms now)
 {
@@ -32,7 +36,7 @@ static enum err read_members(struct arena *a, const struct json *body, struct de
     if (!user.n || user.n > USER_CODE_MAX || str_has_control(user))
         return malformed(why, STR("no code for a person in it"));
     if (!uri_ok(uri))
-        return malformed(why, STR("no address for a person in it, or not an https one"));
+        return malformed(why, STR("no address for a person in it"));
     *out = (struct device_code){
         .code = secret_from(code), .user_code = arena_str(a, user), .uri = arena_str(a, uri),
         .uri_complete = uri_ok(complete) ? arena_str(a, complete) : STR(""),

@@ -14,7 +14,7 @@
 struct device_code {
     struct secret code;            /* device_code_end() */
     struct str user_code, uri,
-        uri_complete; /* for the person; texts without control characters, https only. uri_complete may be empty */
+        uri_complete; /* for the person; texts without control characters, http or https. uri_complete may be empty */
     int64_t expires_in_ms, interval_ms;
 };
 /* ERR_UPSTREAM_INVALID: no such answer, its subject a class of reasons; ERR_UPSTREAM_... never: the caller has judged the status.

@@ -5,15 +5,12 @@
 
 #include "access/audit.h"
 #include "auth/connect_session.h"
-#include "auth/form.h"
+#include "auth/device_code.h"
 #include "base/arena.h"
 #include "vault/connection.h"
 
-#define GRANT STR("urn:ietf:params:oauth:grant-type:device_code")
 #define AT_ONCE 64                    /* of those that wait, looked at together */
 #define LOOK_MS 30000                 /* another node may have begun one */
-#define SLOWER_MS 5000                /* RFC 8628 3.5 */
-#define INTERVAL_MOST_MS (5 * 60 * 1000)
 
 struct device_flows {
     struct device_flows_config config;
@@ -102,7 +99,7 @@ static bool is_over(struct turn *x, enum err e, const struct fault *said)
     case ERR_NONE: x->state = AUTHORIZATION_DONE; return true;
     case ERR_NEEDS_AUTH:
         if (str_is(word, "slow_down"))
-            x->interval_ms += SLOWER_MS;
+            x->interval_ms = device_code_next(x->interval_ms, TOKEN_SLOW_DOWN, 0);
         if (str_is(word, "slow_down") || str_is(word, "authorization_pending"))
             return false;
         x->state = str_is(word, "expired_token") ? AUTHORIZATION_EXPIRED : AUTHORIZATION_FAILED;
@@ -112,7 +109,7 @@ static bool is_over(struct turn *x, enum err e, const struct fault *said)
     case ERR_UPSTREAM_CLOSED:
     case ERR_UPSTREAM_DNS:
     case ERR_RENEWAL_FAILED:
-        x->interval_ms = x->interval_ms * 2 < INTERVAL_MOST_MS ? x->interval_ms * 2 : INTERVAL_MOST_MS;
+        x->interval_ms = device_code_next(x->interval_ms, TOKEN_LATER, 0);
         return false;
     case ERR_STOPPING: return false;
     default:
@@ -130,8 +127,9 @@ static enum err ask(struct turn *x, struct fault *why)
     enum err e = db ? authorization_device_code(db, c->keyring, x->t->id, &code, why) : ERR_STORE;
     if (e)
         return e;
-    const struct token_param params[] = { { STR("grant_type"), GRANT }, { STR("device_code"), secret_str(code) } };
-    e = renewals_obtain(c->renewals, x->t->connection, params, COUNT(params), why);
+    struct token_param params[DEVICE_PARAMS];
+    device_code_params(&(struct device_code){ .code = code }, params);
+    e = renewals_obtain(c->renewals, x->t->connection, params, DEVICE_PARAMS, why);
     secret_end(&code);
     return e;
 }

@@ -11,6 +11,7 @@
 #include "access/policy_store.h"
 #include "access/user.h"
 #include "auth/issuer.h"
+#include "auth/device_flow.h"
 #include "auth/renewal.h"
 #include "base/encode.h"
 #include "base/log.h"
@@ -764,6 +765,7 @@ void node_stop(struct node *n)
     /* Workers first: what they have in hand may wait for a loop. */
     workers_free(n->workers);
     renewals_stop(n->hub.renewals, RENEWALS_STOP_MS); /* before the loops, which its waiters live on */
+    device_flows_stop(n->hub.devices);
     turning_stop(n->turning);
     intents_stop(n->hub.intents); /* what waits comes back to its loop while that runs */
     for (int i = 0; i < n->desk_count; i++)

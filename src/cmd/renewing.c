@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "auth/device_flow.h"
 #include "auth/dpop.h"
 #include "auth/renewal.h"
 #include "base/log.h"

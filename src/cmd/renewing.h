@@ -5,7 +5,7 @@
 #include "cmd/config.h"
 #include "web/web.h"
 
-/* hub->renewals; after the switchboard is there, before calls are taken. */
+/* hub->renewals and hub->devices; after the switchboard is there, before calls are taken. */
 enum err renewing_start(struct hub *hub, const struct config *c, struct tls_context *tls, struct fault *why) MUST_CHECK;
 
 #endif

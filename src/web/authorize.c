@@ -121,7 +121,7 @@ enum err authorize_begin(struct web_request *q, const struct connection_row *row
                                   .redirect_uri = str_fmt(q->arena, "%.*s%s", STR_ARG(q->hub->public_url), AUTHORIZE_CALLBACK) };
     if (!b.t.device && (!g.profile.authorization_url.n || !g.profile.client_id.n))
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no authorization URL or client id");
-    if (b.t.device && (e = authorization_device_ask(q->hub->issuers, q->arena, &g.profile, &b.t, &b.device_code, why)))
+    if (b.t.device && (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena, &g.profile, &b.t, &b.device_code, why)))
         return e;
     e = web_write(q, begin, &b, why);
     secret_end(&b.device_code);

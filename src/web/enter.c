@@ -14,6 +14,7 @@
 #include "web/cookie.h"
 #include "web/doorman.h"
 #include "web/idempotency.h"
+#include "web/form.h"
 #include "web/language.h"
 #include "web/limit_hits.h"
 
@@ -272,6 +273,10 @@ static enum err read_json(struct visit *v, struct fault *why)
         return ERR_NONE;
     struct str type, rest;
     str_cut(head_value(&v->head, STR("content-type")), ';', &type, &rest);
+    if (v->route->form)
+        return str_ieq(str_trim(type), STR("application/x-www-form-urlencoded"))
+                   ? form_read(v->arena, v->q.body, &v->q.json, why)
+                   : fault(why, ERR_UNSUPPORTED_MEDIA_TYPE, STR(""), "form");
     if (!str_ieq(str_trim(type), STR("application/json")))
         return fault(why, ERR_UNSUPPORTED_MEDIA_TYPE, STR(""), "body");
     enum err e = json_read(v->arena, v->q.body, &v->q.json, why);

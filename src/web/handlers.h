@@ -68,6 +68,10 @@ handler audit_get_list, audit_get_verify, audit_get_export, audit_post_hash;
 handler keys_get, keys_rotate;
 /* policies.c, policy_explain.c, policy_preview.c */
 handler policies_list, policies_create, policies_get, policies_put, policies_delete, policies_explain, policies_preview;
+/* authorize.c */
+handler connections_authorize, authorizations_get, oauth_start, oauth_callback;
+/* connect_sessions.c, connect_page.c */
+handler connect_sessions_create, connect_sessions_get, connect_sessions_delete, connect_page_get, connect_page_post;
 /* limits.c */
 handler limits_list;
 

@@ -3,6 +3,7 @@
 #include "web/web.h"
 
 #include "base/encode.h"
+#include "web/authorize.h"
 #include "web/handlers.h"
 
 #define KB(n) ((n)*1024L)
@@ -110,6 +111,17 @@ static const struct route routes[] = {
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_VIEW, 0, connections_usage },
     { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call",
       true },
+
+    { METHOD_POST, "/api/v1/connections/{id}/authorize", RIGHT_SECRETS_WRITE, KB(4), connections_authorize, "connection.authorize" },
+    { METHOD_GET, "/api/v1/authorizations/{id}", RIGHT_VIEW, 0, authorizations_get },
+    { METHOD_GET, "/oauth/start/{link}", RIGHT_OPEN, 0, oauth_start },
+    { METHOD_GET, AUTHORIZE_CALLBACK, RIGHT_OPEN, 0, oauth_callback, "connection.authorized" }, /* state and cookie are the proof */
+    { METHOD_GET, AUTHORIZE_CALLBACK_ALIAS, RIGHT_OPEN, 0, oauth_callback, "connection.authorized" },
+    { METHOD_POST, "/api/v1/connect-sessions", RIGHT_SECRETS_WRITE, KB(256), connect_sessions_create, "connect_session.create" },
+    { METHOD_GET, "/api/v1/connect-sessions/{id}", RIGHT_VIEW, 0, connect_sessions_get },
+    { METHOD_DELETE, "/api/v1/connect-sessions/{id}", RIGHT_SECRETS_WRITE, 0, connect_sessions_delete, "connect_session.withdraw" },
+    { METHOD_GET, "/connect/{link}", RIGHT_OPEN, 0, connect_page_get },
+    { METHOD_POST, "/connect/{link}", RIGHT_OPEN, KB(256), connect_page_post, "connect_session.submit", .form = true },
 
     { METHOD_GET, "/api/v1/certificates", RIGHT_CATALOG_VIEW, 0, certificates_list },
     { METHOD_POST, "/api/v1/certificates", RIGHT_SECRETS_WRITE, KB(256), certificates_create,

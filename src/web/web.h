@@ -50,6 +50,7 @@ struct hub {
     struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
     struct issuers *issuers;        /* what identity providers publish */
     struct renewals *renewals;      /* keeps credentials that end */
+    struct device_flows *devices;   /* asks whether people entered their devices' codes; NULL until it runs */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
     bool header_digits_ok;
@@ -163,6 +164,7 @@ struct route {
     handler *handle;
     const char *audit;              /* what the audit log calls it; for every row that is not GET */
     bool calls; /* a call is made or asked about: a token's methods and risks are held against that, not the door */
+    bool form;  /* the body is a form's, of a page of ours without a script; it is read as an object of texts */
 };
 const struct route *routes_all(size_t *count);
 /* In front of the handler: ERR_DENIED for a right of the instance; for one of folders, who is known comes in. */

@@ -627,7 +627,7 @@ static void a_device_codes_answer_is_read_strictly_where_people_see_it(void **st
         "{}",
         "{\"device_code\":\"dc\",\"user_code\":\"X\"}",
         "{\"user_code\":\"X\",\"verification_uri\":\"https://e.com\"}",
-        "{\"device_code\":\"dc\",\"user_code\":\"X\",\"verification_uri\":\"http://e.com\"}",
+        "{\"device_code\":\"dc\",\"user_code\":\"X\",\"verification_uri\":\"ftp://e.com\"}",
         "{\"device_code\":\"dc\",\"user_code\":\"X\",\"verification_uri\":\"javascript:alert(1)\"}",
         "{\"device_code\":\"dc\",\"user_code\":\"a\\nb\",\"verification_uri\":\"https://e.com\"}",
     };

@@ -1,0 +1,331 @@
+/* web/connect_page.c - the page behind a connect session's link, without a script: a button to the provider, a code to type there, or
+ * a form for credentials (UX-20). Whoever has the link acts in the name of its maker, on that one connection.
+ *
+ * Opening the page binds nothing: what looks at links in messages opens them, too. The first browser that sends the form has it.
+ */
+#include "auth/connect_session.h"
+
+#include "auth/obtain.h"
+#include "base/encode.h"
+#include "base/log.h"
+#include "catalog/connector.h"
+#include "crypto/hash.h"
+#include "web/acting.h"
+#include "web/authorize.h"
+#include "web/body.h"
+#include "web/change.h"
+#include "web/connection_view.h"
+#include "web/cookie.h"
+#include "web/handlers.h"
+#include "web/pages.h"
+
+#define REFERRER STR("<meta name=\"referrer\" content=\"same-origin\">\n") /* a form's Origin would be null otherwise */
+#define CSRF_NAME "csrf"
+
+struct visit {
+    struct web_request *q;
+    struct str link, browser, csrf;
+    struct connect_session s;
+    struct connection_row row;
+    const struct connector *connector;
+    const struct connector_auth *auth;
+    bool by_person;
+};
+
+/* ---- who is here, and what for ---- */
+
+/* Only a page of ours, opened in this browser, knows it. */
+static struct str csrf_of(struct arena *a, struct str browser, struct str link)
+{
+    unsigned char digest[SHA256_SIZE];
+    hmac_sha256(browser, arena_join(a, STR("connect|"), link), digest);
+    return base64_encode(a, (struct str){ (const char *)digest, sizeof digest }, BASE64_URL);
+}
+
+static enum err enter(struct visit *v, struct reply *r, struct fault *why)
+{
+    struct web_request *q = v->q;
+    struct str there = cookie_authorize(q->head, q->hub);
+    enum err e;
+    v->link = q->params[0];
+    if ((e = connect_session_find(q->db, q->arena, v->link, authorization_text_ok(there) ? there : STR_NONE, &v->s, why)))
+        return e;
+    if ((e = acting_as(q, q->db, v->s.principal, v->s.id, why)))
+        return e == ERR_AUTHORIZATION_OVER ? fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "its maker is gone") : e;
+    if ((e = connection_need(q, q->db, v->s.connection, RIGHT_SECRETS_WRITE, &v->row, why)))
+        return e == ERR_CONNECTION_NOT_FOUND || e == ERR_DENIED
+                   ? fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "its maker may not do this any more")
+                   : e;
+    v->connector = catalog_find(q->hub->catalog, v->row.connector);
+    v->auth = v->connector ? connector_auth_find(v->connector, v->row.auth_type) : NULL;
+    if (!v->auth)
+        return fault(why, ERR_CONNECTOR_NOT_FOUND, v->row.connector, "stored connector is gone");
+    const struct obtain *how = obtain_find(v->row.auth_type);
+    v->by_person = how && how->by_person;
+    v->browser = authorize_browser(q, r);
+    v->csrf = csrf_of(q->arena, v->browser, v->link);
+    return ERR_NONE;
+}
+
+/* ---- the page ---- */
+
+static struct str say(const struct visit *v, const char *en, const char *fr)
+{
+    return str_of(v->q->language == LANG_FR ? fr : en);
+}
+
+static void attribute(struct buf *b, const char *name, struct str value)
+{
+    buf_fmt(b, " %s=\"", name);
+    page_escape(b, value);
+    buf_char(b, '"');
+}
+
+static void tag_text(struct buf *b, const char *tag, struct str text)
+{
+    buf_fmt(b, "<%s>", tag);
+    page_escape(b, text);
+    buf_fmt(b, "</%s>\n", tag);
+}
+
+static void write_field(struct visit *v, struct buf *b, const struct connector_field *f)
+{
+    enum language lang = v->q->language;
+    struct str label = f->label[lang].n ? f->label[lang] : f->label[LANG_EN].n ? f->label[LANG_EN] : f->key;
+    struct str help = f->help[lang].n ? f->help[lang] : f->help[LANG_EN];
+    struct str id = str_fmt(v->q->arena, "credential-%.*s", STR_ARG(f->key));
+    buf_add(b, STR("<label"));
+    attribute(b, "for", id);
+    buf_add(b, STR(">"));
+    page_escape(b, label);
+    buf_add(b, STR("</label>\n"));
+    bool prose = f->type == FIELD_MULTILINE_SECRET, select = f->type == FIELD_SELECT;
+    buf_add(b, prose ? STR("<textarea rows=\"6\"") : select ? STR("<select") : STR("<input"));
+    attribute(b, "id", id);
+    attribute(b, "name", id);
+    buf_add(b, STR(" autocomplete=\"off\" spellcheck=\"false\""));
+    if (f->required && !f->may_be_empty)
+        buf_add(b, STR(" required"));
+    if (prose) {
+        buf_add(b, STR("></textarea>\n"));
+    } else if (select) {
+        buf_add(b, STR(">\n"));
+        for (size_t i = 0; i < COUNT(f->options) && f->options[i].n; i++)
+            tag_text(b, "option", f->options[i]);
+        buf_add(b, STR("</select>\n"));
+    } else {
+        buf_add(b, f->secret || f->type == FIELD_SECRET ? STR(" type=\"password\">\n") : STR(" type=\"text\">\n"));
+    }
+    if (help.n) {
+        buf_add(b, STR("<p class=\"hint\">"));
+        page_escape(b, help);
+        buf_add(b, STR("</p>\n"));
+    }
+}
+
+static void write_form(struct visit *v, struct buf *b, struct str button)
+{
+    buf_add(b, STR("<form method=\"post\""));
+    attribute(b, "action", str_fmt(v->q->arena, "%.*s/connect/%.*s", STR_ARG(v->q->hub->public_url), STR_ARG(v->link)));
+    buf_add(b, STR(">\n<input type=\"hidden\" name=\"" CSRF_NAME "\""));
+    attribute(b, "value", v->csrf);
+    buf_add(b, STR(">\n"));
+    for (size_t i = 0; !v->by_person && i < v->auth->credential_count; i++)
+        write_field(v, b, &v->auth->credentials[i]);
+    buf_add(b, STR("<button class=\"act\" type=\"submit\">"));
+    page_escape(b, button);
+    buf_add(b, STR("</button>\n</form>\n"));
+}
+
+static struct str about(struct visit *v)
+{
+    return str_fmt(v->q->arena, v->q->language == LANG_FR ? "%.*s vous demande de connecter « %.*s » (%.*s) à ce hub Raccord : %.*s"
+                                                          : "%.*s asks you to connect “%.*s” (%.*s) to this Raccord hub: %.*s",
+                   STR_ARG(v->q->caller->name), STR_ARG(v->row.name), STR_ARG(v->connector->name), STR_ARG(v->q->hub->public_url));
+}
+
+static void write_page(struct visit *v, struct reply *r, const struct fault *problem)
+{
+    struct buf *b = &r->body;
+    page_begin(v->q, r, say(v, "Connect an account", "Connecter un compte"), REFERRER);
+    page_paragraph(b, about(v));
+    page_paragraph(b, v->by_person
+                          ? say(v, "You go on to the provider, sign in there and decide. Your password stays there.",
+                                "Vous continuez chez le fournisseur, vous vous y identifiez et vous décidez. Votre mot de passe y reste.")
+                          : say(v, "What you enter is kept sealed, and shown to nobody again, not even to who asks you.",
+                                "Ce que vous saisissez est conservé scellé et n'est plus montré à personne, même pas à qui vous le demande."));
+    if (problem) {
+        char text[768];
+        buf_add(b, STR("<div id=\"problem\" role=\"alert\">"));
+        page_escape(b, str_of(fault_say(problem, v->q->language, text, sizeof text)));
+        buf_add(b, STR("</div>\n"));
+    }
+    write_form(v, b, v->by_person ? say(v, "Go on to the provider", "Continuer chez le fournisseur") : say(v, "Connect", "Connecter"));
+    page_paragraph(b, say(v, "If you do not expect this, close the window: nothing happens.",
+                          "Si vous ne vous y attendez pas, fermez la fenêtre : rien ne se passe."));
+    page_end(r);
+}
+
+/* It looks again by itself until the person has typed the code there. */
+static void write_code(struct visit *v, struct reply *r, const struct authorization *t)
+{
+    struct buf *b = &r->body;
+    struct str page = t->verification_uri_complete.n ? t->verification_uri_complete : t->verification_uri;
+    page_begin(v->q, r, say(v, "Enter this code", "Saisissez ce code"), STR("<meta http-equiv=\"refresh\" content=\"5\">\n"));
+    page_paragraph(b, say(v, "Open the provider's page, sign in, and enter the code:",
+                          "Ouvrez la page du fournisseur, identifiez-vous et saisissez le code :"));
+    tag_text(b, "pre", t->user_code);
+    buf_add(b, STR("<p><a target=\"_blank\" rel=\"noopener noreferrer\""));
+    attribute(b, "href", page);
+    buf_char(b, '>');
+    page_escape(b, t->verification_uri);
+    buf_add(b, STR("</a></p>\n"));
+    page_paragraph(b, say(v, "This page goes on by itself when that is done.", "Cette page continue d'elle-même une fois que c'est fait."));
+    page_end(r);
+}
+
+static void write_done(struct web_request *q, struct reply *r)
+{
+    page_small(q, r, &(struct page_text){ .title = { "Connected", "Connexion établie" },
+                                          .text = { "It is done. You can close this window.",
+                                                    "C'est fait. Vous pouvez fermer cette fenêtre." } });
+}
+
+/* ---- doors ---- */
+
+static bool waiting(struct visit *v, struct authorization *t)
+{
+    struct fault none;
+    return v->s.authorization.n && !authorization_get(v->q->db, v->q->arena, v->s.authorization, t, &none) && t->device &&
+           t->state == AUTHORIZATION_PENDING;
+}
+
+enum err connect_page_get(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct visit v = { .q = q };
+    struct authorization t;
+    enum err e = enter(&v, r, why);
+    if (e)
+        authorize_sorry(q, r, why, STR(""), STR(""));
+    else if (waiting(&v, &t))
+        write_code(&v, r, &t);
+    else
+        write_page(&v, r, NULL);
+    return ERR_NONE;
+}
+
+static enum err check_csrf(const struct visit *v, struct fault *why)
+{
+    struct str sent = json_str(body_of(v->q), CSRF_NAME);
+    if (sent.n != v->csrf.n || !equal_constant_time(sent.p, v->csrf.p, v->csrf.n))
+        return fault(why, ERR_CSRF, STR(""), "connect page");
+    return ERR_NONE;
+}
+
+static enum err bind(struct db *db, void *visit, struct fault *why)
+{
+    const struct visit *v = visit;
+    return connect_session_bind(db, v->s.id, v->browser, why);
+}
+
+static enum err done(struct db *db, void *visit, struct fault *why)
+{
+    const struct visit *v = visit;
+    v->q->audit.object = v->s.id;
+    v->q->audit.name = v->row.name;
+    v->q->audit.folder = v->row.folder;
+    return connect_session_done(db, v->s.id, why);
+}
+
+/* credential-x=... of the form, as the API takes them. What is left empty is not given. */
+static struct json *credentials_of(struct visit *v)
+{
+    struct arena *a = v->q->arena;
+    struct str prefix = STR("credential-");
+    struct json *out = json_new(a, JSON_OBJECT), *inner = json_new(a, JSON_OBJECT), *last = NULL, *inner_last = NULL;
+    inner->key = STR("credentials");
+    json_each (f, body_of(v->q)) {
+        if (!str_starts(f->key, prefix) || !f->text.n)
+            continue;
+        struct json *copy = json_new(a, JSON_STRING);
+        copy->key = str_sub(f->key, prefix.n, f->key.n);
+        copy->text = f->text;
+        json_link(a, inner, &inner_last, copy);
+    }
+    json_link(a, out, &last, inner);
+    return out;
+}
+
+/* As PUT .../credentials by the link's maker would: same checks, same record. */
+static enum err enter_credentials(struct visit *v, struct reply *r, struct fault *why)
+{
+    struct web_request *q = v->q;
+    struct web_request inner = *q;
+    struct str params[4];
+    size_t n;
+    bool known;
+    unsigned allow;
+    struct str path = str_fmt(q->arena, "/api/v1/connections/%.*s/credentials", STR_ARG(v->row.id));
+    inner.route = route_find(METHOD_PUT, path, q->arena, params, &n, &known, &allow);
+    inner.params[0] = v->row.id;
+    inner.param_count = 1;
+    inner.json = credentials_of(v);
+    inner.query = v->connector->verify.path.n ? STR("verify=true") : STR("");
+    inner.audit = (struct web_audit){ 0 };
+    inner.once = NULL;
+    enum err e = connections_credentials(&inner, r, why);
+    body_wipe(q);
+    buf_clear(&r->body);
+    while (r->header_count && !str_is(r->headers[r->header_count - 1][0], "Set-Cookie"))
+        r->header_count--;
+    return e ? e : web_write(q, done, v, why);
+}
+
+static enum err submit(struct visit *v, struct reply *r, struct fault *why)
+{
+    struct authorize_begun begun;
+    struct web_request *q = v->q;
+    enum err e;
+    if ((e = store_write(q->hub->store, bind, v, why)))
+        return e;
+    if (!v->by_person) {
+        if ((e = enter_credentials(v, r, why)))
+            return e;
+        write_done(q, r);
+        return ERR_NONE;
+    }
+    if ((e = authorize_begin(q, &v->row, v->browser, v->s.id, STR(""), &begun, why)))
+        return e;
+    if (begun.t.device) {
+        r->status = 303;
+        reply_header(r, "Location", str_fmt(q->arena, "%.*s/connect/%.*s", STR_ARG(q->hub->public_url), STR_ARG(v->link)));
+        return ERR_NONE;
+    }
+    /* A page, not a redirect: form-action of our own policy holds for where a form's redirect leads, too. */
+    page_small(q, r, &(struct page_text){ .title = { "Going to the provider", "En route vers le fournisseur" },
+                                          .text = { "You are being taken to the provider.", "Vous allez être dirigé vers le fournisseur." },
+                                          .link = { "Go on", "Continuer" }, .url = begun.url, .at_once = true });
+    return ERR_NONE;
+}
+
+enum err connect_page_post(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct visit v = { .q = q };
+    enum err e = enter(&v, r, why);
+    if (e || (e = check_csrf(&v, why))) {
+        change_settle(q, e);
+        q->audit.written = true;
+        authorize_sorry(q, r, why, STR(""), STR(""));
+        return ERR_NONE;
+    }
+    if (!(e = submit(&v, r, why)))
+        return ERR_NONE;
+    change_settle(q, e);
+    q->audit.written = true;
+    log_fault(LOG_INFO, "what was sent through a connect link was not taken", why);
+    buf_clear(&r->body);
+    r->status = err_row(e)->status;
+    reply_header(r, "Raccord-Error", str_of(err_row(e)->code));
+    write_page(&v, r, why);
+    return ERR_NONE;
+}
