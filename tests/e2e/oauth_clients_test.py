@@ -4,7 +4,8 @@ connections that ask for scopes of their own."""
 import json
 
 import harness
-from access_test import PLAIN, problem
+import provider
+from access_test import PLAIN
 
 API = "/api/v1/oauth-clients"
 SECRET = "s3cr:et/+ %-canary"
@@ -24,6 +25,10 @@ def script(documents):
 class Case(harness.Case):
     def start(self, **env):
         self.hub1 = self.hub(env=dict(PLAIN, **env))
+
+    def refused(self, answer, status, code):
+        self.assertEqual(answer.status, status, answer)
+        return provider.problem(answer, code)
 
     def make(self, status=201, **body):
         body = {"key": "crm", "client_id": "id-1", "client_secret": SECRET, **body}
@@ -61,10 +66,10 @@ class Clients(Case):
         self.assertEqual(self.change(name="Other")["name"], "Other")
         self.assertEqual(self.change(tokenurl="x", status=400)["code"], "unknown_field")
         got = self.hub1.request("PATCH", f"{API}/crm", {"key": "other"})
-        problem(self, got, 400, "field_immutable")
-        problem(self, self.hub1.post(API, {"key": "crm", "client_id": "x", **URLS}), 409, "conflict")
-        problem(self, self.hub1.post(API, {"key": "nothing", "client_id": "x"}), 400, "field_required")
-        problem(self, self.hub1.post(API, {"key": "plain", "client_id": "x", "token_url": "http://login.example.com/t"}), 403,
+        self.refused(got, 400, "field_immutable")
+        self.refused(self.hub1.post(API, {"key": "crm", "client_id": "x", **URLS}), 409, "conflict")
+        self.refused(self.hub1.post(API, {"key": "nothing", "client_id": "x"}), 400, "field_required")
+        self.refused(self.hub1.post(API, {"key": "plain", "client_id": "x", "token_url": "http://login.example.com/t"}), 403,
                 "scheme_not_allowed")
 
     def test_a_stored_secret_is_not_sent_to_another_host(self):
@@ -84,7 +89,7 @@ class Clients(Case):
         self.assertEqual(got.status, 200, got)
         self.assertTrue(got.json["client_secret"]["set"])
         self.assertFalse(got.json["next_client_secret"]["set"])
-        problem(self, self.hub1.post(f"{API}/crm/activate"), 404, "not_found")
+        self.refused(self.hub1.post(f"{API}/crm/activate"), 404, "not_found")
 
     def test_if_match_holds_against_a_lost_update(self):
         self.start()
@@ -92,13 +97,13 @@ class Clients(Case):
         tag = self.hub1.get(f"{API}/crm").header("etag")
         self.change(name="Other")
         got = self.hub1.request("PATCH", f"{API}/crm", {"name": "Third"}, headers={"If-Match": tag})
-        problem(self, got, 412, "precondition_failed")
+        self.refused(got, 412, "precondition_failed")
 
     def test_a_client_that_nobody_uses_is_deleted(self):
         self.start()
         self.make(**URLS)
         self.assertEqual(self.hub1.request("DELETE", f"{API}/crm").status, 204)
-        problem(self, self.hub1.get(f"{API}/crm"), 404, "not_found")
+        self.refused(self.hub1.get(f"{API}/crm"), 404, "not_found")
 
     def test_googles_client_file_is_taken_as_it_is(self):
         self.start()
@@ -111,7 +116,7 @@ class Clients(Case):
         self.assertEqual(got.json["authorize_parameters"], {"access_type": "offline", "prompt": "consent"})
         self.assertTrue(got.json["client_secret"]["set"])
         self.assertNotIn("canary", got.text)
-        problem(self, self.hub1.post(API, {"key": "other", "google_client": {"x": 1}}), 400, "field_invalid")
+        self.refused(self.hub1.post(API, {"key": "other", "google_client": {"x": 1}}), 400, "field_invalid")
 
     def test_the_command_line_keeps_clients(self):
         self.start()
@@ -162,12 +167,12 @@ class Discovery(Case):
         self.documents["/.well-known/oauth-authorization-server"] = self.document(issuer=self.issuer + "/")
         self.documents["/.well-known/openid-configuration"] = self.document()  # not even looked at
         refused = self.hub1.post(API, {"key": "x", "client_id": "x", "issuer": self.issuer})
-        problem(self, refused, 502, "authorization_server_failed")
+        self.refused(refused, 502, "authorization_server_failed")
 
     def test_endpoints_in_clear_are_refused(self):
         self.start()
         self.server()
         self.documents["/.well-known/oauth-authorization-server"] = self.document(token_endpoint="http://token.example.com/t")
         refused = self.hub1.post(API, {"key": "x", "client_id": "x", "issuer": self.issuer})
-        problem(self, refused, 403, "scheme_not_allowed")
+        self.refused(refused, 403, "scheme_not_allowed")
         self.assertEqual(refused.json["errors"][0]["pointer"], "/token_url")
