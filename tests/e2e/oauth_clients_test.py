@@ -66,7 +66,7 @@ class Clients(Case):
         self.assertEqual(self.change(name="Other")["name"], "Other")
         self.assertEqual(self.change(tokenurl="x", status=400)["code"], "unknown_field")
         got = self.hub1.request("PATCH", f"{API}/crm", {"key": "other"})
-        self.refused(got, 400, "field_immutable")
+        self.refused(got, 409, "field_immutable")
         self.refused(self.hub1.post(API, {"key": "crm", "client_id": "x", **URLS}), 409, "conflict")
         self.refused(self.hub1.post(API, {"key": "nothing", "client_id": "x"}), 400, "field_required")
         self.refused(self.hub1.post(API, {"key": "plain", "client_id": "x", "token_url": "http://login.example.com/t"}), 403,
