@@ -1,12 +1,12 @@
-/* Verbs of OAuth clients. A body holds a client secret: cmd/secret_body.h. */
-#include <stdio.h>
+/* Verbs of OAuth clients. A body holds a client secret, so it comes from a file or from standard input, into locked memory. */
 #include <string.h>
 
-#include "cmd/client.h"
+#include "cmd/errand.h"
 #include "cmd/password.h"
-#include "cmd/secret_body.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
+
+#define BODY_MAX (128 * 1024)
 
 int oauth_clients_list_run(struct command *c)
 {
@@ -19,27 +19,23 @@ int oauth_clients_list_run(struct command *c)
         { "USED BY", "used_by", COLUMN_TEXT },
     };
     AUTO_BUF query;
-    AUTO_CLIENT k = { 0 };
     buf_init(&query, 4096);
     query_add_option(&query, c, OPT_CONNECTOR, "connector");
     query_add_option(&query, c, OPT_SEARCH, "search");
     struct listing l = { .path = "/oauth-clients", .query = buf_str(&query), .columns = columns, .column_count = COUNT(columns),
                          .empty = "No OAuth clients yet: raccord help oauth-clients create",
                          .none_found = "No OAuth client matches." };
-    int code = client_open(c, &k);
-    return code ? code : client_list(&k, &l);
+    return errand_list(c, &l);
 }
 
-int oauth_clients_get_run(struct command *c)
+int oauth_clients_get_run(struct command *c) { return errand_get(c, "/oauth-clients"); }
+
+int oauth_clients_create_run(struct command *c) { return errand_send_file(c, "POST", STR("/oauth-clients"), BODY_MAX); }
+
+int oauth_clients_update_run(struct command *c)
 {
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_ask_and_show(&k, "GET", client_path(c, "/oauth-clients", ""), NULL);
+    return errand_send_file(c, "PATCH", client_path(c, "/oauth-clients", ""), BODY_MAX);
 }
-
-int oauth_clients_create_run(struct command *c) { return secret_body_send(c, "POST", STR("/oauth-clients")); }
-
-int oauth_clients_update_run(struct command *c) { return secret_body_send(c, "PATCH", client_path(c, "/oauth-clients", "")); }
 
 int oauth_clients_activate_run(struct command *c)
 {
@@ -82,7 +78,7 @@ int oauth_clients_import_run(struct command *c)
     if (!command_value(c, OPT_KEY))
         return command_wrong(c, "--key is missing: what connections will call the client.");
     int code = client_open(c, &k);
-    if (!code && secret_read_file(c->arguments[0], SECRET_BODY_MAX, false, &file, &why))
+    if (!code && secret_read_file(c->arguments[0], BODY_MAX, false, &file, &why))
         return command_failed(c, &why);
     if (!code)
         code = wrap(c, file, &body);
@@ -92,15 +88,5 @@ int oauth_clients_import_run(struct command *c)
 
 int oauth_clients_delete_run(struct command *c)
 {
-    AUTO_CLIENT k = { 0 };
-    struct client_answer answer;
-    int code = client_open(c, &k);
-    if (!code)
-        code = client_ask(&k, "DELETE", client_path(c, "/oauth-clients", ""), NULL, &answer);
-    if (code)
-        return code;
-    if (k.json)
-        return client_show(&k, &answer);
-    printf("Deleted: %s\n", c->arguments[0]);
-    return EXIT_DONE;
+    return errand_delete(c, "/oauth-clients", &(struct errand_harm){ "the OAuth client", "name", ": its secrets are destroyed" });
 }

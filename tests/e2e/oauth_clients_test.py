@@ -132,7 +132,7 @@ class Clients(Case):
         more = self.file("more.json", json.dumps({"next_client_secret": "n" + SECRET}))
         self.assertEqual(self.hub1.cli("oauth-clients", "update", "crm", "--body", "@" + more).code, 0)
         self.assertEqual(self.hub1.cli("oauth-clients", "activate", "crm").code, 0)
-        self.assertEqual(self.hub1.cli("oauth-clients", "delete", "crm").code, 0)
+        self.assertEqual(self.hub1.cli("oauth-clients", "delete", "crm", "--yes").code, 0)
         self.assertEqual(self.hub1.cli("oauth-clients", "get", "crm").code, 3)
 
 

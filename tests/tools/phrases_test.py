@@ -18,7 +18,7 @@ FILES = ("catalog/setup.c", "base/json.c", "base/template.c", "crypto/password.c
 SILENT = {
     "fault": 3, "fail_with": 3, "refuse_with": 3, "line_broken": 2, "next_address": 1, "unusable": 2, "report": 0, "log_fault": 0,
     "log_debug": 0, "log_info": 0, "log_warn": 0, "log_error": 0, "log_line": 0, "rate_limited": 1, "run": 1, "bug": 0, "_Static_assert": 0,
-    "query_begin": 1, "block_column": 1, "count_rows": 1, "where_text": 1, "where_among": 1, "where_number": 1,
+    "query_begin": 1, "block_column": 1, "query_number": 1, "where_text": 1, "where_among": 1, "where_number": 1,
     "buf_add": 1, "buf_fmt": 1, "str_starts": 1, "str_istarts": 1, "str_is": 1, "strlen": 0, "strftime": 2, "json_only": 2,
     "reply_header": 1, "exchange_header": 1, "stream_put": 1, "ask": 0,
 }
@@ -26,12 +26,15 @@ SILENT = {
 SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1}, "vault/backup.c": {"damaged": 2}, "crypto/jwt.c": {"jwt_refused": 2, "malformed": 1},
              "crypto/jwk.c": {"jwt_refused": 2}, "auth/identity_person.c": {"refused": 2}, "auth/jwt_caller.c": {"refused": 2}, "web/idempotency.c": {"lost": 1, "json_str": 1},
              "auth/oidc.c": {"refused": 2}, "auth/identity_groups.c": {"delete_by": 1},
-             "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1}}
+             "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1},
+             # log events, thread names, notes
+             "auth/answer_journal.c": {"keyring_derive": 1, "disk_fault": 1}, "auth/renewal.c": {"pthread_setname_np": 1},
+             "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
 # Names: the same in every language. Fields of the API, and what stands for an empty or unreadable one.
-NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key"}
+NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key", "login_url", "login_values", "headers"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {
