@@ -77,11 +77,14 @@ static enum err choose_client(struct web_request *q, struct db *db, const struct
     struct preset_client preset;
     struct oauth_client c;
     enum err e;
+    if (!str_starts(row->auth_type, STR("oauth2_")))
+        return order->client.n ? unfit(why, "the auth type has none") : ERR_NONE;
     if (order->client.n && own)
         return unfit(why, "give an OAuth client, or one of your own, not both");
     if ((e = preset_oauth_client(q, db, row, &preset, why)))
         return e;
-    if (preset.enforced && (own || (order->client.n && !str_eq(order->client, preset.client) && !str_eq(order->client, preset.key)))) {
+    if (preset.enforced &&
+        (own || (order->client.n && !str_eq(order->client, preset.client) && !str_eq(order->client, preset.key)))) {
         fault(why, ERR_PRESET_ENFORCED, preset.says, "oauth client");
         return fault_at(why, own ? "/credentials/client_id" : "/oauth_client");
     }

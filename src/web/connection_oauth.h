@@ -1,5 +1,5 @@
-/* web/connection_oauth.h - what a connection has of OAuth: which client gets its tokens, and which scopes it asks for. Chosen when it
- * is made, changed later, shown.
+/* web/connection_oauth.h - what a connection has of OAuth: which client gets its tokens, and which scopes it asks for. Chosen when
+ * it is made, changed later, shown.
  *
  * Hosts of token requests are as final as the allowed domain, once there is something that would be sent to them: secrets of the
  * connection's own, or a grant (OAU-06).
@@ -30,8 +30,8 @@ enum err connection_oauth_read(struct web_request *q, struct str auth_type, stru
 enum err connection_oauth_settle(struct web_request *q, struct db *db, const struct connector *c, const struct connection_row *row,
                                  const struct json *fields, const struct connection_secret *secrets, size_t n,
                                  struct connection_oauth_order *order, struct fault *why) MUST_CHECK;
-/* Inside the transaction of a change of `row`, whose fields were `before`: the body's members over what is stored. Called first on a
- * reader, where it may wait for an issuer: with `store` false it changes nothing. */
+/* Inside the transaction of a change of `row`, whose fields were `before`: the body's members over what is stored. Called first on
+ * a reader, where it may wait for an issuer: with `store` false it changes nothing. */
 enum err connection_oauth_change(struct web_request *q, struct db *db, struct connection_row *row, struct str before, bool store,
                                  struct fault *why) MUST_CHECK;
 /* Other credentials came in place of the old ones. */

@@ -1,5 +1,7 @@
 #include "web/oauth_client_view.h"
 
+#include "auth/grant.h"
+
 struct str oauth_redirect_uri(const struct web_request *q)
 {
     return str_fmt(q->arena, "%.*s/oauth/callback", STR_ARG(q->hub->public_url));
@@ -75,8 +77,5 @@ enum err oauth_client_write(struct web_request *q, struct db *db, struct json_ou
 
 enum err oauth_client_changed(struct db *db, const struct oauth_client *c, struct fault *why)
 {
-    (void)db;
-    (void)c;
-    (void)why;
-    return ERR_NONE;
+    return grant_resume(db, c->id, STR_NONE, why);
 }

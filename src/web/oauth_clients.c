@@ -5,6 +5,7 @@
 
 #include "auth/issuer.h"
 #include "crypto/pair.h"
+#include "crypto/private_key.h"
 #include "http/url.h"
 #include "vault/oauth_settings.h"
 #include "web/body.h"
@@ -198,8 +199,12 @@ static enum err read_secrets(struct order *o, struct fault *why)
         if (v->type == JSON_STRING && s != OAUTH_PRIVATE_KEY && str_has_control(str_trim(v->text)))
             return body_fault(why, ERR_FIELD_INVALID, name, "control characters");
         o->given[s] = true;
-        if (v->type == JSON_STRING)
+        if (v->type != JSON_STRING)
+            continue;
+        if (s != OAUTH_PRIVATE_KEY)
             o->secrets[s] = secret_from(str_trim(v->text));
+        else if (private_key_read(v->text, &o->secrets[s], why))
+            return fault_at(why, "/private_key");
     }
     return ERR_NONE;
 }
@@ -244,8 +249,8 @@ static enum err read_google(struct order *o, struct fault *why)
 
 static bool has_placeholder(struct str s) { return str_find_str(s, STR("{{")) != SIZE_MAX; }
 
-/* https, or http towards a host that the administrator lists; a port that egress permits. A template is judged when it is filled in:
- * then, too. */
+/* https, or http towards a host that the administrator lists; a port that egress permits. A template is judged when it is filled
+ * in: then, too. */
 static enum err check_urls(struct web_request *q, const struct json *settings, struct fault *why)
 {
     size_t quiet;

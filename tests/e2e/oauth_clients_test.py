@@ -176,3 +176,127 @@ class Discovery(Case):
         refused = self.hub1.post(API, {"key": "x", "client_id": "x", "issuer": self.issuer})
         self.refused(refused, 403, "scheme_not_allowed")
         self.assertEqual(refused.json["errors"][0]["pointer"], "/token_url")
+
+
+def tokens(s, _):
+    """A token endpoint of few words, and an API that says which token it got."""
+    while raw := s.read_request():
+        head, _, body = raw.partition(b"\r\n\r\n")
+        if head.startswith(b"POST /token"):
+            s.sendall(harness.answer(json.dumps({"access_token": "granted-token", "token_type": "Bearer", "expires_in": 3600}).encode()))
+        else:
+            said = [line for line in head.split(b"\r\n") if line.lower().startswith(b"authorization:")]
+            s.sendall(harness.answer(b"".join(said), content_type="text/plain"))
+
+
+class Connections(Case):
+    def begin(self, **client):
+        self.start()
+        self.provider = self.upstream(tokens)
+        self.base = self.provider.url.rstrip("/")
+        self.make(token_url=self.base + "/token", authorization_url=self.base + "/authorize", scopes=["a", "b"], **client)
+
+    def connect(self, status=201, auth_type="oauth2_client_credentials", **body):
+        body = {"connector": "http", "key": "c", "folder": "shared", "auth_type": auth_type, "fields": {"base_url": self.base}, **body}
+        made = self.hub1.post("/api/v1/connections", body)
+        self.assertEqual(made.status, status, made)
+        self.assertNotIn("canary", made.text)
+        return made.json
+
+    def patch(self, status=200, key="c", **body):
+        got = self.hub1.request("PATCH", f"/api/v1/connections/{key}", body)
+        self.assertEqual(got.status, status, got)
+        return got.json
+
+    def test_a_client_that_needs_nobody_makes_an_active_connection(self):
+        self.begin()
+        made = self.connect(oauth_client="crm")
+        self.assertEqual((made["state"], made["oauth_client"]["key"]), ("active", "crm"))
+        self.assertEqual(made["scopes"]["requested"], ["a", "b"])
+        said = self.hub1.get("/proxy/c/x")
+        self.assertEqual((said.status, said.text.split(": ")[1]), (200, "Bearer granted-token"), said)
+        form = b"".join(self.provider.received)
+        self.assertIn(b"grant_type=client_credentials", form)
+        self.assertIn(b"scope=a%20b", form.replace(b"+", b"%20"))
+
+    def test_a_connection_asks_for_scopes_of_its_own(self):
+        self.begin()
+        self.connect(oauth_client="crm", scopes="c, d")
+        self.assertEqual(self.patch(scopes=["d", "e"])["scopes"]["requested"], ["d", "e"])
+        self.assertEqual(self.patch(scopes=None)["scopes"]["requested"], ["a", "b"])
+        self.assertEqual(self.patch(400, scopes=["x y"])["code"], "field_invalid")
+
+    def test_where_a_person_says_yes_the_connection_waits_for_them(self):
+        self.begin()
+        made = self.connect(auth_type="oauth2_authorization_code", oauth_client="crm")
+        self.assertEqual((made["state"], made["scopes"]["missing"]), ("needs_auth", []))
+        self.assertEqual(self.hub1.post("/api/v1/connections/c/enable").json["state"], "needs_auth")
+
+    def test_a_client_in_use_stays(self):
+        self.begin()
+        self.connect(oauth_client="crm")
+        self.assertEqual(self.hub1.get(f"{API}/crm").json["used_by"], 1)
+        self.refused(self.hub1.request("DELETE", f"{API}/crm"), 409, "oauth_client_in_use")
+
+    def test_a_client_is_used_for_what_it_is_for(self):
+        self.begin(grant_types=["client_credentials"], allowed_domains=["*.example.com"])
+        for auth_type in ("oauth2_client_credentials", "oauth2_authorization_code"):
+            refused = self.connect(400, auth_type=auth_type, oauth_client="crm")
+            self.assertEqual((refused["code"], refused["errors"][0]["pointer"]), ("field_invalid", "/oauth_client"))
+        self.make(key="other", connector="slack", token_url=self.base + "/token")
+        self.assertEqual(self.connect(400, oauth_client="other")["code"], "field_invalid")
+        self.assertEqual(self.connect(404, oauth_client="nothing")["code"], "not_found")
+        self.assertEqual(self.connect(400, auth_type="none", oauth_client="crm")["code"], "field_invalid")
+
+    def test_a_client_of_ones_own_with_urls_of_its_own(self):
+        self.begin()
+        own = {"client_id": "mine", "client_secret": SECRET}
+        fields = {"base_url": self.base, "token_url": self.base + "/token"}
+        made = self.connect(credentials=own, fields=fields)
+        self.assertEqual((made["state"], made["oauth_client"]), ("active", None))
+        self.assertTrue(made["credentials"]["client_secret"]["set"])
+        self.assertEqual(self.hub1.get("/proxy/c/x").status, 200)
+        both = self.connect(400, key="d", credentials=own, fields=fields, oauth_client="crm")
+        self.assertEqual(both["errors"][0]["pointer"], "/oauth_client")
+        refused = self.patch(409, fields={"token_url": f"http://localhost:{harness.free_port()}/token"})
+        self.assertEqual(refused["code"], "field_immutable")
+
+    def test_a_shared_secret_does_not_follow_a_connections_own_url(self):
+        self.begin()
+        self.make(key="bare", connector="http", client_id="x")
+        refused = self.connect(403, oauth_client="bare", fields={"base_url": self.base, "token_url": self.base + "/token"})
+        self.assertEqual(refused["code"], "token_host_not_allowed")
+
+    def test_without_a_client_a_connection_waits_for_one(self):
+        self.begin()
+        self.assertEqual(self.connect()["state"], "needs_auth")
+        changed = self.patch(oauth_client="crm")
+        self.assertEqual((changed["state"], changed["oauth_client"]["key"]), ("active", "crm"))
+        self.assertEqual(self.patch(400, oauth_client=None)["code"], "oauth_client_missing")
+
+    def test_a_policy_gives_the_client_and_nobody_sees_its_secret(self):
+        self.begin()
+        rule = {"rule": "preset", "connectors": ["http"], "part": "oauth_client", "mode": "enforced"}
+        rules = [{**rule, "name": "oauth_client", "value": "crm"}]
+        self.assertEqual(self.hub1.post("/api/v1/policies", {"name": "ours", "rules": rules}).status, 201)
+        self.assertEqual(self.connect()["oauth_client"]["key"], "crm")
+        self.make(key="other", token_url=self.base + "/token")
+        self.assertEqual(self.connect(403, key="d", oauth_client="other")["code"], "preset_enforced")
+        own = {"client_id": "mine", "client_secret": "x"}
+        self.assertEqual(self.connect(403, key="d", credentials=own)["code"], "preset_enforced")
+
+    def test_where_clients_are_managed_ones_own_is_refused(self):
+        self.begin()
+        self.assertEqual(self.hub1.post("/api/v1/policies", {"name": "ours", "rules": [{"rule": "managed_only"}]}).status, 201)
+        fields = {"base_url": self.base, "token_url": self.base + "/token"}
+        refused = self.connect(403, credentials={"client_id": "mine", "client_secret": "x"}, fields=fields)
+        self.assertEqual(refused["code"], "managed_only")
+        self.assertEqual(self.connect(oauth_client="crm")["state"], "active")
+
+    def test_a_copy_has_the_same_client(self):
+        self.begin()
+        self.connect(oauth_client="crm", scopes="z")
+        got = self.hub1.post("/api/v1/connections/c/duplicate", {"key": "copy"})
+        self.assertEqual(got.status, 201, got)
+        copy = self.hub1.get("/api/v1/connections/copy").json
+        self.assertEqual((copy["oauth_client"]["key"], copy["scopes"]["requested"]), ("crm", ["z"]))
