@@ -1,5 +1,5 @@
-/* No answer of a token endpoint, no pasted key and no path makes its reader fail in an unnamed way; what is given is fit to be sent, and
- * what is said is fit to be shown. */
+/* No answer of a token endpoint, no pasted key and no path makes its reader fail in an unnamed way; what is given is fit to be
+ * sent, and what is said is fit to be shown. */
 #include <stdint.h>
 
 #include "auth/device_code.h"
@@ -27,7 +27,9 @@ static void showable(struct str s)
 static void read_answer(struct arena *a, struct str body, int how)
 {
     static const int statuses[] = { 200, 201, 400, 401, 403, 429, 503, 302 };
-    struct str headers[][2] = { { STR("Content-Type"), how & 8 ? STR("application/x-www-form-urlencoded") : STR("application/json") } };
+    struct str headers[][2] = {
+        { STR("Content-Type"), how & 8 ? STR("application/x-www-form-urlencoded") : STR("application/json") },
+    };
     struct oauth_profile p = { .scope_separator = ' ', .dpop = how & 64,
                                .quirks = { .any_content_type = how & 16, .token_type_optional = how & 32 } };
     struct fetch_answer f = { .status = statuses[how & 7], .headers = headers, .header_count = 1, .body = body };
