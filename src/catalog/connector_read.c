@@ -524,9 +524,11 @@ static enum err take_own_target(struct reader *r, const struct json *v, const ch
 static enum err take_auth(struct reader *r, const struct json *v, const char *at, const struct connector *c,
                           struct connector_auth *auth)
 {
-    static const char *const allowed[] = { "type",   "label",  "credentials", "open_credentials", "fields", "instructions",
-                                           "header", "prefix", "query",       "headers",          "body",   "username_suffix",
-                                           "oauth",  "login",  "login_hosts", "base_url",         "allowed_domain", "verify", NULL };
+    static const char *const allowed[] = { "type",           "label",        "credentials", "open_credentials",
+                                           "fields",         "instructions", "header",      "prefix",
+                                           "query",          "headers",      "body",        "username_suffix",
+                                           "oauth",          "login",        "login_hosts", "base_url",
+                                           "allowed_domain", "verify",       NULL };
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
     enum err e;

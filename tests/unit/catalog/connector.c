@@ -141,7 +141,8 @@ static void mistakes_are_refused_where_they_stand(void **state)
         { "\"open_credentials\":true",
           "\"open_credentials\":true,\"credentials\":[{\"key\":\"a\",\"type\":\"secret\",\"label\":" BOTH("A") "}]",
           ERR_FIELD_INVALID, "/auth/1/open_credentials" },
-        { "https://{{fields.cloud}}/own", "https://{{fields.note}}/own", ERR_FIELD_INVALID, "/auth/1/base_url" }, /* of another type */
+        { "https://{{fields.cloud}}/own", "https://{{fields.note}}/own", ERR_FIELD_INVALID,
+          "/auth/1/base_url" }, /* of another type */
         { "https://{{fields.cloud}}/own", "http://{{fields.cloud}}/own", ERR_FIELD_INVALID, "/auth/1/base_url" },
         { "https://{{fields.cloud}}/own", "https://{{fields.cloud}}/{{fields.since}}", ERR_FIELD_INVALID, "/auth/1/base_url" },
         { "\"base_url\":\"https://{{fields.cloud}}/own\",", "", ERR_FIELD_INVALID, "/auth/1/allowed_domain" },
