@@ -20,12 +20,6 @@ static const struct connector_field *named(const struct connector_field *fields,
     return NULL;
 }
 
-static const struct connector_field *field_of(const struct entry *e, struct str name)
-{
-    struct str prefix = STR("fields.");
-    return str_starts(name, prefix) ? connector_field_find(e->c, e->auth, str_sub(name, prefix.n, name.n)) : NULL;
-}
-
 static bool is_credential(const struct entry *e, struct str name, bool secret_ok)
 {
     struct str prefix = STR("credentials.");
@@ -43,7 +37,7 @@ static bool is_credential(const struct entry *e, struct str name, bool secret_ok
 static bool placeholder(void *context, struct str name, enum oauth_place place, bool whole)
 {
     const struct entry *e = context;
-    const struct connector_field *f = field_of(e, name);
+    const struct connector_field *f = connector_field_named(e->c, e->auth, name);
     if (e->credentials_ok && place != OAUTH_IN_HOST && is_credential(e, name, true))
         return true;
     if (place == OAUTH_IN_ASSERTION && is_credential(e, name, false))

@@ -333,10 +333,7 @@ struct placeholders {
 
 static const struct connector_field *field_of(struct fields_of of, struct str placeholder)
 {
-    struct str prefix = STR("fields.");
-    return str_starts(placeholder, prefix)
-               ? connector_field_find(of.c, of.auth, str_sub(placeholder, prefix.n, placeholder.n))
-               : NULL;
+    return connector_field_named(of.c, of.auth, placeholder);
 }
 
 static bool visit(void *context, struct str name)
@@ -681,8 +678,13 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
     return ERR_NONE;
 }
 
-const struct connector_field *connector_field_find(const struct connector *c, const struct connector_auth *auth, struct str key)
+const struct connector_field *connector_field_named(const struct connector *c, const struct connector_auth *auth,
+                                                    struct str placeholder)
 {
+    struct str prefix = STR("fields.");
+    if (!str_starts(placeholder, prefix))
+        return NULL;
+    struct str key = str_sub(placeholder, prefix.n, placeholder.n);
     for (size_t i = 0; i < c->field_count; i++)
         if (str_eq(c->fields[i].key, key))
             return &c->fields[i];

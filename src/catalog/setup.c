@@ -404,14 +404,6 @@ struct expansion {
     bool in_url; /* values that are not URLs, hosts or paths themselves are percent-encoded */
 };
 
-static const struct connector_field *field_named(const struct expansion *x, struct str placeholder)
-{
-    struct str prefix = STR("fields.");
-    return str_starts(placeholder, prefix)
-               ? connector_field_find(x->c, x->auth, str_sub(placeholder, prefix.n, placeholder.n))
-               : NULL;
-}
-
 static struct str percent_encoded(struct arena *a, struct str s)
 {
     AUTO_BUF b;
@@ -433,7 +425,7 @@ static struct str value_of(const struct expansion *x, const struct connector_fie
 static bool look_up(void *context, struct str name, struct str *value)
 {
     struct expansion *x = context;
-    const struct connector_field *field = field_named(x, name);
+    const struct connector_field *field = connector_field_named(x->c, x->auth, name);
     if (!field)
         return false;
     *value = value_of(x, field);
