@@ -87,7 +87,8 @@ const struct connector *catalog_find(const struct catalog *c, struct str id);
 /* In order of name. */
 const struct connector *catalog_at(const struct catalog *c, size_t i);
 size_t catalog_count(const struct catalog *c);
-/* The field that a placeholder "fields.key" names, of the connector or of the auth entry (NULL: without one); NULL when it names none. */
+/* The field that a placeholder "fields.key" names, of the connector or of the auth entry (NULL: without one); NULL when it names
+ * none. */
 const struct connector_field *connector_field_named(const struct connector *c, const struct connector_auth *auth,
                                                     struct str placeholder);
 const struct connector_auth *connector_auth_find(const struct connector *c, struct str type);
