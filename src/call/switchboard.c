@@ -180,11 +180,12 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
     return ERR_NONE;
 }
 
-static enum err prepare_target(struct switchboard *s, struct prepared *p, const struct json *fields, struct fault *why)
+static enum err prepare_target(struct prepared *p, const struct connector_auth *auth, const struct json *fields, struct fault *why)
 {
     struct setup_target t;
-    (void)s;
-    enum err e = setup_target(p->arena, p->connector, fields, &t, why);
+    if (!auth)
+        return fault(why, ERR_AUTH_TYPE_NOT_OFFERED, p->row.auth_type, "stored auth type is gone from the connector");
+    enum err e = setup_target(p->arena, p->connector, auth, fields, &t, why);
     if (e)
         return e;
     p->base = t.base;
@@ -192,9 +193,9 @@ static enum err prepare_target(struct switchboard *s, struct prepared *p, const 
     p->authority = url_authority(p->arena, &p->base);
     p->verify_path = t.verify_path;
     p->verify_query = t.verify_query;
-    p->verify_method = p->connector->verify.method;
-    p->verify_account = p->connector->verify.account;
-    p->verify_ok = p->connector->verify.ok_pointer;
+    p->verify_method = auth->verify.method;
+    p->verify_account = auth->verify.account;
+    p->verify_ok = auth->verify.ok_pointer;
     memcpy(p->headers, t.headers, sizeof p->headers);
     p->header_count = t.header_count;
     p->follow_redirects = t.follow_redirects;
@@ -334,7 +335,8 @@ static enum err prepare(struct switchboard *s, struct str id, const struct call_
     if (!p->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) ||
-        (e = check_policies(s, db, trial && trial->instead, p, fields, why)) || (e = prepare_target(s, p, fields, why)))
+        (e = check_policies(s, db, trial && trial->instead, p, fields, why)) ||
+        (e = prepare_target(p, connector_auth_find(p->connector, p->row.auth_type), fields, why)))
         return e;
     e = prepare_checked(s, db, trial, p, fields, why);
     /* A credential that does not open, or the key of its client certificate. */
