@@ -8,6 +8,7 @@
 #include "base/encode.h"
 #include "base/template.h"
 #include "crypto/pair.h"
+#include "crypto/private_key.h"
 #include "http/url.h"
 #include "vault/oauth_settings.h"
 #include "vault/sealed.h"
@@ -283,17 +284,19 @@ static enum err take_client_row(struct load *l)
 
 static enum err take_own(struct load *l)
 {
-    static const char *const names[] = { "client_secret", "client_private_key" };
-    struct secret *const to[] = { &l->p->client_secret, &l->p->private_key };
+    /* A service account's key file has a client_id as well, which is not for token requests. */
+    if (!str_starts(json_str(l->in->options, "type"), STR("oauth2_")))
+        return ERR_NONE;
     const struct secret *id = auth_secret(l->in, "client_id");
     struct str typed = json_str(l->in->fields, "client_id");
     l->p->client_id = id ? arena_str(l->a, secret_str(*id)) : typed.n ? typed : STR("");
-    for (size_t i = 0; i < COUNT(names); i++) {
-        const struct secret *v = auth_secret(l->in, names[i]);
-        if (v && v->n)
-            *to[i] = secret_copy(*v);
-    }
-    return ERR_NONE;
+    const struct secret *secret = auth_secret(l->in, "client_secret"), *key = auth_secret(l->in, "client_private_key");
+    if (secret && secret->n)
+        l->p->client_secret = secret_copy(*secret);
+    if (!key || !key->n)
+        return ERR_NONE;
+    enum err e = private_key_read(secret_str(*key), &l->p->private_key, l->why);
+    return e ? fault_at(l->why, "/credentials/client_private_key") : ERR_NONE;
 }
 
 /* A policy's own: "pol_.../connector". Sealed with the policy, under names that web/policy_check.h makes. */
@@ -411,14 +414,25 @@ static enum err settle_client(struct load *l)
 
 /* ---- the rest ---- */
 
-static void take_scopes(struct load *l)
+/* Entra names a resource in its scopes: "https://{{fields.organization}}/.default". One that comes out empty is not asked for. */
+static enum err take_scopes(struct load *l)
 {
     const struct json *list = pick(l, "scopes", NULL);
     struct str separator = pick_text(l, "scope_separator");
     l->p->scope_separator = separator.n ? separator.p[0] : ' ';
     l->p->scopes = arena_array(l->a, list ? list->count + 1 : 1, sizeof *l->p->scopes);
-    json_each(s, list)
-        l->p->scopes[l->p->scope_count++] = s->text;
+    json_each(s, list) {
+        struct expansion x = { .l = l, .place = OAUTH_IN_TEXT };
+        struct str scope;
+        enum err e = expand(&x, s->text, &scope);
+        if (e)
+            return e;
+        if (scope.n && !oauth_scope_valid(scope))
+            return url_fault(l, ERR_FIELD_INVALID, STR("each scope is a word without blanks and commas"), "scopes");
+        if (scope.n)
+            l->p->scopes[l->p->scope_count++] = scope;
+    }
+    return ERR_NONE;
 }
 
 void oauth_profile_ask(struct arena *a, struct oauth_profile *p, struct str scopes)
@@ -537,14 +551,13 @@ static enum err take_rest(struct load *l)
 {
     struct oauth_profile *p = l->p;
     enum err e;
-    take_scopes(l);
     take_quirks(l);
     p->pkce = pick_bool(l, "pkce", true);
     p->dpop = pick_bool(l, "dpop", false);
     p->capture = json_get(l->lower, "capture");
     p->max_idle_ms = pick_time(l, "max_idle");
     p->lifetime_ms = pick_time(l, "lifetime");
-    if ((e = take_parameters(l, "authorize_parameters", &p->authorize_parameters)) ||
+    if ((e = take_scopes(l)) || (e = take_parameters(l, "authorize_parameters", &p->authorize_parameters)) ||
         (e = take_parameters(l, "token_parameters", &p->token_parameters)) ||
         (e = take_parameters(l, "refresh_parameters", &p->refresh_parameters)))
         return e;

@@ -12,7 +12,9 @@
 #include "access/user.h"
 #include "auth/issuer.h"
 #include "auth/device_flow.h"
+#include "auth/oauth_profile.h"
 #include "auth/renewal.h"
+#include "auth/token_answer.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/run_seal.h"
@@ -379,7 +381,9 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     struct db *db = store_reader(n->hub.store, why);
     if (!db || policy_book_load(n->hub.policies, db, why))
         return why->err;
+    token_answer_limit_scopes((size_t)c->oauth.granted_scopes);
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
+    oauth_profile_discover_with(n->hub.issuers);
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
     struct switchboard_config s = {
@@ -775,6 +779,7 @@ void node_stop(struct node *n)
     prober_free(n->hub.prober);
     audit_watch_stop(n->audit);
     intents_free(n->hub.intents);
+    oauth_profile_discover_with(NULL);
     issuers_free(n->hub.issuers);
     policy_book_free(n->hub.policies);
     keep_limit_hits(n);

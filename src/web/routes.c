@@ -68,6 +68,13 @@ static const struct route routes[] = {
     { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, KB(64), identity_providers_patch, "identity_provider.update" },
     { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, 0, identity_providers_delete, "identity_provider.delete" },
 
+    { METHOD_GET, "/api/v1/oauth-clients", RIGHT_CATALOG_VIEW, 0, oauth_clients_list },
+    { METHOD_POST, "/api/v1/oauth-clients", RIGHT_POLICIES, KB(128), oauth_clients_create, "oauth_client.create" },
+    { METHOD_GET, "/api/v1/oauth-clients/{id}", RIGHT_CATALOG_VIEW, 0, oauth_clients_get },
+    { METHOD_PATCH, "/api/v1/oauth-clients/{id}", RIGHT_POLICIES, KB(128), oauth_clients_patch, "oauth_client.update" },
+    { METHOD_DELETE, "/api/v1/oauth-clients/{id}", RIGHT_POLICIES, 0, oauth_clients_delete, "oauth_client.delete" },
+    { METHOD_POST, "/api/v1/oauth-clients/{id}/activate", RIGHT_POLICIES, KB(1), oauth_clients_activate, "oauth_client.activate" },
+
     { METHOD_GET, "/api/v1/folders", RIGHT_VIEW, 0, folders_list },
     { METHOD_GET, "/api/v1/folders/{id}", RIGHT_VIEW, 0, folders_get },
     { METHOD_POST, "/api/v1/folders", RIGHT_EDIT, KB(8), folders_create, "folder.create" }, /* in the folder above */
@@ -113,13 +120,14 @@ static const struct route routes[] = {
       true },
 
     { METHOD_POST, "/api/v1/connections/{id}/authorize", RIGHT_SECRETS_WRITE, KB(4), connections_authorize, "connection.authorize" },
-    { METHOD_GET, "/api/v1/authorizations/{id}", RIGHT_VIEW, 0, authorizations_get },
+    { METHOD_GET, "/api/v1/authorizations/{id}", RIGHT_SIGNED_IN, 0, authorizations_get }, /* of a connection that one sees */
     { METHOD_GET, "/oauth/start/{link}", RIGHT_OPEN, 0, oauth_start },
     { METHOD_GET, AUTHORIZE_CALLBACK, RIGHT_OPEN, 0, oauth_callback, "connection.authorized" }, /* state and cookie are the proof */
     { METHOD_GET, AUTHORIZE_CALLBACK_ALIAS, RIGHT_OPEN, 0, oauth_callback, "connection.authorized" },
     { METHOD_POST, "/api/v1/connect-sessions", RIGHT_SECRETS_WRITE, KB(256), connect_sessions_create, "connect_session.create" },
-    { METHOD_GET, "/api/v1/connect-sessions/{id}", RIGHT_VIEW, 0, connect_sessions_get },
-    { METHOD_DELETE, "/api/v1/connect-sessions/{id}", RIGHT_SECRETS_WRITE, 0, connect_sessions_delete, "connect_session.withdraw" },
+    { METHOD_GET, "/api/v1/connect-sessions/{id}", RIGHT_SIGNED_IN, 0, connect_sessions_get }, /* likewise */
+    { METHOD_DELETE, "/api/v1/connect-sessions/{id}", RIGHT_SIGNED_IN, 0, connect_sessions_delete,
+      "connect_session.withdraw" }, /* of one whose credentials one may enter */
     { METHOD_GET, "/connect/{link}", RIGHT_OPEN, 0, connect_page_get },
     { METHOD_POST, "/connect/{link}", RIGHT_OPEN, KB(256), connect_page_post, "connect_session.submit", .form = true },
 
