@@ -100,10 +100,12 @@ static enum err make_room(struct db *db, struct str connection, wall_ms now, str
     enum err e;
     if ((e = forget_codes(db, "SELECT id FROM authorization_attempt WHERE device = 1 AND expires_ms <= $1 LIMIT 64", STR_NONE,
                           now - AUTHORIZATION_KEPT_MS, why)) ||
-        (e = run_i64(db, "DELETE FROM authorization_attempt WHERE device = 0 AND expires_ms <= $1", now - AUTHORIZATION_KEPT_MS, why)) ||
-        (e = forget_codes(db, "SELECT id FROM authorization_attempt WHERE connection_id = $1 AND state = 'pending'"
-                              " ORDER BY created_ms DESC, id DESC LIMIT 64 OFFSET $2", connection,
-                          AUTHORIZATIONS_OF_CONNECTION - 1, why)))
+        (e = run_i64(db, "DELETE FROM authorization_attempt WHERE device = 0 AND expires_ms <= $1", now - AUTHORIZATION_KEPT_MS,
+                     why)) ||
+        (e = forget_codes(db,
+                          "SELECT id FROM authorization_attempt WHERE connection_id = $1 AND state = 'pending'"
+                          " ORDER BY created_ms DESC, id DESC LIMIT 64 OFFSET $2",
+                          connection, AUTHORIZATIONS_OF_CONNECTION - 1, why)))
         return e;
     return forget_codes(db, "SELECT id FROM authorization_attempt ORDER BY created_ms DESC, id DESC LIMIT 64 OFFSET $1", STR_NONE,
                         AUTHORIZATIONS_MOST - 1, why);
@@ -126,9 +128,10 @@ enum err authorization_begin(struct db *db, struct arena *a, struct authorizatio
     random_text(link, AUTHORIZATION_TEXT - 1);
     link[AUTHORIZATION_TEXT - 1] = 0;
     t->id = arena_str(a, str_of(id_new(id, "aut_")));
-    struct query *q = query_begin(db, "INSERT INTO authorization_attempt (id, connection_id, principal_id, session, device, state,"
-                                      " reason, link, browser, code_state, issuer, redirect_uri, return_path, created_ms, expires_ms)"
-                                      " VALUES ($1, $2, $3, $4, $5, 'pending', '', $6, $7, '', $8, $9, $10, $11, $12)");
+    struct query *q =
+        query_begin(db, "INSERT INTO authorization_attempt (id, connection_id, principal_id, session, device, state,"
+                        " reason, link, browser, code_state, issuer, redirect_uri, return_path, created_ms, expires_ms)"
+                        " VALUES ($1, $2, $3, $4, $5, 'pending', '', $6, $7, '', $8, $9, $10, $11, $12)");
     query_text(q, t->id);
     query_text(q, t->connection);
     query_text(q, t->principal);
@@ -146,7 +149,7 @@ enum err authorization_begin(struct db *db, struct arena *a, struct authorizatio
 
 /* ---- reading ---- */
 
-#define COLUMNS                                                                                                                     \
+#define COLUMNS                                                                                                                    \
     "id, connection_id, principal_id, session, issuer, redirect_uri, return_path, device, state, reason, created_ms, expires_ms,"  \
     " ended_ms, user_code, verification_uri, verification_uri_complete, interval_ms, next_ms"
 
@@ -271,8 +274,9 @@ enum err authorization_end(struct db *db, struct str id, enum authorization_stat
 enum err authorization_device(struct db *db, struct keyring *k, struct authorization *t, struct secret device_code,
                               struct fault *why)
 {
-    struct query *q = query_begin(db, "UPDATE authorization_attempt SET user_code = $2, verification_uri = $3,"
-                                      " verification_uri_complete = $4, interval_ms = $5, next_ms = $6, expires_ms = $7 WHERE id = $1");
+    struct query *q =
+        query_begin(db, "UPDATE authorization_attempt SET user_code = $2, verification_uri = $3,"
+                        " verification_uri_complete = $4, interval_ms = $5, next_ms = $6, expires_ms = $7 WHERE id = $1");
     query_text(q, t->id);
     query_text(q, t->user_code);
     query_text(q, t->verification_uri);

@@ -43,8 +43,8 @@ struct authorization {
     wall_ms next;              /* when the provider may be asked again */
 };
 
-/* Inside store_write(): `t` with connection, principal, session, redirect_uri and return_path becomes a new attempt; id and times are
- * filled in. `browser`: that it is bound to at once, or STR_NONE: the first that follows the link. */
+/* Inside store_write(): `t` with connection, principal, session, redirect_uri and return_path becomes a new attempt; id and times
+ * are filled in. `browser`: that it is bound to at once, or STR_NONE: the first that follows the link. */
 enum err authorization_begin(struct db *db, struct arena *a, struct authorization *t, struct str browser,
                              char link[AUTHORIZATION_TEXT], struct fault *why) MUST_CHECK;
 /* Is there such a link, for this browser (STR_NONE: it has no cookie yet)? Reads only. ERR_AUTHORIZATION_OVER. */
@@ -71,7 +71,8 @@ enum err authorization_get(struct db *db, struct arena *a, struct str id, struct
 /* Inside store_write(): what the provider said is kept with the attempt; the device code is sealed. */
 enum err authorization_device(struct db *db, struct keyring *k, struct authorization *t, struct secret device_code,
                               struct fault *why) MUST_CHECK;
-enum err authorization_device_code(struct db *db, struct keyring *k, struct str id, struct secret *out, struct fault *why) MUST_CHECK;
+enum err authorization_device_code(struct db *db, struct keyring *k, struct str id, struct secret *out,
+                                   struct fault *why) MUST_CHECK;
 /* Those that wait for their person, the next to be asked about first. */
 enum err authorization_devices(struct db *db, struct arena *a, int limit, struct authorization **out, size_t *n,
                                struct fault *why) MUST_CHECK;

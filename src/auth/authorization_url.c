@@ -90,7 +90,9 @@ static enum err ask(const struct issuers *s, struct arena *a, const struct oauth
     struct str code = read ? json_str(*body, "error") : STR_NONE;
     if (str_is(code, "invalid_client") || str_is(code, "unauthorized_client"))
         return fault(why, ERR_OAUTH_CLIENT, code, "status %d", answer->status);
-    return odd(a, code.n ? code : STR("its answer cannot be read"), why, "not a success");
+    struct str more = read ? authorization_said(a, json_str(*body, "error_description")) : STR("");
+    struct str said = authorization_said(a, code.n ? code : STR("its answer cannot be read"));
+    return fault(why, ERR_AUTHORIZATION_SERVER, said, "status %d: %.*s", answer->status, STR_ARG(more));
 }
 
 /* ---- the browser's address ---- */

@@ -15,8 +15,8 @@ struct authorization_request {
 enum err authorization_url(const struct issuers *s, struct arena *a, const struct oauth_profile *p,
                            const struct authorization_request *r, struct str *url, struct fault *why) MUST_CHECK;
 
-/* Fills user_code, verification_uri, verification_uri_complete, interval_ms, next and expires; pages for people are https, or http on
- * hosts that the administrator lists. *code is the caller's to end. Errors as above. */
+/* Fills user_code, verification_uri, verification_uri_complete, interval_ms, next and expires; pages for people are https, or http
+ * on hosts that the administrator lists. *code is the caller's to end. Errors as above. */
 struct egress;
 enum err authorization_device_ask(const struct issuers *s, const struct egress *egress, struct arena *a,
                                   const struct oauth_profile *p, struct authorization *t, struct secret *code,

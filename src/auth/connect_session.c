@@ -135,11 +135,12 @@ static enum err end(struct db *db, struct str id, const char *sql, struct fault 
 
 enum err connect_session_done(struct db *db, struct str id, struct fault *why)
 {
-    return end(db, id, "UPDATE connect_session SET state = 'done', ended_ms = $2 WHERE id = $1 AND state = 'open' RETURNING id", why);
+    return end(db, id, "UPDATE connect_session SET state = 'done', ended_ms = $2 WHERE id = $1 AND state = 'open' RETURNING id",
+               why);
 }
 
 enum err connect_session_withdraw(struct db *db, struct str id, struct fault *why)
 {
-    return end(db, id, "UPDATE connect_session SET state = 'withdrawn', ended_ms = $2 WHERE id = $1 AND state = 'open' RETURNING id",
-               why);
+    return end(db, id,
+               "UPDATE connect_session SET state = 'withdrawn', ended_ms = $2 WHERE id = $1 AND state = 'open' RETURNING id", why);
 }

@@ -1,7 +1,7 @@
 /* auth/device_flow.h - asks providers whether people have entered the codes of their devices. RFC 8628 3.4, 3.5.
  *
- * One thread. Never faster than the provider allows: its interval, 5 s more for good each time that it says slow_down, twice as long
- * when it does not answer. What waits is in the store, so that a restart goes on with it.
+ * One thread. Never faster than the provider allows: its interval, 5 s more for good each time that it says slow_down, twice as
+ * long when it does not answer. What waits is in the store, so that a restart goes on with it.
  */
 #ifndef AUTH_DEVICE_FLOW_H
 #define AUTH_DEVICE_FLOW_H

@@ -136,6 +136,9 @@ enum err token_request_build(struct arena *a, const struct oauth_profile *p, str
     enum err e = prove(p, step == TOKEN_REFRESH ? p->refresh_auth : p->client_auth, now, &all, out, why);
     if (e)
         return e;
+    if (p->par_url.n && str_eq(url, p->par_url))
+        put(&all, STR("client_id"),
+            p->client_id); /* a part of the request there (RFC 9126 2.1), however the client proves itself */
     leave_out_empty(&all);
     if (!p->quirks.json_body)
         out->body = form_encode(all.at, all.n);

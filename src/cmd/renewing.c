@@ -73,7 +73,16 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
         .report = report,
     };
     enum err e = renewals_start(&config, &hub->renewals, why);
-    if (!e)
-        switchboard_renew_with(hub->switchboard, hub->renewals);
-    return e;
+    if (e)
+        return e;
+    switchboard_renew_with(hub->switchboard, hub->renewals);
+    const struct device_flows_config devices = {
+        .store = hub->store,
+        .keyring = hub->keyring,
+        .renewals = hub->renewals,
+        .changed = changed,
+        .context = hub,
+        .report = report,
+    };
+    return device_flows_start(&devices, &hub->devices, why);
 }

@@ -1,13 +1,13 @@
-/* web/acting.h - a request that comes back from a provider, or through a link, acts in the name of whoever began it: with the rights
- * that they have now, asked for as anybody's.
+/* web/acting.h - a request that comes back from a provider, or through a link, acts in the name of whoever began it: with the
+ * rights that they have now, asked for as anybody's.
  */
 #ifndef WEB_ACTING_H
 #define WEB_ACTING_H
 
 #include "web/web.h"
 
-/* q->caller becomes that principal; `via` (aut_..., css_...) is what the audit log says it came through. ERR_AUTHORIZATION_OVER: there
- * is no such principal any more, or it is disabled. */
+/* q->caller becomes that principal; `via` (aut_..., css_...) is what the audit log says it came through. ERR_AUTHORIZATION_OVER:
+ * there is no such principal any more, or it is disabled. */
 enum err acting_as(struct web_request *q, struct db *db, struct str principal, struct str via, struct fault *why) MUST_CHECK;
 
 #endif

@@ -121,7 +121,8 @@ enum err authorize_begin(struct web_request *q, const struct connection_row *row
                                   .redirect_uri = str_fmt(q->arena, "%.*s%s", STR_ARG(q->hub->public_url), AUTHORIZE_CALLBACK) };
     if (!b.t.device && (!g.profile.authorization_url.n || !g.profile.client_id.n))
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no authorization URL or client id");
-    if (b.t.device && (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena, &g.profile, &b.t, &b.device_code, why)))
+    if (b.t.device &&
+        (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena, &g.profile, &b.t, &b.device_code, why)))
         return e;
     e = web_write(q, begin, &b, why);
     secret_end(&b.device_code);
@@ -364,8 +365,8 @@ static enum err exchange(struct arrival *v, const struct oauth_profile *p, struc
     return renewals_obtain(q->hub->renewals, v->row.id, params, p->pkce ? COUNT(params) : COUNT(params) - 1, why);
 }
 
-/* Parameters of the way back that the connector wants as fields, and that the connection has none of yet; held against the same rules
- * as what a person types. */
+/* Parameters of the way back that the connector wants as fields, and that the connection has none of yet; held against the same
+ * rules as what a person types. */
 static enum err captured(struct arrival *v, struct connection_row *row, bool *some, struct fault *why)
 {
     struct web_request *q = v->q;
@@ -471,11 +472,14 @@ static void welcome(struct arrival *v, struct reply *r)
     struct web_request *q = v->q;
     struct str back = v->t.return_path;
     struct str url = back.n ? str_fmt(q->arena, "%.*s%.*s", STR_ARG(q->hub->public_url), STR_ARG(back)) : STR("");
-    page_small(q, r,
-               &(struct page_text){ .title = { "Connected", "Connexion autorisée" },
-                                    .text = { back.n ? "You are being taken back." : "It is done. You can close this window.",
-                                              back.n ? "Vous allez être redirigé." : "C'est fait. Vous pouvez fermer cette fenêtre." },
-                                    .link = { "Go on", "Continuer" }, .url = url, .at_once = back.n > 0 });
+    page_small(
+        q, r,
+        &(struct page_text){ .title = { "Connected", "Connexion autorisée" },
+                             .text = { back.n ? "You are being taken back." : "It is done. You can close this window.",
+                                       back.n ? "Vous allez être redirigé." : "C'est fait. Vous pouvez fermer cette fenêtre." },
+                             .link = { "Go on", "Continuer" },
+                             .url = url,
+                             .at_once = back.n > 0 });
 }
 
 enum err oauth_callback(struct web_request *q, struct reply *r, struct fault *why)

@@ -14,8 +14,8 @@ struct authorize_begun {
     struct authorization t;
     struct str url;    /* where the person goes */
 };
-/* In the name of q->caller, whose rights were asked for. `browser`: that the attempt is bound to at once; STR_NONE: to the first that
- * follows its link. `session`: css_..., or empty. One audit record. ERR_AUTHORIZE_NOT_OFFERED, ERR_OAUTH_CLIENT_MISSING,
+/* In the name of q->caller, whose rights were asked for. `browser`: that the attempt is bound to at once; STR_NONE: to the first
+ * that follows its link. `session`: css_..., or empty. One audit record. ERR_AUTHORIZE_NOT_OFFERED, ERR_OAUTH_CLIENT_MISSING,
  * ERR_AUTHORIZATION_SERVER. */
 enum err authorize_begin(struct web_request *q, const struct connection_row *row, struct str browser, struct str session,
                          struct str return_path, struct authorize_begun *out, struct fault *why) MUST_CHECK;

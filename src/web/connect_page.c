@@ -1,5 +1,5 @@
-/* web/connect_page.c - the page behind a connect session's link, without a script: a button to the provider, a code to type there, or
- * a form for credentials (UX-20). Whoever has the link acts in the name of its maker, on that one connection.
+/* web/connect_page.c - the page behind a connect session's link, without a script: a button to the provider, a code to type there,
+ * or a form for credentials (UX-20). Whoever has the link acts in the name of its maker, on that one connection.
  *
  * Opening the page binds nothing: what looks at links in messages opens them, too. The first browser that sends the form has it.
  */
@@ -8,7 +8,7 @@
 #include "auth/obtain.h"
 #include "base/encode.h"
 #include "base/log.h"
-#include "catalog/connector.h"
+#include "catalog/setup.h"
 #include "crypto/hash.h"
 #include "web/acting.h"
 #include "web/authorize.h"
@@ -149,18 +149,20 @@ static void write_page(struct visit *v, struct reply *r, const struct fault *pro
     struct buf *b = &r->body;
     page_begin(v->q, r, say(v, "Connect an account", "Connecter un compte"), REFERRER);
     page_paragraph(b, about(v));
-    page_paragraph(b, v->by_person
-                          ? say(v, "You go on to the provider, sign in there and decide. Your password stays there.",
-                                "Vous continuez chez le fournisseur, vous vous y identifiez et vous décidez. Votre mot de passe y reste.")
-                          : say(v, "What you enter is kept sealed, and shown to nobody again, not even to who asks you.",
-                                "Ce que vous saisissez est conservé scellé et n'est plus montré à personne, même pas à qui vous le demande."));
+    page_paragraph(
+        b, v->by_person
+               ? say(v, "You go on to the provider, sign in there and decide. Your password stays there.",
+                     "Vous continuez chez le fournisseur, vous vous y identifiez et vous décidez. Votre mot de passe y reste.")
+               : say(v, "What you enter is kept sealed, and shown to nobody again, not even to who asks you.",
+                     "Ce que vous saisissez est conservé scellé et n'est plus montré à personne, même pas à qui vous le demande."));
     if (problem) {
         char text[768];
         buf_add(b, STR("<div id=\"problem\" role=\"alert\">"));
         page_escape(b, str_of(fault_say(problem, v->q->language, text, sizeof text)));
         buf_add(b, STR("</div>\n"));
     }
-    write_form(v, b, v->by_person ? say(v, "Go on to the provider", "Continuer chez le fournisseur") : say(v, "Connect", "Connecter"));
+    write_form(v, b,
+               v->by_person ? say(v, "Go on to the provider", "Continuer chez le fournisseur") : say(v, "Connect", "Connecter"));
     page_paragraph(b, say(v, "If you do not expect this, close the window: nothing happens.",
                           "Si vous ne vous y attendez pas, fermez la fenêtre : rien ne se passe."));
     page_end(r);
@@ -180,7 +182,8 @@ static void write_code(struct visit *v, struct reply *r, const struct authorizat
     buf_char(b, '>');
     page_escape(b, t->verification_uri);
     buf_add(b, STR("</a></p>\n"));
-    page_paragraph(b, say(v, "This page goes on by itself when that is done.", "Cette page continue d'elle-même une fois que c'est fait."));
+    page_paragraph(
+        b, say(v, "This page goes on by itself when that is done.", "Cette page continue d'elle-même une fois que c'est fait."));
     page_end(r);
 }
 
@@ -256,6 +259,15 @@ static struct json *credentials_of(struct visit *v)
     return out;
 }
 
+static bool can_verify(struct visit *v)
+{
+    struct setup_target target;
+    struct json *fields;
+    struct fault ignored;
+    return !json_read(v->q->arena, v->row.fields, &fields, &ignored) &&
+           !setup_target(v->q->arena, v->connector, v->auth, fields, &target, &ignored) && target.verify_path.n;
+}
+
 /* As PUT .../credentials by the link's maker would: same checks, same record. */
 static enum err enter_credentials(struct visit *v, struct reply *r, struct fault *why)
 {
@@ -270,7 +282,7 @@ static enum err enter_credentials(struct visit *v, struct reply *r, struct fault
     inner.params[0] = v->row.id;
     inner.param_count = 1;
     inner.json = credentials_of(v);
-    inner.query = v->connector->verify.path.n ? STR("verify=true") : STR("");
+    inner.query = can_verify(v) ? STR("verify=true") : STR("");
     inner.audit = (struct web_audit){ 0 };
     inner.once = NULL;
     enum err e = connections_credentials(&inner, r, why);
@@ -302,9 +314,13 @@ static enum err submit(struct visit *v, struct reply *r, struct fault *why)
         return ERR_NONE;
     }
     /* A page, not a redirect: form-action of our own policy holds for where a form's redirect leads, too. */
-    page_small(q, r, &(struct page_text){ .title = { "Going to the provider", "En route vers le fournisseur" },
-                                          .text = { "You are being taken to the provider.", "Vous allez être dirigé vers le fournisseur." },
-                                          .link = { "Go on", "Continuer" }, .url = begun.url, .at_once = true });
+    page_small(
+        q, r,
+        &(struct page_text){ .title = { "Going to the provider", "En route vers le fournisseur" },
+                             .text = { "You are being taken to the provider.", "Vous allez être dirigé vers le fournisseur." },
+                             .link = { "Go on", "Continuer" },
+                             .url = begun.url,
+                             .at_once = true });
     return ERR_NONE;
 }
 

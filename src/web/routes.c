@@ -116,10 +116,10 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/duplicate", RIGHT_VIEW, KB(256), connections_duplicate, "connection.create" },
     { METHOD_GET, "/api/v1/connections/{id}/history", RIGHT_VIEW, 0, connections_history },
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_VIEW, 0, connections_usage },
-    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call",
-      true },
+    { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call", true },
 
-    { METHOD_POST, "/api/v1/connections/{id}/authorize", RIGHT_SECRETS_WRITE, KB(4), connections_authorize, "connection.authorize" },
+    { METHOD_POST, "/api/v1/connections/{id}/authorize", RIGHT_SECRETS_WRITE, KB(4), connections_authorize,
+      "connection.authorize" },
     { METHOD_GET, "/api/v1/authorizations/{id}", RIGHT_SIGNED_IN, 0, authorizations_get }, /* of a connection that one sees */
     { METHOD_GET, "/oauth/start/{link}", RIGHT_OPEN, 0, oauth_start },
     { METHOD_GET, AUTHORIZE_CALLBACK, RIGHT_OPEN, 0, oauth_callback, "connection.authorized" }, /* state and cookie are the proof */

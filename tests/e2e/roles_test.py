@@ -40,6 +40,9 @@ BODIES = {
     "PATCH /api/v1/connections/{id}": {"notes": "n"},
     "PUT /api/v1/connections/{id}/credentials": {"token": "other"},
     "POST /api/v1/connections/{id}/call": CALL,
+    "POST /api/v1/connections/{id}/authorize": {"return": "/"},
+    "POST /api/v1/connect-sessions": {"connection": "{connection}"},
+    "POST /connect/{link}": {"csrf": "x"},
     "POST /api/v1/connections:verify": {"ids": ["{connection}"]},
     "POST /api/v1/connections/{id}/shares": {"with": "nobody@example.com"},
     "POST /api/v1/connections/{id}/move": {"folder": "shared/nowhere"},
@@ -202,7 +205,7 @@ class EveryDoor(Case):
             self.assertIn(door, WITHOUT_BODY, "a door without an expectation: say in roles_test.py what is sent to it")
             body = {}
         target = re.sub(r"\{id\}", self.object_of(path, at), path)
-        target = re.sub(r"\{(with|name|code|provider)\}", "nothing", target)
+        target = re.sub(r"\{(with|name|code|provider|link)\}", "nothing", target)
         return self.ask(token, method, target, filled(body, at), headers=TAG if method != "GET" else None)
 
     def expect(self, role, method, path, right, place, said):

@@ -1,11 +1,13 @@
-// An OpenID Connect provider for tests/e2e/identity_test.py: the npm package oidc-provider on loopback, its people and its one client
-// from the environment. Port 0 becomes a real one, which the line "issuer: ..." names.
+// An OpenID Connect provider for tests/e2e/identity_test.py and flows_test.py: the npm package oidc-provider on loopback, its people, its
+// client and further features from the environment. Port 0 becomes a real one, which the line "issuer: ..." names; a line "asked: ..."
+// is written for each request to its token and pushed-request endpoints.
 import crypto from 'node:crypto';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 
 const people = JSON.parse(process.env.PEOPLE);
 const client = JSON.parse(process.env.CLIENT);
+const features = JSON.parse(process.env.FEATURES ?? '{}');
 const key = (type, options, use) => ({
   ...crypto.generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), use: 'sig', ...use,
 });
@@ -19,12 +21,18 @@ server.listen(0, '127.0.0.1', () => {
     cookies: { keys: [crypto.randomBytes(16).toString('hex')] },
     claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups'] },
     scopes: ['openid', 'email', 'profile', 'groups'],
-    features: { devInteractions: { enabled: true } },
+    features: { devInteractions: { enabled: true }, ...features },
     pkce: { required: () => true, methods: ['S256'] },
     findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...people[id] }) }),
-    ttl: { AuthorizationCode: 60, AccessToken: 60, IdToken: 60, Session: 600, Interaction: 600, Grant: 600 },
+    ttl: { AuthorizationCode: 60, AccessToken: 60, IdToken: 60, Session: 600, Interaction: 600, Grant: 600, DeviceCode: 600 },
   });
   provider.on('server_error', (_, e) => console.error(e.stack));
+  provider.use(async (ctx, next) => {
+    const at = Date.now();
+    await next();
+    if (ctx.method === 'POST' && ['/token', '/request'].includes(ctx.path))
+      console.log(`asked: ${JSON.stringify({ path: ctx.path, at, status: ctx.status, error: ctx.body?.error ?? null })}`);
+  });
   server.on('request', provider.callback());
   console.log(`issuer: ${issuer}`);
 });

@@ -1,0 +1,428 @@
+"""Authorizing connections at their provider: in a browser, with a device's code, through a link for somebody without an account; and what
+a hostile browser, link or provider may not do."""
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import threading
+import unittest
+import urllib.parse
+
+import harness
+from identity_test import OIDC, PLAIN, Browser
+
+SECRET = "s3cr:et/+ %&=" + "x" * 32  # long enough for client_secret_jwt
+API = "/api/v1"
+CALLBACK = "/oauth/callback"
+NO_PUSH = {"pushedAuthorizationRequests": {"enabled": False}}  # where it is offered it is used, and a test sees less of what is sent
+
+
+class Case(harness.Case):
+    PEOPLE = {"alice": {"email": "alice@example.com"}}
+    TYPE = "oauth2_authorization_code"
+
+    def begin(self):
+        """A hub whose setup is done: before that, nobody's browser gets anywhere."""
+        self.hub1 = self.hub(env=PLAIN)
+        code = self.hub1.line("setup").split("#")[1]
+        made = self.hub1.post(API + "/setup", {"code": code, "email": "first@example.com", "password": harness.PASSWORD}, token="")
+        self.assertEqual(made.status, 201, made)
+
+    def start(self, way="client_secret_basic", features=None, settings=None, grants=("authorization_code",), **client):
+        """A hub, a provider that others wrote, an OAuth client of the one at the other, and a connection that waits."""
+        if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
+            raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
+        self.begin()
+        client = {"client_id": "raccord", "client_secret": SECRET, "redirect_uris": [self.hub1.url + CALLBACK],
+                  "token_endpoint_auth_method": way, "grant_types": list(grants),
+                  "response_types": ["code"] if "authorization_code" in grants else [], **client}
+        if way in ("none", "private_key_jwt"):
+            del client["client_secret"]
+        node = subprocess.Popen(["node", OIDC + "/provider.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True, env={**os.environ, "PEOPLE": json.dumps(self.PEOPLE), "CLIENT": json.dumps(client),
+                                                "FEATURES": json.dumps(features or NO_PUSH)})
+        lines = harness.Lines(node.stdout)
+        self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
+        found = lines.wait(r"^issuer: (.*)$")
+        self.assertTrue(found, lines.text())
+        self.lines, self.issuer = lines, found.group(1)
+        body = {"key": "sso", "client_id": "raccord", "issuer": self.issuer, "client_authentication": way, "scopes": ["openid", "email"],
+                **(settings or {})}
+        if "client_secret" in client:
+            body["client_secret"] = SECRET
+        made = self.hub1.post(API + "/oauth-clients", body)
+        self.assertEqual(made.status, 201, made)
+        self.provider = self.upstream([harness.answer()] * 9)
+        self.con = self.connect("crm")
+
+    def connect(self, key):
+        made = self.hub1.post(API + "/connections", {"connector": "http", "auth_type": self.TYPE, "key": key, "oauth_client": "sso",
+                                                     "fields": {"base_url": self.provider.url}})
+        self.assertEqual(made.status, 201, made)
+        self.assertEqual(made.json["state"], "needs_auth")
+        return made.json["id"]
+
+    def authorize(self, con=None, **body):
+        begun = self.hub1.post(f"{API}/connections/{con or self.con}/authorize", body)
+        self.assertEqual(begun.status, 201, begun)
+        return begun.json
+
+    def asked(self, path=None):
+        rows = [json.loads(line.strip()[7:]) for line in self.lines.lines if line.startswith("asked: ")]
+        return [r for r in rows if path in (None, r["path"])]
+
+    def forms(self, browser, page, who="alice"):
+        """The provider's own pages, until they lead elsewhere: the page on which they end, or the address that they lead to."""
+        for _ in range(8):
+            if page.status in (302, 303) and page.headers["Location"]:
+                to = urllib.parse.urljoin(page.url, page.headers["Location"])
+                if not to.startswith(self.issuer):
+                    return to
+                page = browser.open(to, follow=False)
+                continue
+            action = re.search(r'<form[^>]* action="([^"]+)"', page.text)
+            prompt = re.search(r'name="prompt" value="(\w+)"', page.text)
+            if not action or not prompt:
+                return page
+            form = {"prompt": prompt.group(1), **({"login": who, "password": "x"} if prompt.group(1) == "login" else {})}
+            page = browser.open(urllib.parse.urljoin(page.url, action.group(1)), form, follow=False)
+        self.fail("the provider's forms do not end")
+
+    def to_provider(self, browser, url):
+        """From the hub's link to the end of the provider's forms: the address of the way back."""
+        page = browser.open(url, follow=False)
+        self.assertEqual(page.status, 303, page.text)
+        self.assertTrue(page.headers["Location"].startswith(self.issuer + "/auth?"), page.headers["Location"])
+        self.sent = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page.headers["Location"]).query))
+        back = self.forms(browser, page)
+        self.assertIsInstance(back, str, getattr(back, "text", ""))
+        return back
+
+    def state(self, con=None):
+        return self.hub1.get(f"{API}/connections/{con or self.con}").json["state"]
+
+    def refused(self, page, code, says=""):
+        self.assertEqual(page.headers["Raccord-Error"], code, page.text)
+        self.assertIn(says, page.text)
+        self.assertNotIn("needs_auth", page.text)
+        return page
+
+    def last(self):
+        return str(self.provider.requests()[-1])
+
+    def works(self, con=None):
+        self.assertEqual(self.state(con), "active")
+        called = self.hub1.get(f"/proxy/{con or self.con}/x")
+        self.assertEqual(called.status, 200, called)
+        self.assertRegex(self.last(), r"(?i)authorization: bearer \S{20,}")
+
+
+class Code(Case):
+    def round_trip(self):
+        browser = Browser()
+        begun = self.authorize()
+        back = self.to_provider(browser, begun["authorization_url"])
+        page = browser.open(back)
+        self.assertEqual(page.status, 200, page.text)
+        self.works()
+        self.assertEqual(self.hub1.get(f"{API}/authorizations/{begun['id']}").json["state"], "done")
+        return back, page, browser
+
+    def test_a_person_authorizes_and_calls_go_out_with_the_token(self):
+        self.start()
+        back, page, _ = self.round_trip()
+        # RFC 7636, requirement 8.2; 8.4: exactly the one address, at both steps; 8.1: at least 128 random bits.
+        self.assertEqual((self.sent["code_challenge_method"], len(self.sent["code_challenge"])), ("S256", 43))
+        self.assertEqual(self.sent["redirect_uri"], self.hub1.url + CALLBACK)
+        self.assertGreaterEqual(len(self.sent["state"]), 32)
+        self.assertEqual(self.sent["scope"], "openid email")
+        # 8.7
+        self.assertEqual((page.headers["Cache-Control"], page.headers["Referrer-Policy"]), ("no-store", "no-referrer"))
+        self.assertIn("default-src 'none'", page.headers["Content-Security-Policy"])
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(back).query))
+        for secret in (query["code"], query["state"], SECRET):
+            self.assertNotIn(secret, page.text)
+            self.assertNotIn(secret, self.hub1.log())
+        with sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True) as db:
+            kept = "".join(map(str, db.execute("SELECT * FROM authorization_attempt").fetchall()))
+        self.assertNotIn(query["state"], kept)
+        self.assertIn("connection.authorized", [a["action"] for a in self.hub1.get(API + "/audit").json["items"]])
+
+    def test_every_client_authentication_gets_its_token(self):
+        for way in ("client_secret_post", "client_secret_jwt", "none"):
+            with self.subTest(way):
+                self.start(way)
+                self.round_trip()
+
+    def test_requests_are_pushed_where_the_provider_takes_that(self):
+        self.start(features={"pushedAuthorizationRequests": {"enabled": True, "requirePushedAuthorizationRequests": True}})
+        self.round_trip()
+        self.assertEqual(set(self.sent), {"client_id", "request_uri"})
+        self.assertEqual([r["status"] for r in self.asked("/request")], [201])
+
+    def test_a_way_back_is_taken_once(self):
+        self.start()
+        back, _, browser = self.round_trip()
+        self.refused(browser.open(back), "authorization_over")
+        self.assertEqual(len(self.asked("/token")), 1)
+
+    def test_of_two_ways_back_at_once_one_wins(self):
+        self.start()
+        browser = Browser()
+        back = self.to_provider(browser, self.authorize()["authorization_url"])
+        cookie = browser.cookie("raccord-authorize")
+        path = back[len(self.hub1.url):]
+        said = []
+
+        def come():
+            said.append(self.hub1.get(path, token="", headers={"Cookie": f"raccord-authorize={cookie}"}))
+        threads = [threading.Thread(target=come) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(sorted(s.status for s in said), [200, 400, 400, 400], said)
+        self.assertEqual(len(self.asked("/token")), 1)
+        self.works()
+
+    def test_another_browser_brings_nothing_back(self):
+        self.start()
+        browser, other = Browser(), Browser()
+        url = self.authorize()["authorization_url"]
+        back = self.to_provider(browser, url)
+        self.refused(other.open(back), "authorization_over")
+        self.refused(other.open(url), "authorization_over")  # the link is of the first browser that followed it
+        other.open(self.authorize(self.connect("other"))["authorization_url"], follow=False)
+        self.refused(other.open(back), "authorization_over")
+        self.assertEqual((self.state(), self.asked("/token")), ("needs_auth", []))
+        self.assertEqual(browser.open(back).status, 200)
+
+    def test_a_code_swapped_between_two_attempts_is_worth_nothing(self):
+        self.start()
+        browser, other = Browser(), Browser()
+        theirs = urllib.parse.parse_qs(urllib.parse.urlsplit(self.to_provider(other, self.authorize(self.connect("other"))["authorization_url"])).query)
+        mine = urllib.parse.parse_qs(urllib.parse.urlsplit(self.to_provider(browser, self.authorize()["authorization_url"])).query)
+        mixed = urllib.parse.urlencode({"code": theirs["code"][0], "state": mine["state"][0], "iss": mine["iss"][0]})
+        page = browser.open(f"{self.hub1.url}{CALLBACK}?{mixed}")
+        self.assertNotEqual(page.status, 200)
+        self.assertEqual(self.state(), "needs_auth")
+
+    def test_an_attempt_that_is_too_old_is_over(self):
+        self.start()
+        browser = Browser()
+        back = self.to_provider(browser, self.authorize()["authorization_url"])
+        self.hub1.stop()
+        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+            db.execute("UPDATE authorization_attempt SET expires_ms = expires_ms - 600001")
+        self.hub1.start()
+        self.refused(browser.open(re.sub(r"^http://[^/]+", self.hub1.url, back)), "authorization_over")
+
+    def test_what_comes_back_malformed_or_from_another_issuer_is_refused(self):
+        self.start()
+        browser = Browser()
+        back = self.to_provider(browser, self.authorize()["authorization_url"])
+        path, query = back.split("?")
+        for bad in (query + "&state=x", query + "&code=y", "code=x", "state=" + "a" * 52, query.replace("code=", "error=x&code="),
+                    query + "&x=" + "y" * 3000, "", query + "&code=%ff"):
+            with self.subTest(bad[:40]):
+                self.refused(browser.open(f"{path}?{bad}"), "authorization_invalid")
+        without = re.sub(r"&?iss=[^&]*", "", query)
+        self.refused(browser.open(f"{path}?{without}"), "authorization_invalid", "iss is missing")
+        self.assertEqual(self.asked("/token"), [])
+        again = self.to_provider(browser, self.authorize()["authorization_url"])
+        wrong = re.sub(r"iss=[^&]*", "iss=https%3A%2F%2Fevil.example", again)
+        self.refused(browser.open(wrong), "authorization_invalid", "another authorization server")
+        self.assertEqual((self.asked("/token"), self.state()), ([], "needs_auth"))
+
+    def test_a_providers_no_is_text_and_can_be_tried_again(self):
+        self.start()
+        browser = Browser()
+        self.to_provider(browser, self.authorize()["authorization_url"])
+        said = urllib.parse.urlencode({"state": self.sent["state"], "iss": self.issuer, "error": "access_denied",
+                                       "error_description": "<script>alert(1)</script>" + "é" * 2000})
+        self.refused(browser.open(f"{self.hub1.url}{CALLBACK}?{said}"), "authorization_invalid", "too long")
+        said = said[:said.index("%C3%A9")] + "%C3%A9" * 600
+        page = self.refused(browser.open(f"{self.hub1.url}{CALLBACK}?{said}"), "authorization_refused", "access_denied")
+        self.assertNotIn("<script", page.text)
+        self.assertIn("&lt;script&gt;alert(1)", page.text)
+        self.assertLessEqual(page.text.count("é"), 512)
+        retry = re.search(r'<a href="([^"]+/oauth/start/[a-z2-7]+)">Try again', page.text).group(1)
+        self.assertEqual(browser.open(self.to_provider(browser, retry)).status, 200)
+        self.works()
+
+    def test_the_page_speaks_french(self):
+        self.start()
+        page = Browser("fr").open(f"{self.hub1.url}{CALLBACK}?state={'a' * 52}&code=x")
+        self.refused(page, "authorization_over", "Autorisation périmée")
+
+    def test_nothing_leads_to_another_host(self):
+        self.start()
+        for to in ("https://evil.example/", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "javascript:alert(1)",
+                   "/%0d%0aLocation:x", "http:evil.example", "/ /evil.example", "", "evil.example"):
+            begun = self.hub1.post(f"{API}/connections/{self.con}/authorize", {"return": to})
+            if begun.status == 201:  # a path of ours, whatever it says
+                browser = Browser()
+                page = browser.open(self.to_provider(browser, begun.json["authorization_url"]))
+                for at in re.findall(r'(?:url=|href=")([^">]+)', page.text):
+                    self.assertTrue(at.startswith(self.hub1.url + "/"), (to, at))
+            else:
+                self.assertEqual(begun.status, 400, (to, begun))
+        begun = self.authorize(**{"return": "/setup?a=1"})
+        browser = Browser()
+        page = browser.open(self.to_provider(browser, begun["authorization_url"]))
+        self.assertIn(f'content="0;url={self.hub1.url}/setup?a=1"', page.text)
+
+    def test_a_spoofed_host_changes_no_address(self):
+        self.start()
+        for headers in ({"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}, {"Forwarded": "host=evil.example;proto=https"},
+                        {"X-Forwarded-Proto": "https"}, {"X-Original-Host": "evil.example"}):
+            said = self.hub1.request("POST", f"{API}/connections/{self.con}/authorize", {}, headers=headers)
+            if said.status == 421:
+                continue
+            self.assertTrue(said.json["authorization_url"].startswith(self.hub1.url + "/"), said)
+            path = said.json["authorization_url"][len(self.hub1.url):]
+            sent = self.hub1.get(path, token="", headers=headers)
+            if sent.status != 421:
+                self.assertIn(urllib.parse.quote(self.hub1.url + CALLBACK, safe=""), sent.header("location"))
+
+    def test_only_who_may_enter_credentials_may_authorize(self):
+        self.start()
+        viewer = self.hub1.token("v", "viewer")
+        said = self.hub1.post(f"{API}/connections/{self.con}/authorize", {}, token=viewer)
+        self.assertEqual(said.status, 403, said)
+        self.assertEqual(said.json["code"], "denied")
+        bearer = self.hub1.connection("plain", self.provider.url)
+        said = self.hub1.post(f"{API}/connections/{bearer['id'] if isinstance(bearer, dict) else 'plain'}/authorize", {})
+        self.assertEqual((said.status, said.json["code"]), (409, "authorize_not_offered"))
+
+
+class Device(Case):
+    TYPE = "oauth2_device_code"
+
+    def start(self):
+        super().start(features={"deviceFlow": {"enabled": True}}, grants=("urn:ietf:params:oauth:grant-type:device_code",),
+                      redirect_uris=[])
+
+    def enter(self, code, deny=False):
+        """The provider's pages for the person with the code."""
+        browser = Browser()
+        page = browser.open(self.issuer + "/device", follow=False)
+        for _ in range(10):
+            if page.status in (302, 303):
+                page = browser.open(urllib.parse.urljoin(page.url, page.headers["Location"]), follow=False)
+                continue
+            action = re.search(r'<form[^>]* action="([^"]+)"', page.text)
+            if not action:
+                return
+            form = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.text))
+            if form.get("prompt") == "login":
+                form.update(login="alice", password="x")
+            elif "prompt" not in form and "confirm" not in form:
+                form["user_code"] = code
+            elif "confirm" in form and deny:
+                browser.open(urllib.parse.urljoin(page.url, action.group(1)), {**form, "abort": "yes"}, follow=False)
+                return
+            page = browser.open(urllib.parse.urljoin(page.url, action.group(1)), form, follow=False)
+        self.fail("the device's forms do not end: " + page.text)
+
+    def until(self, begun, *states):
+        deadline = harness.Deadline()
+        while True:
+            got = self.hub1.get(f"{API}/authorizations/{begun['id']}").json
+            if got["state"] in states:
+                return got
+            self.assertTrue(deadline.left(), (got, self.asked()))
+            threading.Event().wait(0.1)
+
+    def test_a_code_entered_elsewhere_connects_across_a_restart_and_never_faster_than_allowed(self):
+        self.start()
+        begun = self.authorize()
+        self.assertEqual((begun["kind"], begun["verification_uri"]), ("device", self.issuer + "/device"))
+        self.assertTrue(self.lines.wait(r'^asked: .*authorization_pending.*$'), self.lines.text())
+        self.hub1.stop()
+        self.hub1.start()
+        self.enter(begun["user_code"])
+        self.assertEqual(self.until(begun, "done", "failed")["state"], "done")
+        self.works()
+        times = [r["at"] for r in self.asked("/token")]
+        self.assertGreaterEqual(len(times), 2)
+        self.assertTrue(all(b - a >= 5000 for a, b in zip(times, times[1:])), times)
+
+    def test_a_no_ends_it(self):
+        self.start()
+        begun = self.authorize()
+        self.enter(begun["user_code"], deny=True)
+        got = self.until(begun, "done", "failed", "expired")
+        self.assertEqual((got["state"], got["reason"]), ("failed", "access_denied"))
+        self.assertEqual(self.state(), "needs_auth")
+
+
+class Links(Case):
+    def session(self, **body):
+        made = self.hub1.post(API + "/connect-sessions", body)
+        self.assertEqual(made.status, 201, made)
+        return made.json
+
+    def status_of(self, made):
+        return self.hub1.get(f"{API}/connect-sessions/{made['id']}").json
+
+    def fill(self, browser, page, **credentials):
+        form = {"csrf": re.search(r'name="csrf" value="([^"]+)"', page.text).group(1)}
+        form.update({"credential-" + k: v for k, v in credentials.items()})
+        return browser.open(page.url, form, follow=False)
+
+    def test_somebody_without_an_account_authorizes_one_connection(self):
+        self.start()
+        made = self.session(connection=self.con)
+        browser = Browser()
+        page = browser.open(made["url"])
+        self.assertIn("asks you to connect", page.text)
+        self.assertNotIn("<script", page.text)
+        page = self.fill(browser, page)
+        start = re.search(r'content="0;url=([^"]+)"', page.text).group(1)
+        self.refused(Browser().open(made["url"]), "connect_link_invalid")  # it is of this browser now
+        self.assertEqual(browser.open(self.to_provider(browser, start)).status, 200)
+        self.assertEqual(self.status_of(made)["state"], "done")
+        self.works()
+        self.refused(browser.open(made["url"]), "connect_link_invalid")
+
+    def test_credentials_are_entered_through_a_page_that_only_its_own_form_can_use(self):
+        self.begin()
+        self.provider = self.upstream([harness.answer()] * 9)
+        made = self.session(connector="http", auth_type="bearer", key="theirs", fields={"base_url": self.provider.url}, expires_in="2h")
+        self.assertEqual(self.state(made["connection"]), "needs_auth")
+        browser = Browser("fr")
+        page = browser.open(made["url"])
+        self.assertIn("vous demande de connecter", page.text)
+        self.assertIn('type="password"', page.text)
+        forged = browser.open(made["url"], {"csrf": "x", "credential-token": "theirs"}, follow=False)
+        self.refused(forged, "csrf_token_invalid")
+        other = Browser()
+        stolen = other.open(made["url"])
+        said = self.fill(browser, page, token="canary-5b1")
+        self.assertEqual(said.status, 200, said.text + self.hub1.log())
+        self.refused(self.fill(other, stolen, token="late"), "connect_link_invalid")
+        self.assertEqual(self.status_of(made)["state"], "done")
+        self.assertEqual(self.state(made["connection"]), "active")
+        called = self.hub1.get(f"/proxy/{made['connection']}/x")
+        self.assertEqual(called.status, 200, called)
+        self.assertIn("bearer canary-5b1", self.last().lower())
+        self.assertNotIn("canary", self.hub1.get(API + "/audit").text + self.hub1.log())
+
+    def test_a_link_that_is_withdrawn_or_unknown_opens_nothing(self):
+        self.begin()
+        made = self.session(connector="http", auth_type="bearer", key="k", fields={"base_url": "https://api.example.com"})
+        self.assertEqual(self.hub1.request("DELETE", f"{API}/connect-sessions/{made['id']}").status, 204)
+        self.refused(Browser().open(made["url"]), "connect_link_invalid")
+        self.refused(Browser().open(self.hub1.url + "/connect/" + "a" * 52), "connect_link_invalid")
+        self.assertEqual(self.status_of(made)["state"], "withdrawn")
+        for body in ({"connection": "nothing"}, {"connection": made["connection"], "key": "x"}, {"connector": "http", "expires_in": "8d"},
+                     {"connector": "http", "auth_type": "bearer", "credentials": {"token": "x"}}):
+            said = self.hub1.post(API + "/connect-sessions", body)
+            self.assertIn(said.status, (400, 404), said)
+
+
+if __name__ == "__main__":
+    unittest.main()
