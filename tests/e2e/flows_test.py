@@ -241,7 +241,7 @@ class Code(Case):
         browser = Browser()
         self.to_provider(browser, self.authorize()["authorization_url"])
         said = urllib.parse.urlencode({"state": self.sent["state"], "iss": self.issuer, "error": "access_denied",
-                                       "error_description": "<script>alert(1)</script>" + "é" * 2000})
+                                       "error_description": "<script>alert(1)</script>" + "é" * 1100})
         self.refused(browser.open(f"{self.hub1.url}{CALLBACK}?{said}"), "authorization_invalid", "too long")
         said = said[:said.index("%C3%A9")] + "%C3%A9" * 600
         page = self.refused(browser.open(f"{self.hub1.url}{CALLBACK}?{said}"), "authorization_refused", "access_denied")

@@ -29,6 +29,8 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
              "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1},
              # log events, thread names, notes
              "auth/answer_journal.c": {"keyring_derive": 1, "disk_fault": 1}, "auth/renewal.c": {"pthread_setname_np": 1},
+             "auth/authorization.c": {"over": 1, "forget_codes": 1, "run_i64": 1}, "auth/authorization_url.c": {"odd": 3},
+             "auth/connect_session.c": {"refused": 1, "end": 2}, "auth/device_flow.c": {"pthread_setname_np": 1},
              "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
@@ -72,6 +74,9 @@ ELSEWHERE = {
     "web/cookie.c": r"; .*|.*Path=/;.*",
     "web/health.c": r"text/plain; .*",
     "web/oidc.c": r"Signed in|Connexion réussie|You are .*|Vous allez .*|Go on",
+    "web/authorize.c": r"Le fournisseur dit .*|The provider says.*|Recommencez .*|Start again .*|Connexion autorisée|You are .*|Vous allez .*"
+                       r"|It is done.*|C'est fait.*|Go on",
+    "web/connect_page.c": r".*",                   # a page whose texts stand in both languages side by side
     "web/pages.c": r"text/\w+; charset=utf-8",
 }
 
