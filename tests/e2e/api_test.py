@@ -106,6 +106,7 @@ class Api(harness.Case):
         self.oauth_clients()
         self.catalog()
         self.connections()
+        self.authorizations(hub)
         self.certificates()
         self.folders(owner)
         self.calls()
@@ -229,6 +230,29 @@ class Api(harness.Case):
         ask("POST", doors + "/crm/activate", status=404)
         ask("DELETE", doors + "/" + made.json["id"], status=204)
         ask("GET", doors + "/crm", status=404)
+
+    def authorizations(self, hub):
+        ask, sessions = self.api.ask, API + "/connect-sessions"
+        ask("POST", API + "/oauth-clients", {"key": "web", "client_id": "x", "client_secret": CANARY,
+                                             "authorization_url": "https://login.example.com/authorize",
+                                             "token_url": "https://login.example.com/token"}, 201)
+        con = ask("POST", API + "/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": "web", "folder": "shared",
+                                                 "oauth_client": "web", "fields": {"base_url": self.provider.url}}, 201).json
+        begun = ask("POST", API + "/connections/web/authorize", {"return": "/"}, 201).json
+        self.assertEqual(ask("GET", f"{API}/authorizations/{begun['id']}").json["state"], "pending")
+        ask("POST", API + "/connections/crm/authorize", {}, 409)
+        ask("GET", begun["authorization_url"][len(hub.url):], status=303, token="")
+        ask("GET", "/oauth/start/nothing", status=400, token="")
+        for path in ("/oauth/callback", "/provisioning_/callback"):
+            ask("GET", path + "?state=x&code=y", status=400, token="")
+        made = ask("POST", sessions, {"connection": "web", "expires_in": "1h"}, 201).json
+        link = made.pop("url")[len(hub.url):]
+        self.assertEqual(ask("GET", f"{sessions}/{made['id']}").json, made)
+        ask("GET", link, token="")
+        ask("POST", link, "csrf=x", 403, token="", headers={"Content-Type": "application/x-www-form-urlencoded"})
+        ask("DELETE", f"{sessions}/{made['id']}", status=204)
+        ask("DELETE", f"{sessions}/{made['id']}", status=403)
+        ask("DELETE", f"{API}/connections/{con['id']}?force=true")
 
     def catalog(self):
         ask = self.api.ask
