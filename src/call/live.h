@@ -51,7 +51,7 @@ struct live {
     struct str host, query;         /* query: as it goes out, without the credential's own parameters */
     struct secret rewritten;        /* a body with credentials in it */
     struct timer retry;
-    struct intent *intent;          /* on its way to the disk */
+    struct intent intent;           /* on its way to the disk */
     int64_t started_us;
     int redirects;
     bool started, over, wrote_streamed;

@@ -147,11 +147,12 @@ static const struct verb verbs[] = {
       false, "who did what, newest first", NULL },
     { "audit export", "", 0, 0, CLIENT, audit_export_run, false, "every record, oldest first, as one JSON object a line",
       "The last line holds the exported heads.\n\n  raccord audit export > audit.ndjson\n" },
-    { "verify-audit", "", 0, 0, SETTINGS | OPTION(HEADS) | OPTION(JSON), verify_audit_run, true,
+    { "verify-audit", "", 0, 0, SETTINGS | OPTION(HEADS) | OPTION(CALLS) | OPTION(JSON), verify_audit_run, true,
       "find changed, missing and reordered records of the audit log",
       "Works on the database directly, beside a running hub and on a copy, too. Exit code 1, and the number of\n"
       "the first record that is wrong, when something is.\n\n"
-      "  raccord verify-audit --data /var/lib/raccord --heads /mnt/elsewhere/audit-heads.log\n" },
+      "  raccord verify-audit --data /var/lib/raccord --heads /mnt/elsewhere/audit-heads.log\n"
+      "  raccord verify-audit --data /var/lib/raccord --calls /mnt/elsewhere/calls-january.log\n" },
 
     { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, false, "the tokens that you may see", NULL },
     { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
