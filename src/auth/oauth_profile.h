@@ -1,0 +1,67 @@
+/* auth/oauth_profile.h - everything that is known of how one connection gets its tokens: what the connector's auth entry says under
+ * `oauth`, over that the OAuth client's own settings, over that the connection's; expanded, checked, ready to be used.
+ *
+ * Sources: RFC 6749, 7636, 8414, 8628, 9126, 9449; features OAU-01..OAU-08, OAU-17, OAU-30..OAU-32.
+ */
+#ifndef AUTH_OAUTH_PROFILE_H
+#define AUTH_OAUTH_PROFILE_H
+
+#include "auth/method.h"
+#include "base/clock.h"
+#include "store/db.h"
+#include "vault/keyring.h"
+
+/* How the client proves itself at the token endpoint (RFC 6749 2.3, 7523, 8705). Never two at once. */
+enum client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_BASIC, CLIENT_AUTH_POST, CLIENT_AUTH_SECRET_JWT, CLIENT_AUTH_PRIVATE_KEY_JWT,
+                   CLIENT_AUTH_TLS };
+const char *client_auth_name(enum client_auth a); /* "client_secret_basic" ... as RFC 7591 spells them */
+bool client_auth_parse(struct str s, enum client_auth *out);
+
+/* What a provider does otherwise than RFC 6749 says; all off by default (OAU-17). Pointers: RFC 6901, empty: the usual place. */
+struct token_quirks {
+    bool json_body;                 /* the request is JSON, not a form */
+    bool token_type_optional;
+    bool any_content_type;
+    struct str access_token, refresh_token, expires_in, scope, ok, error;
+};
+
+/* A provider's own "this token is over", beside 401: a status, and a member of the JSON body with a value (either may be missing).
+ */
+struct oauth_expired {
+    int statuses[8];
+    size_t status_count;
+    struct str pointer, equals;
+};
+
+struct oauth_profile {
+    struct str issuer;              /* empty: none is configured */
+    struct str authorization_url, token_url, revocation_url, device_url, introspection_url, par_url; /* empty: none */
+    struct str client_id;
+    enum client_auth client_auth, refresh_auth;
+    struct secret client_secret;    /* SECRET_NONE: a public client; ended by oauth_profile_end(), as are those below */
+    struct secret next_secret;      /* during rotation: tried when the other is refused (OAU-04) */
+    struct secret private_key;      /* PKCS#8 PEM */
+    struct str key_id, algorithm;   /* algorithm: RS256 unless said */
+    struct str thumbprint;          /* x5t#S256 of the client's certificate, base64url; empty: none */
+    struct str *scopes;             /* those to ask for */
+    size_t scope_count;
+    char scope_separator;
+    const struct json *authorize_parameters, *token_parameters, *refresh_parameters; /* objects of texts; may be NULL */
+    const struct json *assertion;   /* claims for grants that sign (RFC 7523); may be NULL */
+    const struct json *capture;     /* connection field -> pointer into the token answer (OAU-23); may be NULL */
+    bool pkce, dpop, par, names_itself; /* names_itself: answers to the browser carry `iss` (RFC 9207) */
+    struct token_quirks quirks;
+    struct oauth_expired expired;
+    int64_t max_idle_ms;            /* 0: idle grants live */
+    int64_t lifetime_ms;            /* of a token whose answer says nothing; 0: not known */
+    struct str client;              /* cli_...: the OAuth client; empty: the connection's own */
+};
+
+/* For a stored connection, or one about to be: `in` has the connector's auth entry, the fields and the secrets, `client` the id or
+ * key of an OAuth client or STR_NONE (then client_id and client_secret are the connection's). Texts in `a` or in what `in` lends.
+ * ERR_FIELD_REQUIRED, ERR_FIELD_INVALID with the pointer; ERR_NOT_FOUND "oauth client". */
+enum err oauth_profile_load(struct db *db, struct keyring *k, struct arena *a, const struct auth_input *in, struct str client,
+                            struct oauth_profile *out, struct fault *why) MUST_CHECK;
+void oauth_profile_end(struct oauth_profile *p);
+
+#endif

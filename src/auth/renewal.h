@@ -1,0 +1,66 @@
+/* auth/renewal.h - keeps credentials that end: exactly one renewal in flight per connection, over threads, processes and nodes; the
+ * provider's answer on the disk before anyone uses it; nothing lost to a crash that can be kept (requirements, section 10).
+ *
+ * A renewal: take the lease with its fence; write down what is about to be sent; send; write the raw answer, sealed, to room that
+ * was set aside before; read it; put the tokens in their place, with the fence, in one transaction; tell everybody. It has threads
+ * of its own and goes on when nobody waits any more.
+ */
+#ifndef AUTH_RENEWAL_H
+#define AUTH_RENEWAL_H
+
+#include "auth/grant.h"
+#include "auth/issuer.h"
+#include "base/list.h"
+
+struct renewals;
+
+struct renewals_config {
+    struct store *store;
+    struct keyring *keyring;
+    const struct egress *egress;
+    struct tls_context *tls;
+    struct str data;               /* directory: room for answers lies there */
+    struct str node;               /* names this process, for leases and events */
+    int threads;
+    /* The connector's auth entry, which the catalog knows; NULL: there is none. */
+    const struct json *(*options)(void *context, struct str connector, struct str auth_type);
+    /* New tokens are committed, or the grant's state changed: what was prepared before is stale. On a renewal thread. */
+    void (*changed)(void *context, struct str connection);
+    void *context;
+    void (*report)(const char *event, const struct fault *why);
+};
+/* Answers that a dead process left are taken up first. After the store is open, before calls are taken. */
+enum err renewals_start(const struct renewals_config *c, struct renewals **out, struct fault *why) MUST_CHECK;
+/* Requirement 19.1: renewals in flight are finished, up to `deadline_ms`; waiters are told ERR_STOPPING. */
+void renewals_stop(struct renewals *r, int64_t deadline_ms);
+void renewals_free(struct renewals *r); /* NULL is fine */
+
+enum renewal_cause {
+    RENEWAL_EXPIRED,
+    RENEWAL_REFUSED /* by the provider, for a call */,
+    RENEWAL_AHEAD,
+    RENEWAL_IDLE,
+    RENEWAL_ASKED
+};
+
+struct renewal_wait {
+    struct list in_waiters;        /* private */
+    /* On a renewal thread, quick; the memory is the waiter's again. ERR_RECONNECT_REQUIRED, ERR_NEEDS_AUTH, ERR_UPSTREAM_*,
+     * ERR_OAUTH_CLIENT, ERR_STOPPING; ERR_NONE: there is something newer than the generation asked about. */
+    void (*done)(struct renewal_wait *w, enum err e, const struct fault *why);
+};
+/* Wanted: a credential newer than `generation`. Never blocks, any thread. done() is called once, maybe before this returns, unless
+ * renewals_leave() came first. With RENEWAL_REFUSED, one generation is renewed at most once. `w` may be NULL. */
+void renewals_ask(struct renewals *r, struct str connection, int64_t generation, enum renewal_cause cause, struct renewal_wait *w);
+/* True: done() will not be called. False: it was, or is being. The renewal goes on either way. */
+bool renewals_leave(struct renewals *r, struct renewal_wait *w);
+
+/* A grant that a person just made: the code, the device code or the first fetch. Blocks; worker threads only. The answer is kept as
+ * any other. `params` as for token_request_build(). */
+struct token_param;
+enum err renewals_obtain(struct renewals *r, struct str connection, const struct token_param *params, size_t n, struct fault *why)
+    MUST_CHECK;
+/* Gives tokens back to the provider (RFC 7009); waits at most 5 s, then a durable queue has it (requirement 9.8). */
+enum err renewals_revoke(struct renewals *r, struct str connection, struct fault *why) MUST_CHECK;
+
+#endif
