@@ -361,7 +361,8 @@ static bool statement_read(struct arena *a, struct str after, struct intent_mark
 static enum err look_at_statements(struct look *l, struct db *db, bool newest, struct fault *why)
 {
     AUTO_ARENA a = arena_new(4096);
-    struct query *q = query_begin(db, "SELECT number, after_json FROM audit WHERE action = '" INTENT_FILED "' ORDER BY number DESC");
+    struct query *q =
+        query_begin(db, "SELECT number, after_json FROM audit WHERE action = '" INTENT_FILED "' ORDER BY number DESC");
     while (query_next(q)) {
         struct intent_mark stated = { 0 };
         arena_reset(a);

@@ -5,10 +5,10 @@
  *   {"run":"run_...","at":"...","caller":"...","token":"...","connection":"...","method":"GET","host":"...","path":"/..."}
  *   {"seal":7,"file":"0f3a...","left":0,"previous":"...","mac":"..."}
  *
- * mac: HMAC-SHA-256 of the group's lines and of the seal up to there; previous: the mac of the seal before, zeros at the first. So no
- * line can be changed, taken out, put in or moved. That the file's end was cut off shows against the audit chain, where the newest
- * seal is stated every minute (audit action "calls.filed"). left: bytes before the group that no seal vouches for: what a crash left
- * of a group whose calls were never made.
+ * mac: HMAC-SHA-256 of the group's lines and of the seal up to there; previous: the mac of the seal before, zeros at the first. So
+ * no line can be changed, taken out, put in or moved. That the file's end was cut off shows against the audit chain, where the
+ * newest seal is stated every minute (audit action "calls.filed"). left: bytes before the group that no seal vouches for: what a
+ * crash left of a group whose calls were never made.
  */
 #ifndef CALL_INTENT_FILE_H
 #define CALL_INTENT_FILE_H
@@ -43,8 +43,8 @@ struct intent_file_found {
     int64_t calls, seals;
     int64_t loose;               /* lines that no seal vouches for */
 };
-/* The file against itself, and against what the audit chain of `db` states of it. `newest`: it is the file in use, so that the newest
- * statement must be in it; else those that name it. `key`.n == 0: the macs are not looked at. ERR_FILE, ERR_STORE. */
+/* The file against itself, and against what the audit chain of `db` states of it. `newest`: it is the file in use, so that the
+ * newest statement must be in it; else those that name it. `key`.n == 0: the macs are not looked at. ERR_FILE, ERR_STORE. */
 enum err intent_file_check(const char *path, struct secret key, struct db *db, bool newest, struct intent_file_found *out,
                            struct fault *why) MUST_CHECK;
 

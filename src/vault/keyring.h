@@ -18,9 +18,9 @@
 
 struct keyring; /* safe from any thread */
 /* Opens every wrapping key of the store; one that is damaged is set aside when another opens (and a new one is made when it was the
- * active one), so that what it sealed fails and the rest works; when none opens nothing starts. Makes the first one in an empty store. A wrong master key is found here, before any
- * write: ERR_KEY_WRONG, the subject is the id of the key that is needed. A master key that was to take over (rotation.h) has taken
- * over once it opens the ring. Takes ownership of master. */
+ * active one), so that what it sealed fails and the rest works; when none opens nothing starts. Makes the first one in an empty
+ * store. A wrong master key is found here, before any write: ERR_KEY_WRONG, the subject is the id of the key that is needed. A
+ * master key that was to take over (rotation.h) has taken over once it opens the ring. Takes ownership of master. */
 enum err keyring_open(struct store *s, struct secret master, struct keyring **out, struct fault *why) MUST_CHECK;
 void keyring_close(struct keyring *k);
 
