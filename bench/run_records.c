@@ -164,7 +164,9 @@ static void read_all(int connections)
     char id[ID_SIZE], caller[ID_SIZE];
     struct fault why;
     struct run run;
-    struct str all[] = { STR("fld_a") }, one[] = { STR("fld_b") };
+    struct str some_folder[] = { STR("fld_a") }, rare_folder[] = { STR("fld_b") };
+    struct folder_scope all = { .few = true, .folders = some_folder, .folder_count = 1 };
+    struct folder_scope one = { .few = true, .folders = rare_folder, .folder_count = 1 };
     name(id, "con_", 1700000000000, 9999);
     name(caller, "sac_", 1700000000000, 1);
     list(&(struct run_filter){ .limit = 51 }, "list: first page", 200);
@@ -173,8 +175,8 @@ static void read_all(int connections)
     list(&(struct run_filter){ .limit = 51, .caller = str_of(caller) }, "list: one of five callers", 200);
     list(&(struct run_filter){ .limit = 51, .by_outcome = true, .outcome = RUN_PROVIDER_ERROR }, "list: 1 in 1000 failed", 200);
     list(&(struct run_filter){ .limit = 51, .by_outcome = true, .outcome = RUN_CANCELLED }, "list: an outcome that never was", 20);
-    list(&(struct run_filter){ .limit = 51, .folders = all, .folder_count = 1, .own = STR("usr_1") }, "list: one's folders", 200);
-    list(&(struct run_filter){ .limit = 51, .folders = one, .folder_count = 1, .own = STR("usr_1") }, "list: folder of the rare one", 20);
+    list(&(struct run_filter){ .limit = 51, .seen = &all, .own = STR("usr_1") }, "list: one's folders", 200);
+    list(&(struct run_filter){ .limit = 51, .seen = &one, .own = STR("usr_1") }, "list: folder of the rare one", 20);
     list(&(struct run_filter){ .limit = 51, .connection = str_of(id), .since = T0 + 50000 }, "list: rare connection, since", 20);
     struct db *db = store_reader(store, &why);
     double from = cpu_us();
