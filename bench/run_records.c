@@ -152,8 +152,8 @@ static enum err seed_connections(struct db *db, void *context, struct fault *why
         int c = i == *(int *)context ? 9999 : i;
         name(id, "con_", 1700000000000, (uint64_t)c);
         buf_fmt(&sql, "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain,"
-                      " fields, owner_id, state, data_key, created_ms, updated_ms) VALUES ('%s', 'k%d', 'a', 'a', '%s', 'http', '1', 'none',"
-                      " 'x.example', '{}', 'usr_1', 'active', '', 1, 1);", id, c, c == 9999 ? "fld_b" : "fld_a");
+                      " fields, owner_id, state, created_ms, updated_ms) VALUES ('%s', 'k%d', 'a', 'a', '%s', 'http', '1', 'none',"
+                      " 'x.example', '{}', 'usr_1', 'active', 1, 1);", id, c, c == 9999 ? "fld_b" : "fld_a");
     }
     buf_char(&sql, 0);
     return db_script(db, sql.p, why);
