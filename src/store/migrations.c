@@ -431,7 +431,28 @@ static const struct migration migrations[] = {
           " used_ms BIGINT NOT NULL DEFAULT 0,"      /* came back, and was not right so far */
           " expires_ms BIGINT NOT NULL);"
           "CREATE INDEX identity_attempt_by_age ON identity_attempt (expires_ms)" },
-    { 13, "OAuth clients", .both = "SELECT 1" },
+    { 13, "OAuth clients",
+      .both =
+          "CREATE TABLE oauth_client ("              /* its secrets are sealed_values */
+          " id TEXT PRIMARY KEY,"
+          " key TEXT NOT NULL,"
+          " name TEXT NOT NULL,"
+          " connector TEXT NOT NULL,"                /* empty: of none in particular */
+          " client_id TEXT NOT NULL,"
+          " settings TEXT NOT NULL,"                 /* JSON object: vault/oauth_settings.h */
+          " secret_ms BIGINT NOT NULL DEFAULT 0,"    /* since when there is one; 0: there is none */
+          " next_secret_ms BIGINT NOT NULL DEFAULT 0,"
+          " private_key_ms BIGINT NOT NULL DEFAULT 0,"
+          " discovered_ms BIGINT NOT NULL DEFAULT 0," /* when its issuer was asked; 0: never */
+          " revision BIGINT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX oauth_client_key ON oauth_client (key);"
+          "CREATE TABLE connection_oauth ("          /* of connections whose credential is a grant */
+          " connection_id TEXT PRIMARY KEY REFERENCES connection (id) ON DELETE CASCADE,"
+          " client_id TEXT NOT NULL DEFAULT '',"     /* cli_..., or pol_.../connector of a preset; empty: the connection's own */
+          " scopes TEXT);"                           /* one blank between; NULL: those of the client, or the connector's */
+          "CREATE INDEX connection_oauth_of ON connection_oauth (client_id)" },
     { 14, "grants and their renewals", .both = "SELECT 1" },
     { 15, "authorizations under way, connect sessions", .both = "SELECT 1" },
 };

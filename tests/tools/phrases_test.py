@@ -25,7 +25,7 @@ SILENT = {
 SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1}, "vault/backup.c": {"damaged": 2}, "crypto/jwt.c": {"jwt_refused": 2, "malformed": 1},
              "crypto/jwk.c": {"jwt_refused": 2}, "auth/identity_person.c": {"refused": 2}, "auth/jwt_caller.c": {"refused": 2}, "web/idempotency.c": {"lost": 1, "json_str": 1},
              "auth/oidc.c": {"refused": 2}, "auth/identity_groups.c": {"delete_by": 1},
-             "auth/identity_provider.c": {"finds_owner": 1}}
+             "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
