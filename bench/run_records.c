@@ -1,6 +1,6 @@
 /* What run records cost: CPU of the writing thread per record, and of lists, look-ups and pruning among millions.
  *
- *   run_records [DIRECTORY [RECORDS]]      a new directory for the database; 2,000,000 records
+ *   run-records [DIRECTORY [RECORDS]]      a new directory for the database; 2,000,000 records
  *
  * Records arrive as from two loops at 20,000 calls a second: batches of 256 in the order of finish, most calls short, some long. */
 #include <stdio.h>
@@ -164,9 +164,9 @@ static void read_all(int connections)
     char id[ID_SIZE], caller[ID_SIZE];
     struct fault why;
     struct run run;
-    struct str some_folder[] = { STR("fld_a") }, rare_folder[] = { STR("fld_b") };
-    struct folder_scope all = { .few = true, .folders = some_folder, .folder_count = 1 };
-    struct folder_scope one = { .few = true, .folders = rare_folder, .folder_count = 1 };
+    struct str folders[] = { STR("fld_a"), STR("fld_b") };
+    struct folder_scope all = { .few = true, .folders = &folders[0], .folder_count = 1 };
+    struct folder_scope one = { .few = true, .folders = &folders[1], .folder_count = 1 };
     name(id, "con_", 1700000000000, 9999);
     name(caller, "sac_", 1700000000000, 1);
     list(&(struct run_filter){ .limit = 51 }, "list: first page", 200);

@@ -85,6 +85,8 @@
     "ALTER TABLE connection ADD COLUMN deleted_by TEXT;"                                                                           \
     "ALTER TABLE connection ADD COLUMN state_before TEXT;"                  /* it was deleted */                                   \
     "ALTER TABLE connection ADD COLUMN probe_ms BIGINT NOT NULL DEFAULT 0;" /* next look at its health; 0: not set */              \
+    "ALTER TABLE connection ADD COLUMN used_ms BIGINT NOT NULL DEFAULT 0;"  /* last call, verifying aside */                       \
+    "ALTER TABLE connection ADD COLUMN due_ms BIGINT NOT NULL DEFAULT 0;"   /* its credentials, by policy; 0: never */             \
     "UPDATE connection SET search = search || '  ', number = counted.n FROM"                                                       \
     " (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM connection) AS counted WHERE counted.id = connection.id;"              \
     "ALTER TABLE connection ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';"                                                           \
@@ -110,6 +112,7 @@
     LISTED("deleted", "", "deleted_ms > 0")                                                                             \
     "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                                    \
     "CREATE INDEX connection_probe ON connection (state, probe_ms) WHERE deleted_ms = 0;"                               \
+    "CREATE INDEX connection_due ON connection (number) WHERE due_ms > 0;"                                              \
     "CREATE INDEX token_grant_value ON token_grant (kind, value)"
 /* clang-format on */
 
