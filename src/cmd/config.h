@@ -75,6 +75,9 @@ struct config {
         int64_t max_age, max_uses, rate; /* rate: data keys a second */
     } keys;
     struct {
+        int64_t threads, rate;
+    } renewals;
+    struct {
         int format; /* enum config_log_format */
         int level;  /* enum log_level */
     } log;
