@@ -145,8 +145,10 @@ static void end_secrets(struct connection_secret *secrets, size_t n)
         secret_end(&secrets[i].value);
 }
 
+/* The last `granted` of the `n` secrets are its grant's. */
 static enum err prepare_auth(struct switchboard *s, struct prepared *p, const struct connector_auth *auth,
-                             const struct json *fields, const struct connection_secret *secrets, size_t n, struct fault *why)
+                             const struct json *fields, const struct connection_secret *secrets, size_t n, size_t granted,
+                             struct fault *why)
 {
     const struct auth_method *method = auth_find(p->row.auth_type);
     if (!method)
@@ -157,7 +159,8 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
         lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
         values[i] = secrets[i].value;
     }
-    struct auth_input in = { auth ? auth->options : NULL, fields, lent, n, s->config.header_digits_ok };
+    struct auth_input in = { .options = auth ? auth->options : NULL, .fields = fields, .secrets = lent, .secret_count = n - granted,
+                             .digits_ok = s->config.header_digits_ok, .granted = lent + (n - granted), .granted_count = granted };
     /* It was accepted when it was saved. A damaged disk may have lost a row or a letter since (requirement 18.6). */
     struct fault flaw = { 0 };
     if (method->check(&in, &flaw))
@@ -298,8 +301,9 @@ static enum err prepare_stored(struct switchboard *s, struct db *db, struct prep
     size_t n = 0;
     enum err e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
     if (!e) {
+        size_t own = n;
         if (!(e = prepare_grant(s, db, p, secrets, &n, why)))
-            e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
+            e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, n - own, why);
         end_secrets(secrets, n);
     }
     return e;
@@ -313,7 +317,8 @@ static enum err prepare_checked(struct switchboard *s, struct db *db, const stru
         return e;
     if (!trial || !trial->instead)
         return prepare_stored(s, db, p, fields, why);
-    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, why);
+    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, 0,
+                        why);
 }
 
 /* `trial` NULL: for calls. */
