@@ -16,8 +16,11 @@ static struct catalog *loaded(struct arena *a, const char *directory)
 
 static void the_built_in_connectors_are_there_in_order_of_name(void **state)
 {
-    static const char *const names[] = { "Genesys Cloud", "GitHub", "Google Cloud", "Google Workspace", "HTTP", "Jira", "Microsoft Dynamics 365",
-                                         "Microsoft Graph", "OpenAI", "Salesforce", "ServiceNow", "Shopify", "Slack", "Stripe", "Zendesk" };
+    static const char *const names[] = {
+        "Genesys Cloud",   "GitHub", "Google Cloud", "Google Workspace", "HTTP",    "Jira",  "Microsoft Dynamics 365",
+        "Microsoft Graph", "OpenAI", "Salesforce",   "ServiceNow",       "Shopify", "Slack", "Stripe",
+        "Zendesk"
+    };
     struct catalog *c = loaded(*state, NULL);
     assert_int_equal(catalog_count(c), COUNT(names));
     assert_int_equal(embedded_connectors_count, COUNT(names));
@@ -157,11 +160,23 @@ static void people_find_connectors_by_what_they_do(void **state)
 {
     static const struct {
         const char *search, *id;
-    } finds[] = { { "paiement", "stripe" },  { "PAYMENT", "stripe" }, { "tickets support", "zendesk" }, { "depot", "github" },
-                  { "messagerie", "slack" }, { "generique", "http" }, { "llm", "openai" },              { "helpdesk", "zendesk" },
-                  { "g suite", "google-workspace" }, { "bigquery", "google-cloud" }, { "commande", "shopify" }, { "soql", "salesforce" },
-                  { "dataverse", "microsoft-dynamics-365" }, { "outlook", "microsoft-graph" }, { "centre de contact", "genesys-cloud" },
-                  { "incident", "servicenow" }, { "atlassian", "jira" } };
+    } finds[] = { { "paiement", "stripe" },
+                  { "PAYMENT", "stripe" },
+                  { "tickets support", "zendesk" },
+                  { "depot", "github" },
+                  { "messagerie", "slack" },
+                  { "generique", "http" },
+                  { "llm", "openai" },
+                  { "helpdesk", "zendesk" },
+                  { "g suite", "google-workspace" },
+                  { "bigquery", "google-cloud" },
+                  { "commande", "shopify" },
+                  { "soql", "salesforce" },
+                  { "dataverse", "microsoft-dynamics-365" },
+                  { "outlook", "microsoft-graph" },
+                  { "centre de contact", "genesys-cloud" },
+                  { "incident", "servicenow" },
+                  { "atlassian", "jira" } };
     struct catalog *c = loaded(*state, NULL);
     for (size_t i = 0; i < COUNT(finds); i++)
         if (!connector_matches(catalog_find(c, str_of(finds[i].id)), str_of(finds[i].search)))
