@@ -115,6 +115,8 @@ class Records(harness.Case):
     def test_a_sign_in_that_fails_is_told_without_what_was_typed(self):
         hub = self.hub1
         typed = "my-password-in-the-wrong-field"
+        hub.cli("user", "create", "--data", hub.data, "--email", "o@example.com", "--role", "owner", "--password-file",
+                self.file("password", "a quiet river 77 bends\n"))  # without an owner nobody signs in
         self.assertEqual(hub.post(API + "/session", {"email": typed, "password": "x" * 20}, token="").status, 401)
         failed = records(hub, action="session.create")[-1]
         self.assertEqual((failed["outcome"], failed["code"]), ("refused", "bad_credentials"))
