@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "auth/dpop.h"
 #include "auth/renewal.h"
 #include "base/log.h"
 #include "call/switchboard.h"
@@ -40,12 +41,6 @@ static enum err captured(void *context, struct arena *a, const struct connection
     return ERR_NONE;
 }
 
-static const struct obtain *find(struct str auth_type)
-{
-    (void)auth_type;
-    return NULL;
-}
-
 static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
                         const struct auth_input *in, struct oauth_profile *out, struct fault *why)
 {
@@ -67,7 +62,7 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
         .node = str_of(node_name),
         .threads = (int)c->renewals.threads,
         .rate = (int)c->renewals.rate,
-        .obtain = find,
+        .obtain = obtain_find, .dpop_key = dpop_key_new,
         .profile = profile,
         .options = options_of,
         .changed = changed,
