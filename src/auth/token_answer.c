@@ -256,14 +256,13 @@ static bool usable(const struct json *v)
     return true;
 }
 
-/* Seconds, with or without a fraction; or when it ends, as a date. */
-static int64_t duration_of(const struct reading *r, const struct json *v)
+int64_t token_duration(const struct json *v, wall_ms received)
 {
     struct str whole, fraction, text = text_of(v);
     uint64_t seconds;
     wall_ms at;
     if (clock_parse(text, &at))
-        return at > r->received && at - r->received <= TEN_YEARS_S * 1000 ? at - r->received : -1;
+        return at > received && at - received <= TEN_YEARS_S * 1000 ? at - received : -1;
     str_cut(text, '.', &whole, &fraction);
     for (size_t i = 0; i < fraction.n; i++)
         if (!ascii_digit(fraction.p[i]))
@@ -323,7 +322,7 @@ static enum token_outcome take_tokens(struct reading *r, const struct json *acce
     enum token_outcome scope = read_scope(r);
     if (scope != TOKEN_GIVEN)
         return scope;
-    r->out->expires_in_ms = duration_of(r, member(r, r->p->quirks.expires_in, "expires_in"));
+    r->out->expires_in_ms = token_duration(member(r, r->p->quirks.expires_in, "expires_in"), r->received);
     r->out->access_token = secret_from(access->text);
     r->out->refresh_token = refreshes ? secret_from(refresh->text) : SECRET_NONE;
     r->out->error = r->out->description = STR("");

@@ -42,4 +42,8 @@ void token_answer_read(struct arena *a, const struct oauth_profile *p, const str
                        struct token_answer *out);
 void token_answer_end(struct token_answer *t);
 
+/* A lifetime in milliseconds, as answers say it: seconds as a number or in a text, or the date of the end. -1: not said, or absurd
+ * (nothing, negative, over ten years). */
+int64_t token_duration(const struct json *v, wall_ms received);
+
 #endif

@@ -9,6 +9,7 @@
 
 #include "access/policy.h"
 #include "auth/method.h"
+#include "auth/oauth_profile.h"
 #include "base/arena.h"
 #include "call/mask.h"
 #include "catalog/connector.h"
@@ -36,6 +37,11 @@ struct prepared {
     size_t gate_count;
     bool secure;                    /* a policy: records keep no path */
     wall_ms until;                  /* a policy: its credentials are too old then; 0: never */
+    bool renews;                    /* its credential is a grant's, and ends (auth/renewal.h) */
+    bool trial;                     /* for one look at its health: not from the cache */
+    int64_t generation;             /* of the grant's tokens in it; 0: there are none yet */
+    int64_t ends_us;                /* by clock_mono_us(), when they are over; 0: not known */
+    struct oauth_expired expired;   /* the provider's own "this token is over", beside 401 */
 };
 
 void prepared_release(struct prepared *p); /* NULL is fine */

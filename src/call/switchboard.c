@@ -9,6 +9,7 @@
 #include "access/token.h"
 #include "auth/jwt_caller.h"
 #include "auth/method.h"
+#include "auth/obtain.h"
 #include "base/map.h"
 #include "catalog/setup.h"
 #include "crypto/hash.h"
@@ -27,6 +28,7 @@
 #define TOUCH_SLOTS (4 * BATCH * BATCHES_AT_ONCE)
 #define TOUCHED_MAX 10000    /* tokens whose last-used time is remembered */
 #define BOARDS 64
+#define SECRETS (CONNECTION_SECRETS + GRANT_VALUES) /* a connection's own, and its grant's */
 #define ISSUED_MS (3 * 60 * 1000) /* for which an issuer's token is believed without asking again */
 
 /* Two caches of one shape: text key -> counted entry. */
@@ -62,6 +64,7 @@ struct waiter {
 
 struct switchboard {
     struct switchboard_config config;
+    struct renewals *renewals;
     struct board boards[BOARDS];
     int board_count;
     _Atomic uint64_t next_pool;
@@ -148,8 +151,8 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
     const struct auth_method *method = auth_find(p->row.auth_type);
     if (!method)
         return fault(why, ERR_AUTH_TYPE_NOT_OFFERED, p->row.auth_type, "stored auth type is unknown");
-    struct auth_secret lent[CONNECTION_SECRETS];
-    struct secret values[CONNECTION_SECRETS];
+    struct auth_secret lent[SECRETS];
+    struct secret values[SECRETS];
     for (size_t i = 0; i < n; i++) {
         lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
         values[i] = secrets[i].value;
@@ -160,11 +163,13 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
     if (method->check(&in, &flaw))
         return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "connection %.*s is stored otherwise than it was saved: %s %.100s",
                      STR_ARG(p->row.id), flaw.pointer, flaw.note);
-    enum err e = method->prepare(p->arena, &in, &p->injections, why);
+    oauth_expired_read(auth ? auth->options : NULL, &p->expired);
+    bool empty = p->renews && !p->generation;
+    enum err e = empty ? ERR_NONE : method->prepare(p->arena, &in, &p->injections, why);
     if (e)
         return e;
     /* What goes on the wire is as secret as what it was made of: "Basic <base64>" has spellings of its own. */
-    struct secret all[CONNECTION_SECRETS + INJECTIONS];
+    struct secret all[SECRETS + INJECTIONS];
     memcpy(all, values, n * sizeof all[0]);
     for (size_t i = 0; i < p->injections.count; i++)
         all[n + i] = p->injections.at[i].value;
@@ -257,14 +262,43 @@ static void note_loss(struct switchboard *s, const struct connection_row *row)
         s->config.report("a connection's health was not noted", &why);
 }
 
+/* The tokens of its grant join the connection's own secrets. Without any, whoever calls first waits for them. */
+static enum err prepare_grant(struct switchboard *s, struct db *db, struct prepared *p, struct connection_secret *secrets,
+                              size_t *n, struct fault *why)
+{
+    const struct obtain *obtain = obtain_find(p->row.auth_type);
+    struct grant_value values[GRANT_VALUES];
+    struct grant g = { 0 };
+    size_t count = 0;
+    if (!obtain)
+        return ERR_NONE;
+    enum err e = grant_get(db, p->arena, p->row.id, &g, why);
+    if (e && e != ERR_NOT_FOUND)
+        return e;
+    if (g.state == GRANT_OVER)
+        return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "its grant is over");
+    p->renews = s->renewals != NULL;
+    if (!g.generation)
+        return obtain->by_person ? fault(why, ERR_NEEDS_AUTH, p->row.key, "nobody has authorized it") : ERR_NONE;
+    if ((e = grant_open(db, s->config.keyring, p->arena, p->row.id, values, &count, why)))
+        return e;
+    for (size_t i = 0; i < count; i++)
+        secrets[(*n)++] = (struct connection_secret){ values[i].name, values[i].value };
+    p->generation = g.generation;
+    if (g.expires)
+        p->ends_us = clock_mono_us() + (g.expires - clock_wall()) * 1000;
+    return ERR_NONE;
+}
+
 static enum err prepare_stored(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
                                struct fault *why)
 {
-    struct connection_secret secrets[CONNECTION_SECRETS];
+    struct connection_secret secrets[SECRETS];
     size_t n = 0;
     enum err e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
     if (!e) {
-        e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
+        if (!(e = prepare_grant(s, db, p, secrets, &n, why)))
+            e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
         end_secrets(secrets, n);
     }
     return e;
@@ -327,6 +361,7 @@ enum err switchboard_try(struct switchboard *s, struct str id, const struct call
                          struct fault *why)
 {
     struct prepared *p = prepared_new(s);
+    p->trial = true;
     enum err e = prepare(s, id, trial, p, why);
     if (e) {
         prepared_release(p);
@@ -931,6 +966,10 @@ struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upst
 }
 
 struct board *switchboard_board(struct switchboard *s, int i) { return i < s->board_count ? &s->boards[i] : NULL; }
+void switchboard_renew_with(struct switchboard *s, struct renewals *r) { s->renewals = r; }
+
+struct renewals *switchboard_renewals(const struct switchboard *s) { return s->renewals; }
+
 const struct switchboard_config *switchboard_config(const struct switchboard *s) { return &s->config; }
 uint64_t switchboard_lost(const struct switchboard *s) { return atomic_load(&s->lost); }
 

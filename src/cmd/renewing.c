@@ -62,7 +62,12 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
         .node = str_of(node_name),
         .threads = (int)c->renewals.threads,
         .rate = (int)c->renewals.rate,
+<<<<<<< HEAD
         .obtain = obtain_find, .dpop_key = dpop_key_new,
+=======
+        .obtain = obtain_find,
+        .dpop_key = dpop_key_new,
+>>>>>>> main
         .profile = profile,
         .options = options_of,
         .changed = changed,
@@ -70,5 +75,8 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
         .context = hub,
         .report = report,
     };
-    return renewals_start(&config, &hub->renewals, why);
+    enum err e = renewals_start(&config, &hub->renewals, why);
+    if (!e)
+        switchboard_renew_with(hub->switchboard, hub->renewals);
+    return e;
 }
