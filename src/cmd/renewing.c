@@ -62,12 +62,8 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
         .node = str_of(node_name),
         .threads = (int)c->renewals.threads,
         .rate = (int)c->renewals.rate,
-<<<<<<< HEAD
-        .obtain = obtain_find, .dpop_key = dpop_key_new,
-=======
         .obtain = obtain_find,
         .dpop_key = dpop_key_new,
->>>>>>> main
         .profile = profile,
         .options = options_of,
         .changed = changed,
