@@ -100,7 +100,8 @@ void obtain_read(struct arena *a, const struct obtain_input *q, const struct fet
                  struct obtained *out)
 {
     struct token_answer *t = &out->answer;
-    const struct secret *before = q->params ? NULL : obtain_value(q, "refresh_token"), *key = obtain_value(q, "dpop_key");
+    const struct secret *before = q->params ? NULL : obtain_value(q, "refresh_token");
+    const struct secret *key = q->profile->dpop ? obtain_value(q, "dpop_key") : NULL;
     *out = (struct obtained){ .count = 0 };
     token_answer_read(a, q->profile, f, received, t);
     obtain_hide_echo(q, t);

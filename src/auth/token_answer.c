@@ -270,12 +270,16 @@ int64_t token_duration(const struct json *v, wall_ms received)
     return str_u64(whole, &seconds) && seconds && seconds <= TEN_YEARS_S ? (int64_t)seconds * 1000 : -1;
 }
 
+static size_t scope_most = OAUTH_SCOPE_MAX;
+
+void token_answer_limit_scopes(size_t bytes) { scope_most = bytes < OAUTH_SCOPE_MAX ? bytes : OAUTH_SCOPE_MAX; }
+
 /* A text, or a list of texts, which are joined as the server separates them. */
 static enum token_outcome read_scope(struct reading *r)
 {
     const struct json *v = member(r, r->p->quirks.scope, "scope");
     AUTO_BUF text;
-    buf_init(&text, OAUTH_SCOPE_MAX);
+    buf_init(&text, scope_most);
     if (json_is(v, JSON_STRING))
         buf_add(&text, v->text);
     json_each(item, json_is(v, JSON_ARRAY) ? v : NULL) {

@@ -145,8 +145,10 @@ static void end_secrets(struct connection_secret *secrets, size_t n)
         secret_end(&secrets[i].value);
 }
 
+/* The last `granted` of the `n` secrets are its grant's. */
 static enum err prepare_auth(struct switchboard *s, struct prepared *p, const struct connector_auth *auth,
-                             const struct json *fields, const struct connection_secret *secrets, size_t n, struct fault *why)
+                             const struct json *fields, const struct connection_secret *secrets, size_t n, size_t granted,
+                             struct fault *why)
 {
     const struct auth_method *method = auth_find(p->row.auth_type);
     if (!method)
@@ -157,7 +159,8 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
         lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
         values[i] = secrets[i].value;
     }
-    struct auth_input in = { auth ? auth->options : NULL, fields, lent, n, s->config.header_digits_ok };
+    struct auth_input in = { .options = auth ? auth->options : NULL, .fields = fields, .secrets = lent, .secret_count = n - granted,
+                             .digits_ok = s->config.header_digits_ok, .granted = lent + (n - granted), .granted_count = granted };
     /* It was accepted when it was saved. A damaged disk may have lost a row or a letter since (requirement 18.6). */
     struct fault flaw = { 0 };
     if (method->check(&in, &flaw))
@@ -177,11 +180,12 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
     return ERR_NONE;
 }
 
-static enum err prepare_target(struct switchboard *s, struct prepared *p, const struct json *fields, struct fault *why)
+static enum err prepare_target(struct prepared *p, const struct connector_auth *auth, const struct json *fields, struct fault *why)
 {
     struct setup_target t;
-    (void)s;
-    enum err e = setup_target(p->arena, p->connector, fields, &t, why);
+    if (!auth)
+        return fault(why, ERR_AUTH_TYPE_NOT_OFFERED, p->row.auth_type, "stored auth type is gone from the connector");
+    enum err e = setup_target(p->arena, p->connector, auth, fields, &t, why);
     if (e)
         return e;
     p->base = t.base;
@@ -189,9 +193,9 @@ static enum err prepare_target(struct switchboard *s, struct prepared *p, const 
     p->authority = url_authority(p->arena, &p->base);
     p->verify_path = t.verify_path;
     p->verify_query = t.verify_query;
-    p->verify_method = p->connector->verify.method;
-    p->verify_account = p->connector->verify.account;
-    p->verify_ok = p->connector->verify.ok_pointer;
+    p->verify_method = auth->verify.method;
+    p->verify_account = auth->verify.account;
+    p->verify_ok = auth->verify.ok_pointer;
     memcpy(p->headers, t.headers, sizeof p->headers);
     p->header_count = t.header_count;
     p->follow_redirects = t.follow_redirects;
@@ -297,8 +301,9 @@ static enum err prepare_stored(struct switchboard *s, struct db *db, struct prep
     size_t n = 0;
     enum err e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
     if (!e) {
+        size_t own = n;
         if (!(e = prepare_grant(s, db, p, secrets, &n, why)))
-            e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
+            e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, n - own, why);
         end_secrets(secrets, n);
     }
     return e;
@@ -312,7 +317,8 @@ static enum err prepare_checked(struct switchboard *s, struct db *db, const stru
         return e;
     if (!trial || !trial->instead)
         return prepare_stored(s, db, p, fields, why);
-    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, why);
+    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, 0,
+                        why);
 }
 
 /* `trial` NULL: for calls. */
@@ -329,7 +335,8 @@ static enum err prepare(struct switchboard *s, struct str id, const struct call_
     if (!p->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) ||
-        (e = check_policies(s, db, trial && trial->instead, p, fields, why)) || (e = prepare_target(s, p, fields, why)))
+        (e = check_policies(s, db, trial && trial->instead, p, fields, why)) ||
+        (e = prepare_target(p, connector_auth_find(p->connector, p->row.auth_type), fields, why)))
         return e;
     e = prepare_checked(s, db, trial, p, fields, why);
     /* A credential that does not open, or the key of its client certificate. */

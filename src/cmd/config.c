@@ -67,6 +67,8 @@ static const struct setting settings[] = {
     CHOICE(sign_in.require_second_factor, "none", "none|admins|all", "who must sign in with a second factor"),
     TEXT(public_suffix_file, "", 0, "public suffix list; empty: the system's"),
     BOOL(header_names.allow_digits, "false", "permit digits in the names of credential headers"),
+    BYTES(oauth.granted_scopes, "16K", 255, 16 * KIB,
+          "longest list of scopes that a token may come with; 255 for what cannot store more"),
     BOOL(insecure_listen, "false", "permit serving without TLS on an address that is not loopback"),
     TEXT(egress.allow_private, "", LIST, "ranges, hosts or host:port that calls may reach though they are not public"),
     TEXT(egress.allow_http, "", LIST, "hosts or host:port that calls may reach without TLS"),

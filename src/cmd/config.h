@@ -41,6 +41,9 @@ struct config {
     struct {
         bool allow_digits;
     } header_names;
+    struct {
+        int64_t granted_scopes; /* bytes */
+    } oauth;
     bool insecure_listen;
     struct {
         struct str allow_private, allow_http, ports; /* comma-separated */

@@ -12,6 +12,7 @@
 #include "access/user.h"
 #include "auth/issuer.h"
 #include "auth/renewal.h"
+#include "auth/token_answer.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/run_seal.h"
@@ -378,6 +379,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     struct db *db = store_reader(n->hub.store, why);
     if (!db || policy_book_load(n->hub.policies, db, why))
         return why->err;
+    token_answer_limit_scopes((size_t)c->oauth.granted_scopes);
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;

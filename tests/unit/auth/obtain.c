@@ -196,6 +196,9 @@ static void a_new_grant_inherits_no_refresh_token(void **state)
     t.q.params = code;
     t.q.param_count = 1;
     answer_of(&t, 200, GIVEN "}");
+    assert_null(kept(&t, "dpop_key").p); /* the token is not bound to it */
+    t.p.dpop = true;
+    answer_of(&t, 200, "{\"access_token\":\"at-2\",\"token_type\":\"DPoP\"}");
     assert_null(kept(&t, "refresh_token").p);
     assert_true(str_is(kept(&t, "dpop_key"), "pem"));
     end(&t);
