@@ -1107,7 +1107,8 @@ enum err renewal_view(struct renewals *r, struct str connection,
     if (e == ERR_NEEDS_AUTH || (!e && !x.value_count))
         e = ERR_NONE;
     else if (!e)
-        e = use(context, &(struct renewal_view){ &x.row, x.has_profile ? &x.profile : NULL, x.values, x.value_count, x.how->by_person },
+        e = use(context,
+                &(struct renewal_view){ &x.row, x.has_profile ? &x.profile : NULL, x.values, x.value_count, x.how->by_person },
                 why);
     attempt_end(&x);
     return e;

@@ -273,8 +273,9 @@ bool revocation_next(struct renewals *r)
     struct db *db = store_reader(r->config.store, &why);
     if (!db)
         return false;
-    struct query *q = query_begin(db, "SELECT id, connection_id, name, folder, tries, created_ms FROM revocation WHERE next_ms <= $1"
-                                      " ORDER BY next_ms LIMIT 1");
+    struct query *q =
+        query_begin(db, "SELECT id, connection_id, name, folder, tries, created_ms FROM revocation WHERE next_ms <= $1"
+                        " ORDER BY next_ms LIMIT 1");
     query_i64(q, s.now);
     bool found = query_next(q);
     s.id = query_get_text(q, 0, a);

@@ -11,8 +11,8 @@
 
 struct revocation;
 
-/* Reads the connection's grant and makes the requests. *out is NULL when there is nothing to give back, or nobody who would take it.
- * Not inside a transaction. */
+/* Reads the connection's grant and makes the requests. *out is NULL when there is nothing to give back, or nobody who would take
+ * it. Not inside a transaction. */
 enum err revocation_new(struct renewals *r, struct str connection, struct revocation **out, struct fault *why) MUST_CHECK;
 /* Inside store_write(): the requests into the queue, and the tokens out of use. NULL is fine. */
 enum err revocation_store(struct db *db, struct revocation *v, struct fault *why) MUST_CHECK;

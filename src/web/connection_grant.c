@@ -1,5 +1,5 @@
-/* web/connection_grant.c - what a connection was granted, the timeline of its renewals, and a renewal that somebody asks for. Tokens
- * are in no answer. */
+/* web/connection_grant.c - what a connection was granted, the timeline of its renewals, and a renewal that somebody asks for.
+ * Tokens are in no answer. */
 #include "auth/grant.h"
 #include "auth/obtain.h"
 #include "auth/renewal.h"
