@@ -52,7 +52,7 @@ struct live {
     struct str given;               /* the caller's body, as it came */
     struct secret rewritten;        /* a body with credentials in it */
     struct timer retry;
-    struct intent *intent;          /* on its way to the disk */
+    struct intent intent;           /* on its way to the disk */
     struct await *await;            /* for a token that is not over */
     struct prepared *renewed;       /* with that token, in place of the owner's; ours */
     struct hold *hold;              /* an answer that may say that the token is over */
