@@ -98,8 +98,8 @@ static const struct json *options(void *context, struct str connector, struct st
     return entry;
 }
 
-static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row, const struct auth_input *in,
-                        struct oauth_profile *out, struct fault *why)
+static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
+                        const struct auth_input *in, struct oauth_profile *out, struct fault *why)
 {
     return oauth_profile_of(db, ((struct stage *)context)->hub->keys, a, in, row->id, out, why);
 }
@@ -405,8 +405,8 @@ static void killed_at_any_moment_no_answer_that_arrived_is_lost(void **state)
         stop(s);
     }
     start(s);
-    fprintf(stderr, "# %d kills: %d before the server gave, %d with the answer kept (%d from the journal), %d between\n", before + kept + window,
-            before, kept, taken_up, window);
+    fprintf(stderr, "# %d kills: %d before the server gave, %d with the answer kept (%d from the journal), %d between\n",
+            before + kept + window, before, kept, taken_up, window);
     assert_true(before + kept > 0);
 }
 
@@ -424,9 +424,11 @@ int main(void)
     struct fault why;
     boot = arena_new(64 * 1024);
     if (authority_start()) {
-        struct str text = str_fmt(boot, "{\"type\":\"oauth2_authorization_code\",\"oauth\":{\"token_url\":\"%s/token\","
-                                        "\"client_authentication\":\"client_secret_basic\",\"scopes\":[\"openid\",\"offline_access\",\"read\"]}}",
-                                  authority.issuer);
+        struct str text =
+            str_fmt(boot,
+                    "{\"type\":\"oauth2_authorization_code\",\"oauth\":{\"token_url\":\"%s/token\","
+                    "\"client_authentication\":\"client_secret_basic\",\"scopes\":[\"openid\",\"offline_access\",\"read\"]}}",
+                    authority.issuer);
         if (json_read(boot, text, &entry, &why))
             return 2;
     }
