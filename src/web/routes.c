@@ -115,6 +115,9 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/restore", RIGHT_DELETE, KB(4), connections_restore, "connection.restore" },
     { METHOD_POST, "/api/v1/connections/{id}/duplicate", RIGHT_VIEW, KB(256), connections_duplicate, "connection.create" },
     { METHOD_GET, "/api/v1/connections/{id}/history", RIGHT_VIEW, 0, connections_history },
+    { METHOD_GET, "/api/v1/connections/{id}/grant", RIGHT_VIEW, 0, connections_grant },
+    { METHOD_GET, "/api/v1/connections/{id}/grant/events", RIGHT_VIEW, 0, connections_grant_events },
+    { METHOD_POST, "/api/v1/connections/{id}/renew", RIGHT_USE, KB(1), connections_renew, "connection.renew" },
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_VIEW, 0, connections_usage },
     { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call", true },
 
