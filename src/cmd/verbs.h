@@ -33,6 +33,9 @@ int user_create_run(struct command *c);
 int connections_default_run(struct command *c);              /* connection_verbs.c */
 int connections_duplicate_run(struct command *c);
 int connections_usage_run(struct command *c);                /* connection_life_verbs.c */
+int connections_grant_run(struct command *c);
+int connections_renewals_run(struct command *c);
+int connections_renew_run(struct command *c);
 int connections_history_run(struct command *c);
 int connections_restore_run(struct command *c);
 int user_invite_run(struct command *c);                      /* people_verbs.c */

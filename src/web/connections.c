@@ -1,4 +1,5 @@
 /* web/connections.c - make, list, show, change and remove connections. */
+#include "auth/grant.h"
 #include "vault/connection.h"
 
 #include <stdlib.h>
@@ -690,6 +691,8 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
         (s && (e = check_auth(q, s->connector, c->row.auth_type, fields, s->secrets, s->secret_count, why))) ||
         (s && (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why))) ||
         (e = client_certificate_put(q, db, c->row.id, &c->certificate, why)))
+        return e;
+    if (s && (e = grant_resume(db, STR(""), c->row.id, why)))
         return e;
     /* Someone who disabled it meant it: new credentials do not enable it again. */
     if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))

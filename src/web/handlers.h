@@ -57,6 +57,8 @@ handler connections_history;
 handler connections_usage;
 /* connection_verify.c */
 handler connections_verify;
+/* connection_grant.c */
+handler connections_grant, connections_grant_events, connections_renew;
 /* connection_verify_many.c */
 handler connections_verify_many, connections_verify_progress;
 /* connection_call.c */

@@ -286,6 +286,9 @@ class Api(harness.Case):
         ask("DELETE", API + "/connections/" + twin["id"], status=404)
         self.assertEqual(ask("GET", API + "/connections?deleted=true").json["items"][0]["state"], "deleted")
         ask("POST", f"{API}/connections/{twin['id']}/restore", {"key": "twin"})
+        for path in ("grant", "grant/events"):
+            ask("GET", API + "/connections/twin/" + path, status=404 if path == "grant" else 200)
+        ask("POST", API + "/connections/twin/renew", status=404)
         self.assertEqual(ask("GET", API + "/connections/twin/history").json["items"][0]["action"], "connection.restore")
         ask("POST", API + "/connections/crm/duplicate", {"dry_run": True})
         copy = ask("POST", API + "/connections/crm/duplicate", {"auth_type": "basic", "credentials": {"username": "u", "password": CANARY}}, 201).json

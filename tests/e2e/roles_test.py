@@ -52,7 +52,7 @@ BODIES = {
     "POST /api/v1/policies:preview": {"policy": {"name": "p", "rules": []}},
 }
 WITHOUT_BODY = {
-    "POST /api/v1/connections/{id}/verify", "POST /api/v1/connections/{id}/enable", "POST /api/v1/connections/{id}/disable",
+    "POST /api/v1/connections/{id}/verify", "POST /api/v1/connections/{id}/renew", "POST /api/v1/connections/{id}/enable", "POST /api/v1/connections/{id}/disable",
     "POST /api/v1/connections/{id}/default", "POST /api/v1/connections/{id}/restore", "POST /api/v1/keys:rotate",
     "POST /api/v1/second-factor", "POST /api/v1/second-factor/recovery-codes", "POST /api/v1/users/{id}/invitation",
     "POST /api/v1/certificates/{id}/activate", "POST /api/v1/oauth-clients/{id}/activate",

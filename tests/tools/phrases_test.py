@@ -29,7 +29,7 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
              "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1},
              # log events, thread names, notes
              "auth/answer_journal.c": {"keyring_derive": 1, "disk_fault": 1}, "auth/renewal.c": {"pthread_setname_np": 1},
-             "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}}
+             "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
