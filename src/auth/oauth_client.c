@@ -360,6 +360,15 @@ enum err connection_oauth_put(struct db *db, struct str connection, const struct
     return query_end(q, why);
 }
 
+enum err connection_brings_client(struct db *db, struct str connection, bool *out, struct fault *why)
+{
+    int64_t n;
+    enum err e = count(db, "SELECT count(*) FROM connection_secret WHERE connection_id = $1 AND name = 'client_id'", connection,
+                       &n, why);
+    *out = n > 0;
+    return e;
+}
+
 static bool listed(struct str list, struct str scope)
 {
     struct str piece;

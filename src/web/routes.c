@@ -67,6 +67,13 @@ static const struct route routes[] = {
     { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, KB(64), identity_providers_patch, "identity_provider.update" },
     { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, 0, identity_providers_delete, "identity_provider.delete" },
 
+    { METHOD_GET, "/api/v1/oauth-clients", RIGHT_CATALOG_VIEW, 0, oauth_clients_list },
+    { METHOD_POST, "/api/v1/oauth-clients", RIGHT_POLICIES, KB(128), oauth_clients_create, "oauth_client.create" },
+    { METHOD_GET, "/api/v1/oauth-clients/{id}", RIGHT_CATALOG_VIEW, 0, oauth_clients_get },
+    { METHOD_PATCH, "/api/v1/oauth-clients/{id}", RIGHT_POLICIES, KB(128), oauth_clients_patch, "oauth_client.update" },
+    { METHOD_DELETE, "/api/v1/oauth-clients/{id}", RIGHT_POLICIES, 0, oauth_clients_delete, "oauth_client.delete" },
+    { METHOD_POST, "/api/v1/oauth-clients/{id}/activate", RIGHT_POLICIES, KB(1), oauth_clients_activate, "oauth_client.activate" },
+
     { METHOD_GET, "/api/v1/folders", RIGHT_VIEW, 0, folders_list },
     { METHOD_GET, "/api/v1/folders/{id}", RIGHT_VIEW, 0, folders_get },
     { METHOD_POST, "/api/v1/folders", RIGHT_EDIT, KB(8), folders_create, "folder.create" }, /* in the folder above */

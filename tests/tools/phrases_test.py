@@ -67,7 +67,7 @@ ELSEWHERE = {
     "vault/domain.c": r"public_suffix_file is .*|no Public Suffix List; .*|built into libpsl, .*",
     "web/connection_call.c": r"text/plain; .*",
     "web/verify.c": r"(The|Le|L') ?.*",
-    "web/connection_view.c": r"Another connection .*|Une autre connexion .*",
+    "web/connection_view.c": r"Another connection .*|Une autre connexion .*|Authorize the .*|Autorisez à .*",
     "web/doorman.c": r"default-src .*|hosts takes .*", # a header; a setting
     "web/cookie.c": r"; .*|.*Path=/;.*",
     "web/health.c": r"text/plain; .*",
