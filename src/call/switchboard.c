@@ -1,4 +1,5 @@
 #include "call/switchboard.h"
+#include "call/rewrite.h"
 #include "call/run_seal.h"
 
 #include <pthread.h>
@@ -138,6 +139,21 @@ static void end_secrets(struct connection_secret *secrets, size_t n)
         secret_end(&secrets[i].value);
 }
 
+/* Which bodies are held back until they are whole. */
+static void prepare_bodies(struct prepared *p)
+{
+    p->whole = p->signer ? p->method->signs_body(p->signer) : SIGN_NO_BODY;
+    p->whole_max = SIGN_BODY_MAX;
+    for (size_t i = 0; i < p->injections.count; i++) {
+        if (p->injections.at[i].where == INJECT_QUERY && p->signer)
+            bug("%s signs, and adds to what it has signed", p->method->name);
+        if (p->injections.at[i].where == INJECT_BODY) {
+            p->whole = SIGN_ANY_BODY;
+            p->whole_max = REWRITE_MAX;
+        }
+    }
+}
+
 static enum err prepare_auth(struct switchboard *s, struct prepared *p, const struct connector_auth *auth,
                              const struct json *fields, const struct connection_secret *secrets, size_t n, struct fault *why)
 {
@@ -157,8 +173,12 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
         return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "connection %.*s is stored otherwise than it was saved: %s %.100s",
                      STR_ARG(p->row.id), flaw.pointer, flaw.note);
     enum err e = method->prepare(p->arena, &in, &p->injections, why);
+    if (!e && method->signer_new)
+        e = method->signer_new(p->arena, &in, &p->signer, why);
     if (e)
         return e;
+    p->method = method;
+    prepare_bodies(p);
     /* What goes on the wire is as secret as what it was made of: "Basic <base64>" has spellings of its own. */
     struct secret all[CONNECTION_SECRETS + INJECTIONS];
     memcpy(all, values, n * sizeof all[0]);
