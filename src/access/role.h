@@ -30,10 +30,7 @@ enum right {
     RIGHT_KEYS,             /* turn keys, back up */
     RIGHT_METRICS,
     RIGHT_OWNERS,           /* make owners, and change them */
-    RIGHT_COUNT,
-    /* Names of before, while callers move to the new ones. */
-    RIGHT_CONNECTION_VIEW = RIGHT_VIEW, RIGHT_CONNECTION_USE = RIGHT_USE, RIGHT_CONNECTION_EDIT = RIGHT_EDIT,
-    RIGHT_RUN_VIEW = RIGHT_VIEW, RIGHT_ADMINISTER = RIGHT_PEOPLE,
+    RIGHT_COUNT
 };
 #define RIGHT_BIT(right) (1u << (right))
 const char *right_name(enum right r);           /* "secrets_write" */

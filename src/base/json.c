@@ -471,6 +471,58 @@ enum err json_read_lenient_keys(struct arena *a, struct str text, struct json **
     return read_all((struct reader){ .a = a, .start = text.p, .p = text.p, .end = text.p + text.n, .twins = true }, out, why);
 }
 
+/* RFC 6901 4: ~1 is '/', ~0 is '~'. */
+static struct str pointer_part(struct arena *a, struct str part)
+{
+    char *out = arena_alloc(a, part.n + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < part.n; i++) {
+        bool escape = part.p[i] == '~' && i + 1 < part.n && (part.p[i + 1] == '0' || part.p[i + 1] == '1');
+        out[n++] = escape ? (part.p[++i] == '1' ? '/' : '~') : part.p[i];
+    }
+    return (struct str){ out, n };
+}
+
+static const struct json *element(const struct json *array, struct str digits)
+{
+    uint64_t at;
+    if (!str_u64(digits, &at) || at >= array->count)
+        return NULL;
+    const struct json *v = array->child;
+    while (at--)
+        v = v->next;
+    return v;
+}
+
+const struct json *json_at(struct arena *a, const struct json *document, struct str pointer)
+{
+    const struct json *v = document;
+    struct str part, rest = pointer;
+    if (!pointer.n)
+        return document;
+    if (pointer.p[0] != '/')
+        return NULL;
+    str_piece(&rest, '/', &part);
+    while (v && str_piece(&rest, '/', &part)) {
+        part = pointer_part(a, part);
+        v = v->type == JSON_ARRAY ? element(v, part) : json_get_str(v, part);
+    }
+    return v;
+}
+
+bool json_scalar_is(const struct json *v, struct str text)
+{
+    if (!v)
+        return false;
+    switch (v->type) {
+    case JSON_STRING:
+    case JSON_NUMBER: return str_eq(v->text, text);
+    case JSON_TRUE: return str_is(text, "true");
+    case JSON_FALSE: return str_is(text, "false");
+    default: return false;
+    }
+}
+
 /* A JSON pointer's way of writing a name: RFC 6901 3. */
 static void pointer_name(char *to, size_t size, struct str name)
 {

@@ -43,6 +43,10 @@ void json_link(struct arena *a, struct json *parent, struct json **last, struct 
 struct json *json_get(const struct json *object, const char *key);
 struct json *json_get_str(const struct json *object, struct str key);
 bool json_is(const struct json *v, enum json_type type); /* NULL is never anything */
+/* What a JSON pointer (RFC 6901) names, or NULL; "" is the whole document. `a` holds names while they are decoded. */
+const struct json *json_at(struct arena *a, const struct json *document, struct str pointer);
+/* Is it this text? Numbers and booleans compare as written; NULL, null, arrays and objects are no text. */
+bool json_scalar_is(const struct json *v, struct str text);
 
 /* Member of the right type, or the fallback. */
 struct str json_str(const struct json *object, const char *key);      /* STR_NONE when absent or no string */

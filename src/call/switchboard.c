@@ -276,9 +276,18 @@ static enum err prepare_stored(struct switchboard *s, struct db *db, struct prep
         e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
         end_secrets(secrets, n);
     }
-    if (e == ERR_RECONNECT_REQUIRED)
-        note_loss(s, &p->row);
     return e;
+}
+
+static enum err prepare_checked(struct switchboard *s, struct db *db, const struct call_trial *trial, struct prepared *p,
+                                const struct json *fields, struct fault *why)
+{
+    enum err e = prepare_tls(s, p, db, why);
+    if (e)
+        return e;
+    if (!trial || !trial->instead)
+        return prepare_stored(s, db, p, fields, why);
+    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, why);
 }
 
 /* `trial` NULL: for calls. */
@@ -297,11 +306,11 @@ static enum err prepare(struct switchboard *s, struct str id, const struct call_
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = check_policies(s, db, p, fields, why)) ||
         (e = prepare_target(s, p, fields, why)))
         return e;
-    if ((e = prepare_tls(s, p, db, why)))
-        return e;
-    if (!trial || !trial->instead)
-        return prepare_stored(s, db, p, fields, why);
-    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, why);
+    e = prepare_checked(s, db, trial, p, fields, why);
+    /* A credential that does not open, or the key of its client certificate. */
+    if (e == ERR_RECONNECT_REQUIRED)
+        note_loss(s, &p->row);
+    return e;
 }
 
 static struct prepared *cached_connection(struct switchboard *s, struct str id)

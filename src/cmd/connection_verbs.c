@@ -350,7 +350,7 @@ int connections_duplicate_run(struct command *c)
     if (command_has(c, OPT_DRY_RUN))
         json_member_bool(&o, "dry_run", true);
     code = fields_write(c, &o);
-    if (s.count) {
+    if (s.count || s.certificate.given) {
         json_key(&o, "credentials");
         credentials_write(c->arena, &o, &s);
     }

@@ -88,9 +88,10 @@ static const struct verb verbs[] = {
       "what happened to it, newest first", "Of a deleted connection too, by its id.\n" },
     { "connections duplicate", "ID", 1, 1,
       CLIENT | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(FOLDER) | OPTION(FIELD) | OPTION(CREDENTIAL) |
-          OPTION(DRY_RUN),
+          OPTION(DRY_RUN) | PAIR,
       connections_duplicate_run, false, "make a second one like it, perhaps with another way to authenticate",
-      "Credentials are never copied: give them with --credential, or later.\n" },
+      "Credentials are never copied: give them with --credential, or later. Nor is a client certificate of its own;\n"
+      "a copy shows the hub's where the first one does.\n" },
     { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE),
       connections_delete_run, false, "delete it; it can be restored for a while",
       "At a terminal, shows who depends on it and asks. Without one, --yes is needed, and --force when others\n"

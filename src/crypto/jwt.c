@@ -154,47 +154,17 @@ enum err jwt_check(const struct json *claims, const struct jwt_expected *x, wall
     return check_dates(claims, x, expires, why);
 }
 
-/* RFC 6901 4: ~1 is '/', ~0 is '~'. */
-static struct str pointer_part(struct arena *a, struct str part)
-{
-    char *out = arena_alloc(a, part.n + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < part.n; i++) {
-        bool escape = part.p[i] == '~' && i + 1 < part.n && (part.p[i + 1] == '0' || part.p[i + 1] == '1');
-        out[n++] = escape ? (part.p[++i] == '1' ? '/' : '~') : part.p[i];
-    }
-    return (struct str){ out, n };
-}
-
 const struct json *jwt_claim(struct arena *a, const struct json *claims, struct str name)
 {
-    const struct json *v = claims;
-    struct str part, rest = name;
-    if (!str_starts(name, STR("/")))
-        return json_get_str(claims, name);
-    rest = str_sub(rest, 1, rest.n);
-    while (v && str_piece(&rest, '/', &part))
-        v = json_get_str(v, pointer_part(a, part));
-    return v;
-}
-
-static bool scalar_is(const struct json *v, struct str value)
-{
-    switch (v->type) {
-    case JSON_STRING:
-    case JSON_NUMBER: return str_eq(v->text, value);
-    case JSON_TRUE: return str_is(value, "true");
-    case JSON_FALSE: return str_is(value, "false");
-    default: return false;
-    }
+    return str_starts(name, STR("/")) ? json_at(a, claims, name) : json_get_str(claims, name);
 }
 
 bool jwt_claim_is(const struct json *claim, struct str value)
 {
     if (!json_is(claim, JSON_ARRAY))
-        return claim && scalar_is(claim, value);
+        return json_scalar_is(claim, value);
     json_each(v, claim)
-        if (scalar_is(v, value))
+        if (json_scalar_is(v, value))
             return true;
     return false;
 }

@@ -273,15 +273,17 @@ static enum err refuse(struct fault *why, const char *say)
     return fault_at(why, "/certificate");
 }
 
-/* What hangs on the old one's end is over; upkeep says it anew if the new one ends soon, too. */
+/* What hangs on the old one's end, or on its key that does not open, is over; upkeep or the next call says it anew if need be. */
 static enum err freshen_health(struct db *db, struct str owner, struct fault *why)
 {
     bool one = certificate_owner_is_connection(owner);
     if (!one && !str_eq(owner, CERTIFICATE_OF_INSTANCE))
         return ERR_NONE;
     struct query *q = query_begin(
-        db, one ? "UPDATE connection SET health = 'unknown' WHERE id = $1 AND health IN ('expiring', 'expired')"
-                : "UPDATE connection SET health = 'unknown' WHERE health IN ('expiring', 'expired') AND id IN"
+        db, one ? "UPDATE connection SET health = 'unknown' WHERE id = $1"
+                  " AND health IN ('expiring', 'expired', 'reconnect_required')"
+                : "UPDATE connection SET health = 'unknown'"
+                  " WHERE health IN ('expiring', 'expired', 'reconnect_required') AND id IN"
                   " (SELECT connection_id FROM connection_tls WHERE source = $1)");
     query_text(q, owner);
     return query_end(q, why);
@@ -511,6 +513,18 @@ enum err certificate_open(struct db *db, struct keyring *k, struct arena *a, con
     }
     return fault(why, ERR_RECONNECT_REQUIRED, row->key, "connection %.*s: %s", STR_ARG(row->id),
                  found ? "the key of its client certificate does not open" : "its client certificate is gone");
+}
+
+enum err certificate_lost(struct db *db, struct str id, struct fault *why)
+{
+    struct query *q =
+        query_begin(db, "UPDATE connection SET health = 'reconnect_required' WHERE id IN"
+                        " (SELECT t.connection_id FROM certificate c JOIN connection_tls t ON t.connection_id = c.owner"
+                        " AND t.source <> '' AND t.source <> 'instance' WHERE c.id = $1 AND c.state = 'current'"
+                        " UNION ALL SELECT t.connection_id FROM certificate c JOIN connection_tls t ON"
+                        " t.source = 'instance' WHERE c.id = $1 AND c.owner = 'instance' AND c.state = 'current')");
+    query_text(q, id);
+    return query_end(q, why);
 }
 
 enum err certificate_health(struct db *db, struct str connection, wall_ms now, enum connection_health otherwise,

@@ -114,6 +114,8 @@ struct str connection_tls_owner(const struct connection_tls *t, struct str conne
  * ERR_RECONNECT_REQUIRED when its key does not open. */
 enum err certificate_open(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row, struct pair **pair,
                           struct str *authorities, struct fault *why) MUST_CHECK;
+/* Its key does not open: the connections that use it, now, require new credentials. */
+enum err certificate_lost(struct db *db, struct str id, struct fault *why) MUST_CHECK;
 /* What the certificate says of a connection's health: HEALTH_EXPIRING (within 60 days), HEALTH_EXPIRED, else `otherwise`. */
 enum err certificate_health(struct db *db, struct str connection, wall_ms now, enum connection_health otherwise,
                             enum connection_health *out, struct fault *why) MUST_CHECK;

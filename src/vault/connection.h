@@ -62,8 +62,8 @@ enum err connection_adopt(struct db *db, struct connection_row *row, struct str 
 /* Replace all secrets, in the caller's transaction; bumps the revision. */
 enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,
                                     const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
-/* After connection_open_secrets() answered ERR_RECONNECT_REQUIRED: the connection's health says so from now on, unless it was
- * changed meanwhile. */
+/* After connection_open_secrets() or certificate_open() answered ERR_RECONNECT_REQUIRED: the connection's health says so from now
+ * on, unless it was changed meanwhile. */
 enum err connection_lost(struct store *s, struct keyring *k, const struct connection_row *row, struct fault *why) MUST_CHECK;
 /* The same secrets under a fresh data key, in the caller's transaction; nothing else of the connection changes.
  * ERR_RECONNECT_REQUIRED: they do not open; nothing is changed. */

@@ -2,6 +2,7 @@
 
 #include "base/encode.h"
 #include "crypto/seal.h"
+#include "vault/certificate.h"
 #include "vault/connection.h"
 #include "vault/data_key.h"
 #include "vault/sealed.h"
@@ -117,9 +118,11 @@ static enum err write_row(struct db *db, const struct wrapped *w, uint32_t by, s
 
 static enum err mark_owner(struct db *db, struct keyring *k, struct data_owner owner, struct fault *why)
 {
-    enum err e = str_is(owner.kind, "connection")
-                     ? connection_set_health(db, owner.id, HEALTH_RECONNECT_REQUIRED, 0, STR_NONE, why)
-                     : ERR_NONE;
+    enum err e = ERR_NONE;
+    if (str_is(owner.kind, "connection"))
+        e = connection_set_health(db, owner.id, HEALTH_RECONNECT_REQUIRED, 0, STR_NONE, why);
+    else if (str_is(owner.kind, "certificate"))
+        e = certificate_lost(db, owner.id, why);
     return e && e != ERR_CONNECTION_NOT_FOUND ? e : keyring_tell_lost(k, db, owner.kind, owner.id, why);
 }
 

@@ -5,12 +5,25 @@
 #include "vault/connection_sealed.h"
 #include "vault/data_key.h"
 
+/* Its own certificates with their keys. The choice to show the hub's, and roots, are no secrets. */
+static enum err destroy_certificates(struct db *db, struct str id, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct connection_tls t;
+    enum err e = connection_tls_get(db, a, id, &t, why);
+    if (!e && t.has_certificate && t.source != CERTIFICATE_INSTANCE) {
+        t.has_certificate = false;
+        e = connection_tls_put(db, id, &t, why);
+    }
+    return e ? e : certificate_forget(db, id, why);
+}
+
 static enum err destroy_secrets(struct db *db, struct str id, struct fault *why)
 {
     struct query *q = query_begin(db, "DELETE FROM connection_secret WHERE connection_id = $1");
     query_text(q, id);
     enum err e = query_end(q, why);
-    if (e || (e = certificate_forget(db, id, why)))
+    if (e || (e = destroy_certificates(db, id, why)))
         return e;
     return data_key_destroy(db, (struct data_owner){ STR("connection"), id }, why);
 }

@@ -1,6 +1,9 @@
 /* web/connection_duplicate.c - a second connection like one that is there, perhaps with another way to authenticate (CON-22, D2).
  *
- * What fits is copied; credentials never are. The copy is made as any other is: the same checks, rights and policies. */
+ * What fits is copied; credentials never are, and of client certificates only the choice to show the hub's: a private key that
+ * belongs to one connection does not come to belong to two. The copy is made as any other is: the same checks, rights and
+ * policies. */
+#include "vault/certificate.h"
 #include "web/body.h"
 #include "web/connection_view.h"
 #include "web/dependants.h"
@@ -13,6 +16,8 @@ struct copy {
     const struct connector_auth *auth;
     struct str auth_type, folder, name;
     bool dry_run;
+    struct connection_tls tls;  /* of the first one */
+    bool lacks_certificate;     /* the first one has one of its own, and none was sent */
     struct json *body, *last;   /* what creating is asked */
 };
 
@@ -41,6 +46,38 @@ static void add_sent(struct copy *c, const char *name)
     v->key = key;
     v->next = NULL;
     add(c, name, v);
+}
+
+static struct json *text_node(struct arena *a, const char *key, const char *text)
+{
+    struct json *v = json_new(a, JSON_STRING);
+    v->key = str_of(key);
+    v->text = arena_str(a, str_of(text)); /* wiped, as above */
+    return v;
+}
+
+/* What was sent, and the hub's certificate where the first one shows it. */
+static void add_credentials(struct copy *c)
+{
+    struct arena *a = c->q->arena;
+    const struct json *sent = json_get(body_of(c->q), "credentials");
+    bool chosen = json_is(sent, JSON_OBJECT) && json_get(sent, "client_certificate");
+    if (chosen || !c->tls.has_certificate || c->tls.source != CERTIFICATE_INSTANCE) {
+        c->lacks_certificate = c->tls.has_certificate && !chosen;
+        add_sent(c, "credentials");
+        return;
+    }
+    struct json *all = json_new(a, JSON_OBJECT), *last = NULL, *issue = json_new(a, JSON_OBJECT), *none = NULL;
+    json_each (v, sent) {
+        struct json *copy = json_new(a, v->type);
+        *copy = *v;
+        copy->next = NULL;
+        json_link(a, all, &last, copy);
+    }
+    json_link(a, issue, &none, text_node(a, "issue", "instance"));
+    issue->key = STR("client_certificate");
+    json_link(a, all, &last, issue);
+    add(c, "credentials", all);
 }
 
 static bool takes(const struct connector *c, const struct connector_auth *auth, struct str field)
@@ -76,6 +113,15 @@ static enum err add_fields(struct copy *c, struct fault *why)
     return ERR_NONE;
 }
 
+static enum err add_tags(struct copy *c, struct fault *why)
+{
+    struct json *tags;
+    enum err e = json_read(c->q->arena, c->from.tags, &tags, why);
+    if (!e)
+        add(c, "tags", tags);
+    return e;
+}
+
 static enum err read_request(struct copy *c, struct fault *why)
 {
     static const char *const members[] = { "auth_type", "key", "name", "folder", "fields", "credentials", "dry_run", NULL };
@@ -86,7 +132,8 @@ static enum err read_request(struct copy *c, struct fault *why)
         (e = body_text(body, "folder", false, 1024, &c->folder, why)) ||
         (e = body_text(body, "name", false, 1024, &c->name, why)) || (e = body_object(body, "fields", &object, why)) ||
         (e = body_object(body, "credentials", &object, why)) || (e = body_bool(body, "dry_run", &c->dry_run, why)) ||
-        (e = connection_seen(q, q->db, q->params[0], &c->from, why)))
+        (e = connection_seen(q, q->db, q->params[0], &c->from, why)) ||
+        (e = connection_tls_get(q->db, q->arena, c->from.id, &c->tls, why)))
         return e;
     /* A copy: creating wipes the request. */
     c->auth_type = arena_str(q->arena, c->auth_type.n ? c->auth_type : c->from.auth_type);
@@ -111,12 +158,15 @@ static enum err make_body(struct copy *c, struct fault *why)
     add_text(c, "allowed_domain", c->from.allowed_domain);
     if (c->from.notes.n)
         add_text(c, "notes", c->from.notes);
+    if (c->tls.authorities.n)
+        add_text(c, "tls_ca", c->tls.authorities);
     add_sent(c, "key");
-    add_sent(c, "credentials");
-    return add_fields(c, why);
+    add_credentials(c);
+    enum err e = c->from.tags.p ? add_tags(c, why) : ERR_NONE;
+    return e ? e : add_fields(c, why);
 }
 
-/* What has to be filled in before the copy can be used. */
+/* What has to be filled in before the copy can be used; missing_client_certificate: at a provider that asks for one. */
 static void write_missing(const struct copy *c, struct json_out *o)
 {
     const struct json *sent = json_get(c->body, "credentials");
@@ -127,6 +177,17 @@ static void write_missing(const struct copy *c, struct json_out *o)
         if (f->required && !json_get(sent, f->name))
             json_put_str(o, str_of(f->name));
     json_close(o, ']');
+    json_member_bool(o, "missing_client_certificate", c->lacks_certificate);
+}
+
+/* Which certificate the copy would show; a pair that was sent is not shown again. */
+static struct str certificate_of_copy(const struct copy *c)
+{
+    const struct json *credentials = json_get(c->body, "credentials");
+    const struct json *v = json_is(credentials, JSON_OBJECT) ? json_get(credentials, "client_certificate") : NULL;
+    if (!json_is(v, JSON_OBJECT))
+        return STR_NONE;
+    return json_is(json_get(v, "issue"), JSON_STRING) ? json_str(v, "issue") : STR("own");
 }
 
 /* Who still points at the first one, and would have to be pointed at the copy. */
@@ -143,7 +204,8 @@ static void write_report(const struct copy *c, struct json_out *o, const struct 
 
 static void write_dry_run(const struct copy *c, struct reply *r, const struct dependants *d)
 {
-    static const char *const shown[] = { "connector", "auth_type", "name", "key", "folder", "allowed_domain", "fields", NULL };
+    static const char *const shown[] = { "connector", "auth_type", "name", "key", "folder", "allowed_domain", "fields",
+                                        "notes",     "tags",      "tls_ca", NULL };
     struct json_out o = json_out(&r->body);
     json_open(&o, '{');
     json_key(&o, "would_create");
@@ -155,6 +217,7 @@ static void write_dry_run(const struct copy *c, struct reply *r, const struct de
         json_key(&o, shown[i]);
         json_put(&o, v);
     }
+    json_member_str(&o, "client_certificate", certificate_of_copy(c));
     json_close(&o, '}');
     write_missing(c, &o);
     write_report(c, &o, d);

@@ -1,35 +1,5 @@
 #include "web/verify.h"
 
-/* RFC 6901; NULL when nothing stands there. "" is the whole document. */
-static const struct json *pointed(struct arena *a, const struct json *doc, struct str pointer)
-{
-    struct str piece, rest = pointer;
-    if (!pointer.n)
-        return doc;
-    if (pointer.p[0] != '/')
-        return NULL;
-    str_piece(&rest, '/', &piece);
-    while (doc && str_piece(&rest, '/', &piece)) {
-        char *key = arena_cstr(a, piece);
-        size_t n = 0;
-        for (size_t i = 0; i < piece.n; i++) {
-            bool escape = piece.p[i] == '~' && i + 1 < piece.n;
-            key[n++] = escape ? (piece.p[++i] == '1' ? '/' : '~') : piece.p[i];
-        }
-        uint64_t at;
-        if (doc->type == JSON_OBJECT) {
-            doc = json_get_str(doc, (struct str){ key, n });
-        } else if (doc->type == JSON_ARRAY && str_u64((struct str){ key, n }, &at)) {
-            doc = doc->child;
-            while (doc && at--)
-                doc = doc->next;
-        } else {
-            doc = NULL;
-        }
-    }
-    return doc;
-}
-
 /* What a person can act on, by status; the last row is for all others. */
 static const struct cause {
     int from, to;
@@ -84,8 +54,8 @@ static struct verdict judge(struct arena *a, const struct prepared *p, const str
     if (json_read(a, answer->body, &doc, &ignored))
         doc = NULL;
     if (p->verify_ok.n)
-        v.ok = json_is(doc ? pointed(a, doc, p->verify_ok) : NULL, JSON_TRUE);
-    const struct json *label = v.ok && doc && p->verify_account.n ? pointed(a, doc, p->verify_account) : NULL;
+        v.ok = json_is(doc ? json_at(a, doc, p->verify_ok) : NULL, JSON_TRUE);
+    const struct json *label = v.ok && doc && p->verify_account.n ? json_at(a, doc, p->verify_account) : NULL;
     if (label && (label->type == JSON_STRING || label->type == JSON_NUMBER) && label->text.n && label->text.n <= 256)
         v.account = mask_apply(p->mask, a, label->text);
     return v;

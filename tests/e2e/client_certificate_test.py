@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import re
+import sqlite3
 import ssl
 import subprocess
 import threading
@@ -341,6 +342,122 @@ class Mtls(harness.Case):
         self.assertEqual(self.subject(hub, "both"), "two")
         self.assertEqual(hub.request("DELETE", f"{API}/connections/both").status, 204)
         self.assertEqual(hub.get(API + "/certificates").json["items"], [])
+
+    # --- copies, and the end of a connection ---
+
+    def test_a_copy_never_gets_a_certificate_of_the_first_ones_own(self):
+        hub = self.start()
+        hub.post(API + "/certificates", {"issue": "authority"})
+        private = self.pki("private")
+        self.serve(hub, root=private)
+        self.connection(hub, "own", self.pair("own-client"), tls_ca=read(private.ca), tags=["eu"])
+        self.connection(hub, "issued", {"issue": "connection"}, tls_ca=read(private.ca))
+        self.connection(hub, "shared", {"issue": "instance"}, tls_ca=read(private.ca))
+        duplicate = lambda which, **body: hub.post(f"{API}/connections/{which}/duplicate", body).json
+        for key, certificate in (("own", None), ("issued", None), ("shared", "instance")):
+            plan = duplicate(key, dry_run=True)
+            self.assertEqual((plan["would_create"]["client_certificate"], plan["missing_client_certificate"]), (certificate, not certificate), key)
+            self.assertEqual(plan["would_create"]["tls_ca"].strip(), read(private.ca).strip())
+            copy = duplicate(key, key=key + "-2")
+            self.assertEqual((copy["state"], copy["missing_client_certificate"]), ("active", not certificate), copy)
+            self.assertEqual((copy["client_certificate"] or {}).get("source"), certificate, key)
+        self.assertEqual(duplicate("own", dry_run=True)["would_create"]["tags"], ["eu"])
+        for key in ("own-2", "issued-2"):
+            self.assertIn("No required SSL certificate", self.call(hub, key, 400).text)  # the private root is trusted, and nothing shown
+            self.assertEqual(hub.get(f"{API}/certificates?connection={key}").json["items"], [])
+        self.assertEqual(self.subject(hub, "shared-2"), "Raccord")
+        # What is sent decides; a pair that was sent is not shown back.
+        given = {"client_certificate": self.pair("given")}
+        plan = hub.post(f"{API}/connections/own/duplicate", {"dry_run": True, "credentials": given})
+        self.assertEqual((plan.json["would_create"]["client_certificate"], plan.json["missing_client_certificate"]), ("own", False))
+        self.assertNotIn("PRIVATE KEY", plan.text)
+        self.assertFalse(duplicate("own", key="own-3", credentials=given)["missing_client_certificate"])
+        self.assertEqual(self.subject(hub, "own-3"), "given")
+        self.assertIsNone(duplicate("shared", key="shared-3", credentials={"client_certificate": None})["client_certificate"])
+        self.assertEqual(hub.cli("connections", "duplicate", "own", "--key", "own-4", "--issue", "connection").code, 0)
+        self.assertEqual(self.subject(hub, "own-4"), "own-4")
+        self.assertEqual(self.subject(hub, "own"), "own-client")
+
+    def kept(self, hub):
+        """Certificates of connections in the database, and the sealed keys of certificates."""
+        with sqlite3.connect(f"file:{hub.data}/raccord.db?mode=ro", uri=True, timeout=20) as db:
+            return [db.execute(q).fetchone()[0] for q in ("SELECT count(*) FROM certificate WHERE connection_id IS NOT NULL",
+                                                          "SELECT count(*) FROM sealed_value WHERE kind = 'certificate'",
+                                                          "SELECT count(*) FROM data_key WHERE kind = 'certificate'")]
+
+    def test_a_certificate_goes_with_its_connection_for_good_and_comes_back_with_it_before(self):
+        hub = self.start()
+        self.serve()
+        made = self.connection(hub, "crm", self.pair("crm-client"))
+        door = f"{API}/connections/{made['id']}"
+        self.assertEqual(self.subject(hub, "crm"), "crm-client")
+        self.assertEqual(hub.request("DELETE", door).status, 204)
+        self.assertEqual(self.kept(hub), [1, 1, 1])
+        self.assertEqual(hub.post(door + "/restore").json["client_certificate"]["source"], "own")
+        self.assertEqual(self.subject(hub, "crm"), "crm-client")
+        self.assertEqual(hub.request("DELETE", door + "?purge=true").status, 204)
+        self.assertEqual(self.kept(hub), [0, 0, 0])
+        # One that is in the trash already.
+        made = self.connection(hub, "crm", self.pair("crm-client"))
+        door = f"{API}/connections/{made['id']}"
+        hub.request("DELETE", door)
+        self.assertEqual(hub.request("DELETE", door + "?purge=true").status, 204)
+        self.assertEqual(self.kept(hub), [0, 0, 0])
+
+    def test_where_secrets_are_destroyed_at_once_a_certificate_is_too(self):
+        hub = self.start(RACCORD_RETENTION_DELETED_SECRETS="0s")
+        self.serve()
+        made = self.connection(hub, "crm", self.pair("crm-client"))
+        door = f"{API}/connections/{made['id']}"
+        hub.request("DELETE", door)
+        self.assertEqual(self.kept(hub), [0, 0, 0])
+        back = hub.post(door + "/restore").json
+        self.assertEqual((back["state"], back["client_certificate"]), ("needs_auth", None))
+        self.put(hub, "crm", self.pair("again"))
+        hub.request("PUT", door + "/credentials", {"client_certificate": self.pair("again")})
+        self.assertEqual(hub.get(door).json["client_certificate"]["subject"], "CN=again")
+
+    def damage(self, hub, table, which):
+        """One bit of what is sealed of these certificates' keys, while the hub is off."""
+        hub.stop()
+        with sqlite3.connect(f"{hub.data}/raccord.db") as db:
+            for owner, in db.execute("SELECT id FROM certificate WHERE " + which).fetchall():
+                sealed, = db.execute(f"SELECT sealed FROM {table} WHERE kind = 'certificate' AND owner_id = ?", (owner,)).fetchone()
+                flipped = bytearray(base64.b64decode(sealed))
+                flipped[40] ^= 1
+                db.execute(f"UPDATE {table} SET sealed = ? WHERE owner_id = ?", (base64.b64encode(flipped).decode(), owner))
+        hub.start()
+
+    def test_turning_keys_tells_of_a_certificate_whose_key_is_lost(self):
+        hub = self.start()
+        self.serve()
+        for key in ("bad", "good"):
+            self.connection(hub, key, self.pair(key, days=300))
+        self.damage(hub, "data_key", "subject = 'CN=bad'")
+        self.assertEqual(hub.cli("keys", "rotate", "--wait", "--yes").code, 0)
+        shown = {c["key"]: c["health"] for c in hub.get(API + "/connections").json["items"]}
+        self.assertEqual(shown, {"bad": "reconnect_required", "good": "unknown"})
+        self.assertEqual(self.subject(hub, "good"), "good")
+
+    def test_a_key_that_does_not_open_stops_the_connections_that_show_it_and_no_other(self):
+        hub = self.start()
+        hub.post(API + "/certificates", {"issue": "authority"})
+        self.serve(hub)
+        for key, given in (("bad", self.pair("bad")), ("good", self.pair("good", days=300)), ("shared", {"issue": "instance"})):
+            self.connection(hub, key, given)
+        self.damage(hub, "sealed_value", "subject = 'CN=bad' OR owner = 'instance'")
+        health = lambda key: hub.get(f"{API}/connections/{key}").json["health"]
+        for key in ("bad", "shared"):
+            self.assertEqual(self.call(hub, key, 409).json["code"], "reconnect_required")
+            self.assertEqual(health(key), "reconnect_required", key)
+            told = hub.get(f"{API}/connections/{key}/history").json["items"]
+            self.assertEqual([h["action"] for h in told].count("connection.unreadable"), 1, told)
+        self.assertEqual(self.subject(hub, "good"), "good")
+        self.assertEqual(health("good"), "unknown")
+        self.put(hub, "bad", self.pair("anew"))
+        self.assertEqual(self.subject(hub, "bad"), "anew")
+        self.assertEqual(hub.post(API + "/certificates", {"issue": "instance", "activate": True}).status, 201)
+        self.assertEqual((self.subject(hub, "shared"), health("shared")), ("Raccord", "unknown"))
 
     # --- the command line ---
 

@@ -151,7 +151,7 @@ class EveryDoor(Case):
         for place, path in (("shared", "shared"), ("none", "shared/closed")):
             con = self.connection(f"con-{place}", path)
             common[place] = {"connection": con["id"], "folder": path, "folder_id": con["folder"]["id"], "run": self.run_of(con["id"]),
-                             "trash": self.trash(f"gone-{place}", path)}
+                             "trash": self.trash(f"gone-{place}", path), "certificate": self.certified(con)}
         self.common = common
         other = self.person("other@example.com", "user")
         token = next(t["id"] for t in self.hub1.get("/api/v1/tokens?limit=200").json["items"] if t["principal"]["id"] == other.id)
@@ -164,12 +164,12 @@ class EveryDoor(Case):
             who = self.person(f"{role}@example.com", "user")
             con = self.connection(f"own-{role}", "personal", who.token)
             run = self.run_of(con["id"], who.token)
-            gone = self.trash(f"gone-{role}", "personal", who.token)
+            gone, certificate = self.trash(f"gone-{role}", "personal", who.token), self.certified(con, who.token)
             changed = self.owner.ask("PATCH", f"/api/v1/users/{who.id}", {"role": role})
             self.assertEqual(changed.status, 200, changed)
             who = Person(self.hub1, f"{role}@example.com")
             who.places = {**common, "own": {"connection": con["id"], "folder": "personal", "folder_id": con["folder"]["id"], "run": run,
-                                          "trash": gone}}
+                                          "trash": gone, "certificate": certificate}}
             self.people[role] = who
 
     def trash(self, key, folder, token=None):
@@ -177,12 +177,19 @@ class EveryDoor(Case):
         self.assertEqual(self.ask(token or self.hub1.admin, "DELETE", f"/api/v1/connections/{con['id']}").status, 204)
         return con["id"]
 
+    def certified(self, con, token=None):
+        """The connection, with a client certificate of its own: the certificate's id."""
+        put = self.ask(token or self.hub1.admin, "PUT", f"/api/v1/connections/{con['id']}/credentials",
+                       {"credentials": {"client_certificate": {"issue": "connection"}}})
+        self.assertEqual(put.status, 200, put)
+        return put.json["client_certificate"]["id"]
+
     def object_of(self, path, at):
         """What stands for {id}; None: any, of nobody's."""
         if path.endswith("/restore"):
             return at["trash"]
         first = path.split("/")[3] if path.startswith("/api/v1/") else ""
-        return {"connections": at["connection"], "folders": at["folder_id"], "runs": at["run"], "users": self.others["user"],
+        return {"connections": at["connection"], "certificates": at["certificate"], "folders": at["folder_id"], "runs": at["run"], "users": self.others["user"],
                 "tokens": self.others["token"], "service-accounts": self.others["robot"], "groups": self.others["group"],
                 "connectors": "http"}.get(first, "nothing")
 
@@ -243,11 +250,21 @@ class EveryDoor(Case):
                             self.assertEqual(said.status, 200 if who else 401, said)
                     continue
                 for place in PLACES:
-                    if path.startswith("/api/v1/certificates"):
-                        continue  # certificates_test
                     at = who.places[place] if who else self.common["shared"]
                     with self.subTest(f"{role}: {method} {path} {place}"):
                         self.expect(role, method, path, right, place, self.send(token, method, path, at))
+
+    def test_a_certificate_is_seen_by_who_sees_its_connection(self):
+        self.arrange()
+        for role, who in self.people.items():
+            listed = {c["id"] for c in self.ask(who.token, "GET", "/api/v1/certificates?limit=200").json.get("items", [])}
+            for place in PLACES:
+                certificate = who.places[place]["certificate"]
+                sees = wide(role, "catalog_view") and holds(role, "view", place)
+                with self.subTest(f"{role} {place}"):
+                    said = self.ask(who.token, "GET", f"/api/v1/certificates/{certificate}")
+                    self.assertEqual(said.status, 200 if sees else 404 if wide(role, "catalog_view") else 403, said)
+                    self.assertEqual(certificate in listed, sees)
 
     def test_the_proxy_asks_for_use(self):
         self.arrange()

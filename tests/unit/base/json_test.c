@@ -496,10 +496,27 @@ static void the_parsing_suite_agrees(void **state)
     print_message("%d files\n", count);
 }
 
+static void a_pointer_finds_members_elements_and_odd_names(void **state)
+{
+    (void)state;
+    AUTO_ARENA a = arena_new(1024);
+    struct json *doc;
+    assert_int_equal(json_read(a, STR("{\"a/b\":{\"c~d\":[10,{\"\":true}]},\"n\":1}"), &doc, NULL), ERR_NONE);
+    assert_ptr_equal(json_at(a, doc, STR("")), doc);
+    assert_true(json_scalar_is(json_at(a, doc, STR("/a~1b/c~0d/0")), STR("10")));
+    assert_true(json_scalar_is(json_at(a, doc, STR("/a~1b/c~0d/1/")), STR("true")));
+    static const char *const nothing[] = { "a", "/a", "/a~1b/c~0d/2", "/a~1b/c~0d/-1", "/a~1b/c~0d/x", "/n/0", "/n/" };
+    for (size_t i = 0; i < COUNT(nothing); i++)
+        assert_null(json_at(a, doc, str_of(nothing[i])));
+    assert_false(json_scalar_is(NULL, STR("")));
+    assert_false(json_scalar_is(doc, STR("")));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, with_arena, drop_arena)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_pointer_finds_members_elements_and_odd_names),
         TEST(what_was_read_is_written_back_to_the_byte),
         TEST(numbers_leave_as_they_came),
         TEST(escapes_become_their_characters),
