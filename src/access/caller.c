@@ -18,6 +18,14 @@ void caller_asked(const struct caller *c, enum right right)
         *c->asked |= RIGHT_BIT(right);
 }
 
+bool caller_narrowed(const struct caller *c)
+{
+    bool narrowed = c->limited;
+    for (enum narrow_kind k = 0; k < NARROW_KINDS; k++)
+        narrowed |= c->narrow.lists[k].set;
+    return narrowed;
+}
+
 bool caller_granted(const struct caller *c, struct str connection_id)
 {
     if (!c->limited)

@@ -44,6 +44,8 @@ bool caller_may(const struct caller *c, enum right right); /* NULL: nobody signe
 enum role caller_role(const struct caller *c);
 /* Notes that a folder right was asked for. */
 void caller_asked(const struct caller *c, enum right right);
+/* Does the token leave something out beside its role: connections, folders, methods, addresses ...? */
+bool caller_narrowed(const struct caller *c);
 /* False when the token is limited to other connections. */
 bool caller_granted(const struct caller *c, struct str connection_id);
 

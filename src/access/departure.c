@@ -120,6 +120,8 @@ static enum err end_account(struct db *db, const struct principal_row *who, stru
         "DELETE FROM folder_member WHERE principal_id = $1",
         "DELETE FROM group_member WHERE member_id = $1",
         "DELETE FROM connection_share WHERE principal_id = $1",
+        "DELETE FROM invitation WHERE user_id = $1",
+        "DELETE FROM identity_link WHERE user_id = $1",
         "UPDATE principal SET disabled = 1, revision = revision + 1 WHERE id = $1",
     };
     enum err e = sessions_end_of_user(db, who->id, why);

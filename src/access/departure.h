@@ -2,7 +2,8 @@
  *
  * The personal workspace becomes a shared folder of its own, which inherits nothing and which the new one administers: connections
  * keep their folder and their keys. Owned connections elsewhere change hands. The account is disabled; its sessions end, its tokens
- * are revoked, its memberships and shares go. Nothing stored is unsealed on the way.
+ * are revoked, its memberships, shares, open invitation and links to identity providers go; the caller takes its second factor off
+ * (access/second_factor.h), whose secret is kept elsewhere. Nothing stored is unsealed on the way.
  */
 #ifndef ACCESS_DEPARTURE_H
 #define ACCESS_DEPARTURE_H

@@ -5,6 +5,7 @@
 #include "crypto/hash.h"
 
 #define SLUG_MAX 63
+#define FOLDERS_IN_ONE 1000
 #define MEMBERS_READ (2 * FOLDER_MEMBERS_MAX)
 
 /* Everything below a path: '0' is the character after '/'. */
@@ -77,13 +78,23 @@ static enum err rebuild(struct db *db, struct str path, struct fault *why)
     return query_end(q, why);
 }
 
+static enum err check_room(struct db *db, struct str parent, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT count(*) FROM folder WHERE parent_id = $1");
+    query_text(q, parent);
+    int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
+    enum err e = query_end(q, why);
+    return e || n < FOLDERS_IN_ONE ? e : fault(why, ERR_LIMIT, STR("1000 folders in one folder"), "%lld", (long long)n);
+}
+
 enum err folder_create(struct db *db, struct arena *a, const struct folder_row *parent, struct str slug, enum preset preset,
                        bool inherits, struct str *id, struct fault *why)
 {
     char text[ID_SIZE];
     struct str path = str_fmt(a, "%.*s/%.*s", STR_ARG(parent->sort), STR_ARG(slug));
     enum err e;
-    if ((e = folder_slug_check(slug, why)) || (e = place_fits(path, 0, 0, why)) || (e = place_free(db, path, why)))
+    if ((e = folder_slug_check(slug, why)) || (e = place_fits(path, 0, 0, why)) || (e = place_free(db, path, why)) ||
+        (e = check_room(db, parent->id, why)))
         return e;
     *id = arena_str(a, str_of(id_new(text, "fld_")));
     struct query *q =

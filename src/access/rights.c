@@ -76,11 +76,21 @@ static enum err rights_whole(struct db *db, struct arena *a, struct str principa
     return add_memberships(db, a, principal, folder, place->preset, r, why);
 }
 
+/* In what it may with the connections it reaches. */
+static bool narrowed_in_calls(const struct caller *c)
+{
+    return c->narrow.calls || c->narrow.lists[NARROW_ACTION].set;
+}
+
+static bool narrowed_within(const struct caller *c) { return c->limited || narrowed_in_calls(c); }
+
+/* Whoever is narrowed in calls does not let others in, who would not be. */
 static unsigned kept_by_token(const struct caller *c, const struct place *p)
 {
+    unsigned kept = narrowed_in_calls(c) ? ~RIGHT_BIT(RIGHT_SHARE) : ~0u;
     if (c->narrowed == ROLE_NONE)
-        return ~0u;
-    return p->personal && p->own ? role_rights_own(c->narrowed) : role_rights_in(c->narrowed, p->preset);
+        return kept;
+    return kept & (p->personal && p->own ? role_rights_own(c->narrowed) : role_rights_in(c->narrowed, p->preset));
 }
 
 static bool in_list(const struct narrow_list *l, struct str s)
@@ -224,6 +234,8 @@ enum err rights_need(struct db *db, struct arena *a, const struct caller *c, str
     caller_asked(c, right);
     if (!(r.mask & RIGHT_BIT(RIGHT_VIEW)))
         return fault(why, ERR_NOT_FOUND, STR("folder"), "no such folder, or not visible");
+    if (c->limited && right != RIGHT_VIEW)
+        return fault(why, ERR_DENIED, str_of(right_name(right)), "a token limited to connections has no folder");
     return r.mask & RIGHT_BIT(right) ? ERR_NONE : denied(a, right, r.path, why);
 }
 
@@ -386,16 +398,31 @@ enum err rights_visible(struct db *db, struct arena *a, const struct caller *c, 
 
 /* -- giving --------------------------------------------------------------------------------------------------- */
 
+static bool holds_role(const struct caller *c, enum role role)
+{
+    return role_within(role, c->role) && (c->narrowed == ROLE_NONE || role_within(role, c->narrowed));
+}
+
+static enum err above_own(const struct caller *c, enum role role, struct fault *why)
+{
+    return fault(why, ERR_DENIED, STR("role above your own"), "role %s by %s", role_name(role), role_name(caller_role(c)));
+}
+
+static enum err narrowed_gives_none(const struct caller *c, struct fault *why)
+{
+    return fault(why, ERR_DENIED, STR("more than your own token's grants"), "given with %.*s", STR_ARG(c->token));
+}
+
 enum err rights_may_give(const struct caller *c, enum role role, struct fault *why)
 {
-    if (role_within(role, c->role) && (c->narrowed == ROLE_NONE || role_within(role, c->narrowed)))
-        return ERR_NONE;
-    return fault(why, ERR_DENIED, STR("role above your own"), "role %s by %s", role_name(role), role_name(caller_role(c)));
+    if (!holds_role(c, role))
+        return above_own(c, role, why);
+    return caller_narrowed(c) ? narrowed_gives_none(c, why) : ERR_NONE;
 }
 
 enum err rights_may_hold(struct db *db, struct arena *a, const struct caller *c, enum role role, struct fault *why)
 {
-    if (!rights_may_give(c, role, NULL))
+    if (holds_role(c, role))
         return ERR_NONE;
     enum role most = c->role;
     struct query *q = query_begin(db, "SELECT DISTINCT role FROM folder_member WHERE (expires_ms = 0 OR expires_ms > $2)"
@@ -412,7 +439,7 @@ enum err rights_may_hold(struct db *db, struct arena *a, const struct caller *c,
         return e;
     if (role_within(role, most) && (c->narrowed == ROLE_NONE || role_within(role, c->narrowed)))
         return ERR_NONE;
-    return rights_may_give(c, role, why);
+    return above_own(c, role, why);
 }
 
 enum err rights_may_give_in(struct db *db, struct arena *a, const struct caller *c, struct str folder, enum role role,
@@ -422,6 +449,8 @@ enum err rights_may_give_in(struct db *db, struct arena *a, const struct caller 
     enum err e = rights_in_folder(db, a, c, folder, &r, why);
     if (e)
         return e;
+    if (narrowed_within(c))
+        return narrowed_gives_none(c, why);
     if (role_rights_in(role, PRESET_EDITORS_EDIT) & ~r.mask)
         return fault(why, ERR_DENIED, STR("role above your own"), "membership as %s", role_name(role));
     return ERR_NONE;

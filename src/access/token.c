@@ -142,12 +142,23 @@ static enum err insert_grants(struct db *db, struct str token, const struct str 
     return e;
 }
 
+static enum err check_room(struct db *db, struct str principal, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT count(*) FROM token WHERE principal_id = $1 AND revoked_ms = 0"
+                                      " AND (expires_ms = 0 OR expires_ms > $2)");
+    query_text(q, principal);
+    query_i64(q, clock_wall());
+    int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
+    enum err e = query_end(q, why);
+    return e || n < TOKENS_MOST ? e : fault(why, ERR_LIMIT, STR("1000 tokens of one principal; revoke some"), "%lld", (long long)n);
+}
+
 enum err token_create(struct db *db, struct arena *a, const struct token_new *t, char text[TOKEN_TEXT], struct str *id,
                       struct fault *why)
 {
     char own_id[ID_SIZE];
-    enum err e = check_new(db, t, why);
-    if (e)
+    enum err e;
+    if ((e = check_new(db, t, why)) || (e = check_room(db, t->principal, why)))
         return e;
     make_text(text);
     *id = arena_str(a, str_of(id_new(own_id, "tok_")));

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "store/db.h"
 
+#define TOKENS_MOST 1000 /* of one principal, that are neither revoked nor over */
 #define TOKEN_TEXT 51 /* with NUL */
 bool token_well_formed(struct str text); /* prefix, alphabet and checksum; asks no database */
 
@@ -31,7 +32,8 @@ struct token_new {
     wall_ms expires;              /* 0: never */
 };
 
-/* `text` is the caller's to wipe. ERR_FIELD_REQUIRED, ERR_FIELD_INVALID (name, role, expires); ERR_NOT_FOUND "principal". */
+/* `text` is the caller's to wipe. ERR_FIELD_REQUIRED, ERR_FIELD_INVALID (name, role, expires); ERR_NOT_FOUND "principal";
+ * ERR_LIMIT. */
 enum err token_create(struct db *db, struct arena *a, const struct token_new *t, char text[TOKEN_TEXT], struct str *id,
                       struct fault *why) MUST_CHECK;
 /* Resolve what a caller presented. The role is the lesser of the token's and its principal's of today.

@@ -53,14 +53,17 @@ static bool maps_roles(const struct identity_sign_in *s)
     return false;
 }
 
-/* The greatest role of its groups in the instance, or the row's own. */
+/* What its groups give in the instance; the row's own when they give nothing. Of two roles the one that has all that the other has,
+ * and where neither does the one that is mapped first: roles are no ladder. */
 static enum role role_of(const struct identity_sign_in *s, const struct oidc_person *person)
 {
-    enum role role = s->default_role;
-    for (size_t i = 0; i < s->mapping_count; i++)
-        if (!s->mappings[i].folder.n && s->mappings[i].role > role && in_group(person, s->mappings[i].group))
-            role = s->mappings[i].role;
-    return role;
+    enum role role = ROLE_NONE;
+    for (size_t i = 0; i < s->mapping_count; i++) {
+        const struct identity_mapping *m = &s->mappings[i];
+        if (!m->folder.n && in_group(person, m->group) && (role == ROLE_NONE || role_within(role, m->role)))
+            role = m->role;
+    }
+    return role == ROLE_NONE ? s->default_role : role;
 }
 
 /* Where the row maps groups to roles, today's groups decide; an owner stays one: that is nobody's to give or take from outside. */
@@ -141,6 +144,17 @@ static enum err first_time(struct db *db, struct arena *a, const struct identity
     out->created = true;
     e = user_create(db, a, person->email, STR_NONE, role, language, &out->user, why);
     return e == ERR_FIELD_INVALID ? refused(why, STR("the provider gives no e-mail address"), "address not valid") : e;
+}
+
+enum err identity_same(struct db *db, struct arena *a, const struct identity_provider *p, const struct oidc_person *person,
+                       struct str user, struct fault *why)
+{
+    struct str linked;
+    enum err e;
+    if ((e = check_person(&p->sign_in, person, why)) || (e = find_link(db, a, p->id, person->subject, &linked, why)))
+        return e;
+    return linked.p && str_eq(linked, user) ? ERR_NONE
+                                            : refused(why, STR("it is somebody else"), "another subject than the session's");
 }
 
 enum err identity_admit(struct db *db, struct arena *a, const struct identity_provider *p, const struct oidc_person *person,

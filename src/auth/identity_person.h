@@ -20,4 +20,8 @@ struct identity_admitted {
 enum err identity_admit(struct db *db, struct arena *a, const struct identity_provider *p, const struct oidc_person *person,
                         struct str language, struct identity_admitted *out, struct fault *why) MUST_CHECK;
 
+/* Is it the person of this user, and may it come in? For a session that shows again who it is. ERR_SIGN_IN_REFUSED. */
+enum err identity_same(struct db *db, struct arena *a, const struct identity_provider *p, const struct oidc_person *person,
+                       struct str user, struct fault *why) MUST_CHECK;
+
 #endif

@@ -1,11 +1,15 @@
 #include "auth/oidc.h"
 
+#include <stdio.h>
+
 #include "base/encode.h"
 #include "crypto/hash.h"
 
 #define TEXT_MOST 512 /* bytes of a subject, an address, a name */
 #define FORM_MAX (32 * 1024)
 #define CODE_MAX 4096
+#define MINUTE_MS ((wall_ms)60 * 1000)
+#define LEEWAY_MS MINUTE_MS /* between the provider's clock and ours */
 
 static enum err refused(struct fault *why, struct str reason, const char *note)
 {
@@ -37,23 +41,65 @@ static enum err make_room(struct db *db, wall_ms now, struct fault *why)
     return query_end(q, why);
 }
 
+/* What ended in a sign-in is gone; what came back and was wrong is kept for its time, and counts on. */
+static enum err check_pace(struct db *db, const struct oidc_attempt *t, wall_ms now, struct fault *why)
+{
+    char network[HASH], said[32];
+    struct query *q = query_begin(db, "SELECT expires_ms FROM identity_attempt WHERE network = $1 AND expires_ms > $2"
+                                      " ORDER BY expires_ms DESC LIMIT 1 OFFSET $3");
+    query_text(q, hashed(t->network, network));
+    query_i64(q, now + OIDC_ATTEMPT_MS - MINUTE_MS);
+    query_i64(q, OIDC_ATTEMPTS_A_MINUTE - 1);
+    wall_ms wait = query_next(q) ? query_get_i64(q, 0) - OIDC_ATTEMPT_MS + MINUTE_MS - now : 0;
+    enum err e = query_end(q, why);
+    if (e || wait <= 0)
+        return e;
+    snprintf(said, sizeof said, "%lld s", (long long)(wait + 999) / 1000);
+    return fault(why, ERR_RATE_LIMITED, str_of(said), "20 attempts in a minute");
+}
+
 enum err oidc_begin(struct db *db, struct oidc_attempt *t, struct fault *why)
 {
-    char state[HASH], browser[HASH];
-    wall_ms now = clock_wall();
-    enum err e = make_room(db, now, why);
-    if (e)
+    char state[HASH], browser[HASH], network[HASH];
+    wall_ms now = t->begun = clock_wall();
+    enum err e;
+    if ((e = check_pace(db, t, now, why)) || (e = make_room(db, now, why)))
         return e;
     random_text(t->state, OIDC_TEXT - 1);
     random_text(t->browser, OIDC_TEXT - 1);
     t->state[OIDC_TEXT - 1] = t->browser[OIDC_TEXT - 1] = 0;
-    struct query *q = query_begin(db, "INSERT INTO identity_attempt (state, browser, provider_id, return_path, expires_ms)"
-                                      " VALUES ($1, $2, $3, $4, $5)");
+    struct query *q = query_begin(db, "INSERT INTO identity_attempt (state, browser, provider_id, return_path, expires_ms, network,"
+                                      " session) VALUES ($1, $2, $3, $4, $5, $6, $7)");
     query_text(q, hashed(str_of(t->state), state));
     query_text(q, hashed(str_of(t->browser), browser));
     query_text(q, t->provider);
     query_text(q, t->return_path);
     query_i64(q, now + OIDC_ATTEMPT_MS);
+    query_text(q, hashed(t->network, network));
+    query_text(q, t->session.p ? t->session : STR(""));
+    return query_end(q, why);
+}
+
+enum err oidc_look(struct db *db, struct str state, struct str browser, struct fault *why)
+{
+    char hash[HASH], browser_hash[HASH];
+    if (state.n != OIDC_TEXT - 1 || browser.n != OIDC_TEXT - 1)
+        return fault(why, ERR_SIGN_IN_OVER, STR(""), "state or cookie is missing");
+    struct query *q = query_begin(db, "SELECT 1 FROM identity_attempt WHERE state = $1 AND browser = $2 AND expires_ms > $3"
+                                      " AND used_ms = 0");
+    query_text(q, hashed(state, hash));
+    query_text(q, hashed(browser, browser_hash));
+    query_i64(q, clock_wall());
+    bool found = query_next(q);
+    enum err e = query_end(q, why);
+    return e || found ? e : fault(why, ERR_SIGN_IN_OVER, STR(""), "no such attempt of this browser");
+}
+
+enum err oidc_settle(struct db *db, const struct oidc_attempt *t, struct fault *why)
+{
+    char hash[HASH];
+    struct query *q = query_begin(db, "DELETE FROM identity_attempt WHERE state = $1");
+    query_text(q, hashed(str_of(t->state), hash));
     return query_end(q, why);
 }
 
@@ -63,14 +109,17 @@ enum err oidc_take(struct db *db, struct arena *a, struct str state, struct str 
     char hash[HASH], browser_hash[HASH];
     if (state.n != OIDC_TEXT - 1 || browser.n != OIDC_TEXT - 1)
         return fault(why, ERR_SIGN_IN_OVER, STR(""), "state or cookie is missing");
-    struct query *q = query_begin(db, "DELETE FROM identity_attempt WHERE state = $1 AND browser = $2 AND expires_ms > $3"
-                                      " RETURNING provider_id, return_path");
+    struct query *q = query_begin(db, "UPDATE identity_attempt SET used_ms = $3 WHERE state = $1 AND browser = $2"
+                                      " AND expires_ms > $3 AND used_ms = 0"
+                                      " RETURNING provider_id, return_path, session, expires_ms");
     query_text(q, hashed(state, hash));
     query_text(q, hashed(browser, browser_hash));
     query_i64(q, clock_wall());
     bool found = query_next(q);
     out->provider = query_get_text(q, 0, a);
     out->return_path = query_get_text(q, 1, a);
+    out->session = query_get_text(q, 2, a);
+    out->begun = query_get_i64(q, 3) - OIDC_ATTEMPT_MS;
     enum err e = query_end(q, why);
     if (e)
         return e;
@@ -121,6 +170,10 @@ enum err oidc_url(struct issuers *s, struct arena *a, const struct identity_prov
     parameter(&b, "nonce", nonce_of(a, t));
     parameter(&b, "code_challenge", base64_encode(a, (struct str){ (const char *)digest, sizeof digest }, BASE64_URL));
     parameter(&b, "code_challenge_method", STR("S256"));
+    if (t->session.n) { /* OpenID Connect Core 3.1.2.1: with max_age the ID token says when it was asked */
+        parameter(&b, "prompt", STR("login"));
+        parameter(&b, "max_age", STR("0"));
+    }
     *url = str_fmt(a, "%.*s%c%.*s", STR_ARG(doors.authorization), str_find(doors.authorization, '?') == SIZE_MAX ? '?' : '&',
                    STR_ARG(buf_str(&b)));
     return ERR_NONE;
@@ -237,6 +290,16 @@ static enum err verify_id_token(struct issuers *s, struct arena *a, const struct
     return subject.n && subject.n <= TEXT_MOST ? ERR_NONE : refused(why, STR("its ID token names nobody"), "sub");
 }
 
+/* Core 2: auth_time, in seconds. A provider that answers from its own session did not ask. */
+static enum err asked_anew(const struct oidc_attempt *t, const struct json *claims, struct fault *why)
+{
+    int64_t when = 0;
+    const struct json *v = json_get(claims, "auth_time");
+    if (!t->session.n || (v && json_i64(v, &when) && when >= (t->begun - LEEWAY_MS) / 1000))
+        return ERR_NONE;
+    return refused(why, STR("the provider did not ask again who it is"), v ? "auth_time is older" : "no auth_time");
+}
+
 /* ---- claims ---- */
 
 static bool named(const struct json *claim, const struct str *values, size_t n)
@@ -325,6 +388,8 @@ static enum err person_from(struct issuers *s, struct arena *a, const struct ide
     struct jwt id;
     struct json *info = NULL;
     enum err e = verify_id_token(s, a, p, t, json_str(tokens, "id_token"), &id, why);
+    if (!e)
+        e = asked_anew(t, id.claims, why);
     if (!e && lacks(a, p, id.claims))
         e = user_info(s, a, doors, json_str(tokens, "access_token"), json_str(id.claims, "sub"), &info, why);
     return e ? e : read_person(a, p, id.claims, info, out, why);

@@ -426,6 +426,9 @@ static const struct migration migrations[] = {
           " browser TEXT NOT NULL,"
           " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
           " return_path TEXT NOT NULL,"
+          " network TEXT NOT NULL DEFAULT '',"       /* hex SHA-256 of where it was begun, for its limit */
+          " session TEXT NOT NULL DEFAULT '',"       /* ses_... that shows again who it is; '': a sign-in */
+          " used_ms BIGINT NOT NULL DEFAULT 0,"      /* came back, and was not right so far */
           " expires_ms BIGINT NOT NULL);"
           "CREATE INDEX identity_attempt_by_age ON identity_attempt (expires_ms)" },
     { 13, "OAuth clients", .both = "SELECT 1" },

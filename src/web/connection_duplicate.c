@@ -3,6 +3,7 @@
  * What fits is copied; credentials never are, and of client certificates only the choice to show the hub's: a private key that
  * belongs to one connection does not come to belong to two. The copy is made as any other is: the same checks, rights and
  * policies. */
+#include "access/rights.h"
 #include "vault/certificate.h"
 #include "web/body.h"
 #include "web/connection_view.h"
@@ -15,7 +16,7 @@ struct copy {
     const struct connector *connector;
     const struct connector_auth *auth;
     struct str auth_type, folder, name;
-    bool dry_run;
+    bool dry_run, names;        /* names: of those who depend on it, for who may change it */
     struct connection_tls tls;  /* of the first one */
     bool lacks_certificate;     /* the first one has one of its own, and none was sent */
     struct json *body, *last;   /* what creating is asked */
@@ -135,6 +136,10 @@ static enum err read_request(struct copy *c, struct fault *why)
         (e = connection_seen(q, q->db, q->params[0], &c->from, why)) ||
         (e = connection_tls_get(q->db, q->arena, c->from.id, &c->tls, why)))
         return e;
+    struct rights rights;
+    if ((e = rights_on_connection(q->db, q->arena, q->caller, c->from.id, c->from.folder, &rights, why)))
+        return e;
+    c->names = rights.mask & RIGHT_BIT(RIGHT_EDIT);
     /* A copy: creating wipes the request. */
     c->auth_type = arena_str(q->arena, c->auth_type.n ? c->auth_type : c->from.auth_type);
     c->connector = catalog_find(q->hub->catalog, c->from.connector);
@@ -198,7 +203,7 @@ static void write_report(const struct copy *c, struct json_out *o, const struct 
     json_member_str(o, "id", c->from.id);
     json_member_str(o, "key", c->from.key);
     json_member_bool(o, "default", c->from.is_default);
-    dependants_write(o, d, true);
+    dependants_write(o, d, c->names);
     json_close(o, '}');
 }
 

@@ -7,13 +7,25 @@
 #include "web/page.h"
 
 /* Of a deleted one, too: why it is gone is what people ask first. */
-static enum err find(struct web_request *q, struct connection_row *row, struct fault *why)
+static enum err find_row(struct web_request *q, struct connection_row *row, struct fault *why)
 {
     struct fault unused;
     enum err e = connection_seen(q, q->db, q->params[0], row, why);
     if (e != ERR_CONNECTION_NOT_FOUND || trash_get(q->db, q->arena, q->params[0], row, &unused))
         return e;
     return rights_need_on_connection(q->db, q->arena, q->caller, row->id, row->folder, RIGHT_VIEW, why);
+}
+
+/* For those who see its folder: with whom it is only shared learns neither where it lies nor with whom else it is. */
+static enum err find(struct web_request *q, struct connection_row *row, struct fault *why)
+{
+    struct rights in_folder;
+    enum err e = find_row(q, row, why);
+    if (e || (e = rights_in_folder(q->db, q->arena, q->caller, row->folder, &in_folder, why)))
+        return e;
+    if (in_folder.mask & RIGHT_BIT(RIGHT_VIEW))
+        return ERR_NONE;
+    return fault(why, ERR_DENIED, STR("view in the folder of this connection"), "history of a connection that is shared singly");
 }
 
 static void put_value(struct json_out *o, struct arena *a, const char *name, struct str text)

@@ -16,6 +16,7 @@
 /* Bytes read at all; what a name, a key or notes may be is the vault's rule. */
 #define NAME_MAX_BYTES 1024
 #define NOTES_MAX_BYTES (64 * 1024)
+#define OWN_MOST 10000 /* connections in one person's workspace, deleted ones that are kept included */
 
 /* ---- what creating and changing share ---- */
 
@@ -89,6 +90,17 @@ enum err connection_key_allowed(struct str key, struct fault *why)
                                         : ERR_NONE;
 }
 
+/* Everybody fills a workspace of their own; what is in shared folders, policies limit. */
+static enum err check_own_room(struct db *db, struct str folder, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT count(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 LIMIT $2) AS some");
+    query_text(q, folder);
+    query_i64(q, OWN_MOST);
+    int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
+    enum err e = query_end(q, why);
+    return e || n < OWN_MOST ? e : fault(why, ERR_LIMIT, STR("10000 connections in a personal workspace"), "%lld", (long long)n);
+}
+
 static enum err choose_folder(struct creation *c, struct db *db, struct fault *why)
 {
     struct web_request *q = c->q;
@@ -96,8 +108,10 @@ static enum err choose_folder(struct creation *c, struct db *db, struct fault *w
     bool user = str_starts(q->caller->principal, STR("usr_"));
     bool personal = c->folder.p ? str_is(c->folder, "personal") : user;
     enum err e;
-    if (personal && user)
-        return folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why);
+    if (personal && user) {
+        e = folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why);
+        return e ? e : check_own_room(db, c->row.folder, why);
+    }
     if ((e = folder_resolve(db, q->arena, q->caller, c->folder.p ? c->folder : STR("shared"), &row, why)))
         return fault_at(why, "/folder");
     c->row.folder = row.id;

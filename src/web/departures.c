@@ -6,6 +6,7 @@
 #include "web/body.h"
 #include "web/change.h"
 #include "web/handlers.h"
+#include "web/people.h"
 
 #define NAME_MAX_BYTES 320
 
@@ -65,6 +66,9 @@ static enum err leave(struct db *db, void *context, struct fault *why)
         return fault_at(why, "/to");
     if ((e = departure_carry_out(db, q->arena, &l->who, &l->to, l->plan, why)))
         return e;
+    struct second_factor_keeper keeper = people_keeper(q->hub);
+    if ((e = second_factor_remove(db, &keeper, l->who.id, why)))
+        return e;
     AUTO_BUF text;
     struct json_out o = change_open(&text);
     write_plan(&o, l);
@@ -80,7 +84,8 @@ enum err users_departure(struct web_request *q, struct reply *r, struct fault *w
     struct leaving l = { .q = q, .plan = arena_zero(q->arena, sizeof *l.plan) };
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = body_text(body_of(q), "to", true, NAME_MAX_BYTES, &l.heir, why)) ||
-        (e = body_bool(body_of(q), "preview", &l.preview, why)) || (e = access_write(q, l.preview, leave, &l, why)))
+        (e = body_bool(body_of(q), "preview", &l.preview, why)) || (!l.preview && (e = web_step_up(q, why))) ||
+        (e = access_write(q, l.preview, leave, &l, why)))
         return e;
     if (!l.preview) {
         switchboard_forget_tokens(q->hub->switchboard);

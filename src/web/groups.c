@@ -1,4 +1,5 @@
 /* web/groups.c - several people under one name, for folders and shares. */
+#include "access/rights.h"
 #include "web/access_view.h"
 #include "web/body.h"
 #include "web/change.h"
@@ -6,6 +7,7 @@
 #include "web/page.h"
 
 #define NAME_MAX_BYTES 512
+#define PLACES_MOST 1000 /* folders that one group is in */
 
 static void write_row(struct json_out *o, const struct group_row *g)
 {
@@ -91,10 +93,34 @@ struct group_change {
     const struct json *members; /* NULL: not said */
 };
 
+/* Who joins gets what the group has: nobody gives a right that they do not have. */
+static enum err may_fill(struct group_change *c, struct db *db, struct str group, struct fault *why)
+{
+    struct web_request *q = c->q;
+    struct place { struct str folder; enum role role; } *places = arena_array(q->arena, PLACES_MOST, sizeof *places);
+    size_t n = 0;
+    if (caller_narrowed(q->caller))
+        return rights_may_give(q->caller, caller_role(q->caller), why);
+    struct query *found = query_begin(db, "SELECT folder_id, role FROM folder_member WHERE principal_id = $1 LIMIT $2");
+    query_text(found, group);
+    query_i64(found, PLACES_MOST);
+    for (; n < PLACES_MOST && query_next(found); n++) {
+        places[n] = (struct place){ query_get_text(found, 0, q->arena), ROLE_NONE };
+        role_parse(query_get_text(found, 1, q->arena), &places[n].role);
+    }
+    enum err e = query_end(found, why);
+    for (size_t i = 0; !e && i < n; i++)
+        e = rights_may_give_in(db, q->arena, q->caller, places[i].folder, places[i].role, why);
+    return e;
+}
+
 static enum err set_members(struct group_change *c, struct db *db, struct str group, struct fault *why)
 {
     if (!c->members)
         return ERR_NONE;
+    enum err may = may_fill(c, db, group, why);
+    if (may)
+        return may;
     struct principal_row *rows = arena_array(c->q->arena, c->members->count + 1, sizeof *rows);
     size_t n = 0;
     json_each (v, c->members) {

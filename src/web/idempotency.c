@@ -74,8 +74,9 @@ static struct once *once_new(const struct web_request *q, struct str key)
     struct once *o = arena_zero(q->arena, sizeof *o);
     struct str body = hex_digest(q->arena, q->body);
     o->principal = c->principal;
-    o->id = hex_digest(q->arena, str_fmt(q->arena, "%.*s|%.*s|%.*s|%.*s", STR_ARG(c->principal), STR_ARG(c->token),
-                                         STR_ARG(q->path), STR_ARG(key)));
+    /* An issuer's tokens have one name here, and may differ in what they may. */
+    o->id = hex_digest(q->arena, str_fmt(q->arena, "%.*s|%.*s|%s|%.*s|%.*s", STR_ARG(c->principal), STR_ARG(c->token),
+                                         role_name(c->narrowed), STR_ARG(q->path), STR_ARG(key)));
     /* Keyed: a plain digest of a body with a short password would let it be guessed. */
     o->request = keyring_fingerprint(q->hub->keyring, q->arena, str_fmt(q->arena, "%.*s|%.*s", STR_ARG(body), STR_ARG(q->query)));
     return o;

@@ -1,4 +1,5 @@
 /* web/identity_providers.c - whom the hub believes about who somebody is: who signs in through them, which of their tokens call. */
+#include "access/rights.h"
 #include "auth/identity_groups.h"
 #include "auth/identity_provider.h"
 #include "auth/issuer.h"
@@ -173,11 +174,59 @@ static enum err check_reach(struct web_request *q, struct db *db, const struct i
     return e;
 }
 
+/* "shared/sales" or an id; one that is not there is refused where mappings are applied. */
+static enum err may_map_to(struct web_request *q, struct db *db, struct str folder, enum role role, struct fault *why)
+{
+    struct query *found = query_begin(db, "SELECT id FROM folder WHERE (path = $1 OR id = $1) AND kind = 'shared'");
+    query_text(found, folder);
+    struct str id = query_next(found) ? query_get_text(found, 0, q->arena) : STR_NONE;
+    enum err e = query_end(found, why);
+    return e || !id.p ? e : rights_may_give_in(db, q->arena, q->caller, id, role, why);
+}
+
+/* Nobody gives a right that they do not have: not by a group of the provider's either, nor to whoever shows a claim. */
+static enum err check_sign_in(struct web_request *q, struct db *db, const struct identity_sign_in *s, struct fault *why)
+{
+    if (s->default_role != ROLE_NONE && rights_may_give(q->caller, s->default_role, why))
+        return fault_at(why, "/sign_in/default_role");
+    for (size_t i = 0; i < s->mapping_count; i++) {
+        const struct identity_mapping *m = &s->mappings[i];
+        if (m->folder.n ? may_map_to(q, db, m->folder, m->role, why) : rights_may_give(q->caller, m->role, why))
+            return fault_at(why, "/sign_in/groups/%zu/role", i);
+    }
+    return ERR_NONE;
+}
+
+static enum err role_of(struct db *db, struct str principal, enum role *out, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(256);
+    struct query *q = query_begin(db, "SELECT role FROM principal WHERE id = $1");
+    query_text(q, principal);
+    *out = ROLE_NONE;
+    if (query_next(q))
+        role_parse(query_get_text(q, 0, a), out);
+    return query_end(q, why);
+}
+
+static enum err check_given(struct web_request *q, struct db *db, const struct identity_provider *p, struct fault *why)
+{
+    enum err e = check_reach(q, db, p, why);
+    if (!e && p->signs_in)
+        e = check_sign_in(q, db, &p->sign_in, why);
+    for (size_t i = 0; !e && p->calls && i < p->callers.rule_count; i++) {
+        enum role role;
+        if ((e = role_of(db, p->callers.rules[i].principal, &role, why)) ||
+            (role != ROLE_NONE && (e = rights_may_give(q->caller, role, why))))
+            return fault_at(why, "/jwt_callers/rules/%zu/principal", i);
+    }
+    return e;
+}
+
 static enum err insert(struct db *db, void *context, struct fault *why)
 {
     struct change *c = context;
     enum err e;
-    if ((e = read_halves(c, db, why)) || (e = check_reach(c->q, db, &c->p, why)))
+    if ((e = read_halves(c, db, why)) || (e = check_given(c->q, db, &c->p, why)))
         return e;
     e = identity_provider_insert(db, c->q->arena, &c->p, why);
     if (e == ERR_CONFLICT)
@@ -246,7 +295,7 @@ static enum err update(struct db *db, void *context, struct fault *why)
     if ((e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MOST, &name, why)) ||
         (e = body_bool(body, "disabled", &c->p.disabled, why)) || (e = read_halves(c, db, why)))
         return e;
-    if ((e = check_reach(q, db, &c->p, why)))
+    if ((e = check_given(q, db, &c->p, why)))
         return e;
     if (name.p)
         c->p.name = name;

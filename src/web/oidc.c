@@ -8,6 +8,7 @@
 #include "web/cookie.h"
 #include "web/handlers.h"
 #include "web/pages.h"
+#include "web/people.h"
 #include "web/principal.h"
 
 #define RETURN_MOST 512
@@ -71,13 +72,17 @@ static enum err begin(struct db *db, void *context, struct fault *why) { return 
 
 static enum err start(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const allowed[] = { "return", NULL };
+    static const char *const allowed[] = { "return", "step_up", NULL };
     struct identity_provider p;
-    struct oidc_attempt t = { .return_path = web_query(q, "return") };
+    struct oidc_attempt t = { .return_path = web_query(q, "return"), .network = q->network };
     struct str url;
+    bool again;
     enum err e;
-    if ((e = web_only_query(q, allowed, why)) || (e = usable_provider(q, q->params[0], &p, why)))
+    if ((e = web_only_query(q, allowed, why)) || (e = web_flag(q, "step_up", &again, why)) ||
+        (again && (e = people_need_session(q, why))) || (e = usable_provider(q, q->params[0], &p, why)))
         return e;
+    if (again)
+        t.session = q->caller->session;
     if (!t.return_path.p)
         t.return_path = STR("/");
     if (!oidc_return_path_ok(t.return_path))
@@ -129,8 +134,9 @@ static enum err admit(struct db *db, void *context, struct fault *why)
 {
     struct arrival *v = context;
     struct str language = v->q->language == LANG_FR ? STR("fr") : STR("en");
-    enum err e = identity_admit(db, v->q->arena, &v->p, &v->person, language, &v->admitted, why);
-    if (e)
+    enum err e;
+    if ((e = identity_admit(db, v->q->arena, &v->p, &v->person, language, &v->admitted, why)) ||
+        (e = oidc_settle(db, &v->attempt, why)))
         return e;
     v->q->audit.object = v->admitted.user;
     v->q->audit.name = principal_name(db, v->q->arena, v->admitted.user);
@@ -138,6 +144,21 @@ static enum err admit(struct db *db, void *context, struct fault *why)
     struct str agent = head_value(v->q->head, STR("user-agent"));
     struct session_new n = { v->admitted.user, v->q->client, agent, SESSION_PROVIDER };
     return session_create(db, v->q->arena, &n, v->session, &v->csrf, why);
+}
+
+/* Who is signed in showed the provider again who it is. The browser that comes back is the one that held the session: the attempt's
+ * cookie says so. Its session's own cookie stays at home on the way from another site. */
+static enum err renew(struct db *db, void *context, struct fault *why)
+{
+    struct arrival *v = context;
+    struct str user;
+    enum err e;
+    v->q->audit.object = v->attempt.session;
+    if ((e = session_owner(db, v->q->arena, v->attempt.session, &user, why)))
+        return e == ERR_NOT_FOUND ? fault(why, ERR_UNAUTHENTICATED, STR(""), "the session ended meanwhile") : e;
+    if ((e = identity_same(db, v->q->arena, &v->p, &v->person, user, why)) || (e = oidc_settle(db, &v->attempt, why)))
+        return e;
+    return session_renew(db, v->q->arena, v->attempt.session, SESSION_PROVIDER, v->session, &v->csrf, why);
 }
 
 /* RFC 6749 4.1.2.1. What else the provider says of it comes through the browser: it is not shown. */
@@ -152,7 +173,12 @@ static enum err arrive(struct arrival *v, struct fault *why)
     struct str error = web_query(q, "error");
     AUTO_SECRET secret = SECRET_NONE;
     enum err e;
-    if ((e = store_write(q->hub->store, take, v, why)) || (e = usable_provider(q, v->attempt.provider, &v->p, why)))
+    if ((e = oidc_look(q->db, web_query(q, "state"), cookie_attempt(q->head, q->hub), why)) ||
+        (e = store_write(q->hub->store, take, v, why)))
+        return e;
+    if (v->attempt.session.n)
+        q->audit.action = "session.step_up";
+    if ((e = usable_provider(q, v->attempt.provider, &v->p, why)))
         return e;
     if (error.p)
         return provider_said_no(error, why);
@@ -160,6 +186,8 @@ static enum err arrive(struct arrival *v, struct fault *why)
         (e = oidc_person(q->hub->issuers, q->arena, &v->p, secret, &v->attempt, web_query(q, "code"), web_query(q, "iss"),
                          oidc_redirect_uri(q), &v->person, why)))
         return e;
+    if (v->attempt.session.n)
+        return web_write(q, renew, v, why);
     if (!(e = web_write(q, admit, v, why)) && v->admitted.changed)
         switchboard_forget_tokens(q->hub->switchboard);
     return e;

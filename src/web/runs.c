@@ -24,6 +24,9 @@ static enum err read_connection(struct web_request *q, struct str *out, struct f
     return e;
 }
 
+/* One's own, wherever they went; but a token sees no further than its folders. */
+static bool sees_own(const struct caller *c) { return !c->narrow.lists[NARROW_FOLDER].set; }
+
 static enum err read_filter(struct web_request *q, struct run_filter *f, struct fault *why)
 {
     struct str outcome = web_query(q, "outcome"), since = web_query(q, "since");
@@ -41,7 +44,7 @@ static enum err read_filter(struct web_request *q, struct run_filter *f, struct 
     if (e)
         return e;
     f->seen = seen;
-    f->own = q->caller->principal;
+    f->own = sees_own(q->caller) ? q->caller->principal : STR_NONE;
     f->limited = q->caller->limited;
     f->connections = q->caller->connections;
     f->connection_count = q->caller->connection_count;
@@ -78,7 +81,7 @@ static enum err may_see(struct web_request *q, const struct run *run, struct fau
     struct connection_row row;
     struct str connection = str_of(run->connection);
     caller_asked(q->caller, RIGHT_VIEW);
-    if (str_eq(str_of(run->caller), q->caller->principal) && caller_granted(q->caller, connection))
+    if (sees_own(q->caller) && str_eq(str_of(run->caller), q->caller->principal) && caller_granted(q->caller, connection))
         return ERR_NONE;
     enum err e = connection.n ? connection_get(q->db, q->arena, connection, &row, why) : ERR_CONNECTION_NOT_FOUND;
     return e ? e : rights_need_on_connection(q->db, q->arena, q->caller, row.id, row.folder, RIGHT_VIEW, why);

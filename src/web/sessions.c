@@ -1,4 +1,5 @@
 /* web/sessions.c - sign in and out of the console, see where one is signed in, end it there, and show again who one is. */
+#include "access/rights.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/cookie.h"
@@ -167,6 +168,12 @@ enum err sessions_list(struct web_request *q, struct reply *r, struct fault *why
     return ERR_NONE;
 }
 
+/* A token that is less than its person does not sign the person out. */
+static enum err may_end(const struct web_request *q, struct fault *why)
+{
+    return q->caller->token.n ? rights_may_give(q->caller, q->caller->role, why) : ERR_NONE;
+}
+
 struct ending {
     struct web_request *q;
     struct str user, id;
@@ -186,7 +193,7 @@ enum err sessions_delete(struct web_request *q, struct reply *r, struct fault *w
     struct ending x = { .q = q, .id = q->caller->session };
     enum err e;
     if ((e = web_only_query(q, allowed, why)) || (e = read_user(q, web_query(q, "user"), &x.user, why)) ||
-        (e = web_write(q, end_others, &x, why)))
+        (e = may_end(q, why)) || (e = web_write(q, end_others, &x, why)))
         return e;
     r->status = 204;
     return ERR_NONE;
@@ -209,7 +216,7 @@ enum err sessions_delete_one(struct web_request *q, struct reply *r, struct faul
         return e;
     if ((e = read_user(q, x.user, &user, why)))
         return e == ERR_DENIED ? fault(why, ERR_NOT_FOUND, STR("session"), "another's session") : e;
-    if ((e = web_write(q, end_one, &x, why)))
+    if ((e = may_end(q, why)) || (e = web_write(q, end_one, &x, why)))
         return e;
     if (str_eq(x.id, q->caller->session))
         cookie_set_session(q, r, STR(""));

@@ -343,7 +343,8 @@ enum err tokens_create(struct web_request *q, struct reply *r, struct fault *why
     struct token_order order = { .q = q, .t.principal = q->caller->principal };
     struct token_row row;
     enum err e;
-    if ((e = json_only(body_of(q), members, "", why)) ||
+    /* A token is not asked again who it is: one made by a session that was left open would open what that session does not. */
+    if ((e = web_step_up(q, why)) || (e = json_only(body_of(q), members, "", why)) ||
         (e = body_text(body_of(q), "name", true, NAME_MAX_BYTES, &order.t.name, why)) || (e = read_role(q, &order.t.role, why)) ||
         (e = read_new_grants(q, &order.t, why)) || (e = read_expiry(q, 0, &order.t.expires, why)) ||
         (e = body_text(body_of(q), "service_account", false, NAME_MAX_BYTES, &order.account, why)))
@@ -392,6 +393,10 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     q->audit.before = told(q, &row);
     expires = row.expires;
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
+    /* What a token may, and how long, is given by who could have made it: no token widens a sibling above itself. */
+    if ((changes_end || json_get(body, "grants")) &&
+        ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why))))
+        return e;
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
         return e;
     struct grants g = { row.limited, row.connections, row.connection_count, row.narrow };
@@ -416,12 +421,22 @@ enum err tokens_patch(struct web_request *q, struct reply *r, struct fault *why)
     return reply_token(q, r, &row, STR_NONE);
 }
 
+/* Itself, and what it could have made: a small token that leaked does not stop the others of its principal. */
+static enum err may_revoke(struct web_request *q, struct db *db, const struct token_row *row, struct fault *why)
+{
+    const struct caller *c = q->caller;
+    if (!c->token.n || str_eq(row->id, c->token) || caller_may(c, RIGHT_PEOPLE))
+        return ERR_NONE;
+    return caller_narrowed(c) ? rights_may_give(c, c->role, why) : rights_may_hold(db, q->arena, c, row->role, why);
+}
+
 static enum err revoke(struct db *db, void *context, struct fault *why)
 {
     struct web_request *q = context;
     struct token_row row;
     enum err e;
-    if ((e = find_token(q, db, &row, why)) || (e = web_if_match(q, revision_of(&row), why)))
+    if ((e = find_token(q, db, &row, why)) || (e = may_revoke(q, db, &row, why)) ||
+        (e = web_if_match(q, revision_of(&row), why)))
         return e;
     q->audit.before = told(q, &row);
     if (!row.revoked && (e = token_revoke(db, row.id, why)))

@@ -99,6 +99,9 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
         (e = people_password(q, "password", false, c.row.email, &c.password, why)) ||
         (e = body_bool(body_of(q), "invite", &c.invite, why)))
         return e;
+    /* Likewise an account whose password is known. */
+    if (c.password.p && (e = web_step_up(q, why)))
+        return e;
     if (c.invite && c.password.p)
         return body_fault(why, ERR_FIELD_INVALID, "invite", "the invited person sets the password; leave it out");
     if ((e = web_write(q, insert_user, &c, why)) ||
@@ -145,6 +148,14 @@ static enum err check_current(struct web_request *q, const struct user_row *row,
     if (!in.password.n)
         return body_fault(why, ERR_FIELD_REQUIRED, "current_password", "");
     return people_prove(q, sign_in_again, &in, why);
+}
+
+/* What another may, and the way into another's account, is not for a session that was left open. */
+static enum err check_anew(const struct web_request *q, struct fault *why)
+{
+    const struct json *body = body_of(q);
+    bool gives = json_get(body, "password") || json_get(body, "role");
+    return gives && !oneself(q) ? web_step_up(q, why) : ERR_NONE;
 }
 
 /* {"locked": false} lets in again who guessed too often; to lock somebody out there is "disabled". */
@@ -199,7 +210,7 @@ static enum err patch_checked(struct web_request *q, struct reply *r, struct fau
     struct user_change c = { .q = q };
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = find_user(q, q->db, &c.row, why)) ||
-        (e = people_may_change(q, &c.row, why)) || (e = check_current(q, &c.row, why)) ||
+        (e = people_may_change(q, &c.row, why)) || (e = check_current(q, &c.row, why)) || (e = check_anew(q, why)) ||
         (e = people_password(q, "password", false, c.row.email, &c.password, why)) || (e = read_unlock(q, &c.unlock, why)) ||
         (e = web_write(q, apply_user, &c, why)))
         return e;

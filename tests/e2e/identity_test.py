@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import threading
 import time
 import unittest
 import urllib.error
@@ -14,6 +15,7 @@ import urllib.request
 
 import harness
 import tokens
+from roles_test import drip
 
 PLAIN = {"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost"}
 OIDC = os.path.join(harness.ROOT, "tests/e2e/oidc")
@@ -206,6 +208,16 @@ class Real(Case):
         self.hub1.request("PATCH", "/api/v1/users/" + user, {"disabled": True})
         self.refused(self.sign_in("alice")[1], "sign_in_refused", "disabled")
 
+    def test_a_person_shows_again_who_it_is(self):
+        self.provider_row(self.issuer)
+        browser, _ = self.sign_in("alice")
+        before = self.me(browser)
+        _, page = self.sign_in("alice", browser, "?step_up=true&return=/x")
+        self.assertEqual(page.status, 200, page.text)
+        after = self.me(browser)
+        self.assertEqual(after["session"], before["session"])
+        self.assertGreater(after["proved_at"], before["proved_at"])
+
     def test_a_page_of_refusal_is_in_the_readers_language(self):
         self.provider_row(self.issuer, {"email_domains": ["example.com"]})
         page = self.sign_in("bob", Browser("fr"))[1]
@@ -272,13 +284,13 @@ class Hostile(Case):
         self.begin()
         self.row = self.provider_row(self.liar.url)
 
-    def go(self, made=None, browser=None, **query):
+    def go(self, made=None, browser=None, start="", **query):
         """One sign-in whose provider answers made(claims); answers browser and page."""
         browser = browser or Browser()
-        out = browser.open(self.hub1.url + "/api/v1/session/oidc/sso", follow=False)
+        out = browser.open(self.hub1.url + "/api/v1/session/oidc/sso" + start, follow=False)
         if out.status != 303:
             return browser, out
-        asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(out.headers["Location"]).query))
+        asked = self.asked = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(out.headers["Location"]).query))
         self.liar.nonce = asked["nonce"]
         self.liar.made = made or (lambda claims: tokens.token(self.key, claims))
         sent = {"code": "c", "state": asked["state"], **query}
@@ -364,6 +376,123 @@ class Hostile(Case):
         browser, _ = self.go()
         me = self.hub1.get("/api/v1/session", token=token)
         self.assertEqual(me.json["principal"], self.me(browser)["principal"])
+
+    def by(self, browser, method, path, body=None):
+        """As the console asks, with the browser's session."""
+        sent = {"Cookie": f"raccord={browser.cookie('raccord')}", "X-CSRF-Token": self.me(browser)["csrf_token"]}
+        return self.hub1.request(method, path, body, token="", headers=sent)
+
+    def stream(self, path, token):
+        """A running answer; says when it ends."""
+        line = self.hub1.connect()
+        line.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        answer = line.getresponse()
+        self.assertEqual((answer.status, answer.read(1)), (200, b"x"))
+        ended = threading.Event()
+
+        def read():
+            try:
+                while answer.read(64):
+                    pass
+            except Exception:  # cut short, as it must be
+                pass
+            ended.set()
+        threading.Thread(target=read, daemon=True).start()
+        self.assertFalse(ended.wait(0.2), "the answer ended by itself")
+        return ended
+
+    def closed_folders(self, *names):
+        slow = self.upstream(drip)
+        for name in names:
+            made = self.hub1.post("/api/v1/folders", {"path": "shared/" + name, "inherits": False})
+            self.assertEqual(made.status, 201, made)
+            made = self.hub1.post("/api/v1/connections", {"connector": "http", "auth_type": "bearer", "key": name, "folder": "shared/" + name,
+                                                          "fields": {"base_url": slow.url}, "credentials": {"token": "t"}})
+            self.assertEqual(made.status, 201, made)
+
+    def test_a_mapped_group_opens_its_folder_alone_and_leaving_it_ends_what_runs(self):
+        self.closed_folders("sales", "other")
+        self.change(groups=[{"group": "sellers", "folder": "shared/sales", "role": "user"}])
+        browser, page = self.go(self.with_claims(groups=["sellers", "unknown"]))
+        self.assertEqual(page.status, 200, page.text)
+        token = self.by(browser, "POST", "/api/v1/tokens", {"name": "t", "role": "user"}).json["secret"]
+        self.assertEqual([f["path"] for f in self.by(browser, "GET", "/api/v1/folders").json["items"] if f["path"] != "shared"], ["shared/sales"])
+        self.assertEqual([c["key"] for c in self.by(browser, "GET", "/api/v1/connections").json["items"]], ["sales"])
+        self.assertEqual(self.hub1.get("/proxy/other/x", token=token).status, 404)
+        ended = self.stream("/proxy/sales/x", token)
+        self.assertEqual(self.go(self.with_claims(groups=[]))[1].status, 200)
+        self.assertTrue(ended.wait(1), "the answer goes on after its person left the group")
+        self.assertEqual(self.hub1.get("/proxy/sales/x", token=token).status, 404)
+        self.assertEqual(self.by(browser, "GET", "/api/v1/connections").json["items"], [])  # the session of before
+        self.assertEqual(self.by(browser, "GET", "/api/v1/connections/sales").status, 404)
+
+    def test_a_caller_of_an_issuer_loses_what_runs_with_its_rule(self):
+        self.closed_folders("sales")
+        account = self.hub1.post("/api/v1/service-accounts", {"name": "robots", "role": "user"}).json["id"]
+        members = {"members": [{"principal": account, "role": "user"}]}
+        self.assertEqual(self.hub1.request("PUT", "/api/v1/folders/shared%2Fsales/members", members).status, 200)
+        rule = {"claim": "azp", "equals": "ci", "principal": "robots"}
+        put = lambda **callers: self.hub1.request("PATCH", DOORS + "/sso", {"jwt_callers": {"audience": "api", **callers}}).status
+        self.assertEqual(put(rules=[rule]), 200)
+        token = tokens.token(self.key, self.liar.claims(aud="api", azp="ci"))
+        ended = self.stream("/proxy/sales/x", token)
+        self.assertEqual(put(rules=[{**rule, "equals": "another"}]), 200)
+        self.assertTrue(ended.wait(1), "the answer goes on after the rule was taken away")
+        self.assertEqual(self.hub1.get("/proxy/sales/x", token=token).status, 401)
+        # ... and with a role that does not use.
+        self.assertEqual(put(rules=[rule]), 200)
+        ended = self.stream("/proxy/sales/x", token)
+        self.assertEqual(put(rules=[{**rule, "role": "viewer"}]), 200)
+        self.assertTrue(ended.wait(1), "the answer goes on after the rule lost its role")
+        self.assertEqual(self.hub1.get("/proxy/sales/x", token=token).status, 403)
+        self.assertEqual(self.hub1.post("/api/v1/connections/sales/call", {"method": "GET", "path": "/"}, token=token).status, 403)
+        self.assertEqual([c["key"] for c in self.hub1.get("/api/v1/connections", token=token).json["items"]], ["sales"])
+        said = self.hub1.post("/api/v1/policies:explain", {"operation": "connection.call", "connection": "sales"}, token=token)
+        self.assertEqual((said.json["decision"], said.json["code"]), ("block", "denied"), said)
+
+    def test_who_has_no_password_here_shows_the_provider_again_who_it_is(self):
+        self.change(groups=[{"group": "it", "role": "admin"}])
+        account = lambda name: self.hub1.post("/api/v1/service-accounts", {"name": name}).json["id"]
+        one, two = account("one"), account("two")
+        browser, _ = self.go(self.with_claims(groups=["it"]))
+        before = browser.cookie("raccord")
+        self.assertEqual(self.by(browser, "DELETE", "/api/v1/service-accounts/" + one).status, 204)
+        with sqlite3.connect(f"{self.hub1.data}/raccord.db", timeout=30) as db:
+            db.execute("UPDATE session SET proved_ms = proved_ms - 600000 WHERE how = 'provider'")
+        said = self.by(browser, "DELETE", "/api/v1/service-accounts/" + two)
+        self.assertEqual(said.json["code"], "step_up_required", said)
+        now, again = int(time.time()), {"browser": browser, "start": "?step_up=true"}
+        self.refused(self.go(self.with_claims(groups=["it"]), **again)[1], "sign_in_refused", "again")
+        self.assertEqual((self.asked["prompt"], self.asked["max_age"]), ("login", "0"))
+        self.refused(self.go(self.with_claims(groups=["it"], auth_time=now - 600), **again)[1], "sign_in_refused", "again")
+        self.refused(self.go(self.with_claims(groups=["it"], auth_time=now + 1, sub="eve"), **again)[1], "sign_in_refused", "somebody else")
+        self.assertEqual(self.by(browser, "DELETE", "/api/v1/service-accounts/" + two).status, 403)
+        self.refused(self.go(self.with_claims(auth_time=now), start="?step_up=true")[1], "session_required")
+        page = self.go(self.with_claims(groups=["it"], auth_time=now), **again)[1]
+        self.assertEqual(page.status, 200, page.text)
+        self.assertNotEqual(browser.cookie("raccord"), before)  # a new id for more rights
+        self.assertEqual(self.hub1.get("/api/v1/session", token="", headers={"Cookie": f"raccord={before}"}).status, 401)
+        self.assertEqual(self.by(browser, "DELETE", "/api/v1/service-accounts/" + two).status, 204)
+        told = [e["outcome"] for e in self.rows("SELECT outcome FROM audit WHERE action = 'session.step_up' ORDER BY number")]
+        self.assertEqual((told[0], told[-1], told.count("done")), ("refused", "done", 1))
+
+    def test_one_address_begins_twenty_sign_ins_a_minute_that_lead_nowhere(self):
+        for _ in range(3):
+            self.assertEqual(self.go()[1].status, 200)  # these count no longer
+        for _ in range(20):
+            self.assertEqual(self.go(state="x" * 52)[1].headers["Raccord-Error"], "sign_in_over")
+        self.refused(self.go()[1], "rate_limited")
+        self.assertEqual(self.rows("SELECT count(*) AS n FROM identity_attempt")[0]["n"], 20)
+
+    def test_a_narrowed_administrators_token_maps_nothing_to_more_than_itself(self):
+        narrow = self.hub1.post("/api/v1/tokens", {"name": "n", "role": "admin", "grants": {"connections": []}}).json["secret"]
+        row = self.hub1.get(DOORS + "/sso").json["sign_in"]
+        said = self.hub1.request("PATCH", DOORS + "/sso", {"sign_in": {**row, "groups": [{"group": "g", "role": "admin"}]}}, token=narrow)
+        self.assertEqual((said.status, said.json["code"]), (403, "denied"), said)
+        robots = self.hub1.post("/api/v1/service-accounts", {"name": "robots", "role": "admin"}).json["id"]
+        body = {"audience": "a", "rules": [{"claim": "azp", "equals": "x", "principal": robots}]}
+        said = self.hub1.request("PATCH", DOORS + "/sso", {"sign_in": None, "jwt_callers": body}, token=narrow)
+        self.assertEqual((said.status, said.json["code"]), (403, "denied"), said)
 
     def test_keys_that_turned_are_fetched_again(self):
         self.assertEqual(self.go()[1].status, 200)

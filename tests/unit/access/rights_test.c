@@ -87,6 +87,32 @@ static void a_folder_that_does_not_inherit_keeps_out_all_but_its_members_and_adm
     assert_string_equal(h->why.subject, "folder");
 }
 
+static void a_narrowed_token_gives_nobody_what_it_has_not_itself(void **state)
+{
+    struct house *h = *state;
+    tree(h);
+    struct str sales = STR("fld_sales"), east = STR("fld_east");
+    struct caller admin = as(h->admin, ROLE_ADMIN);
+    assert_int_equal(rights_may_give(&admin, ROLE_ADMIN, &h->why), ERR_NONE);
+    assert_int_equal(rights_may_give_in(h->db, h->arena, &admin, east, ROLE_ADMIN, &h->why), ERR_NONE);
+    struct caller in_sales = admin, reading = admin, limited = admin;
+    in_sales.narrow.lists[NARROW_FOLDER] = (struct narrow_list){ true, &sales, 1 };
+    assert_int_equal(rights_may_give(&in_sales, ROLE_VIEWER, &h->why), ERR_DENIED);
+    assert_int_equal(rights_may_give_in(h->db, h->arena, &in_sales, east, ROLE_ADMIN, &h->why), ERR_NONE);
+    assert_int_equal(rights_may_give_in(h->db, h->arena, &in_sales, h->shared, ROLE_VIEWER, &h->why), ERR_DENIED);
+    reading.narrow.lists[NARROW_PATH] = (struct narrow_list){ true, &sales, 1 };
+    reading.narrow.calls = true;
+    assert_int_equal(rights_may_give(&reading, ROLE_VIEWER, &h->why), ERR_DENIED);
+    assert_int_equal(rights_may_give_in(h->db, h->arena, &reading, east, ROLE_VIEWER, &h->why), ERR_DENIED);
+    assert_int_equal(mask(h, &reading, east), V | U | E | A); /* nor lets them in by a share */
+    limited.limited = true;
+    assert_int_equal(rights_may_give(&limited, ROLE_VIEWER, &h->why), ERR_DENIED);
+    assert_int_equal(rights_may_give_in(h->db, h->arena, &limited, east, ROLE_VIEWER, &h->why), ERR_DENIED);
+    assert_int_equal(rights_need(h->db, h->arena, &limited, east, RIGHT_VIEW, &h->why), ERR_NONE);
+    assert_int_equal(rights_need(h->db, h->arena, &limited, east, RIGHT_SHARE, &h->why), ERR_DENIED);
+    assert_int_equal(rights_need(h->db, h->arena, &limited, east, RIGHT_EDIT, &h->why), ERR_DENIED);
+}
+
 static void memberships_add_up_over_groups_and_end_on_their_day(void **state)
 {
     struct house *h = *state;
@@ -221,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_role_in_the_instance_comes_down_the_shared_tree),
         T(a_folder_that_does_not_inherit_keeps_out_all_but_its_members_and_administrators),
+        T(a_narrowed_token_gives_nobody_what_it_has_not_itself),
         T(memberships_add_up_over_groups_and_end_on_their_day),
         T(presets_hold_below_until_another_one_does),
         T(a_token_narrows_and_never_widens),

@@ -109,6 +109,8 @@ static void a_client_secret_opens_only_for_its_row_and_issuer(void **state)
 
 static enum err begin(struct db *db, void *context, struct fault *why) { return oidc_begin(db, context, why); }
 
+static enum err settle(struct db *db, void *context, struct fault *why) { return oidc_settle(db, context, why); }
+
 struct taking {
     struct hall *h;
     struct str state, browser;
@@ -219,6 +221,49 @@ static void an_unverified_address_makes_no_account_and_passes_no_domain(void **s
     assert_int_equal(arrive(&v), ERR_NONE);
 }
 
+static void of_two_roles_the_one_that_holds_the_other_counts_whatever_the_order_of_the_enum(void **state)
+{
+    struct hall *h = *state;
+    struct str groups[] = { STR("auditors"), STR("editors"), STR("custodians"), STR("admins") };
+    add(h, "sso", "https://i.example",
+        "{\"client_id\":\"c\",\"create_users\":true,\"groups\":[{\"group\":\"auditors\",\"role\":\"auditor\"},"
+        "{\"group\":\"viewers\",\"role\":\"viewer\"},{\"group\":\"editors\",\"role\":\"editor\"},"
+        "{\"group\":\"custodians\",\"role\":\"custodian\"},{\"group\":\"admins\",\"role\":\"admin\"}]}");
+    struct arriving v = { .h = h, .person = { .subject = STR("1"), .email = STR("a@x.example"), .email_verified = true } };
+    const struct { struct str *at; size_t n; enum role role; } rows[] = {
+        { groups, 4, ROLE_ADMIN },       { groups, 2, ROLE_AUDITOR }, /* an editor reads no audit log: who is listed first stays */
+        { groups + 1, 2, ROLE_EDITOR },  { groups + 2, 1, ROLE_CUSTODIAN }, { groups, 0, ROLE_USER },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        v.person.groups = rows[i].at;
+        v.person.group_count = rows[i].n;
+        assert_int_equal(arrive(&v), ERR_NONE);
+        assert_int_equal(v.out.role, rows[i].role);
+    }
+    /* A group of viewers takes away what the default would give. */
+    struct str viewers = STR("viewers");
+    v.person.groups = &viewers;
+    v.person.group_count = 1;
+    assert_int_equal(arrive(&v), ERR_NONE);
+    assert_int_equal(v.out.role, ROLE_VIEWER);
+}
+
+static void one_address_begins_twenty_sign_ins_a_minute_that_lead_nowhere(void **state)
+{
+    struct hall *h = *state;
+    add(h, "sso", "https://i.example", "{\"client_id\":\"c\"}");
+    struct oidc_attempt t = { .provider = h->p.id, .return_path = STR("/"), .network = STR("192.0.2.7") };
+    for (int i = 0; i < OIDC_ATTEMPTS_A_MINUTE; i++) {
+        assert_int_equal(store_write(h->room->store, begin, &t, &h->why), ERR_NONE);
+        assert_int_equal(try(h, str_of(t.state), str_of(t.browser)), ERR_NONE); /* came back, and was wrong */
+    }
+    assert_int_equal(store_write(h->room->store, begin, &t, &h->why), ERR_RATE_LIMITED);
+    struct oidc_attempt other = { .provider = h->p.id, .return_path = STR("/"), .network = STR("192.0.2.8") };
+    assert_int_equal(store_write(h->room->store, begin, &other, &h->why), ERR_NONE);
+    assert_int_equal(store_write(h->room->store, settle, &t, &h->why), ERR_NONE); /* the last one signed in: it counts no longer */
+    assert_int_equal(store_write(h->room->store, begin, &t, &h->why), ERR_NONE);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, open_hall, close_hall)
 
 int main(void)
@@ -231,6 +276,8 @@ int main(void)
         T(an_address_that_went_to_somebody_else_gives_them_no_account),
         T(two_providers_with_one_subject_are_two_people),
         T(an_unverified_address_makes_no_account_and_passes_no_domain),
+        T(of_two_roles_the_one_that_holds_the_other_counts_whatever_the_order_of_the_enum),
+        T(one_address_begins_twenty_sign_ins_a_minute_that_lead_nowhere),
     };
     return cmocka_run_group_tests_name("auth/identity", tests, NULL, NULL);
 }
