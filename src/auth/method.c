@@ -5,7 +5,7 @@
 /* A new method is one file, one line in methods.h and one here. */
 static const struct auth_method *const methods[] = {
     &auth_none, &auth_api_key, &auth_basic, &auth_bearer, &auth_pat, &auth_custom_fields,
-    &auth_aws_sigv4,
+    &auth_aws_sigv4, &auth_aws_assume_role, &auth_digest, &auth_oauth1, &auth_hmac,
 };
 
 const struct auth_method *auth_find(struct str name)

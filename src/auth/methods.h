@@ -6,7 +6,7 @@
 
 extern const struct auth_method auth_none, auth_api_key, auth_basic, auth_bearer, auth_pat, auth_custom_fields;
 
-extern const struct auth_method auth_aws_sigv4;
+extern const struct auth_method auth_aws_sigv4, auth_aws_assume_role, auth_digest, auth_oauth1, auth_hmac;
 
 /* A personal access token is a bearer token with a name of its own. */
 enum err bearer_check(const struct auth_input *in, struct fault *why) MUST_CHECK;

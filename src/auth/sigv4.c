@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "auth/sorted_form.h"
 #include "base/encode.h"
 
 void sigv4_date(wall_ms now, char out[SIGV4_DATE_SIZE])
@@ -69,53 +70,13 @@ static void put_raw_path(struct arena *a, struct str path, struct buf *out)
     }
 }
 
-/* ---- the query ---- */
-
-static int by_text(const void *x, const void *y) { return str_cmp(*(const struct str *)x, *(const struct str *)y); }
-
 /* '+' is a blank to those who read it; escapes are made uniform. */
-static void put_parameter_part(struct arena *a, struct str text, struct buf *out)
-{
-    struct str copy = arena_str(a, text);
-    for (size_t i = 0; i < copy.n; i++)
-        if (copy.p[i] == '+')
-            ((char *)copy.p)[i] = ' ';
-    percent_encode(out, decoded(a, copy));
-}
-
-/* Name and value apart by a byte that sorts before all others that are left: "a" comes before "a-b", whatever their values. */
-static struct str sortable(struct arena *a, struct str pair)
-{
-    struct str name, value;
-    AUTO_BUF out;
-    str_cut(pair, '=', &name, &value);
-    buf_init(&out, 3 * pair.n + 1);
-    put_parameter_part(a, name, &out);
-    buf_char(&out, 1);
-    put_parameter_part(a, value, &out);
-    return arena_str(a, buf_str(&out));
-}
-
 static void put_query(struct arena *a, struct str query, struct buf *out)
 {
-    struct str pair, rest = query;
-    size_t n = 0, most = 1;
-    for (size_t i = 0; i < query.n; i++)
-        most += query.p[i] == '&';
-    struct str *pairs = arena_array(a, most, sizeof *pairs);
-    while (str_piece(&rest, '&', &pair))
-        if (pair.n)
-            pairs[n++] = sortable(a, pair);
-    qsort(pairs, n, sizeof *pairs, by_text);
-    for (size_t i = 0; i < n; i++) {
-        struct str name, value;
-        str_cut(pairs[i], 1, &name, &value);
-        if (i)
-            buf_char(out, '&');
-        buf_add(out, name);
-        buf_char(out, '=');
-        buf_add(out, value);
-    }
+    struct sorted_form form;
+    sorted_form_init(&form, a);
+    sorted_form_read(&form, query);
+    sorted_form_put(&form, out);
 }
 
 /* ---- the headers ---- */
