@@ -1,6 +1,6 @@
 /* What run records cost: CPU of the writing thread per record, and of lists, look-ups and pruning among millions.
  *
- *   run_records [DIRECTORY [RECORDS]]      a new directory for the database; 2,000,000 records
+ *   run-records [DIRECTORY [RECORDS]]      a new directory for the database; 2,000,000 records
  *
  * Records arrive as from two loops at 20,000 calls a second: batches of 256 in the order of finish, most calls short, some long. */
 #include <stdio.h>
@@ -152,8 +152,8 @@ static enum err seed_connections(struct db *db, void *context, struct fault *why
         int c = i == *(int *)context ? 9999 : i;
         name(id, "con_", 1700000000000, (uint64_t)c);
         buf_fmt(&sql, "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain,"
-                      " fields, owner_id, state, data_key, created_ms, updated_ms) VALUES ('%s', 'k%d', 'a', 'a', '%s', 'http', '1', 'none',"
-                      " 'x.example', '{}', 'usr_1', 'active', '', 1, 1);", id, c, c == 9999 ? "fld_b" : "fld_a");
+                      " fields, owner_id, state, created_ms, updated_ms) VALUES ('%s', 'k%d', 'a', 'a', '%s', 'http', '1', 'none',"
+                      " 'x.example', '{}', 'usr_1', 'active', 1, 1);", id, c, c == 9999 ? "fld_b" : "fld_a");
     }
     buf_char(&sql, 0);
     return db_script(db, sql.p, why);
@@ -164,7 +164,9 @@ static void read_all(int connections)
     char id[ID_SIZE], caller[ID_SIZE];
     struct fault why;
     struct run run;
-    struct str all[] = { STR("fld_a") }, one[] = { STR("fld_b") };
+    struct str folders[] = { STR("fld_a"), STR("fld_b") };
+    struct folder_scope all = { .few = true, .folders = &folders[0], .folder_count = 1 };
+    struct folder_scope one = { .few = true, .folders = &folders[1], .folder_count = 1 };
     name(id, "con_", 1700000000000, 9999);
     name(caller, "sac_", 1700000000000, 1);
     list(&(struct run_filter){ .limit = 51 }, "list: first page", 200);
@@ -173,8 +175,8 @@ static void read_all(int connections)
     list(&(struct run_filter){ .limit = 51, .caller = str_of(caller) }, "list: one of five callers", 200);
     list(&(struct run_filter){ .limit = 51, .by_outcome = true, .outcome = RUN_PROVIDER_ERROR }, "list: 1 in 1000 failed", 200);
     list(&(struct run_filter){ .limit = 51, .by_outcome = true, .outcome = RUN_CANCELLED }, "list: an outcome that never was", 20);
-    list(&(struct run_filter){ .limit = 51, .folders = all, .folder_count = 1, .own = STR("usr_1") }, "list: one's folders", 200);
-    list(&(struct run_filter){ .limit = 51, .folders = one, .folder_count = 1, .own = STR("usr_1") }, "list: folder of the rare one", 20);
+    list(&(struct run_filter){ .limit = 51, .seen = &all, .own = STR("usr_1") }, "list: one's folders", 200);
+    list(&(struct run_filter){ .limit = 51, .seen = &one, .own = STR("usr_1") }, "list: folder of the rare one", 20);
     list(&(struct run_filter){ .limit = 51, .connection = str_of(id), .since = T0 + 50000 }, "list: rare connection, since", 20);
     struct db *db = store_reader(store, &why);
     double from = cpu_us();

@@ -55,10 +55,10 @@ static const struct policy_kind_row kinds[] = {
     [POLICY_NEW_STATE] = { "new_connections", "value: active or disabled; connectors", 0, ERR_NONE,
                            "How a connection starts once it has its credentials." },
     [POLICY_NAME_FROZEN] = { "name_frozen", "connectors", 0, ERR_NAME_FROZEN, "Names of connections do not change." },
-    [POLICY_SECRET_MAX_AGE] = { "secret_max_age", "value: a duration such as 365d; connectors", 0, ERR_NONE,
-                                "Credentials older than this are to be replaced. Kept and shown; nothing acts on it yet." },
+    [POLICY_SECRET_MAX_AGE] = { "secret_max_age", "value: a duration such as 365d; connectors", POLICY_CALL,
+                                ERR_CREDENTIALS_TOO_OLD, "Credentials older than this are not used until they are replaced." },
     [POLICY_IDLE_MAX] = { "idle_max", "value: a duration such as 90d; connectors", 0, ERR_NONE,
-                          "Connections unused for longer are to be disabled. Kept and shown; nothing acts on it yet." },
+                          "Connections unused and unchanged for longer are disabled." },
     [POLICY_RUN_RETENTION] = { "run_retention", "value: a duration such as 30d; whole instance only", 0, ERR_NONE,
                                "Run records older than this are removed, where the setting retention.runs does not remove them "
                                "earlier." },
@@ -276,6 +276,7 @@ static enum err read_single(const struct reading *r, enum single form, const str
     case AN_AGE:
         if (!json_is(value, JSON_STRING) || !duration_parse(value->text, &out->number) || out->number < 1000)
             return wrong(r, "value", STR("a duration such as 12h or 30d"), why);
+        out->said = value->text;
         return ERR_NONE;
     case A_STATE:
         out->disabled = str_is(json_str(v, "value"), "disabled");
@@ -501,6 +502,9 @@ static enum verdict judge(const struct policy_rule *r, const struct policy_subje
         *what = q->method;
         return verdict(q->method.p,
                        narrow_permits_address(&r->ranges, q->family, q->ip) == (r->kind == POLICY_ADDRESSES_ALLOW));
+    case POLICY_SECRET_MAX_AGE:
+        *what = r->said;
+        return verdict(q->secrets_since, q->now - q->secrets_since < r->number);
     default: return NOT_ASKED;
     }
 }
@@ -511,6 +515,8 @@ static struct str says(struct arena *a, const struct policy_rule *r)
     buf_init(&text, 4096);
     for (size_t i = 0; i < r->values.count && text.n < 1024; i++)
         buf_fmt(&text, i ? ", %.*s" : "%.*s", STR_ARG(r->values.at[i]));
+    if (r->said.n)
+        buf_add(&text, r->said);
     if (r->kind == POLICY_PRESET)
         buf_fmt(&text, "%s %.*s", parts[r->preset.part], STR_ARG(r->preset.name));
     return text.n ? arena_str(a, buf_str(&text)) : str_of(kinds[r->kind].help);

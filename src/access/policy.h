@@ -14,6 +14,7 @@
 
 #include "access/narrow.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 
@@ -46,6 +47,7 @@ struct policy_rule {
     unsigned methods;              /* of methods and risks: bits that the values name */
     struct narrow ranges;          /* of addresses */
     int64_t number;                /* quota; milliseconds of an age */
+    struct str said;               /* an age as it was written */
     bool disabled;                 /* new_connections: start disabled */
     struct {                       /* preset */
         enum policy_part part;
@@ -84,6 +86,7 @@ struct policy_subject {
     struct str connector, auth_type, domain; /* p == NULL: not known, so not asked */
     const struct json *fields;     /* NULL: not asked */
     bool own_client;               /* brings an OAuth client of its own */
+    wall_ms secrets_since, now;    /* since when it has its oldest credential; 0: it has none, or that is not asked */
     /* One call; method.p == NULL: not asked. */
     struct str method;
     unsigned char family;

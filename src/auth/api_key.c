@@ -47,7 +47,7 @@ static enum err check(const struct auth_input *in, struct fault *why)
 static struct secret as_parameter(struct str key)
 {
     struct buf plain;
-    buf_init(&plain, 3 * VALUE_MAX);
+    buf_init(&plain, 3 * key.n);
     buf_room(&plain, 3 * key.n);
     percent_encode(&plain, key);
     return value_take(&plain);

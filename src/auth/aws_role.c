@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "auth/methods.h"
+#include "auth/obtain_inside.h"
 #include "auth/sigv4.h"
 #include "auth/value.h"
 #include "base/encode.h"
@@ -92,17 +93,17 @@ static enum err check(const struct auth_input *in, struct fault *why)
 static enum err prepare(struct arena *a, const struct auth_input *in, struct injections *out, struct fault *why)
 {
     (void)a;
-    if (!auth_secret(in, "role_access_key_id") || !auth_secret(in, "role_secret_access_key"))
+    if (!auth_granted(in, "role_access_key_id") || !auth_granted(in, "role_secret_access_key"))
         return fault(why, ERR_NEEDS_AUTH, STR(""), "no session of the role yet");
-    return aws_prepare(out, auth_secret(in, "role_session_token"));
+    return aws_prepare(out, auth_granted(in, "role_session_token"));
 }
 
 static enum err signer_new(struct arena *a, const struct auth_input *in, struct signer **out, struct fault *why)
 {
     (void)why;
-    const struct secret *id = auth_secret(in, "role_access_key_id"), *secret = auth_secret(in, "role_secret_access_key");
+    const struct secret *id = auth_granted(in, "role_access_key_id"), *secret = auth_granted(in, "role_secret_access_key");
     if (id && secret)
-        *out = aws_signer(a, in, id, secret, auth_secret(in, "role_session_token"));
+        *out = aws_signer(a, in, id, secret, auth_granted(in, "role_session_token"));
     return ERR_NONE;
 }
 
@@ -255,7 +256,7 @@ static void refuse(struct arena *a, const struct sts *s, int status, struct toke
 static void put(struct obtained *out, const char *name, struct str value)
 {
     if (value.n)
-        out->values[out->count++] = (struct grant_value){ str_of(name), secret_from(value) };
+        obtain_put(out, str_of(name), secret_from(value));
 }
 
 static void read(struct arena *a, const struct obtain_input *q, const struct fetch_answer *f, wall_ms received,

@@ -261,11 +261,20 @@ static enum err read_doors(struct arena *a, struct str text, struct str issuer, 
         return fault(why, ERR_IDENTITY_PROVIDER, STR("its discovery document is of another issuer"), "issuer differs");
     if ((e = read_door(a, d, "authorization_endpoint", &out->authorization, why)) ||
         (e = read_door(a, d, "token_endpoint", &out->token, why)) ||
-        (e = read_door(a, d, "userinfo_endpoint", &out->userinfo, why)) || (e = read_door(a, d, "jwks_uri", &out->keys, why)))
+        (e = read_door(a, d, "userinfo_endpoint", &out->userinfo, why)) || (e = read_door(a, d, "jwks_uri", &out->keys, why)) ||
+        (e = read_door(a, d, "revocation_endpoint", &out->revocation, why)) ||
+        (e = read_door(a, d, "introspection_endpoint", &out->introspection, why)) ||
+        (e = read_door(a, d, "device_authorization_endpoint", &out->device, why)) ||
+        (e = read_door(a, d, "pushed_authorization_request_endpoint", &out->par, why)))
         return e;
     const struct json *ways = json_get(d, "token_endpoint_auth_methods_supported");
     out->takes_basic = !ways || jwt_claim_is(ways, STR("client_secret_basic")); /* RFC 8414 2: the one that goes without saying */
     out->takes_post = jwt_claim_is(ways, STR("client_secret_post"));
+    out->takes_private_key_jwt = jwt_claim_is(ways, STR("private_key_jwt"));
+    out->takes_secret_jwt = jwt_claim_is(ways, STR("client_secret_jwt"));
+    out->takes_tls = jwt_claim_is(ways, STR("tls_client_auth"));
+    out->takes_none = jwt_claim_is(ways, STR("none"));
+    out->par_required = json_bool(d, "require_pushed_authorization_requests", false);
     out->names_itself = json_bool(d, "authorization_response_iss_parameter_supported", false);
     return ERR_NONE;
 }
@@ -281,6 +290,35 @@ enum err issuer_discover(struct issuers *s, struct arena *a, struct str issuer, 
     e = read_doors(a, arena_str(a, d->text), issuer, out, why);
     document_release(d);
     return e;
+}
+
+/* RFC 8414 3.1: the well-known part stands between the host and the path. */
+static struct str metadata_url(struct arena *a, struct str issuer)
+{
+    struct str scheme, rest, host, path;
+    size_t at = str_find_str(issuer, STR("://"));
+    if (at == SIZE_MAX)
+        return issuer;
+    scheme = str_sub(issuer, 0, at + 3);
+    rest = str_sub(issuer, at + 3, issuer.n);
+    bool has_path = str_cut(rest, '/', &host, &path) && path.n;
+    if (has_path && str_ends(path, STR("/")))
+        path.n--;
+    return str_fmt(a, "%.*s%.*s/.well-known/oauth-authorization-server%s%.*s", STR_ARG(scheme), STR_ARG(host), has_path ? "/" : "",
+                   STR_ARG(path));
+}
+
+enum err issuer_discover_server(struct issuers *s, struct arena *a, struct str issuer, struct issuer_doors *out, struct fault *why)
+{
+    struct document *d;
+    *out = (struct issuer_doors){ 0 };
+    /* A document that is there and speaks for another issuer is an attempt, not an absence: it ends the search. */
+    if (!document_get(s, metadata_url(a, issuer), false, false, &d, why)) {
+        enum err e = read_doors(a, arena_str(a, d->text), issuer, out, why);
+        document_release(d);
+        return e;
+    }
+    return issuer_discover(s, a, issuer, out, why);
 }
 
 /* ---- keys ---- */

@@ -27,11 +27,18 @@ struct issuer_doors {
     struct str authorization, token, userinfo, keys;
     bool names_itself;     /* puts `iss` into its answers to the browser (RFC 9207) */
     bool takes_basic, takes_post; /* how a client may prove itself at the token door */
+    struct str revocation, introspection, device, par;
+    bool par_required;     /* authorization requests are to be pushed (RFC 9126 5) */
+    bool takes_private_key_jwt, takes_secret_jwt, takes_tls, takes_none;
 };
 /* ERR_IDENTITY_PROVIDER, its subject a class of reasons. The document must be the issuer's own: its `issuer` is compared exactly.
  */
 enum err issuer_discover(struct issuers *s, struct arena *a, struct str issuer, struct issuer_doors *out,
                          struct fault *why) MUST_CHECK;
+
+/* The same for an authorization server: RFC 8414 3.1 first, then OpenID Connect Discovery. */
+enum err issuer_discover_server(struct issuers *s, struct arena *a, struct str issuer, struct issuer_doors *out,
+                                struct fault *why) MUST_CHECK;
 
 /* Is the token signed by the issuer? `keys`: where its key set is; empty: where discovery says. ERR_TOKEN_INVALID,
  * ERR_IDENTITY_PROVIDER. Claims are not looked at. */

@@ -41,9 +41,13 @@ struct auth_input {
     const struct auth_secret *secrets;
     size_t secret_count;
     bool digits_ok;              /* setting header_names.allow_digits */
+    const struct auth_secret
+        *granted; /* what a renewal gave: "access_token", "dpop_key" ... (auth/grant.h); none before the first */
+    size_t granted_count;
 };
 /* NULL when absent. */
 const struct secret *auth_secret(const struct auth_input *in, const char *name);
+const struct secret *auth_granted(const struct auth_input *in, const char *name);
 
 struct auth_field { const char *name; bool required; };
 

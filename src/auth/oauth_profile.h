@@ -42,7 +42,8 @@ struct oauth_profile {
     struct secret next_secret;      /* during rotation: tried when the other is refused (OAU-04) */
     struct secret private_key;      /* PKCS#8 PEM */
     struct str key_id, algorithm;   /* algorithm: RS256 unless said */
-    struct str thumbprint;          /* x5t#S256 of the client's certificate, base64url; empty: none */
+    struct str certificate;         /* PEM chain that tls_client_auth shows, with private_key (crypto/pair.h); empty: none */
+    struct str thumbprint;          /* x5t#S256 of the certificate, base64url; empty: none */
     struct str *scopes;             /* those to ask for */
     size_t scope_count;
     char scope_separator;
@@ -54,14 +55,31 @@ struct oauth_profile {
     struct oauth_expired expired;
     int64_t max_idle_ms;            /* 0: idle grants live */
     int64_t lifetime_ms;            /* of a token whose answer says nothing; 0: not known */
-    struct str client;              /* cli_...: the OAuth client; empty: the connection's own */
+    struct str client;              /* cli_...: the OAuth client; pol_.../connector: a policy's; empty: the connection's own */
 };
+#define OAUTH_TIMES_MOST (400ll * 24 * 60 * 60 * 1000)
 
 /* For a stored connection, or one about to be: `in` has the connector's auth entry, the fields and the secrets, `client` the id or
  * key of an OAuth client or STR_NONE (then client_id and client_secret are the connection's). Texts in `a` or in what `in` lends.
  * ERR_FIELD_REQUIRED, ERR_FIELD_INVALID with the pointer; ERR_NOT_FOUND "oauth client". */
 enum err oauth_profile_load(struct db *db, struct keyring *k, struct arena *a, const struct auth_input *in, struct str client,
                             struct oauth_profile *out, struct fault *why) MUST_CHECK;
+/* The same for a stored connection, whose client and scopes stand in the table connection_oauth (auth/oauth_client.h). */
+enum err oauth_profile_of(struct db *db, struct keyring *k, struct arena *a, const struct auth_input *in, struct str connection,
+                          struct oauth_profile *out, struct fault *why) MUST_CHECK;
+/* The connection's own scopes, one blank between, in place of what the client or the connector says; p == NULL: those stay. */
+void oauth_profile_ask(struct arena *a, struct oauth_profile *p, struct str scopes);
+/* The scopes as one text, with the provider's separator. */
+struct str oauth_profile_scope(struct arena *a, const struct oauth_profile *p);
 void oauth_profile_end(struct oauth_profile *p);
+
+/* Where token requests of such a connection go: the hosts of its URLs that get credentials, in order, each once, commas between. It
+ * must not change while a connection holds secrets or a grant: they would travel to another place. Errors as for loading. */
+enum err oauth_profile_hosts(struct db *db, struct keyring *k, struct arena *a, const struct auth_input *in, struct str client,
+                             struct str *out, struct fault *why) MUST_CHECK;
+
+/* Who is asked for what is not written, where only an issuer is; once, at the start. Lent for the life of the process. */
+struct issuers;
+void oauth_profile_discover_with(struct issuers *s);
 
 #endif

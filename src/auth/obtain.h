@@ -4,6 +4,7 @@
 #ifndef AUTH_OBTAIN_H
 #define AUTH_OBTAIN_H
 
+#include "auth/dpop.h"
 #include "auth/grant.h"
 #include "auth/token_answer.h"
 #include "auth/token_request.h"
@@ -11,7 +12,9 @@
 struct obtain_input {
     const struct auth_input *in;          /* the connector's entry, the connection's fields and secrets */
     const struct oauth_profile *profile;  /* NULL for auth types without an OAuth client */
-    const struct grant_value *values;     /* the grant as it is now; none the first time */
+    /* The grant as it is now; none the first time. With profile->dpop a "dpop_key" is among them before build() is called:
+     * dpop_key_new() makes it. */
+    const struct grant_value *values;
     size_t value_count;
     const struct token_param *params;     /* of a grant that a person just made: replaces what build() would send; NULL: none */
     size_t param_count;
@@ -23,7 +26,7 @@ const struct secret *obtain_value(const struct obtain_input *q, const char *name
 
 struct obtained {
     struct token_answer answer;           /* outcome, expiry, scope, reason; its tokens are moved to `values` */
-    struct grant_value values[GRANT_VALUES];
+    struct grant_value values[GRANT_VALUES]; /* all of the grant, in place of what was there */
     size_t count;
 };
 void obtained_end(struct obtained *o);
@@ -32,7 +35,8 @@ struct obtain {
     const char *auth_type;
     bool oauth;         /* has a profile */
     bool by_person;     /* the first time takes a person: a grant that is over cannot be had again without one */
-    /* ERR_NEEDS_AUTH: only a person can. *out is the caller's to end. */
+    /* ERR_NEEDS_AUTH: only a person can. *out is the caller's to end, an error or not. Where no person is needed and a refresh
+     * token was refused (TOKEN_GRANT_OVER), the same without "refresh_token" among the values starts anew. */
     enum err (*build)(struct arena *a, const struct obtain_input *q, struct token_request *out, struct fault *why);
     /* Never fails: what cannot be read is an outcome. */
     void (*read)(struct arena *a, const struct obtain_input *q, const struct fetch_answer *f, wall_ms received,

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "auth/form.h"
 #include "base/encode.h"
 #include "crypto/hash.h"
 
@@ -191,23 +192,6 @@ static enum identity_token_auth way_of(const struct identity_provider *p, const 
     return doors->takes_basic || !doors->takes_post ? TOKEN_AUTH_BASIC : TOKEN_AUTH_POST;
 }
 
-/* RFC 6749 2.3.1: id and secret are form-encoded each, then joined as for Basic. The caller wipes it. */
-static struct str basic(struct arena *a, struct str id, struct secret secret)
-{
-    AUTO_BUF pair;
-    buf_init(&pair, FORM_MAX);
-    (void)buf_room(&pair, FORM_MAX / 2); /* at once: growing would leave copies behind */
-    percent_encode(&pair, id);
-    buf_char(&pair, ':');
-    percent_encode(&pair, secret_str(secret));
-    size_t n = base64_size(pair.n);
-    char *out = arena_alloc(a, sizeof "Basic " + n);
-    memcpy(out, "Basic ", 6);
-    n = base64_write(out + 6, buf_str(&pair), BASE64_STANDARD);
-    secret_wipe(pair.p, pair.n);
-    return (struct str){ out, n + 6 };
-}
-
 static void wipe(struct str s)
 {
     if (s.n)
@@ -233,30 +217,26 @@ static enum err exchange(struct issuers *s, struct arena *a, const struct identi
                          struct fetch_answer *out, struct fault *why)
 {
     enum identity_token_auth way = way_of(p, doors, client_secret);
-    struct str header = STR_NONE;
-    AUTO_BUF form;
-    buf_init(&form, FORM_MAX);
-    (void)buf_room(&form, FORM_MAX / 2); /* at once: growing would leave copies behind */
-    parameter(&form, "grant_type", STR("authorization_code"));
-    parameter(&form, "code", code);
-    parameter(&form, "redirect_uri", redirect_uri);
-    parameter(&form, "code_verifier", verifier_of(a, t));
+    struct token_param sent[6] = { { STR("grant_type"), STR("authorization_code") },
+                                   { STR("code"), code },
+                                   { STR("redirect_uri"), redirect_uri },
+                                   { STR("code_verifier"), verifier_of(a, t) } };
+    size_t n = 4;
     if (way != TOKEN_AUTH_BASIC)
-        parameter(&form, "client_id", p->sign_in.client_id);
+        sent[n++] = (struct token_param){ STR("client_id"), p->sign_in.client_id };
     if (way == TOKEN_AUTH_POST)
-        parameter(&form, "client_secret", secret_str(client_secret));
+        sent[n++] = (struct token_param){ STR("client_secret"), secret_str(client_secret) };
+    AUTO_SECRET form = form_encode(sent, n), header = SECRET_NONE;
     struct fetch_request q = { .method = STR("POST"), .url = doors->token,
                                .headers = { { STR("Accept"), STR("application/json") },
                                             { STR("Content-Type"), STR("application/x-www-form-urlencoded") } },
-                               .header_count = 2, .body = buf_str(&form) };
+                               .header_count = 2, .body = secret_str(form) };
     if (way == TOKEN_AUTH_BASIC) {
-        header = basic(a, p->sign_in.client_id, client_secret);
+        header = form_basic(p->sign_in.client_id, secret_str(client_secret));
         q.headers[q.header_count][0] = STR("Authorization");
-        q.headers[q.header_count++][1] = header;
+        q.headers[q.header_count++][1] = secret_str(header);
     }
     enum err e = issuer_fetch(s, a, &q, out, why);
-    wipe(header);
-    secret_wipe(form.p, form.n);
     if (!e && out->status != 200)
         e = token_refused(a, out, why);
     return e;

@@ -26,7 +26,9 @@ struct token_answer {
     int64_t expires_in_ms;         /* -1: not said, or absurd */
     bool scope_given;
     struct str scope;              /* as given; at most OAUTH_SCOPE_MAX bytes */
-    struct str error, description; /* plain text, control characters taken out, at most 512 bytes; never to be used as markup */
+    /* Of anything but TOKEN_GIVEN: the server's word, or ours (token_type, content_type, scope_too_long, http_<status>). Plain
+     * text, control characters taken out, at most 512 bytes; never to be used as markup. */
+    struct str error, description;
     int64_t retry_after_ms;        /* 0: not said; at most an hour */
     struct str nonce;              /* DPoP-Nonce, whatever the outcome; empty: none */
     int64_t skew_ms;               /* by its Date header, the server's clock less ours; INT64_MIN: not said */
@@ -34,7 +36,8 @@ struct token_answer {
 };
 #define OAUTH_SCOPE_MAX (16 * 1024)
 
-/* `received`: when the answer was complete. Never fails: what cannot be read is an outcome. Texts in `a`. */
+/* `received`: when the answer was complete. Never fails: what cannot be read is an outcome. Texts in `a`, `body` in the answer's
+ * too: token_answer_end() wipes the texts in it, wherever they are. */
 void token_answer_read(struct arena *a, const struct oauth_profile *p, const struct fetch_answer *f, wall_ms received,
                        struct token_answer *out);
 void token_answer_end(struct token_answer *t);

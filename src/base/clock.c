@@ -78,6 +78,26 @@ bool clock_parse(struct str s, wall_ms *out)
     return true;
 }
 
+bool clock_parse_http(struct str s, wall_ms *out)
+{
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    struct tm tm = { 0 };
+    if (s.n != 29 || s.p[3] != ',' || s.p[4] != ' ' || s.p[7] != ' ' || s.p[11] != ' ' || s.p[16] != ' ' || s.p[19] != ':' ||
+        s.p[22] != ':' || !str_ends(s, STR(" GMT")))
+        return false;
+    while (tm.tm_mon < 12 && memcmp(months + 3 * tm.tm_mon, s.p + 8, 3) != 0)
+        tm.tm_mon++;
+    if (!digits(s.p + 5, 2, &tm.tm_mday) || !digits(s.p + 12, 4, &tm.tm_year) || !digits(s.p + 17, 2, &tm.tm_hour) ||
+        !digits(s.p + 20, 2, &tm.tm_min) || !digits(s.p + 23, 2, &tm.tm_sec))
+        return false;
+    if (tm.tm_mon == 12 || tm.tm_mday < 1 || tm.tm_mday > days_in(tm.tm_year, tm.tm_mon + 1) || tm.tm_hour > 23 || tm.tm_min > 59 ||
+        tm.tm_sec > 60)
+        return false;
+    tm.tm_year -= 1900;
+    *out = (wall_ms)timegm(&tm) * 1000;
+    return true;
+}
+
 bool duration_parse(struct str s, int64_t *ms)
 {
     static const struct {

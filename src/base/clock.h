@@ -23,6 +23,8 @@ static inline int64_t mono_since(struct mono start, struct mono now) { return no
 char *clock_format(wall_ms t, char out[CLOCK_TEXT]);
 /* The same form back (fraction optional, "Z" only). False when malformed. */
 bool clock_parse(struct str s, wall_ms *out);
+/* "Sun, 06 Nov 1994 08:49:37 GMT", as HTTP's headers have it (RFC 9110 5.6.7; the obsolete forms are not taken). */
+bool clock_parse_http(struct str s, wall_ms *out);
 
 /* "30s", "5m", "12h", "30d", "250ms", or plain seconds. False when malformed or over ten years. */
 bool duration_parse(struct str s, int64_t *ms);

@@ -39,6 +39,7 @@ struct prepared {
     struct policy_gate *gates;      /* what policies ask per call */
     size_t gate_count;
     bool secure;                    /* a policy: records keep no path */
+    wall_ms until;                  /* a policy: its credentials are too old then; 0: never */
 };
 
 void prepared_release(struct prepared *p); /* NULL is fine */

@@ -3,6 +3,7 @@
 #include "call/run_seal.h"
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "access/rights.h"
@@ -43,8 +44,12 @@ struct batch {
     struct run runs[];     /* BATCH of them; none in a batch that only waits */
 };
 
-/* The tokens of some batches, each once, with its latest call. */
+/* The tokens (or connections) of some batches, each once, with its latest call. */
 struct touches {
+    size_t name;                 /* where in a record its id is */
+    int64_t every_ms;
+    enum err (*write)(struct db *db, struct str id, wall_ms when, struct fault *why);
+    struct map *touched;         /* id -> when its last-used time was written */
     const struct run *slots[TOUCH_SLOTS]; /* open addressing, at most a quarter full */
     size_t used[BATCH * BATCHES_AT_ONCE];
     size_t count;
@@ -76,8 +81,7 @@ struct switchboard {
     pthread_t recorder;
     /* The recorder's own. */
     struct mono last_write;
-    struct map *touched;         /* token id -> when its last-used time was written */
-    struct touches touches;
+    struct touches touches[2];   /* tokens, connections */
     const struct run *order[BATCH * BATCHES_AT_ONCE];
     int since_compact;           /* batches written */
     _Atomic uint64_t lost;
@@ -237,8 +241,9 @@ static enum err state_permits(const struct connection_row *row, const struct cal
 
 enum err switchboard_state_permits(const struct connection_row *row, struct fault *why) { return state_permits(row, NULL, why); }
 
-/* What policies say of this connection, now: the answer is remembered with it, until a policy changes. */
-static enum err check_policies(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
+/* What policies say of this connection, now: the answer is remembered with it, until a policy changes. `trying`: with other
+ * credentials than the stored ones. */
+static enum err check_policies(struct switchboard *s, struct db *db, bool trying, struct prepared *p, const struct json *fields,
                                struct fault *why)
 {
     struct policy_set *set = policy_book_set(s->config.policies);
@@ -250,6 +255,12 @@ static enum err check_policies(struct switchboard *s, struct db *db, struct prep
         .auth_type = p->row.auth_type, .domain = p->row.allowed_domain, .fields = fields,
     };
     size_t at = 0;
+    int64_t age = set ? policy_least(set, &subject, POLICY_SECRET_MAX_AGE) : 0;
+    if (!e && age && !trying) {
+        subject.now = clock_wall();
+        e = connection_secrets_since(db, p->row.id, &subject.secrets_since, why);
+        p->until = subject.secrets_since ? subject.secrets_since + age : 0;
+    }
     if (!e && !(e = policy_decide(set, &subject, NULL, why))) {
         policy_gates(set, &subject, p->arena, &p->gates, &p->gate_count);
         p->secure = policy_next(set, &subject, POLICY_SECURE, &at, NULL) != NULL;
@@ -303,8 +314,8 @@ static enum err prepare(struct switchboard *s, struct str id, const struct call_
     p->connector = catalog_find(s->config.catalog, p->row.connector);
     if (!p->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
-    if ((e = json_read(p->arena, p->row.fields, &fields, why)) || (e = check_policies(s, db, p, fields, why)) ||
-        (e = prepare_target(s, p, fields, why)))
+    if ((e = json_read(p->arena, p->row.fields, &fields, why)) ||
+        (e = check_policies(s, db, trial && trial->instead, p, fields, why)) || (e = prepare_target(s, p, fields, why)))
         return e;
     e = prepare_checked(s, db, trial, p, fields, why);
     /* A credential that does not open, or the key of its client certificate. */
@@ -349,6 +360,11 @@ enum err switchboard_try(struct switchboard *s, struct str id, const struct call
 enum err switchboard_prepare(struct switchboard *s, struct str id, struct prepared **out, struct fault *why)
 {
     struct prepared *p = cached_connection(s, id);
+    if (p && p->until && p->until <= clock_wall()) {
+        prepared_release(p);
+        switchboard_forget_connection(s, id);
+        p = NULL;
+    }
     if (p) {
         *out = p;
         return ERR_NONE;
@@ -424,9 +440,11 @@ enum err switchboard_connection(struct switchboard *s, const struct caller *c, s
     enum err e = find_connection(db, a, c, name, &row, why);
     if (e == ERR_CONNECTION_NOT_FOUND)
         return fault(why, e, name, "not there, or not seen");
-    if (e || (e = may_use(db, a, c, name, &row, until, why)))
+    if (e || (e = may_use(db, a, c, name, &row, until, why)) || (e = switchboard_prepare(s, row.id, out, why)))
         return e;
-    return switchboard_prepare(s, row.id, out, why);
+    wall_ms end = (*out)->until;
+    *until = !*until || (end && end < *until) ? end : *until;
+    return ERR_NONE;
 }
 
 /* ---- tokens ---- */
@@ -541,9 +559,19 @@ static void free_values(struct map *m)
 struct insertion {
     struct secret key;
     const struct touches *touches;
+    size_t touches_count;
     const struct run **runs;
     size_t n;
 };
+
+static const char *touched_name(const struct touches *t, const struct run *r) { return (const char *)r + t->name; }
+
+/* Nobody's call, or a look whether it works, is no use of it. */
+static bool touches_counts(const struct touches *t, const struct run *r)
+{
+    return touched_name(t, r)[0] && (t->name != offsetof(struct run, connection) ||
+                                     (r->via != RUN_VERIFY && r->outcome != RUN_REFUSED));
+}
 
 static void touches_clear(struct touches *t)
 {
@@ -553,9 +581,9 @@ static void touches_clear(struct touches *t)
 
 static void touches_add(struct touches *t, const struct run *r)
 {
-    struct str token = str_of(r->token);
-    size_t at = hash_keyed(token) % TOUCH_SLOTS;
-    while (t->slots[at] && !str_is(token, t->slots[at]->token))
+    struct str name = str_of(touched_name(t, r));
+    size_t at = hash_keyed(name) % TOUCH_SLOTS;
+    while (t->slots[at] && !str_is(name, touched_name(t, t->slots[at])))
         at = (at + 1) % TOUCH_SLOTS;
     if (!t->slots[at])
         t->used[t->count++] = at;
@@ -569,32 +597,33 @@ static void touches_add_batch(struct touches *t, const struct batch *b)
     const struct run *latest = NULL;
     for (int i = 0; i < b->count; i++) {
         const struct run *r = &b->runs[i];
-        bool same = latest && !strcmp(latest->token, r->token);
-        if (latest && !same && latest->token[0])
+        if (!touches_counts(t, r))
+            continue;
+        bool same = latest && !strcmp(touched_name(t, latest), touched_name(t, r));
+        if (latest && !same)
             touches_add(t, latest);
         if (!same || r->started > latest->started)
             latest = r;
     }
-    if (latest && latest->token[0])
+    if (latest)
         touches_add(t, latest);
 }
 
-static bool touch_due(const struct switchboard *s, const struct run *r)
+static bool touch_due(const struct touches *t, const struct run *r)
 {
-    const wall_ms *last = map_get(s->touched, str_of(r->token));
-    return !last || r->started - *last >= TOUCH_MS;
+    const wall_ms *last = map_get(t->touched, str_of(touched_name(t, r)));
+    return !last || r->started - *last >= t->every_ms;
 }
 
 /* Leaves those that are due. */
-static void touches_of(struct switchboard *s, const struct batch *first)
+static void touches_of(struct touches *t, const struct batch *first)
 {
-    struct touches *t = &s->touches;
     touches_clear(t);
     for (const struct batch *b = first; b; b = b->next)
         touches_add_batch(t, b);
     size_t due = 0;
     for (size_t i = 0; i < t->count; i++) {
-        if (touch_due(s, t->slots[t->used[i]]))
+        if (touch_due(t, t->slots[t->used[i]]))
             t->used[due++] = t->used[i];
         else
             t->slots[t->used[i]] = NULL;
@@ -603,17 +632,18 @@ static void touches_of(struct switchboard *s, const struct batch *first)
 }
 
 /* Only once it is written for good. */
-static void note_touches(struct switchboard *s)
+static void touches_note(struct touches *t)
 {
-    if (map_count(s->touched) > TOUCHED_MAX) {
-        free_values(s->touched);
-        s->touched = map_new();
+    if (map_count(t->touched) > TOUCHED_MAX) {
+        free_values(t->touched);
+        t->touched = map_new();
     }
-    for (size_t i = 0; i < s->touches.count; i++) {
-        const struct run *r = s->touches.slots[s->touches.used[i]];
-        wall_ms *last = map_get(s->touched, str_of(r->token));
+    for (size_t i = 0; i < t->count; i++) {
+        const struct run *r = t->slots[t->used[i]];
+        struct str name = str_of(touched_name(t, r));
+        wall_ms *last = map_get(t->touched, name);
         if (!last)
-            map_put(s->touched, str_of(r->token), last = mem_zero(sizeof *last));
+            map_put(t->touched, name, last = mem_zero(sizeof *last));
         *last = r->started;
     }
 }
@@ -621,12 +651,16 @@ static void note_touches(struct switchboard *s)
 static enum err insert(struct db *db, void *context, struct fault *why)
 {
     const struct insertion *in = context;
-    const struct touches *t = in->touches;
     enum err e = in->key.n ? run_seal_add(db, in->key, in->runs, in->n, why) : ERR_NONE;
     if (!e)
         e = runs_insert_from(db, in->runs, in->n, why);
-    for (size_t i = 0; !e && i < t->count; i++)
-        e = token_touch(db, str_of(t->slots[t->used[i]]->token), t->slots[t->used[i]]->started, why);
+    for (size_t k = 0; k < in->touches_count; k++) {
+        const struct touches *t = &in->touches[k];
+        for (size_t i = 0; !e && i < t->count; i++) {
+            const struct run *r = t->slots[t->used[i]];
+            e = t->write(db, str_of(touched_name(t, r)), r->started, why);
+        }
+    }
     return e;
 }
 
@@ -646,7 +680,7 @@ static void tell_suspects(const struct switchboard *s, const struct run *const *
 /* Records of several loops are of the same moments: together they make fuller blocks. */
 static void write_runs(struct switchboard *s, const struct batch *first)
 {
-    struct insertion in = { s->config.seal_key, &s->touches, s->order, 0 };
+    struct insertion in = { s->config.seal_key, s->touches, COUNT(s->touches), s->order, 0 };
     struct fault why;
     for (const struct batch *b = first; b; b = b->next)
         for (int i = 0; i < b->count; i++)
@@ -659,12 +693,14 @@ static void write_runs(struct switchboard *s, const struct batch *first)
         atomic_fetch_add(&s->lost, (uint64_t)in.n);
         return;
     }
-    touches_of(s, first);
+    for (size_t i = 0; i < COUNT(s->touches); i++)
+        touches_of(&s->touches[i], first);
     if (store_write(s->config.store, insert, &in, &why)) {
         atomic_fetch_add(&s->lost, (uint64_t)in.n);
         s->config.report("run records could not be written", &why);
     } else {
-        note_touches(s);
+        for (size_t i = 0; i < COUNT(s->touches); i++)
+            touches_note(&s->touches[i]);
     }
 }
 
@@ -884,7 +920,14 @@ enum err switchboard_new(const struct switchboard_config *c, struct switchboard 
     pthread_cond_init(&s->record_some, &monotonic);
     pthread_condattr_destroy(&monotonic);
     s->batches_end = &s->batches;
-    s->touched = map_new();
+    s->touches[0].name = offsetof(struct run, token);
+    s->touches[0].every_ms = TOUCH_MS;
+    s->touches[0].write = token_touch;
+    s->touches[1].name = offsetof(struct run, connection);
+    s->touches[1].every_ms = CONNECTION_USED_MS;
+    s->touches[1].write = connection_used;
+    for (size_t i = 0; i < COUNT(s->touches); i++)
+        s->touches[i].touched = map_new();
     cache_init(&s->connections);
     cache_init(&s->tokens);
     if (pthread_create(&s->recorder, NULL, record, s)) {
@@ -935,7 +978,8 @@ void switchboard_free(struct switchboard *s)
         drop_pass(entry);
     map_free(s->connections.entries);
     map_free(s->tokens.entries);
-    free_values(s->touched);
+    for (size_t i = 0; i < COUNT(s->touches); i++)
+        free_values(s->touches[i].touched);
     pthread_cond_destroy(&s->record_some);
     pthread_mutex_destroy(&s->record_lock);
     pthread_mutex_destroy(&s->lock);

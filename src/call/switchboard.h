@@ -91,8 +91,9 @@ void pass_release(struct pass *p);
 /* May a connection in this state be called? ERR_CONNECTION_DISABLED, ERR_NEEDS_AUTH, ERR_RECONNECT_REQUIRED. */
 enum err switchboard_state_permits(const struct connection_row *row, struct fault *why) MUST_CHECK;
 
-/* The connection that a caller means by `name` (id or key), prepared, when it may use it. *until: when that right ends; 0: it does
- * not by itself. Worker threads only. ERR_CONNECTION_NOT_FOUND, ERR_CONNECTION_NOT_GRANTED, ERR_DENIED. */
+/* The connection that a caller means by `name` (id or key), prepared, when it may use it. *until: when that right ends, or its
+ * credentials get too old; 0: never by itself. Worker threads only. ERR_CONNECTION_NOT_FOUND, ERR_CONNECTION_NOT_GRANTED,
+ * ERR_DENIED. */
 enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out,
                                 wall_ms *until, struct fault *why) MUST_CHECK;
 

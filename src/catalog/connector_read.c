@@ -7,6 +7,7 @@
 #include "base/encode.h"
 #include "base/fold.h"
 #include "base/template.h"
+#include "catalog/connector_oauth.h"
 
 #define TEXT_MAX (16 * 1024)
 
@@ -486,7 +487,7 @@ static enum err take_auth(struct reader *r, const struct json *v, const char *at
 {
     static const char *const allowed[] = { "type",   "label",  "credentials", "open_credentials", "fields", "instructions",
                                            "header", "prefix", "query",       "headers",          "body",   "username_suffix",
-                                           SIGNING_OPTIONS, "unsigned_payload", NULL };
+                                           "oauth",  "login",  "login_hosts", SIGNING_OPTIONS, "unsigned_payload", NULL };
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
     enum err e;
@@ -496,7 +497,8 @@ static enum err take_auth(struct reader *r, const struct json *v, const char *at
         (e = take_bool(r, v, at, "open_credentials", &auth->open_credentials)) || (e = check_auth_options(r, v, at)) ||
         (e = take_fields(r, v, at, "credentials", NULL, 0, &auth->credentials, &auth->credential_count)) ||
         (e = take_fields(r, v, at, "fields", c->fields, c->field_count, &auth->fields, &auth->field_count)) ||
-        (e = check_no_secret(r, auth->fields, auth->field_count, at)) || (e = check_credentials(r, auth, at)))
+        (e = check_no_secret(r, auth->fields, auth->field_count, at)) || (e = check_credentials(r, auth, at)) ||
+        (e = connector_oauth_read(r->a, v, at, c, auth, r->why)))
         return e;
     auth->options = v;
     return each_char(auth->type, "_", 64) ? ERR_NONE : invalid(r, at, "type", "is small letters, digits and “_”");

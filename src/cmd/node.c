@@ -31,6 +31,7 @@
 #include "web/enter.h"
 #include "web/limit_hits.h"
 #include "web/idempotency.h"
+#include "web/policy_ages.h"
 #include "web/probe.h"
 
 #define LOOPS_MAX 64
@@ -41,6 +42,7 @@
 #define RETRIES_MAX 2
 #define LOOK_UPS_AT_ONCE "16"
 #define UPKEEP_MS (10 * 60 * 1000)
+#define AGES_MS (60 * 60 * 1000)             /* ... and what policies say of ages, unless they have changed */
 #define LISTENER_LOOK_MS (15 * 1000)         /* how often the files of the listener are looked at */
 #define LOOK_EVERY_MS (24 * 3600 * 1000)
 #define PRUNE_AT_ONCE 5000
@@ -80,6 +82,7 @@ struct node {
     bool upkeep_running;
     struct turning *turning;
     _Atomic bool upkeep_stop;
+    _Atomic bool ages_due;
     pthread_mutex_t upkeep_lock;
     pthread_cond_t upkeep_wake;
 };
@@ -530,7 +533,7 @@ static void look_for_damage(struct node *n)
 static void *upkeep_main(void *context)
 {
     struct node *n = context;
-    struct mono looked = clock_mono(), last = { 0 };
+    struct mono looked = clock_mono(), last = { 0 }, aged = { 0 };
     look_for_damage(n);
     pthread_mutex_lock(&n->upkeep_lock);
     while (!n->upkeep_stop) {
@@ -545,6 +548,10 @@ static void *upkeep_main(void *context)
             compact(n);
             keep_limit_hits(n);
         }
+        if (atomic_exchange(&n->ages_due, false) || !aged.ms || mono_since(aged, clock_mono()) >= AGES_MS) {
+            aged = clock_mono();
+            policy_ages_round(&n->hub, clock_wall(), &n->upkeep_stop);
+        }
         if (mono_since(looked, clock_mono()) >= LOOK_EVERY_MS) {
             looked = clock_mono();
             look_for_damage(n);
@@ -553,11 +560,20 @@ static void *upkeep_main(void *context)
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += LISTENER_LOOK_MS / 1000;
-        if (!n->upkeep_stop)
+        if (!n->upkeep_stop && !n->ages_due)
             pthread_cond_timedwait(&n->upkeep_wake, &n->upkeep_lock, &until);
     }
     pthread_mutex_unlock(&n->upkeep_lock);
     return NULL;
+}
+
+static void ages_wake(struct hub *h)
+{
+    struct node *n = list_entry(h, struct node, hub);
+    pthread_mutex_lock(&n->upkeep_lock);
+    atomic_store(&n->ages_due, true);
+    pthread_cond_signal(&n->upkeep_wake);
+    pthread_mutex_unlock(&n->upkeep_lock);
 }
 
 static void keys_wake(struct hub *h)
@@ -571,6 +587,7 @@ static enum err start_threads(struct node *n, struct fault *why)
     if (e)
         return e;
     n->hub.keys_wake = keys_wake;
+    n->hub.ages_wake = ages_wake;
     for (int i = 0; i < n->desk_count; i++) {
         struct desk *d = &n->desks[i];
         if (pthread_create(&d->thread, NULL, desk_main, d))

@@ -48,7 +48,8 @@ static const struct verb verbs[] = {
     { "connections list", "", 0, 0,
       CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(FOLDER) | OPTION(CONNECTOR) | OPTION(STATE) | OPTION(HEALTH) | OPTION(TAG) |
           OPTION(DEFAULT),
-      connections_list_run, false, "the connections that you may see", NULL },
+      connections_list_run, false, "the connections that you may see",
+      "--state deleted lists those that can be brought back (raccord connections restore ID).\n" },
     { "connections get", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_get_run, false, "one connection, by key or id", NULL },
     { "connections create", "", 0, 0,
       CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |

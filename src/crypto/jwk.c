@@ -18,23 +18,22 @@
 #define RSA_EXPONENT_MOST 8 /* bytes */
 #define TRIES 8             /* keys that a token without a kid is tried with */
 
-enum family { RSA_PKCS1, RSA_PSS, ECDSA, ED25519 };
-
-static const struct algorithm {
-    const char *name, *digest; /* digest NULL: the signature has its own */
-    enum family family;
-    const char *curve;         /* ECDSA: RFC 7518 3.4 ties each to one */
-    size_t half;               /* ECDSA: bytes of r, and of s */
-} algorithms[] = {
-    { "RS256", "SHA256", RSA_PKCS1, NULL, 0 }, { "RS384", "SHA384", RSA_PKCS1, NULL, 0 }, { "RS512", "SHA512", RSA_PKCS1, NULL, 0 },
-    { "PS256", "SHA256", RSA_PSS, NULL, 0 },   { "PS384", "SHA384", RSA_PSS, NULL, 0 },   { "PS512", "SHA512", RSA_PSS, NULL, 0 },
-    { "ES256", "SHA256", ECDSA, "P-256", 32 }, { "ES384", "SHA384", ECDSA, "P-384", 48 }, { "ES512", "SHA512", ECDSA, "P-521", 66 },
-    { "EdDSA", NULL, ED25519, "Ed25519", 0 },
+static const struct jwk_algorithm algorithms[] = {
+    { "RS256", "SHA256", JWK_RSA_PKCS1, NULL, 0 },
+    { "RS384", "SHA384", JWK_RSA_PKCS1, NULL, 0 },
+    { "RS512", "SHA512", JWK_RSA_PKCS1, NULL, 0 },
+    { "PS256", "SHA256", JWK_RSA_PSS, NULL, 0 },
+    { "PS384", "SHA384", JWK_RSA_PSS, NULL, 0 },
+    { "PS512", "SHA512", JWK_RSA_PSS, NULL, 0 },
+    { "ES256", "SHA256", JWK_ECDSA, "P-256", 32 },
+    { "ES384", "SHA384", JWK_ECDSA, "P-384", 48 },
+    { "ES512", "SHA512", JWK_ECDSA, "P-521", 66 },
+    { "EdDSA", NULL, JWK_ED25519, "Ed25519", 0 },
 };
 
 struct jwk {
     EVP_PKEY *key;
-    const struct algorithm *pinned; /* by the key's own "alg"; NULL: any of its type */
+    const struct jwk_algorithm *pinned; /* by the key's own "alg"; NULL: any of its type */
     bool rsa;
     const char *curve;              /* NULL for RSA */
     char *kid;                      /* NULL: none */
@@ -45,15 +44,13 @@ struct jwk_set {
     struct jwk keys[JWK_SET_KEYS];
 };
 
-static const struct algorithm *find_algorithm(struct str name)
+const struct jwk_algorithm *jwk_algorithm(struct str name)
 {
     for (size_t i = 0; i < COUNT(algorithms); i++)
         if (str_is(name, algorithms[i].name))
             return &algorithms[i];
     return NULL;
 }
-
-bool jwk_algorithm_known(struct str name) { return find_algorithm(name) != NULL; }
 
 /* ---- keys ---- */
 
@@ -91,7 +88,7 @@ static EVP_PKEY *rsa_key(struct arena *a, const struct json *jwk)
     return key;
 }
 
-static const struct algorithm *algorithm_of_curve(struct str curve)
+static const struct jwk_algorithm *algorithm_of_curve(struct str curve)
 {
     for (size_t i = 0; i < COUNT(algorithms); i++)
         if (algorithms[i].curve && str_is(curve, algorithms[i].curve))
@@ -100,7 +97,7 @@ static const struct algorithm *algorithm_of_curve(struct str curve)
 }
 
 /* OpenSSL checks that the point is on the curve when the key is made. */
-static EVP_PKEY *ec_key(struct arena *a, const struct json *jwk, const struct algorithm *of)
+static EVP_PKEY *ec_key(struct arena *a, const struct json *jwk, const struct jwk_algorithm *of)
 {
     struct str x, y;
     unsigned char point[1 + 2 * 66];
@@ -138,14 +135,14 @@ static bool for_signatures(const struct json *jwk)
 static bool read_material(struct arena *a, const struct json *jwk, struct jwk *out)
 {
     struct str type = json_str(jwk, "kty");
-    const struct algorithm *of = algorithm_of_curve(json_str(jwk, "crv"));
+    const struct jwk_algorithm *of = algorithm_of_curve(json_str(jwk, "crv"));
     out->rsa = str_is(type, "RSA");
     if (out->rsa) {
         out->key = rsa_key(a, jwk);
-    } else if (of && of->family == ECDSA && str_is(type, "EC")) {
+    } else if (of && of->family == JWK_ECDSA && str_is(type, "EC")) {
         out->key = ec_key(a, jwk, of);
         out->curve = of->curve;
-    } else if (of && of->family == ED25519 && str_is(type, "OKP")) {
+    } else if (of && of->family == JWK_ED25519 && str_is(type, "OKP")) {
         out->key = ed25519_key(a, jwk);
         out->curve = of->curve;
     }
@@ -153,11 +150,11 @@ static bool read_material(struct arena *a, const struct json *jwk, struct jwk *o
     return out->key != NULL;
 }
 
-static bool fits(const struct jwk *k, const struct algorithm *with)
+static bool fits(const struct jwk *k, const struct jwk_algorithm *with)
 {
     if (k->pinned && k->pinned != with)
         return false;
-    bool rsa = with->family == RSA_PKCS1 || with->family == RSA_PSS;
+    bool rsa = with->family == JWK_RSA_PKCS1 || with->family == JWK_RSA_PSS;
     return rsa ? k->rsa : k->curve == with->curve || (k->curve && strcmp(k->curve, with->curve) == 0);
 }
 
@@ -167,7 +164,7 @@ static bool read_key(struct arena *a, const struct json *jwk, struct jwk *out)
     *out = (struct jwk){ 0 };
     if (!json_is(jwk, JSON_OBJECT) || !for_signatures(jwk))
         return false;
-    out->pinned = json_is(alg, JSON_STRING) ? find_algorithm(alg->text) : NULL;
+    out->pinned = json_is(alg, JSON_STRING) ? jwk_algorithm(alg->text) : NULL;
     if ((alg && !out->pinned) || !read_material(a, jwk, out))
         return false;
     if (out->pinned && !fits(out, out->pinned)) {
@@ -210,14 +207,14 @@ size_t jwk_set_count(const struct jwk_set *s) { return s->count; }
 
 /* ---- signatures ---- */
 
-static bool may_be(const struct jwk *k, const struct jwt *t, const struct algorithm *with)
+static bool may_be(const struct jwk *k, const struct jwt *t, const struct jwk_algorithm *with)
 {
     return fits(k, with) && (!t->kid.n || (k->kid && str_is(t->kid, k->kid)));
 }
 
 bool jwk_set_may_verify(const struct jwk_set *s, const struct jwt *t)
 {
-    const struct algorithm *with = find_algorithm(t->algorithm);
+    const struct jwk_algorithm *with = jwk_algorithm(t->algorithm);
     for (size_t i = 0; with && i < s->count; i++)
         if (may_be(&s->keys[i], t, with))
             return true;
@@ -245,12 +242,13 @@ static unsigned char *ecdsa_der(struct str signature, size_t half, size_t *n)
     return *n ? der : NULL;
 }
 
-static bool digest_verifies(EVP_PKEY *key, const struct algorithm *with, struct str input, const unsigned char *signature, size_t n)
+static bool digest_verifies(EVP_PKEY *key, const struct jwk_algorithm *with, struct str input, const unsigned char *signature,
+                            size_t n)
 {
     EVP_PKEY_CTX *details;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool ok = context && EVP_DigestVerifyInit_ex(context, &details, with->digest, NULL, NULL, key, NULL) == 1;
-    if (ok && with->family == RSA_PSS) /* RFC 7518 3.5: the salt is as long as the digest, the mask's digest is the same */
+    if (ok && with->family == JWK_RSA_PSS) /* RFC 7518 3.5: the salt is as long as the digest, the mask's digest is the same */
         ok = EVP_PKEY_CTX_set_rsa_padding(details, RSA_PKCS1_PSS_PADDING) == 1 &&
              EVP_PKEY_CTX_set_rsa_pss_saltlen(details, RSA_PSS_SALTLEN_DIGEST) == 1;
     ok = ok && EVP_DigestVerify(context, signature, n, (const unsigned char *)input.p, input.n) == 1;
@@ -259,9 +257,9 @@ static bool digest_verifies(EVP_PKEY *key, const struct algorithm *with, struct 
     return ok;
 }
 
-static bool verifies(const struct jwk *k, const struct algorithm *with, const struct jwt *t)
+static bool verifies(const struct jwk *k, const struct jwk_algorithm *with, const struct jwt *t)
 {
-    if (with->family != ECDSA)
+    if (with->family != JWK_ECDSA)
         return digest_verifies(k->key, with, t->signing_input, (const unsigned char *)t->signature.p, t->signature.n);
     size_t n;
     unsigned char *der = ecdsa_der(t->signature, with->half, &n);
@@ -272,7 +270,7 @@ static bool verifies(const struct jwk *k, const struct algorithm *with, const st
 
 enum err jwt_verify(const struct jwt *t, const struct jwk_set *s, struct fault *why)
 {
-    const struct algorithm *with = find_algorithm(t->algorithm);
+    const struct jwk_algorithm *with = jwk_algorithm(t->algorithm);
     int tries = 0;
     if (!with)
         return jwt_refused(why, STR("algorithm not accepted"), "none, HMAC or unknown");

@@ -58,7 +58,7 @@ static enum err read_header(struct arena *a, struct str part, struct jwt *out, s
         return malformed(why, "kid is no text");
     out->kid = kid ? kid->text : STR_NONE;
     out->algorithm = json_str(header, "alg");
-    if (!jwk_algorithm_known(out->algorithm))
+    if (!jwk_algorithm(out->algorithm))
         return jwt_refused(why, STR("algorithm not accepted"), "none, HMAC or unknown");
     return ERR_NONE;
 }

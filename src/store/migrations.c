@@ -85,6 +85,8 @@
     "ALTER TABLE connection ADD COLUMN deleted_by TEXT;"                                                                           \
     "ALTER TABLE connection ADD COLUMN state_before TEXT;"                  /* it was deleted */                                   \
     "ALTER TABLE connection ADD COLUMN probe_ms BIGINT NOT NULL DEFAULT 0;" /* next look at its health; 0: not set */              \
+    "ALTER TABLE connection ADD COLUMN used_ms BIGINT NOT NULL DEFAULT 0;"  /* last call, verifying aside */                       \
+    "ALTER TABLE connection ADD COLUMN due_ms BIGINT NOT NULL DEFAULT 0;"   /* its credentials, by policy; 0: never */             \
     "UPDATE connection SET search = search || '  ', number = counted.n FROM"                                                       \
     " (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM connection) AS counted WHERE counted.id = connection.id;"              \
     "ALTER TABLE connection ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';"                                                           \
@@ -110,6 +112,7 @@
     LISTED("deleted", "", "deleted_ms > 0")                                                                             \
     "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                                    \
     "CREATE INDEX connection_probe ON connection (probe_ms) WHERE deleted_ms = 0 AND state = 'active';"                 \
+    "CREATE INDEX connection_due ON connection (number) WHERE due_ms > 0;"                                              \
     "CREATE INDEX token_grant_value ON token_grant (kind, value)"
 /* clang-format on */
 
@@ -431,7 +434,28 @@ static const struct migration migrations[] = {
           " used_ms BIGINT NOT NULL DEFAULT 0,"      /* came back, and was not right so far */
           " expires_ms BIGINT NOT NULL);"
           "CREATE INDEX identity_attempt_by_age ON identity_attempt (expires_ms)" },
-    { 13, "OAuth clients", .both = "SELECT 1" },
+    { 13, "OAuth clients",
+      .both =
+          "CREATE TABLE oauth_client ("              /* its secrets are sealed_values */
+          " id TEXT PRIMARY KEY,"
+          " key TEXT NOT NULL,"
+          " name TEXT NOT NULL,"
+          " connector TEXT NOT NULL,"                /* empty: of none in particular */
+          " client_id TEXT NOT NULL,"
+          " settings TEXT NOT NULL,"                 /* JSON object: vault/oauth_settings.h */
+          " secret_ms BIGINT NOT NULL DEFAULT 0,"    /* since when there is one; 0: there is none */
+          " next_secret_ms BIGINT NOT NULL DEFAULT 0,"
+          " private_key_ms BIGINT NOT NULL DEFAULT 0,"
+          " discovered_ms BIGINT NOT NULL DEFAULT 0," /* when its issuer was asked; 0: never */
+          " revision BIGINT NOT NULL,"
+          " created_ms BIGINT NOT NULL,"
+          " updated_ms BIGINT NOT NULL);"
+          "CREATE UNIQUE INDEX oauth_client_key ON oauth_client (key);"
+          "CREATE TABLE connection_oauth ("          /* of connections whose credential is a grant */
+          " connection_id TEXT PRIMARY KEY REFERENCES connection (id) ON DELETE CASCADE,"
+          " client_id TEXT NOT NULL DEFAULT '',"     /* cli_..., or pol_.../connector of a preset; empty: the connection's own */
+          " scopes TEXT);"                           /* one blank between; NULL: those of the client, or the connector's */
+          "CREATE INDEX connection_oauth_of ON connection_oauth (client_id)" },
     { 14, "grants and their renewals", .both = "SELECT 1" },
     { 15, "authorizations under way, connect sessions", .both = "SELECT 1" },
 };

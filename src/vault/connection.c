@@ -48,9 +48,10 @@ bool connection_health_parse(struct str s, enum connection_health *out)
 /* ---- reading ---- */
 
 /* In the order of read_row(). */
-#define COLUMNS                                                                                              \
+#define WRITTEN                                                                                              \
     "id, key, name, folder_id, connector, connector_version, auth_type, allowed_domain, fields, notes, account, " \
     "owner_id, state, health, is_default, revision, created_ms, updated_ms, verified_ms, deleted_ms, number, tags"
+#define COLUMNS WRITTEN ", used_ms, due_ms"
 
 static struct connection_row read_row(struct query *q, struct arena *a)
 {
@@ -75,6 +76,8 @@ static struct connection_row read_row(struct query *q, struct arena *a)
     r.deleted = query_get_i64(q, at++);
     r.number = query_get_i64(q, at++);
     r.tags = query_get_text(q, at++, a);
+    r.used = query_get_i64(q, at++);
+    r.due = query_get_i64(q, at++);
     return r;
 }
 
@@ -272,7 +275,7 @@ static enum err write_tags(struct db *db, struct arena *a, const struct connecti
 static enum err insert_row(struct db *db, struct arena *a, const struct connection_row *row, struct fault *why)
 {
     struct query *q = query_begin(
-        db, "INSERT INTO connection (" COLUMNS ", search) VALUES"
+        db, "INSERT INTO connection (" WRITTEN ", search) VALUES"
             " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)");
     const struct str texts[] = { row->id, row->key, row->name, row->folder, row->connector, row->connector_version, row->auth_type,
                                  row->allowed_domain, row->fields, row->notes.p ? row->notes : STR(""), row->account, row->owner,
@@ -402,7 +405,8 @@ enum err connection_adopt(struct db *db, struct connection_row *row, struct str 
 static enum err bump_revision(struct db *db, const struct connection_row *row, struct fault *why)
 {
     struct query *q = query_begin(
-        db, "UPDATE connection SET updated_ms = $1, restored_ms = 0, revision = revision + 1 WHERE id = $2 AND revision = $3");
+        db, "UPDATE connection SET updated_ms = $1, restored_ms = 0, due_ms = 0, revision = revision + 1"
+            " WHERE id = $2 AND revision = $3");
     query_i64(q, row->updated);
     query_text(q, row->id);
     query_i64(q, row->revision);
@@ -486,10 +490,75 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
     return found ? connection_index_search(db, number, search, STR_NONE, why) : not_found(id, why);
 }
 
+/* ---- use, and age by policy ---- */
+
+enum err connection_used(struct db *db, struct str id, wall_ms when, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE connection SET used_ms = $2 WHERE id = $1 AND used_ms < $2");
+    query_text(q, id);
+    query_i64(q, when);
+    return query_end(q, why);
+}
+
+enum err connection_secrets_since(struct db *db, struct str id, wall_ms *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT MIN(updated_ms) FROM connection_secret WHERE connection_id = $1");
+    query_text(q, id);
+    *out = query_next(q) ? query_get_i64(q, 0) : 0;
+    return query_end(q, why);
+}
+
+static enum connection_health health_due(wall_ms due, wall_ms now, enum connection_health otherwise)
+{
+    if (!due || due > now + CONNECTION_DUE_AHEAD_MS)
+        return otherwise;
+    return due <= now ? HEALTH_EXPIRED : HEALTH_EXPIRING;
+}
+
+/* What a look has found out about the provider is worse than what the calendar says, and stays. */
+enum err connection_set_due(struct db *db, const struct connection_row *row, wall_ms due, wall_ms now,
+                            enum connection_health *health, struct fault *why)
+{
+    bool by_calendar = row->health == HEALTH_EXPIRING || row->health == HEALTH_EXPIRED;
+    bool lifted = by_calendar && row->due;
+    enum err e = ERR_NONE;
+    *health = row->health;
+    if (row->health == HEALTH_UNKNOWN || row->health == HEALTH_OK || by_calendar)
+        *health = health_due(due, now, lifted ? HEALTH_UNKNOWN : row->health);
+    if (lifted && *health == HEALTH_UNKNOWN)
+        e = certificate_health(db, row->id, now, HEALTH_UNKNOWN, health, why);
+    if (e || (due == row->due && *health == row->health))
+        return e;
+    struct query *q = query_begin(db, "UPDATE connection SET due_ms = $1, health = $2 WHERE id = $3");
+    query_i64(q, due);
+    query_text(q, str_of(connection_health_name(*health)));
+    query_text(q, row->id);
+    return query_end(q, why);
+}
+
+static enum err due_of(struct db *db, struct str id, wall_ms *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT due_ms FROM connection WHERE id = $1");
+    query_text(q, id);
+    *out = query_next(q) ? query_get_i64(q, 0) : 0;
+    return query_end(q, why);
+}
+
+/* The sooner end counts. */
+static enum err health_of_ends(struct db *db, struct str id, enum connection_health *h, struct fault *why)
+{
+    wall_ms due, now = clock_wall();
+    enum err e = certificate_health(db, id, now, *h, h, why);
+    if (e || *h == HEALTH_EXPIRED || (e = due_of(db, id, &due, why)))
+        return e;
+    *h = health_due(due, now, *h);
+    return ERR_NONE;
+}
+
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,
                                struct fault *why)
 {
-    enum err e = h == HEALTH_OK ? certificate_health(db, id, clock_wall(), h, &h, why) : ERR_NONE;
+    enum err e = h == HEALTH_OK ? health_of_ends(db, id, &h, why) : ERR_NONE;
     if (e)
         return e;
     struct query *q =

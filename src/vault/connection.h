@@ -36,6 +36,8 @@ struct connection_row {
     bool is_default;
     int64_t revision;          /* counts changes; the ETag */
     wall_ms created, updated, verified; /* verified 0: never */
+    wall_ms used;              /* last call but for verifying, within ten minutes; 0: none since it is noted */
+    wall_ms due;               /* when a policy stops its credentials from being used; 0: never */
     wall_ms deleted;           /* 0: it is not; only vault/trash.h and lists that ask for them find deleted ones */
     int64_t number;            /* counts connections as they are made; where lists go on */
 };
@@ -72,10 +74,21 @@ enum err connection_renew_key(struct db *db, struct keyring *k, struct str id, s
  * connection_update(). */
 enum err connection_move(struct db *db, struct connection_row *row, struct str folder, struct fault *why) MUST_CHECK;
 enum err connection_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
-/* Health and verified time only; a client certificate that ends soon turns HEALTH_OK into HEALTH_EXPIRING or HEALTH_EXPIRED; no
- * revision check, does not bump the revision. */
+/* Health and verified time only; a client certificate, or credentials that a policy ends soon, turn HEALTH_OK into HEALTH_EXPIRING
+ * or HEALTH_EXPIRED; no revision check, does not bump the revision. */
 enum err connection_set_health(struct db *db, struct str id, enum connection_health h, wall_ms verified, struct str account,
                                struct fault *why) MUST_CHECK;
+
+/* Somebody called through it then. A connection that is gone: nothing happens. */
+#define CONNECTION_USED_MS 600000 /* noted at most this often */
+enum err connection_used(struct db *db, struct str id, wall_ms when, struct fault *why) MUST_CHECK;
+/* Since when it has its oldest credential; 0: it has none. */
+enum err connection_secrets_since(struct db *db, struct str id, wall_ms *out, struct fault *why) MUST_CHECK;
+/* A policy gives its credentials until `due` (0: no policy does): kept, and shown in its health from CONNECTION_DUE_AHEAD_MS
+ * before. The revision stays. */
+#define CONNECTION_DUE_AHEAD_MS (30 * 86400000LL)
+enum err connection_set_due(struct db *db, const struct connection_row *row, wall_ms due, wall_ms now,
+                            enum connection_health *health, struct fault *why) MUST_CHECK;
 
 /* By id. ERR_CONNECTION_NOT_FOUND. */
 enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why) MUST_CHECK;

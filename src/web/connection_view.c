@@ -150,6 +150,8 @@ enum err connection_write(struct web_request *q, struct json_out *o, const struc
     json_member_time(o, "created_at", row->created);
     json_member_time(o, "updated_at", row->updated);
     json_member_time(o, "verified_at", row->verified);
+    json_member_time(o, "last_used_at", row->used);
+    json_member_time(o, "credentials_due_at", row->due);
     if (row->deleted)
         json_member_time(o, "deleted_at", row->deleted);
     if (with_warning) {

@@ -294,6 +294,8 @@ static enum err put_in_force(struct web_request *q, struct fault *why)
 {
     enum err e = policy_book_load(q->hub->policies, q->db, why);
     switchboard_forget_connections(q->hub->switchboard);
+    if (q->hub->ages_wake)
+        q->hub->ages_wake(q->hub);
     return e;
 }
 

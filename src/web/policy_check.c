@@ -25,9 +25,9 @@ enum err policy_subject_of(struct web_request *q, struct db *db, const struct co
         e = json_read(q->arena, row->fields, &fields, why);
     *out = (struct policy_subject){
         .moment = moment, .folders = ids, .folder_count = n, .connector = row->connector, .auth_type = row->auth_type,
-        .domain = row->allowed_domain, .fields = fields,
+        .domain = row->allowed_domain, .fields = fields, .now = clock_wall(),
     };
-    return e;
+    return e || moment != POLICY_CALL || !row->id.p ? e : connection_secrets_since(db, row->id, &out->secrets_since, why);
 }
 
 enum err policy_check(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
@@ -103,7 +103,8 @@ enum err policy_check_quota(struct web_request *q, struct db *db, const struct p
     return check_quota(q, db, set, s, NULL, trace, why);
 }
 
-enum err policy_check_move(struct web_request *q, struct db *db, const struct connection_row *row, struct str to, struct fault *why)
+enum err policy_check_move(struct web_request *q, struct db *db, const struct connection_row *row, struct str to,
+                           struct policy_trace *trace, struct fault *why)
 {
     const struct policy_set *set = policies_now(q);
     struct connection_row there = *row;
@@ -113,9 +114,12 @@ enum err policy_check_move(struct web_request *q, struct db *db, const struct co
     if (!set || !set->count)
         return ERR_NONE;
     if ((e = policy_subject_of(q, db, row, POLICY_AUTHENTICATE, &before, why)) ||
-        (e = policy_subject_of(q, db, &there, POLICY_AUTHENTICATE, &after, why)) || (e = policy_decide(set, &after, NULL, why)))
+        (e = policy_subject_of(q, db, &there, POLICY_AUTHENTICATE, &after, why)))
         return e;
-    return check_quota(q, db, set, &after, &before, NULL, why);
+    struct fault quota;
+    e = policy_decide(set, &after, trace, why);
+    enum err full = e && !trace ? ERR_NONE : check_quota(q, db, set, &after, &before, trace, e ? &quota : why);
+    return e ? e : full;
 }
 
 /* ---- defaults ---- */

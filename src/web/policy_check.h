@@ -16,9 +16,9 @@ enum err policy_subject_of(struct web_request *q, struct db *db, const struct co
 enum err policy_check(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
                       struct fault *why) MUST_CHECK;
 /* May a connection of this row, which is there, be in that folder? Quotas count where it was not counted before. In the transaction
- * that moves it. */
+ * that moves it. `trace` may be NULL. */
 enum err policy_check_move(struct web_request *q, struct db *db, const struct connection_row *row, struct str to,
-                           struct fault *why) MUST_CHECK;
+                           struct policy_trace *trace, struct fault *why) MUST_CHECK;
 /* Before one more is made, in the same transaction: nobody comes in between. ERR_QUOTA_EXCEEDED says use and limit. */
 enum err policy_check_quota(struct web_request *q, struct db *db, const struct policy_set *set, const struct policy_subject *s,
                             struct policy_trace *trace, struct fault *why) MUST_CHECK;

@@ -4,6 +4,7 @@
 #include "access/rights.h"
 #include "access/token.h"
 #include "call/switchboard.h"
+#include "vault/trash.h"
 #include "web/body.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
@@ -30,6 +31,10 @@ static const struct route *route_of(struct str operation)
 {
     size_t n;
     const struct route *routes = routes_all(&n);
+    /* The audit log calls it what it becomes: connection.create. */
+    for (size_t i = 0; i < n; i++)
+        if (routes[i].handle == connections_duplicate && str_is(operation, "connection.duplicate"))
+            return &routes[i];
     for (size_t i = 0; i < n; i++)
         if (routes[i].audit && str_is(operation, routes[i].audit))
             return &routes[i];
@@ -166,12 +171,22 @@ static void ask_action(struct question *x)
 static bool is(const struct question *x, const char *operation) { return str_is(x->operation, operation); }
 static bool makes_call(const struct question *x) { return is(x, "connection.call") || is(x, "connection.verify"); }
 static bool creates(const struct question *x) { return is(x, "connection.create"); }
+static bool copies(const struct question *x) { return is(x, "connection.duplicate"); }
+static bool moves(const struct question *x) { return is(x, "connection.move"); }
+static bool restores(const struct question *x) { return is(x, "connection.restore"); }
 static bool authenticates(const struct question *x) { return is(x, "connection.credentials") || is(x, "connection.enable"); }
+/* A deleted one, by id: the door's own right is the first thing that is asked of it. */
+static enum err find_deleted(struct question *x, struct connection_row *row, struct fault *f)
+{
+    enum err e = trash_get(x->q->db, x->q->arena, x->connection, row, f);
+    return e ? e : rights_need_on_connection(x->q->db, x->q->arena, &x->who, row->id, row->folder, RIGHT_VIEW, f);
+}
+
 /* Found, visible, granted, editable, in a state to be called; false: nothing more can be asked. */
 static bool ask_connection(struct question *x, struct connection_row *row)
 {
     struct fault f;
-    enum err e = connection_seen(&x->as, x->q->db, x->connection, row, &f);
+    enum err e = restores(x) ? find_deleted(x, row, &f) : connection_seen(&x->as, x->q->db, x->connection, row, &f);
     tell(x, "connection", "visible", e, x->connection);
     if (!settle(x, e, &f))
         return false;
@@ -209,6 +224,51 @@ static bool ask_folder(struct question *x, struct connection_row *row)
     return true;
 }
 
+/* Where a copy or what is moved would be; STR_NONE: that is not known, or not to be seen. */
+static struct str ask_target(struct question *x, const struct connection_row *row)
+{
+    struct fault f;
+    struct folder_row folder = { .id = row->folder, .path = STR("") };
+    enum err e = ERR_NONE;
+    if (x->folder.p) {
+        e = folder_resolve(x->q->db, x->q->arena, &x->who, x->folder, &folder, &f);
+        tell(x, "folder", "visible", e, x->folder);
+        if (!settle(x, e, &f))
+            return STR_NONE;
+    }
+    e = rights_need(x->q->db, x->q->arena, &x->who, folder.id, RIGHT_EDIT, &f);
+    tell(x, "rights", right_name(RIGHT_EDIT), e, folder.path);
+    settle(x, e, &f);
+    return folder.id;
+}
+
+/* A copy is made as any other is; what is moved is asked where it goes. */
+static enum err ask_elsewhere(struct question *x, struct connection_row *row, struct fault *why)
+{
+    const struct policy_set *set = policies_now(x->q);
+    struct policy_subject s;
+    struct fault f;
+    if (moves(x) && !x->folder.p)
+        return ERR_NONE;
+    struct str to = ask_target(x, row);
+    if (!to.p)
+        return ERR_NONE;
+    if (moves(x)) {
+        enum err e = policy_check_move(x->q, x->q->db, row, to, &x->trace, &f);
+        settle(x, e, &f);
+        return ERR_NONE;
+    }
+    row->folder = to;
+    if (x->auth_type.p)
+        row->auth_type = x->auth_type;
+    enum err e = policy_subject_of(x->q, x->q->db, row, POLICY_CREATE, &s, why);
+    if (e)
+        return e;
+    settle(x, policy_decide(set, &s, &x->trace, &f), &f);
+    settle(x, policy_check_quota(x->q, x->q->db, set, &s, &x->trace, &f), &f);
+    return ERR_NONE;
+}
+
 static void ask_gates(struct question *x, const struct policy_set *set, struct policy_subject s, struct str method)
 {
     struct policy_gate *gates;
@@ -229,17 +289,17 @@ static void ask_gates(struct question *x, const struct policy_set *set, struct p
 static enum err ask_policies(struct question *x, const struct connection_row *row, struct fault *why)
 {
     const struct policy_set *set = policies_now(x->q);
-    enum policy_moment moment = creates(x) ? POLICY_CREATE : authenticates(x) ? POLICY_AUTHENTICATE : POLICY_CALL;
+    enum policy_moment moment = creates(x) || restores(x) ? POLICY_CREATE : authenticates(x) ? POLICY_AUTHENTICATE : POLICY_CALL;
     struct policy_subject s;
     struct fault f;
     struct str method = is(x, "connection.verify") || !x->method.p ? STR("GET") : x->method;
-    if (!creates(x) && !authenticates(x) && !makes_call(x))
+    if (!creates(x) && !restores(x) && !authenticates(x) && !makes_call(x))
         return ERR_NONE;
     enum err e = policy_subject_of(x->q, x->q->db, row, moment, &s, why);
     if (e)
         return e;
     settle(x, policy_decide(set, &s, &x->trace, &f), &f);
-    if (creates(x)) {
+    if (creates(x) || restores(x)) {
         e = policy_check_quota(x->q, x->q->db, set, &s, &x->trace, &f);
         settle(x, e, &f);
     }
@@ -268,14 +328,15 @@ static enum err ask(struct question *x, struct fault *why)
     ask_address(x);
     if (!x->route->calls)
         ask_token(x, door_method(x->route), STR_NONE);
-    if (creates(x) && x->who.limited) {
+    if ((creates(x) || copies(x)) && x->who.limited) {
         struct fault f;
         settle(x, fault(&f, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "limited token"), &f);
         tell(x, "token", "connections", ERR_DENIED, STR("limited to connections"));
     }
     if (x->connection.p ? !ask_connection(x, &row) : creates(x) && !ask_folder(x, &row))
         return ERR_NONE;
-    enum err e = ask_policies(x, &row, why);
+    bool elsewhere = x->connection.p && (copies(x) || moves(x));
+    enum err e = elsewhere ? ask_elsewhere(x, &row, why) : ask_policies(x, &row, why);
     ask_action(x);
     return e;
 }

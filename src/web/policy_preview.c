@@ -7,6 +7,7 @@
 #include "web/body.h"
 #include "web/handlers.h"
 #include "web/policies.h"
+#include "web/policy_ages.h"
 #include "web/policy_check.h"
 
 #define PAGE 500
@@ -51,12 +52,16 @@ struct verdict {
     size_t addresses;   /* rules about where calls come from */
 };
 
-static struct verdict judge(struct arena *a, const struct policy_set *set, const struct policy_subject *s)
+/* `used`: when it was used or changed last; NULL: that is not asked, or it is disabled already. */
+static struct verdict judge(struct arena *a, const struct policy_set *set, const struct policy_subject *s, const wall_ms *used)
 {
     struct verdict v = { .methods = ~0u };
     struct policy_gate *gates;
     size_t n;
     v.err = policy_decide(set, s, NULL, &v.why);
+    const struct policy *idle;
+    if (!v.err && used && policy_ages_idle(set, s, *used, 0, s->now, &idle))
+        v.err = fault(&v.why, ERR_CONNECTION_DISABLED, idle->name, "idle");
     policy_gates(set, s, a, &gates, &n);
     for (size_t i = 0; i < n; i++) {
         if (gates[i].kind == POLICY_ADDRESSES_ALLOW || gates[i].kind == POLICY_ADDRESSES_BLOCK) {
@@ -105,9 +110,12 @@ static enum err look_at(struct preview *p, struct arena *page, const struct conn
         return e;
     struct policy_subject s = {
         .moment = POLICY_CALL, .folders = place->ids, .folder_count = place->n, .connector = row->connector,
-        .auth_type = row->auth_type, .domain = row->allowed_domain, .fields = fields,
+        .auth_type = row->auth_type, .domain = row->allowed_domain, .fields = fields, .now = clock_wall(),
     };
-    struct verdict before = judge(page, p->before, &s), after = judge(page, p->after, &s);
+    if ((e = connection_secrets_since(p->q->db, row->id, &s.secrets_since, why)))
+        return e;
+    const wall_ms *used = row->state == CONNECTION_ACTIVE ? &row->used : NULL;
+    struct verdict before = judge(page, p->before, &s, used), after = judge(page, p->after, &s, used);
     if (!breaks(&before, &after))
         return ERR_NONE;
     p->connections++;
@@ -124,11 +132,12 @@ static enum err look_at(struct preview *p, struct arena *page, const struct conn
 static enum err next_connections(struct preview *p, struct db *db, struct connection_row *rows, size_t *n, struct arena *a,
                                  struct fault *why)
 {
-    struct query *query = query_begin(db, "SELECT id, key, name, folder_id, connector, auth_type, allowed_domain, fields"
+    struct query *query = query_begin(db, "SELECT id, key, name, folder_id, connector, auth_type, allowed_domain, fields,"
+                                          " CASE WHEN used_ms > updated_ms THEN used_ms ELSE updated_ms END, state"
                                           " FROM connection WHERE deleted_ms = 0 AND id > $1 ORDER BY id LIMIT $2");
     query_text(query, p->last.p ? p->last : STR(""));
     query_i64(query, PAGE);
-    for (*n = 0; *n < PAGE && query_next(query); ++*n)
+    for (*n = 0; *n < PAGE && query_next(query); ++*n) {
         rows[*n] = (struct connection_row){
             .id = query_get_text(query, 0, a),
             .key = query_get_text(query, 1, a),
@@ -138,7 +147,11 @@ static enum err next_connections(struct preview *p, struct db *db, struct connec
             .auth_type = query_get_text(query, 5, a),
             .allowed_domain = query_get_text(query, 6, a),
             .fields = query_get_text(query, 7, a),
+            .used = query_get_i64(query, 8),
         };
+        if (!connection_state_parse(query_get_text(query, 9, a), &rows[*n].state))
+            rows[*n].state = CONNECTION_DISABLED;
+    }
     return query_end(query, why);
 }
 
@@ -174,7 +187,7 @@ static enum err breaks_at(struct preview *p, struct arena *page, const struct ca
     if (e || (e = rights_on_connection(p->q->db, page, c, row.id, row.folder, &r, why)) || !(r.mask & RIGHT_BIT(RIGHT_USE)) ||
         (e = policy_subject_of(p->q, p->q->db, &row, POLICY_CALL, &s, why)))
         return e;
-    struct verdict before = judge(page, p->before, &s), after = judge(page, p->after, &s);
+    struct verdict before = judge(page, p->before, &s, NULL), after = judge(page, p->after, &s, NULL);
     *out = breaks(&before, &after);
     return ERR_NONE;
 }

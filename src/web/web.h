@@ -70,6 +70,7 @@ struct hub {
     struct {
         int64_t deleted_connections, deleted_secrets; /* ms; secrets 0: destroyed at once */
     } retention;
+    void (*ages_wake)(struct hub *h); /* policies have changed: what they say of ages is due; NULL: nobody waits for it */
     void (*keys_wake)(struct hub *h); /* a rotation has begun; NULL: nobody waits for it */
     /* Appends Prometheus text of what only cmd/ and http/ know (clients, loops, pools). */
     void (*metrics)(struct hub *h, struct buf *out);

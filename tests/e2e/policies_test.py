@@ -1,4 +1,5 @@
 """Policies: refused at creation, re-authentication and call, at once; quotas without a race; explain tells what then happens."""
+import sqlite3
 import threading
 
 import harness
@@ -272,7 +273,129 @@ class Quotas(Case):
                           "connections.google-cloud-platform": 100})
 
 
+class Ages(Case):
+    DAY = 86400000
+
+    def backdate(self, what, days, key):
+        """While the hub is off: as if it had happened that long ago."""
+        self.hub1.stop()
+        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+            of = "(SELECT id FROM connection WHERE key = ?)"
+            if what == "secret":
+                db.execute(f"UPDATE connection_secret SET updated_ms = updated_ms - ? WHERE connection_id = {of}", (days * self.DAY, key))
+            else:
+                db.execute(f"UPDATE connection SET updated_ms = updated_ms - ? WHERE id = {of}", (days * self.DAY, key))
+        self.hub1.start()
+
+    def shown(self, key):
+        return self.hub1.get(f"/api/v1/connections/{key}").json
+
+    def until(self, key, **wanted):
+        deadline = harness.Deadline()
+        while not wanted.items() <= self.shown(key).items():
+            self.assertTrue(deadline.left(), (self.shown(key), self.hub1.log()[-2000:]))
+            threading.Event().wait(0.02)
+
+    def test_credentials_that_are_too_old_are_not_used_until_they_are_entered_anew(self):
+        hub = self.hub1
+        for key in ("old", "soon", "fresh"):
+            hub.connection(key, self.provider.url)
+        self.backdate("secret", 100, "old")
+        self.backdate("secret", 70, "soon")
+        rule = {"rule": "secret_max_age", "value": "90d", "connectors": ["http"]}
+        preview = hub.post("/api/v1/policies:preview", {"policy": {"name": "Yearly", "rules": [rule]}}).json
+        self.assertEqual([(c["key"], c["code"]) for c in preview["connections"]["items"]], [("old", "credentials_too_old")])
+        self.assertEqual(hub.get("/proxy/old/a").status, 200)
+        made = self.policy("Yearly", rule)
+        refused = hub.get("/proxy/old/a")
+        self.assertEqual((refused.status, refused.json["code"]), (403, "credentials_too_old"))
+        self.assertIn("90d (policy “Yearly”)", refused.json["detail"])
+        said = self.explain("connection.call", connection="old")
+        self.assertEqual((said["decision"], said["code"]), ("block", "credentials_too_old"))
+        self.assertIn(("secret_max_age", "block", "90d"), [(s["rule"], s["effect"], s["says"]) for s in said["trace"]])
+        for key in ("soon", "fresh"):
+            self.assertEqual((hub.get(f"/proxy/{key}/a").status, self.explain("connection.call", connection=key)["decision"]), (200, "allow"))
+        # Told where people look, and who to tell.
+        self.until("old", health="expired")
+        self.until("soon", health="expiring")
+        self.assertEqual(self.shown("fresh")["health"], "unknown")
+        self.assertRegex(hub.log(), r"warn credentials too old .*key=old owner=\w+")
+        told = hub.get("/api/v1/connections/old/history").json["items"][0]
+        self.assertEqual((told["action"], told["after"]), ("connection.health", {"health": "expired"}))
+        # A look that goes well does not hide it.
+        hub.request("PATCH", "/api/v1/connections/soon", {"fields": {"base_url": self.provider.url, "verify_path": "/me"}})
+        self.assertEqual(hub.post("/api/v1/connections/soon/verify").status, 200)
+        self.assertEqual(self.shown("soon")["health"], "expiring")
+        self.assertEqual(hub.request("PUT", "/api/v1/connections/old/credentials", {"token": "new"}).status, 200)
+        self.assertEqual((hub.get("/proxy/old/a").status, self.shown("old")["health"]), (200, "unknown"))
+        self.assertEqual(hub.request("DELETE", f"/api/v1/policies/{made['id']}").status, 204)
+        self.until("soon", health="unknown", credentials_due_at=None)
+
+    def test_a_kept_decision_ends_when_the_credentials_get_too_old(self):
+        hub = self.hub1
+        hub.connection("crm", self.provider.url)
+        self.policy("Short", {"rule": "secret_max_age", "value": "3s"})
+        c, deadline = hub.connect(), harness.Deadline()
+        self.addCleanup(c.close)
+        answers = []
+        while not answers or answers[-1] == 200:
+            self.assertTrue(deadline.left())
+            answers.append(hub.get("/proxy/crm/a", connection=c).status)
+        self.assertEqual(set(answers), {200, 403})
+
+    def test_what_nobody_uses_is_disabled_by_the_system_and_says_which_policy(self):
+        hub = self.hub1
+        for key in ("idle", "used", "off"):
+            hub.connection(key, self.provider.url)
+        hub.post("/api/v1/connections/off/disable")
+        for key in ("idle", "used", "off"):
+            self.backdate("use", 40, key)
+        self.assertEqual(hub.get("/proxy/used/a").status, 200)
+        deadline = harness.Deadline()
+        while not self.shown("used")["last_used_at"]:
+            self.assertTrue(deadline.left())
+        rule = {"rule": "idle_max", "value": "30d"}
+        preview = hub.post("/api/v1/policies:preview", {"policy": {"name": "Tidy", "rules": [rule]}}).json
+        self.assertEqual([(c["key"], c["code"]) for c in preview["connections"]["items"]], [("idle", "connection_disabled")])
+        self.policy("Tidy", rule)
+        self.until("idle", state="disabled")
+        self.assertEqual(self.shown("used")["state"], "active")
+        self.assertEqual(hub.get("/proxy/idle/a").json["code"], "connection_disabled")
+        told = hub.get("/api/v1/connections/idle/history").json["items"][0]
+        self.assertEqual((told["action"], told["after"]), ("connection.disable", {"state": "disabled", "policy": "Tidy"}))
+        self.assertRegex(hub.log(), r"warn idle connection disabled .*key=idle owner=\w+ policy=Tidy")
+        # Who enables it again begins a new term.
+        self.assertEqual(hub.post("/api/v1/connections/idle/enable").status, 200)
+        self.policy("Another", rule)
+        hub.stop()
+        hub.start()
+        self.assertEqual(hub.get("/proxy/idle/a").status, 200)
+
+
 class Explain(Case):
+    def test_it_answers_for_restoring_copying_and_moving(self):
+        hub = self.hub1
+        hub.post("/api/v1/folders", {"path": "shared/strict"})
+        _, gone = hub.connection("crm", self.provider.url), hub.connection("gone", self.provider.url)
+        self.policy("Nothing here", {"rule": "connectors_block", "values": ["http"]}, folder="shared/strict")
+        self.assertEqual(hub.request("DELETE", f"/api/v1/connections/{gone['id']}").status, 204)
+        asked = lambda operation, **more: (lambda e: (e["decision"], e["code"]))(self.explain(operation, **more))
+        self.assertEqual(asked("connection.restore", connection=gone["id"]), ("allow", None))
+        self.assertEqual(asked("connection.move", connection="crm", folder="shared/strict"), ("block", "connector_blocked"))
+        self.assertEqual(hub.post("/api/v1/connections/crm/move", {"folder": "shared/strict"}).json["code"], "connector_blocked")
+        self.assertEqual(asked("connection.duplicate", connection="crm"), ("allow", None))
+        self.assertEqual(asked("connection.duplicate", connection="crm", folder="shared/strict"), ("block", "connector_blocked"))
+        self.assertEqual(hub.post("/api/v1/connections/crm/duplicate", {"folder": "shared/strict"}).json["code"], "connector_blocked")
+        self.policy("One", {"rule": "quota", "connectors": ["http"], "value": 1})
+        self.assertEqual(asked("connection.restore", connection=gone["id"]), ("block", "quota_exceeded"))
+        self.assertEqual(hub.post(f"/api/v1/connections/{gone['id']}/restore").json["code"], "quota_exceeded")
+        self.assertEqual(asked("connection.duplicate", connection="crm"), ("block", "quota_exceeded"))
+        self.assertEqual(hub.post("/api/v1/connections/crm/duplicate", {}).json["code"], "quota_exceeded")
+        viewer = hub.token("eye", "viewer")
+        said = hub.post("/api/v1/policies:explain", {"operation": "connection.restore", "connection": gone["id"]}, token=viewer).json
+        self.assertEqual((said["decision"], said["code"]), ("block", "denied"))
+        self.assertEqual(asked("connection.restore", connection="con_" + "0" * 26), ("block", "connection_not_found"))
+
     def happens(self, operation, connection, token, method="GET", key="n"):
         hub = self.hub1
         if operation == "connection.call":

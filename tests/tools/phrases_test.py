@@ -11,7 +11,8 @@ import unittest
 import place
 
 ROOMS = ("access", "auth", "call", "http", "proxy", "vault", "web")
-FILES = ("catalog/setup.c", "base/json.c", "base/template.c", "crypto/password.c", "crypto/jwk.c", "crypto/jwt.c", "crypto/pair.c", "cmd/terminal.c")
+FILES = ("catalog/setup.c", "base/json.c", "base/template.c", "crypto/password.c", "crypto/jwk.c", "crypto/jwt.c", "crypto/pair.c", "crypto/private_key.c", "crypto/jwt_sign.c",
+         "cmd/terminal.c")
 
 # Calls whose texts nobody is shown: all of them, or from the given argument on (counted from 0).
 SILENT = {
@@ -25,12 +26,13 @@ SILENT = {
 SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1}, "vault/backup.c": {"damaged": 2}, "crypto/jwt.c": {"jwt_refused": 2, "malformed": 1},
              "crypto/jwk.c": {"jwt_refused": 2}, "auth/identity_person.c": {"refused": 2}, "auth/jwt_caller.c": {"refused": 2}, "web/idempotency.c": {"lost": 1, "json_str": 1},
              "auth/oidc.c": {"refused": 2}, "auth/identity_groups.c": {"delete_by": 1},
-             "auth/identity_provider.c": {"finds_owner": 1}}
+             "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
 # Names: the same in every language. Fields of the API, and what stands for an empty or unreadable one.
-NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "role_arn", "timestamp_header", "nonce_header", "signed"}
+NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key", "role_arn",
+         "timestamp_header", "nonce_header", "signed"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {
@@ -45,8 +47,11 @@ ELSEWHERE = {
     "access/policy.c": r"values?: .*|connectors, part: .*|[A-Z].*\.|\[\{.*",  # what docs/policies.md says of rules; shipped rules
     "web/policy_explain.c": r"role \{\}|limited to connections",               # a trace, for programs
     "auth/basic.c": r"Basic ",
+    "auth/form.c": r"Basic ",
+    "auth/obtain_assertion.c": r"Bearer ",
+    "crypto/private_key.c": r"-----.*|[A-Z ]+(-----.*)?",    # the lines around PEM
     "auth/identity_settings.c": r"openid profile email|auto, client_secret_basic, .*",
-    "auth/oidc.c": r"Basic |Bearer |no error code",
+    "auth/oidc.c": r"Bearer |no error code",
     "cmd/terminal.c": r"standard input",           # has a row with what is said of it
     "http/address.c": r".*",                       # the egress settings
     "http/server.c": r"cannot (open a socket|listen) .*|HTTP/1\.1 000 ",

@@ -1,0 +1,412 @@
+#include "auth/oauth_client.h"
+
+#include <stdio.h>
+
+#include "base/encode.h"
+#include "crypto/hash.h"
+#include "vault/oauth_settings.h"
+#include "vault/sealed.h"
+
+static struct data_owner owner_of(struct str id) { return (struct data_owner){ STR("oauth_client"), id }; }
+
+static const char *const secret_names[] = { "client_secret", "next_client_secret", "private_key" };
+static const char *const secret_columns[] = { "secret_ms", "next_secret_ms", "private_key_ms" };
+
+const char *oauth_secret_name(enum oauth_secret s) { return secret_names[s]; }
+
+/* ---- settings ---- */
+
+/* A client is made before the connections that use it, whose connector says which fields there are: any name may come. */
+static bool placeholder(void *context, struct str name, enum oauth_place place, bool whole)
+{
+    (void)context;
+    if (place == OAUTH_IN_HOST && whole)
+        return false;
+    if (place == OAUTH_IN_ASSERTION && (str_is(name, "credentials.client_id") || str_is(name, "credentials.client_email") ||
+                                        str_is(name, "credentials.username")))
+        return true; /* none that could be a secret */
+    return str_starts(name, STR("fields."));
+}
+
+void oauth_client_hosts(struct arena *a, const struct oauth_client *c, struct str **out, size_t *n)
+{
+    const struct json *given = json_get(c->settings, "token_hosts");
+    *out = arena_array(a, OAUTH_TOKEN_HOSTS, sizeof **out);
+    *n = 0;
+    if (!given) {
+        oauth_settings_hosts(a, c->settings, *out, n);
+        return;
+    }
+    json_each(h, given)
+        if (*n < OAUTH_TOKEN_HOSTS)
+            (*out)[(*n)++] = h->text;
+}
+
+/* "*.example.com" and its like are compared as texts: a pattern covers itself, and hosts. */
+static bool host_covered(const struct json *hosts, struct str host)
+{
+    json_each(h, hosts)
+        if (str_eq(h->text, host))
+            return true;
+    return !str_starts(host, STR("*.")) && oauth_hosts_hold(hosts, host);
+}
+
+enum err oauth_client_check(struct arena *a, const struct oauth_client *c, const char *at, struct fault *why)
+{
+    const struct oauth_settings_rules rules = { true, placeholder, NULL };
+    enum err e = oauth_settings_check(c->settings, &rules, at, why);
+    if (e)
+        return e;
+    if (!c->connector.n && !json_str(c->settings, "token_url").n) {
+        fault(why, ERR_FIELD_REQUIRED, STR("token_url, or an issuer whose document names it"), "no token url");
+        return fault_at(why, "%s/token_url", at);
+    }
+    const struct json *given = json_get(c->settings, "token_hosts");
+    struct str hosts[OAUTH_TOKEN_HOSTS];
+    size_t n;
+    oauth_settings_hosts(a, c->settings, hosts, &n);
+    for (size_t i = 0; given && i < n; i++)
+        if (!host_covered(given, hosts[i])) {
+            fault(why, ERR_DOMAIN_NOT_ALLOWED, hosts[i], "not in token_hosts");
+            return fault_at(why, "%s/token_hosts", at);
+        }
+    return ERR_NONE;
+}
+
+/* ---- rows ---- */
+
+#define COLUMNS \
+    "id, key, name, connector, client_id, settings, secret_ms, next_secret_ms, private_key_ms, discovered_ms, created_ms," \
+    " updated_ms, revision"
+
+struct stored {
+    struct oauth_client c;
+    struct str settings;
+};
+
+static void read_columns(struct query *q, struct arena *a, struct stored *s)
+{
+    s->c = (struct oauth_client){
+        .id = query_get_text(q, 0, a),
+        .key = query_get_text(q, 1, a),
+        .name = query_get_text(q, 2, a),
+        .connector = query_get_text(q, 3, a),
+        .client_id = query_get_text(q, 4, a),
+        .secrets = { query_get_i64(q, 6), query_get_i64(q, 7), query_get_i64(q, 8) },
+        .discovered = query_get_i64(q, 9),
+        .created = query_get_i64(q, 10),
+        .updated = query_get_i64(q, 11),
+        .revision = query_get_i64(q, 12),
+    };
+    s->settings = query_get_text(q, 5, a);
+}
+
+static enum err finish(struct arena *a, struct stored *s, struct oauth_client *out, struct fault *why)
+{
+    struct json *settings;
+    enum err e = json_read(a, s->settings, &settings, why);
+    *out = s->c;
+    out->settings = settings;
+    return e;
+}
+
+enum err oauth_client_get(struct db *db, struct arena *a, struct str id, struct oauth_client *out, struct fault *why)
+{
+    struct stored s = { 0 };
+    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM oauth_client WHERE id = $1 OR key = $2");
+    query_text(q, id.p ? id : STR(""));
+    query_text(q, id.p ? id : STR(""));
+    bool found = query_next(q);
+    if (found)
+        read_columns(q, a, &s);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    return found ? finish(a, &s, out, why) : fault(why, ERR_NOT_FOUND, STR("oauth client"), "no such row");
+}
+
+static struct str low(struct arena *a, struct str s)
+{
+    char *p = arena_cstr(a, s);
+    for (size_t i = 0; i < s.n; i++)
+        p[i] = ascii_lower(p[i]);
+    return (struct str){ p, s.n };
+}
+
+enum err oauth_client_list(struct db *db, struct arena *a, const struct oauth_client_filter *f, struct oauth_client **out,
+                           size_t *n, struct fault *why)
+{
+    struct stored *rows = arena_array(a, (size_t)f->limit, sizeof *rows);
+    *out = arena_array(a, (size_t)f->limit, sizeof **out);
+    *n = 0;
+    /* At most a thousand rows: a look through them is quick. */
+    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM oauth_client WHERE id > $1 AND ($2 = '' OR connector = $2)"
+                                      " AND ($3 = '' OR lower(key || ' ' || name) LIKE '%' || $3 || '%') ORDER BY id LIMIT $4");
+    query_text(q, f->after.p ? f->after : STR(""));
+    query_text(q, f->connector.p ? f->connector : STR(""));
+    query_text(q, f->search.p ? low(a, f->search) : STR(""));
+    query_i64(q, f->limit);
+    while (*n < (size_t)f->limit && query_next(q))
+        read_columns(q, a, &rows[(*n)++]);
+    enum err e = query_end(q, why);
+    for (size_t i = 0; i < *n && !e; i++)
+        e = finish(a, &rows[i], &(*out)[i], why);
+    return e;
+}
+
+static enum err count(struct db *db, const char *sql, struct str id, int64_t *out, struct fault *why)
+{
+    struct query *q = query_begin(db, sql);
+    if (id.p)
+        query_text(q, id);
+    *out = query_next(q) ? query_get_i64(q, 0) : 0;
+    return query_end(q, why);
+}
+
+enum err oauth_client_users(struct db *db, struct str id, int64_t *out, struct fault *why)
+{
+    return count(db, "SELECT count(*) FROM connection_oauth o JOIN connection c ON c.id = o.connection_id"
+                     " WHERE o.client_id = $1 AND c.deleted_ms = 0", id, out, why);
+}
+
+static enum err rendered(struct arena *a, const struct oauth_client *c, struct str *out, struct fault *why)
+{
+    AUTO_BUF b;
+    buf_init(&b, OAUTH_SETTINGS_MOST);
+    struct json_out o = json_out(&b);
+    json_put(&o, c->settings);
+    if (buf_failed(&b))
+        return fault(why, ERR_LIMIT, STR("64 KiB of settings"), "oauth client");
+    *out = arena_str(a, buf_str(&b));
+    return ERR_NONE;
+}
+
+enum err oauth_client_insert(struct db *db, struct arena *a, struct oauth_client *c, struct fault *why)
+{
+    char text[ID_SIZE];
+    int64_t rows;
+    struct str settings;
+    enum err e;
+    if ((e = rendered(a, c, &settings, why)) || (e = count(db, "SELECT count(*) FROM oauth_client", STR_NONE, &rows, why)))
+        return e;
+    if (rows >= OAUTH_CLIENTS_MOST)
+        return fault(why, ERR_LIMIT, STR("1000 OAuth clients"), "%lld rows", (long long)rows);
+    c->id = arena_str(a, str_of(id_new(text, "cli_")));
+    c->created = c->updated = clock_wall();
+    c->revision = 1;
+    struct query *q = query_begin(
+        db, "INSERT INTO oauth_client (id, key, name, connector, client_id, settings, discovered_ms, revision, created_ms,"
+            " updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)");
+    query_text(q, c->id);
+    query_text(q, c->key);
+    query_text(q, c->name);
+    query_text(q, c->connector.p ? c->connector : STR(""));
+    query_text(q, c->client_id);
+    query_text(q, settings);
+    query_i64(q, c->discovered);
+    query_i64(q, c->created);
+    e = query_end(q, why);
+    return e == ERR_CONFLICT ? fault(why, e, c->key, "key of another oauth client") : e;
+}
+
+enum err oauth_client_update(struct db *db, struct oauth_client *c, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct str settings;
+    wall_ms now = clock_wall();
+    enum err e = rendered(a, c, &settings, why);
+    if (e)
+        return e;
+    struct query *q = query_begin(db, "UPDATE oauth_client SET name = $3, client_id = $4, settings = $5, discovered_ms = $6,"
+                                      " revision = revision + 1, updated_ms = $7 WHERE id = $1 AND revision = $2");
+    query_text(q, c->id);
+    query_i64(q, c->revision);
+    query_text(q, c->name);
+    query_text(q, c->client_id);
+    query_text(q, settings);
+    query_i64(q, c->discovered);
+    query_i64(q, now);
+    e = query_end(q, why);
+    if (!e && db_changes(db) != 1)
+        return fault(why, ERR_PRECONDITION_FAILED, STR(""), "oauth client changed meanwhile");
+    c->revision++;
+    c->updated = now;
+    return e;
+}
+
+enum err oauth_client_delete(struct db *db, const struct oauth_client *c, struct fault *why)
+{
+    int64_t users;
+    enum err e = count(db, "SELECT count(*) FROM connection_oauth WHERE client_id = $1", c->id, &users, why);
+    if (e)
+        return e;
+    if (users)
+        return fault(why, ERR_OAUTH_CLIENT_IN_USE, c->key, "%lld connections, deleted ones among them", (long long)users);
+    struct query *q = query_begin(db, "DELETE FROM oauth_client WHERE id = $1");
+    query_text(q, c->id);
+    e = query_end(q, why);
+    return e ? e : sealed_forget(db, owner_of(c->id), why);
+}
+
+/* ---- secrets ---- */
+
+#define SECRET_NAME 96
+
+/* Where the secret may go is in the name that it is bound to: for another place it does not open. */
+static struct str bound_name(const struct oauth_client *c, enum oauth_secret which, char out[SECRET_NAME])
+{
+    AUTO_ARENA a = arena_new(1024);
+    unsigned char digest[SHA256_SIZE];
+    struct str *hosts;
+    size_t n;
+    AUTO_BUF text;
+    buf_init(&text, OAUTH_SETTINGS_MOST);
+    buf_fmt(&text, "%.*s\n", STR_ARG(c->connector));
+    oauth_client_hosts(a, c, &hosts, &n);
+    for (size_t i = 0; i < n; i++)
+        buf_fmt(&text, "%.*s\n", STR_ARG(hosts[i]));
+    sha256(buf_str(&text), digest);
+    size_t used = (size_t)snprintf(out, SECRET_NAME, "%s.", secret_names[which]);
+    return (struct str){ out, used + hex_write(out + used, (struct str){ (const char *)digest, sizeof digest }) };
+}
+
+bool oauth_client_same_hosts(const struct oauth_client *before, const struct oauth_client *after)
+{
+    char x[SECRET_NAME], y[SECRET_NAME];
+    return str_eq(bound_name(before, OAUTH_SECRET, x), bound_name(after, OAUTH_SECRET, y));
+}
+
+static enum err note_secret(struct db *db, struct oauth_client *c, enum oauth_secret which, wall_ms when, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(256);
+    struct query *q = query_begin(db, str_fmt(a, "UPDATE oauth_client SET %s = $2 WHERE id = $1", secret_columns[which]).p);
+    query_text(q, c->id);
+    query_i64(q, when);
+    c->secrets[which] = when;
+    return query_end(q, why);
+}
+
+/* Whatever hosts it was bound to. */
+static enum err remove_secret(struct db *db, const struct oauth_client *c, enum oauth_secret which, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(256);
+    struct query *q =
+        query_begin(db, "DELETE FROM sealed_value WHERE kind = 'oauth_client' AND owner_id = $1 AND name LIKE $2");
+    query_text(q, c->id);
+    query_text(q, str_fmt(a, "%s.%%", secret_names[which]));
+    return query_end(q, why);
+}
+
+enum err oauth_client_set_secret(struct db *db, struct keyring *k, struct oauth_client *c, enum oauth_secret which,
+                                 struct secret value, struct fault *why)
+{
+    char name[SECRET_NAME];
+    enum err e = remove_secret(db, c, which, why);
+    if (!e && value.n)
+        e = sealed_put(db, k, owner_of(c->id), bound_name(c, which, name), value, why);
+    return e ? e : note_secret(db, c, which, value.n ? clock_wall() : 0, why);
+}
+
+enum err oauth_client_secret(struct db *db, struct keyring *k, const struct oauth_client *c, enum oauth_secret which,
+                             struct secret *out, struct fault *why)
+{
+    char name[SECRET_NAME];
+    *out = SECRET_NONE;
+    if (!c->secrets[which])
+        return ERR_NONE;
+    enum err e = sealed_get(db, k, owner_of(c->id), bound_name(c, which, name), out, why);
+    return e == ERR_NOT_FOUND ? fault(why, ERR_CRYPTO, STR(""), "%s of %.*s is gone", secret_names[which], STR_ARG(c->id)) : e;
+}
+
+enum err oauth_client_promote(struct db *db, struct keyring *k, struct oauth_client *c, struct fault *why)
+{
+    AUTO_SECRET next = SECRET_NONE;
+    enum err e;
+    if (!c->secrets[OAUTH_NEXT_SECRET])
+        return fault(why, ERR_NOT_FOUND, STR("next client secret"), "nothing to promote");
+    if ((e = oauth_client_secret(db, k, c, OAUTH_NEXT_SECRET, &next, why)) ||
+        (e = oauth_client_set_secret(db, k, c, OAUTH_SECRET, next, why)))
+        return e;
+    return oauth_client_set_secret(db, k, c, OAUTH_NEXT_SECRET, SECRET_NONE, why);
+}
+
+/* ---- connections ---- */
+
+enum err connection_oauth_get(struct db *db, struct arena *a, struct str connection, struct connection_oauth *out,
+                              struct fault *why)
+{
+    *out = (struct connection_oauth){ STR(""), STR_NONE };
+    struct query *q = query_begin(db, "SELECT client_id, scopes FROM connection_oauth WHERE connection_id = $1");
+    query_text(q, connection);
+    if (query_next(q)) {
+        out->client = query_get_text(q, 0, a);
+        out->scopes = query_get_text(q, 1, a);
+    }
+    return query_end(q, why);
+}
+
+enum err connection_oauth_put(struct db *db, struct str connection, const struct connection_oauth *o, struct fault *why)
+{
+    struct query *q =
+        query_begin(db, "INSERT INTO connection_oauth (connection_id, client_id, scopes) VALUES ($1, $2, $3)"
+                        " ON CONFLICT (connection_id) DO UPDATE SET client_id = excluded.client_id, scopes = excluded.scopes");
+    query_text(q, connection);
+    query_text(q, o->client.p ? o->client : STR(""));
+    query_text(q, o->scopes);
+    return query_end(q, why);
+}
+
+static bool listed(struct str list, struct str scope)
+{
+    struct str piece;
+    while (str_piece(&list, ' ', &piece))
+        if (str_eq(piece, scope))
+            return true;
+    return false;
+}
+
+static bool add_scope(struct buf *b, struct str scope)
+{
+    if (!oauth_scope_valid(scope))
+        return false;
+    if (listed(buf_str(b), scope))
+        return true;
+    if (b->n)
+        buf_char(b, ' ');
+    buf_add(b, scope);
+    return true;
+}
+
+static bool add_text(struct buf *b, struct str text)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= text.n; i++) {
+        if (i < text.n && text.p[i] != ' ' && text.p[i] != ',' && text.p[i] != '\n' && text.p[i] != '\r' && text.p[i] != '\t')
+            continue;
+        if (i > from && !add_scope(b, str_sub(text, from, i)))
+            return false;
+        from = i + 1;
+    }
+    return true;
+}
+
+enum err connection_scopes_read(struct arena *a, const struct json *v, const char *at, struct str *out, struct fault *why)
+{
+    AUTO_BUF all;
+    buf_init(&all, CONNECTION_SCOPES_MAX);
+    *out = STR_NONE;
+    if (!v || v->type == JSON_NULL)
+        return ERR_NONE;
+    bool good = v->type == JSON_STRING || v->type == JSON_ARRAY;
+    if (v->type == JSON_STRING)
+        good = add_text(&all, v->text);
+    json_each(s, v->type == JSON_ARRAY ? v : NULL)
+        good = good && s->type == JSON_STRING && add_scope(&all, s->text);
+    if (buf_failed(&all))
+        fault(why, ERR_LIMIT, STR("16 KiB of scopes"), "scopes");
+    else if (!good)
+        fault(why, ERR_FIELD_INVALID, STR("scopes are a list, or a text with blanks or commas between"), "scopes");
+    else
+        *out = arena_str(a, all.n ? buf_str(&all) : STR(""));
+    return good && !buf_failed(&all) ? ERR_NONE : fault_at(why, "%s", at);
+}

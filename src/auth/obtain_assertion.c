@@ -1,0 +1,124 @@
+/* Grants that a signature gives: JWT bearer (RFC 7523), Google's service accounts, GitHub's apps. Nothing is refreshed: what is
+ * over is signed for again. */
+#include "auth/assertion.h"
+#include "auth/json_key.h"
+#include "auth/obtain_inside.h"
+#include "auth/value.h"
+
+#define GRANT_JWT_BEARER "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+static struct str first(struct str x, struct str y) { return x.n ? x : y; }
+
+/* The connection's own key, else the OAuth client's. */
+static struct secret key_of(const struct obtain_input *q)
+{
+    const struct secret *own = auth_secret(q->in, "private_key");
+    return own ? *own : q->profile->private_key;
+}
+
+/* As the connector says it, for the rest as RFC 7523 3 has it. `asked`: scopes that go into the assertion. */
+static struct assertion described(const struct obtain_input *q, struct str asked)
+{
+    const struct oauth_profile *p = q->profile;
+    const struct json *x = p->assertion;
+    int64_t lifetime_ms = 0;
+    (void)duration_parse(json_str(x, "lifetime"), &lifetime_ms);
+    return (struct assertion){
+        .algorithm = first(json_str(x, "algorithm"), p->algorithm),
+        .kid = first(obtain_secret(q, "private_key_id"), p->key_id),
+        .thumbprint = p->thumbprint,
+        .issuer = first(json_str(x, "issuer"), p->client_id),
+        .subject = json_str(x, "subject"),
+        .audience = first(json_str(x, "audience"), p->token_url),
+        .scope = json_bool(x, "scope_claim", false) ? asked : STR(""),
+        .claims = json_get(x, "claims"),
+        .lifetime_s = lifetime_ms / 1000,
+    };
+}
+
+static enum err send_assertion(struct arena *a, const struct obtain_input *q, const struct assertion *x, struct str scope,
+                               struct token_request *out, struct fault *why)
+{
+    AUTO_SECRET assertion = SECRET_NONE;
+    *out = (struct token_request){ 0 };
+    enum err e = assertion_sign(x, key_of(q), q->now, &assertion, why);
+    if (e)
+        return value_at(e, why, "/credentials/private_key");
+    const struct token_param params[] = { { STR("grant_type"), STR(GRANT_JWT_BEARER) },
+                                          { STR("assertion"), secret_str(assertion) },
+                                          { STR("scope"), x->scope.n ? STR("") : scope } };
+    return obtain_send(a, q, TOKEN_FIRST, params, COUNT(params), out, why);
+}
+
+static enum err build_jwt_bearer(struct arena *a, const struct obtain_input *q, struct token_request *out, struct fault *why)
+{
+    struct str scope = obtain_scope(a, q);
+    struct assertion x = described(q, scope);
+    return send_assertion(a, q, &x, scope, out, why);
+}
+
+const struct obtain obtain_jwt_bearer = {
+    .auth_type = "oauth2_jwt_bearer", .oauth = true, .build = build_jwt_bearer, .read = obtain_read,
+};
+
+/* Scopes are a claim there. `sub` only where somebody is to be impersonated (CON-21): without delegation over the domain Google
+ * refuses it. */
+static enum err build_google(struct arena *a, const struct obtain_input *q, struct token_request *out, struct fault *why)
+{
+    struct json_key file;
+    json_key_read(a, obtain_secret(q, "private_key"), &file);
+    struct assertion x = described(q, STR(""));
+    x.scope = obtain_scope(a, q);
+    x.issuer = first(json_str(q->profile->assertion, "issuer"), first(obtain_secret(q, "client_email"), file.client_email));
+    x.subject = first(x.subject, obtain_field(q, "impersonate"));
+    x.kid = first(x.kid, file.private_key_id);
+    return send_assertion(a, q, &x, STR(""), out, why);
+}
+
+const struct obtain obtain_google = {
+    .auth_type = "google_service_account", .oauth = true, .build = build_google, .read = obtain_read,
+};
+
+/* ---- GitHub: the assertion is the credential of one request, whose answer is an installation's token ---- */
+
+static enum err build_github(struct arena *a, const struct obtain_input *q, struct token_request *out, struct fault *why)
+{
+    struct assertion x = described(q, STR(""));
+    AUTO_SECRET assertion = SECRET_NONE;
+    *out = (struct token_request){ 0 };
+    x.issuer = first(x.issuer, obtain_field(q, "app_id"));
+    x.audience = json_str(q->profile->assertion, "audience");
+    (void)a;
+    enum err e = assertion_sign(&x, key_of(q), q->now, &assertion, why);
+    if (e)
+        return value_at(e, why, "/credentials/private_key");
+    out->authorization = value_join((struct str[]){ STR("Bearer "), secret_str(assertion) }, 2);
+    out->http =
+        (struct fetch_request){ .method = STR("POST"),
+                                .url = q->profile->token_url,
+                                .body = STR(""),
+                                .headers = { { STR("Accept"), STR("application/vnd.github+json") },
+                                             { STR("X-GitHub-Api-Version"), STR("2022-11-28") },
+                                             { STR("User-Agent"), STR("Raccord") }, /* GitHub refuses requests without one */
+                                             { STR("Authorization"), secret_str(out->authorization) } },
+                                .header_count = 4,
+                                .response_max = 1024 * 1024 };
+    return ERR_NONE;
+}
+
+/* {"token": ..., "expires_at": "2026-01-01T00:00:00Z", ...}, and errors as {"message": ...}: 401 for a wrong key, 404 for an
+ * installation that is gone. */
+static void read_github(struct arena *a, const struct obtain_input *q, const struct fetch_answer *f, wall_ms received,
+                        struct obtained *out)
+{
+    struct oauth_profile p = *q->profile;
+    struct obtain_input with = *q;
+    p.quirks =
+        (struct token_quirks){ .token_type_optional = true, .access_token = STR("/token"), .expires_in = STR("/expires_at") };
+    with.profile = &p;
+    obtain_read(a, &with, f, received, out);
+    if (out->answer.outcome != TOKEN_GIVEN && (f->status == 401 || f->status == 404))
+        out->answer.outcome = TOKEN_GRANT_OVER;
+}
+
+const struct obtain obtain_github_app = { .auth_type = "github_app", .oauth = true, .build = build_github, .read = read_github };

@@ -1,0 +1,161 @@
+#include "auth/token_request.h"
+
+#include "auth/assertion.h"
+#include "auth/dpop.h"
+#include "auth/value.h"
+
+#define PARAMS_MOST 64
+#define BODY_MAX (256 * 1024) /* bytes of JSON */
+#define ANSWER_MAX (1024 * 1024) /* requirement 9.3 */
+#define ASSERTION_TYPE STR("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+
+struct params {
+    struct token_param at[PARAMS_MOST];
+    size_t n;
+};
+
+static void put(struct params *p, struct str name, struct str value)
+{
+    size_t i = 0;
+    while (i < p->n && !str_eq(p->at[i].name, name))
+        i++;
+    if (i == PARAMS_MOST)
+        return; /* files and settings are held to fewer */
+    p->at[i] = (struct token_param){ name, value };
+    p->n += i == p->n;
+}
+
+static void leave_out_empty(struct params *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n; i++)
+        if (p->at[i].value.n)
+            p->at[n++] = p->at[i];
+    p->n = n;
+}
+
+/* ---- the client's proof of itself: one, never two (RFC 6749 2.3) ---- */
+
+/* *assertion holds what one of the parameters points to. */
+static enum err prove_by_jwt(const struct oauth_profile *p, bool by_secret, wall_ms now, struct params *params,
+                             struct secret *assertion, struct fault *why)
+{
+    bool hmac = str_starts(p->algorithm, STR("HS"));
+    struct assertion x = {
+        .algorithm = by_secret != hmac ? (by_secret ? STR("HS256") : STR("RS256")) : p->algorithm,
+        .kid = by_secret ? STR("") : p->key_id,
+        .thumbprint = by_secret ? STR("") : p->thumbprint,
+        .issuer = p->client_id, .subject = p->client_id,
+        .audience = p->issuer.n ? p->issuer : p->token_url, /* requirement 9.2; RFC 7523 3: it names the server */
+    };
+    enum err e = assertion_sign(&x, by_secret ? p->client_secret : p->private_key, now, assertion, why);
+    put(params, STR("client_id"), p->client_id); /* RFC 7521 4.2: optional; some servers want it */
+    put(params, STR("client_assertion_type"), ASSERTION_TYPE);
+    put(params, STR("client_assertion"), secret_str(*assertion));
+    return e;
+}
+
+static enum err prove(const struct oauth_profile *p, enum client_auth how, wall_ms now, struct params *params,
+                      struct token_request *out, struct fault *why)
+{
+    switch (how) {
+    case CLIENT_AUTH_BASIC:
+        put(params, STR("client_id"), STR(""));
+        put(params, STR("client_secret"), STR(""));
+        out->authorization = form_basic(p->client_id, secret_str(p->client_secret));
+        return ERR_NONE;
+    case CLIENT_AUTH_POST: put(params, STR("client_secret"), secret_str(p->client_secret)); break;
+    case CLIENT_AUTH_SECRET_JWT: return prove_by_jwt(p, true, now, params, &out->more[0], why);
+    case CLIENT_AUTH_PRIVATE_KEY_JWT: return prove_by_jwt(p, false, now, params, &out->more[0], why);
+    default: put(params, STR("client_secret"), STR("")); break;
+    }
+    put(params, STR("client_id"), p->client_id);
+    return ERR_NONE;
+}
+
+/* ---- the request ---- */
+
+static enum err as_json(const struct params *p, struct secret *out, struct fault *why)
+{
+    size_t size = 16;
+    struct buf text;
+    for (size_t i = 0; i < p->n; i++)
+        size += 6 * (p->at[i].name.n + p->at[i].value.n) + 8;
+    buf_init(&text, BODY_MAX);
+    (void)buf_room(&text, size); /* at once: growing would leave copies behind */
+    struct json_out o = json_out(&text);
+    json_open(&o, '{');
+    for (size_t i = 0; i < p->n; i++) {
+        char name[128];
+        json_member_str(&o, str_copy(name, sizeof name, p->at[i].name), p->at[i].value);
+    }
+    json_close(&o, '}');
+    bool failed = buf_failed(&text);
+    *out = value_take(&text);
+    return failed ? fault(why, ERR_LIMIT, STR("256 KiB of parameters"), "token request") : ERR_NONE;
+}
+
+static void add_header(struct fetch_request *q, struct str name, struct str value)
+{
+    q->headers[q->header_count][0] = name;
+    q->headers[q->header_count++][1] = value;
+}
+
+static enum err add_proof(struct arena *a, struct token_request *r, struct secret dpop_key, struct str nonce, wall_ms now,
+                          struct fault *why)
+{
+    struct jwt_key *key;
+    enum err e = dpop_key_open(dpop_key, &key, why);
+    if (e)
+        return e;
+    e = dpop_proof(a, key, r->http.method, r->http.url, nonce, STR(""), now, &r->proof, why);
+    jwt_key_free(key);
+    add_header(&r->http, STR("DPoP"), secret_str(r->proof));
+    return e;
+}
+
+static void gather(const struct oauth_profile *p, struct str url, enum token_step step, const struct token_param *given, size_t n,
+                   struct params *out)
+{
+    for (size_t i = 0; i < n; i++)
+        put(out, given[i].name, given[i].value);
+    if (!str_eq(url, p->token_url))
+        return; /* the profile's parameters are the token endpoint's */
+    json_each(v, step == TOKEN_REFRESH ? p->refresh_parameters : p->token_parameters)
+        if (v->type == JSON_STRING)
+            put(out, v->key, v->text);
+}
+
+enum err token_request_build(struct arena *a, const struct oauth_profile *p, struct str url, enum token_step step,
+                             const struct token_param *params, size_t n, struct secret dpop_key, struct str nonce, wall_ms now,
+                             struct token_request *out, struct fault *why)
+{
+    struct params all = { .n = 0 };
+    *out = (struct token_request){ 0 };
+    gather(p, url, step, params, n, &all);
+    enum err e = prove(p, step == TOKEN_REFRESH ? p->refresh_auth : p->client_auth, now, &all, out, why);
+    if (e)
+        return e;
+    leave_out_empty(&all);
+    if (!p->quirks.json_body)
+        out->body = form_encode(all.at, all.n);
+    else if ((e = as_json(&all, &out->body, why)))
+        return e;
+    out->http =
+        (struct fetch_request){ .method = STR("POST"), .url = url, .body = secret_str(out->body), .response_max = ANSWER_MAX };
+    add_header(&out->http, STR("Accept"), STR("application/json"));
+    add_header(&out->http, STR("Content-Type"),
+               p->quirks.json_body ? STR("application/json") : STR("application/x-www-form-urlencoded"));
+    if (out->authorization.n)
+        add_header(&out->http, STR("Authorization"), secret_str(out->authorization));
+    return dpop_key.n ? add_proof(a, out, dpop_key, nonce, now, why) : ERR_NONE;
+}
+
+void token_request_end(struct token_request *r)
+{
+    struct secret *const all[] = { &r->body, &r->authorization, &r->proof, &r->url };
+    for (size_t i = 0; i < COUNT(all); i++)
+        secret_end(all[i]);
+    for (size_t i = 0; i < COUNT(r->more); i++)
+        secret_end(&r->more[i]);
+}
