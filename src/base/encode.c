@@ -111,21 +111,13 @@ size_t hex_write(char *out, struct str in)
     return 2 * in.n;
 }
 
-static int hex_value(char c)
-{
-    if (ascii_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool hex_decode(struct arena *a, struct str in, struct str *out)
 {
     if (in.n % 2)
         return false;
     char *p = arena_alloc(a, in.n / 2 + 1);
     for (size_t i = 0; i < in.n; i += 2) {
-        int high = hex_value(in.p[i]), low = hex_value(in.p[i + 1]);
+        int high = hex_digit(in.p[i]), low = hex_digit(in.p[i + 1]);
         if (high < 0 || low < 0)
             return false;
         p[i / 2] = (char)(high << 4 | low);
@@ -154,8 +146,8 @@ bool percent_decode(struct arena *a, struct str in, struct str *out)
     for (size_t i = 0; i < in.n; i++) {
         char c = in.p[i];
         if (c == '%') {
-            int high = i + 2 < in.n ? hex_value(in.p[i + 1]) : -1;
-            int low = i + 2 < in.n ? hex_value(in.p[i + 2]) : -1;
+            int high = i + 2 < in.n ? hex_digit(in.p[i + 1]) : -1;
+            int low = i + 2 < in.n ? hex_digit(in.p[i + 2]) : -1;
             if (i + 2 >= in.n || high < 0 || low < 0)
                 return false;
             c = (char)(high << 4 | low);

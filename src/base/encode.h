@@ -21,6 +21,14 @@ bool base64_decode(struct arena *a, struct str in, enum base64_kind kind, struct
 /* RFC 4648 6, upper case, without padding: what authenticator apps take. */
 struct str base32_encode(struct arena *a, struct str in);
 
+/* 0..15; -1 for what is no hexadecimal digit. */
+static inline int hex_digit(char c)
+{
+    if (ascii_digit(c))
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 size_t hex_write(char *out, struct str in); /* lower case; 2 * in.n bytes */
 bool hex_decode(struct arena *a, struct str in, struct str *out);
 

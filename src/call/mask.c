@@ -145,14 +145,6 @@ void mask_free(struct mask *m)
 
 /* ---- matching ---- */
 
-static int hex_digit(char c)
-{
-    if (ascii_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* \uXXXX at `at`; -1 when it is none. */
 static int32_t json_unit(struct str text, size_t at)
 {

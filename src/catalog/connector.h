@@ -80,6 +80,8 @@ const struct connector *catalog_find(const struct catalog *c, struct str id);
 /* In order of name. */
 const struct connector *catalog_at(const struct catalog *c, size_t i);
 size_t catalog_count(const struct catalog *c);
+/* The field that a placeholder "fields.key" names; NULL when it names none. */
+const struct connector_field *connector_field_named(const struct connector *c, struct str placeholder);
 const struct connector_auth *connector_auth_find(const struct connector *c, struct str type);
 /* Does it match a search over id, name, description, keywords, domains (letter case and accents ignored)? */
 bool connector_matches(const struct connector *c, struct str search);

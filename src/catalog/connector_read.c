@@ -311,19 +311,10 @@ struct placeholders {
     enum template_use use;
 };
 
-static const struct connector_field *field_of(const struct connector *c, struct str placeholder)
-{
-    struct str prefix = STR("fields.");
-    for (size_t i = 0; str_starts(placeholder, prefix) && i < c->field_count; i++)
-        if (str_eq(c->fields[i].key, str_sub(placeholder, prefix.n, placeholder.n)))
-            return &c->fields[i];
-    return NULL;
-}
-
 static bool visit(void *context, struct str name)
 {
     const struct placeholders *p = context;
-    const struct connector_field *f = field_of(p->c, name);
+    const struct connector_field *f = connector_field_named(p->c, name);
     if (!f || f->type == FIELD_MAP)
         return false;
     return p->use == IN_TEXT || f->required || f->preset.n;
@@ -344,7 +335,7 @@ static enum err check_template(struct reader *r, const struct connector *c, enum
 /* What stands in the host's place must not be able to end it: "evil.example/#" in "https://{{fields.x}}.example.com". */
 static bool visit_authority(void *context, struct str name)
 {
-    const struct connector_field *f = field_of(context, name);
+    const struct connector_field *f = connector_field_named(context, name);
     return f && (f->host_suffix.n || f->type == FIELD_SELECT || f->type == FIELD_HOST);
 }
 
@@ -370,7 +361,7 @@ static enum err check_base_field(struct reader *r, const struct connector *c)
         return ERR_NONE;
     struct str name = str_sub(c->base_url, 2, c->base_url.n);
     size_t end = str_find_str(name, STR("}}"));
-    const struct connector_field *f = end + 2 == name.n ? field_of(c, str_sub(name, 0, end)) : NULL;
+    const struct connector_field *f = end + 2 == name.n ? connector_field_named(c, str_sub(name, 0, end)) : NULL;
     return f && f->type == FIELD_URL ? ERR_NONE
                                      : refuse(r, ERR_FIELD_INVALID, "the field must be a url, and stand alone", "/base_url");
 }
@@ -428,7 +419,7 @@ static enum err take_verify(struct reader *r, const struct json *doc, struct con
         return invalid(r, "/verify", "path", "begins with “/”");
     size_t end = str_find_str(c->verify.path, STR("}}"));
     const struct connector_field *f =
-        c->verify.path.p[0] == '{' && end != SIZE_MAX ? field_of(c, str_sub(c->verify.path, 2, end)) : NULL;
+        c->verify.path.p[0] == '{' && end != SIZE_MAX ? connector_field_named(c, str_sub(c->verify.path, 2, end)) : NULL;
     if (f && f->format != FORMAT_PATH)
         return invalid(r, "/verify", "path", "begins with “/” or with a field of format path");
     return check_template(r, c, IN_TEXT, c->verify.path, "/verify/path");
@@ -639,6 +630,15 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
         return e;
     c->haystack = haystack(a, c);
     return ERR_NONE;
+}
+
+const struct connector_field *connector_field_named(const struct connector *c, struct str placeholder)
+{
+    struct str prefix = STR("fields.");
+    for (size_t i = 0; str_starts(placeholder, prefix) && i < c->field_count; i++)
+        if (str_eq(c->fields[i].key, str_sub(placeholder, prefix.n, placeholder.n)))
+            return &c->fields[i];
+    return NULL;
 }
 
 const struct connector_auth *connector_auth_find(const struct connector *c, struct str type)

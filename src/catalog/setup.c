@@ -394,15 +394,6 @@ struct expansion {
     bool in_url; /* values that are not URLs, hosts or paths themselves are percent-encoded */
 };
 
-static const struct connector_field *field_named(const struct connector *c, struct str placeholder)
-{
-    struct str prefix = STR("fields.");
-    for (size_t i = 0; str_starts(placeholder, prefix) && i < c->field_count; i++)
-        if (str_eq(c->fields[i].key, str_sub(placeholder, prefix.n, placeholder.n)))
-            return &c->fields[i];
-    return NULL;
-}
-
 static struct str percent_encoded(struct arena *a, struct str s)
 {
     AUTO_BUF b;
@@ -424,7 +415,7 @@ static struct str value_of(const struct expansion *x, const struct connector_fie
 static bool look_up(void *context, struct str name, struct str *value)
 {
     struct expansion *x = context;
-    const struct connector_field *field = field_named(x->c, name);
+    const struct connector_field *field = connector_field_named(x->c, name);
     if (!field)
         return false;
     *value = value_of(x, field);

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "cmd/certificate_option.h"
-#include "cmd/client.h"
+#include "cmd/errand.h"
 #include "cmd/verbs.h"
 
 #define BODY_MAX (512 * 1024)
@@ -37,18 +37,11 @@ int certificates_list_run(struct command *c)
     return client_list(&k, &l);
 }
 
-int certificates_get_run(struct command *c)
-{
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_ask_and_show(&k, "GET", client_path(c, "/certificates", ""), NULL);
-}
+int certificates_get_run(struct command *c) { return errand_get(c, "/certificates"); }
 
 int certificates_activate_run(struct command *c)
 {
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/certificates", "/activate"), NULL);
+    return errand_send(c, "POST", client_path(c, "/certificates", "/activate"), NULL);
 }
 
 int certificates_issue_run(struct command *c)

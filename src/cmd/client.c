@@ -117,8 +117,34 @@ static void say_json_str(struct arena *a, const char *before, struct str text, c
         fprintf(stderr, "%s%.*s%s", before, STR_ARG(safe), after);
 }
 
+/* What to do about it here: the hub's own words speak of its API. */
+static void say_hint(enum err e)
+{
+    static const struct {
+        enum err err;
+        const char *hint;
+    } rows[] = {
+        { ERR_UNAUTHENTICATED, "Give a token: RACCORD_TOKEN, or --token-file FILE. Get one: raccord login --email EMAIL" },
+        { ERR_TOKEN_INVALID, "Get another one: raccord login --email EMAIL" },
+        { ERR_TOKEN_EXPIRED, "Get another one: raccord login --email EMAIL" },
+        { ERR_BAD_CREDENTIALS, "Forgotten? An administrator makes a link: raccord users reset-password EMAIL" },
+        { ERR_SECOND_FACTOR_REQUIRED, "Give the code: --code CODE" },
+        { ERR_INVITATION_INVALID, "An administrator makes a new link: raccord users reset-password EMAIL" },
+        { ERR_IN_USE, "Who depends on it: raccord connections usage ID. All the same: --force" },
+        { ERR_PRECONDITION_FAILED, "Look at it again, and repeat." },
+        { ERR_CONNECTOR_BLOCKED, "Which policy, and why: raccord policies explain connection.create --connector ID" },
+        { ERR_CALL_BLOCKED, "Which policy, and why: raccord policies explain connection.call --connection ID --method METHOD" },
+        { ERR_RECONNECT_REQUIRED, "Enter them: raccord connections credentials ID --credential NAME" },
+        { ERR_NEEDS_AUTH, "Enter them: raccord connections credentials ID --credential NAME" },
+        { ERR_CONNECTION_DISABLED, "Let it be used again: raccord connections enable ID" },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (rows[i].err == e)
+            fprintf(stderr, "  %s\n", rows[i].hint);
+}
+
 /* RFC 9457. With --json the document goes to stdout as well, where a program looks for an answer. */
-static int problem(struct client *k, const struct fetch_answer *f)
+static int problem(struct client *k, const struct fetch_answer *f, struct client_answer *out)
 {
     struct arena *a = k->command->arena;
     struct json *doc = NULL;
@@ -126,6 +152,9 @@ static int problem(struct client *k, const struct fetch_answer *f)
         fprintf(stderr, "raccord: the hub answered with status %d\n", f->status);
         return exit_of(STR_NONE, f->status);
     }
+    out->refused = k->awaited && err_find(json_str(doc, "code")) == k->awaited;
+    if (out->refused)
+        return exit_of(json_str(doc, "code"), f->status);
     if (k->json)
         printf("%.*s\n", STR_ARG(str_trim(f->body)));
     struct str detail = json_str(doc, "detail");
@@ -138,8 +167,7 @@ static int problem(struct client *k, const struct fetch_answer *f)
         fputc('\n', stderr);
     }
     say_json_str(a, "  run: ", json_str(doc, "run_id"), "\n");
-    if (f->status == 401 && !k->authorization.n)
-        fputs("  Give a token: RACCORD_TOKEN, or --token-file FILE.\n", stderr);
+    say_hint(err_find(json_str(doc, "code")));
     return exit_of(json_str(doc, "code"), f->status);
 }
 
@@ -185,12 +213,17 @@ int client_ask(struct client *k, const char *method, struct str path, const stru
         header(&q, STR("Authorization"), secret_str(k->authorization));
     if (body)
         header(&q, STR("Content-Type"), STR("application/json"));
+    if (k->cookie.n) {
+        header(&q, STR("Cookie"), k->cookie);
+        header(&q, STR("X-CSRF-Token"), k->csrf);
+    }
 
     if (fetch(a, &q, &f, &why))
         return unreachable(k, &why);
     if (f.status >= 400)
-        return problem(k, &f);
+        return problem(k, &f, out);
     out->body = f.body;
+    str_cut(fetch_header(&f, "Set-Cookie"), ';', &out->cookie, &(struct str){ 0 });
     if (!k->lines && f.body.n && json_read(a, f.body, &out->json, &why)) {
         fprintf(stderr, "raccord: what answers at %.*s is no hub: its answer is not JSON\n", STR_ARG(k->server));
         return EXIT_FAILED;

@@ -16,6 +16,8 @@ struct client {
     struct secret authorization;  /* "Bearer rcd_..."; empty: none */
     bool json;
     bool lines;                   /* the answer is one JSON value a line: it is not read */
+    struct str cookie, csrf;      /* of a session; empty: none */
+    enum err awaited;             /* a refusal that the verb expects: not said, answer.refused is set */
 };
 
 /* Takes server, token and the rest from options and environment. RACCORD_TOKEN and --token are wiped where they stood. */
@@ -26,6 +28,8 @@ void client_close(struct client *k); /* wipes the token */
 struct client_answer {
     struct str body;
     struct json *json;            /* NULL when the answer has no body */
+    struct str cookie;            /* "name=value" that the hub set; empty: none */
+    bool refused;                 /* with the code that was awaited */
 };
 /* `path` below /api/v1, encoded; `body` NULL: none. */
 int client_ask(struct client *k, const char *method, struct str path, const struct str *body, struct client_answer *out);

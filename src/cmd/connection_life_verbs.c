@@ -5,6 +5,7 @@
 #include "base/encode.h"
 #include "cmd/client.h"
 #include "cmd/connection_use.h"
+#include "cmd/errand.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 
@@ -45,31 +46,20 @@ static size_t say_usage(struct command *c, const struct json *usage)
 int connection_confirm_use(struct command *c, struct client *k, const char *doing)
 {
     struct client_answer usage;
-    struct str typed;
-    struct fault why = { 0 };
     if (command_has(c, OPT_YES))
         return EXIT_DONE;
     int code = client_ask(k, "GET", client_path(c, "/connections", "/usage"), NULL, &usage);
     const struct json *dependants = code ? NULL : json_get(usage.json, "dependants");
     if (code || !dependants || !dependants->count)
         return code;
-    if (!terminal_asks())
-        return command_wrong(c, "others depend on it (raccord connections usage), and there is no terminal to ask at: give --yes.");
-    fprintf(stderr, "%s concerns others:\n", doing);
-    say_usage(c, usage.json);
-    if (ask_line(c->arena, "Go on? [y/N] ", &typed, &why))
-        return command_failed(c, &why);
-    if (str_ieq(typed, STR("y")) || str_ieq(typed, STR("yes")))
-        return EXIT_DONE;
-    fputs("raccord: nothing was changed\n", stderr);
-    return EXIT_FAILED;
+    if (terminal_asks())
+        say_usage(c, usage.json);
+    return errand_confirm(c, doing);
 }
 
 int connections_usage_run(struct command *c)
 {
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_ask_and_show(&k, "GET", client_path(c, "/connections", "/usage"), NULL);
+    return errand_send(c, "GET", client_path(c, "/connections", "/usage"), NULL);
 }
 
 int connections_disable_run(struct command *c)
@@ -77,7 +67,7 @@ int connections_disable_run(struct command *c)
     AUTO_CLIENT k = { 0 };
     int code = client_open(c, &k);
     if (!code)
-        code = connection_confirm_use(c, &k, "Disabling it");
+        code = connection_confirm_use(c, &k, "Disabling it concerns others (raccord connections usage).");
     return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/connections", "/disable"), NULL);
 }
 
@@ -138,20 +128,11 @@ int connections_delete_run(struct command *c)
 
 int connections_restore_run(struct command *c)
 {
-    AUTO_CLIENT k = { 0 };
     AUTO_BUF b = { 0 };
-    const char *key = command_value(c, OPT_KEY);
-    int code = client_open(c, &k);
-    if (code)
-        return code;
-    buf_init(&b, 4096);
-    struct json_out o = json_out(&b);
-    json_open(&o, '{');
-    if (key)
-        json_member_str(&o, "key", str_of(key));
+    struct json_out o = errand_open(&b);
+    errand_member(&o, c, OPT_KEY, "key");
     json_close(&o, '}');
-    struct str body = buf_str(&b);
-    return client_ask_and_show(&k, "POST", client_path(c, "/connections", "/restore"), &body);
+    return errand_send(c, "POST", client_path(c, "/connections", "/restore"), &b);
 }
 
 /* ---- history ---- */

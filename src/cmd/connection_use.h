@@ -5,7 +5,7 @@
 #include "cmd/client.h"
 
 /* Nothing to ask when nobody depends on the connection of the first argument, or with --yes. EXIT_DONE: go on. `doing`: "Disabling
- * it". */
+ * it concerns others.". */
 int connection_confirm_use(struct command *c, struct client *k, const char *doing);
 
 #endif

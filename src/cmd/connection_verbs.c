@@ -5,6 +5,7 @@
 #include "cmd/certificate_option.h"
 #include "cmd/client.h"
 #include "cmd/connection_use.h"
+#include "cmd/errand.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 
@@ -46,12 +47,7 @@ int connections_list_run(struct command *c)
     return client_list(&k, &l);
 }
 
-int connections_get_run(struct command *c)
-{
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_ask_and_show(&k, "GET", client_path(c, "/connections", ""), NULL);
-}
+int connections_get_run(struct command *c) { return errand_get(c, "/connections"); }
 
 /* --- Credentials ---------------------------------------------------------------------------------------------------- */
 
@@ -132,27 +128,6 @@ static void credentials_write(struct arena *a, struct json_out *o, const struct 
 
 /* --- Bodies --------------------------------------------------------------------------------------------------------- */
 
-static void member(struct json_out *o, const struct command *c, enum option option, const char *name)
-{
-    const char *value = command_value(c, option);
-    if (value)
-        json_member_str(o, name, str_of(value));
-}
-
-/* --tag "" takes all tags away. */
-static void tags_write(struct command *c, struct json_out *o)
-{
-    int at = 0;
-    if (!command_has(c, OPT_TAG))
-        return;
-    json_key(o, "tags");
-    json_open(o, '[');
-    for (char *word; (word = command_next(c, OPT_TAG, &at));)
-        if (*word)
-            json_put_str(o, str_of(word));
-    json_close(o, ']');
-}
-
 /* name=text, name:=json */
 static int fields_write(struct command *c, struct json_out *o)
 {
@@ -187,20 +162,12 @@ static int fields_write(struct command *c, struct json_out *o)
 /* --body @file or -, instead of everything else. *out is in locked memory: the body may hold credentials. */
 static int body_given(struct command *c, struct secret *out)
 {
-    char *word = command_value(c, OPT_BODY);
-    struct fault why = { 0 };
     static const enum option others[] = { OPT_CONNECTOR, OPT_AUTH_TYPE, OPT_KEY, OPT_NAME, OPT_NOTES, OPT_ALLOWED_DOMAIN, OPT_FIELD,
                                           OPT_CREDENTIAL, OPT_DEFAULT, OPT_TAG, OPT_CLIENT_CERTIFICATE, OPT_ISSUE, OPT_TLS_CA };
-    if (strcmp(word, "-") != 0 && word[0] != '@') {
-        secret_wipe(word, strlen(word));
-        return command_wrong(c, "--body takes @FILE or - here: other users could read credentials on the command line.");
-    }
     for (size_t i = 0; i < COUNT(others); i++)
         if (command_has(c, others[i]))
             return command_wrong(c, "--body holds everything; --%s cannot stand beside it.", option_rows[others[i]].name);
-    if (secret_read_file(word[0] == '@' ? word + 1 : "-", BODY_MAX, false, out, &why))
-        return command_failed(c, &why);
-    return EXIT_DONE;
+    return errand_body_read(c, BODY_MAX, out);
 }
 
 static int body_too_large(struct command *c) { return command_wrong(c, "all values together are larger than %d bytes.", BODY_MAX); }
@@ -221,17 +188,17 @@ static int roots_write(struct command *c, struct json_out *o)
 static int body_write(struct command *c, struct json_out *o, const struct credentials *s)
 {
     json_open(o, '{');
-    member(o, c, OPT_CONNECTOR, "connector");
-    member(o, c, OPT_AUTH_TYPE, "auth_type");
-    member(o, c, OPT_KEY, "key");
-    member(o, c, OPT_NAME, "name");
-    member(o, c, OPT_NOTES, "notes");
-    member(o, c, OPT_ALLOWED_DOMAIN, "allowed_domain");
+    errand_member(o, c, OPT_CONNECTOR, "connector");
+    errand_member(o, c, OPT_AUTH_TYPE, "auth_type");
+    errand_member(o, c, OPT_KEY, "key");
+    errand_member(o, c, OPT_NAME, "name");
+    errand_member(o, c, OPT_NOTES, "notes");
+    errand_member(o, c, OPT_ALLOWED_DOMAIN, "allowed_domain");
     if (s)
-        member(o, c, OPT_FOLDER, "folder");
+        errand_member(o, c, OPT_FOLDER, "folder");
     if (command_has(c, OPT_DEFAULT))
         json_member_bool(o, "default", true);
-    tags_write(c, o);
+    errand_members(o, c, OPT_TAG, "tags"); /* --tag "" takes all away */
     int code = fields_write(c, o);
     if (!code)
         code = roots_write(c, o);
@@ -309,7 +276,7 @@ int connections_credentials_run(struct command *c)
     int code = client_open(c, &k);
     if (code)
         return code;
-    if ((code = connection_confirm_use(c, &k, "Replacing its credentials")))
+    if ((code = connection_confirm_use(c, &k, "Replacing its credentials concerns others (raccord connections usage).")))
         return code;
     struct str path = client_path(c, "/connections", "/credentials");
     if (command_has(c, OPT_VERIFY))
@@ -343,10 +310,10 @@ int connections_duplicate_run(struct command *c)
     struct buf b = { .p = (char *)memory.p, .size = memory.n, .max = memory.n };
     struct json_out o = json_out(&b);
     json_open(&o, '{');
-    member(&o, c, OPT_AUTH_TYPE, "auth_type");
-    member(&o, c, OPT_KEY, "key");
-    member(&o, c, OPT_NAME, "name");
-    member(&o, c, OPT_FOLDER, "folder");
+    errand_member(&o, c, OPT_AUTH_TYPE, "auth_type");
+    errand_member(&o, c, OPT_KEY, "key");
+    errand_member(&o, c, OPT_NAME, "name");
+    errand_member(&o, c, OPT_FOLDER, "folder");
     if (command_has(c, OPT_DRY_RUN))
         json_member_bool(&o, "dry_run", true);
     code = fields_write(c, &o);
@@ -358,22 +325,18 @@ int connections_duplicate_run(struct command *c)
     if (code)
         return code;
     /* --folder is where the copy goes; the original is named by its key among all, or by its id. */
-    AUTO_BUF path;
-    buf_init(&path, QUERY_MAX);
-    buf_add(&path, STR("/connections/"));
-    percent_encode(&path, str_of(c->arguments[0]));
-    buf_add(&path, STR("/duplicate"));
-    return buf_failed(&b) ? body_too_large(c) : send(&k, "POST", buf_str(&path), buf_str(&b));
+    struct str path = errand_path(c, "/connections", "/duplicate");
+    return buf_failed(&b) ? body_too_large(c) : send(&k, "POST", path, buf_str(&b));
 }
 
 /* --- States --------------------------------------------------------------------------------------------------------- */
 
-static int post(struct command *c, const char *tail)
+int connections_enable_run(struct command *c)
 {
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/connections", tail), NULL);
+    return errand_send(c, "POST", client_path(c, "/connections", "/enable"), NULL);
 }
 
-int connections_enable_run(struct command *c) { return post(c, "/enable"); }
-int connections_default_run(struct command *c) { return post(c, "/default"); }
+int connections_default_run(struct command *c)
+{
+    return errand_send(c, "POST", client_path(c, "/connections", "/default"), NULL);
+}

@@ -1,60 +1,12 @@
-/* Verbs of folders, groups, shares, and of somebody's departure. */
+/* Verbs of folders, groups and shares. */
 #include <stdio.h>
 
 #include "base/encode.h"
-#include "cmd/client.h"
+#include "cmd/errand.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 
-#define BODY_MAX (256 * 1024)
 #define MEMBERS "/members"
-
-/* --- What they share ------------------------------------------------------------------------------------------------ */
-
-static int list(struct command *c, struct listing *l)
-{
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_list(&k, l);
-}
-
-static int ask(struct command *c, const char *method, struct str path, const struct buf *body)
-{
-    AUTO_CLIENT k = { 0 };
-    struct str text = body ? buf_str(body) : STR_NONE;
-    int code = client_open(c, &k);
-    if (code)
-        return code;
-    return body && buf_failed(body) ? command_wrong(c, "the values are too long.")
-                                    : client_ask_and_show(&k, method, path, body ? &text : NULL);
-}
-
-/* DELETE, and a line that says so. */
-static int drop(struct command *c, struct str path, const char *said)
-{
-    AUTO_CLIENT k = { 0 };
-    struct client_answer answer;
-    int code = client_open(c, &k);
-    if (!code)
-        code = client_ask(&k, "DELETE", path, NULL, &answer);
-    if (!code && !k.json)
-        printf("%s: %s\n", said, arena_cstr(c->arena, text_safe(c->arena, command_argument(c, 0))));
-    return code;
-}
-
-static struct json_out begin(struct buf *b)
-{
-    buf_init(b, BODY_MAX);
-    struct json_out o = json_out(b);
-    json_open(&o, '{');
-    return o;
-}
-
-static void member(struct json_out *o, const struct command *c, enum option option, const char *name)
-{
-    if (command_has(c, option))
-        json_member_str(o, name, str_of(command_value(c, option)));
-}
 
 /* Paths have slashes, which are part of the name here: client_path() encodes them. */
 static struct str previewed(struct command *c, struct str path)
@@ -70,11 +22,11 @@ int folders_list_run(struct command *c)
         { "PATH", "path", COLUMN_TEXT },         { "KIND", "kind", COLUMN_TEXT },     { "PRESET", "preset", COLUMN_TEXT },
         { "INHERITS", "inherits", COLUMN_TEXT }, { "RIGHTS", "rights", COLUMN_TEXT }, { "ID", "id", COLUMN_TEXT },
     };
-    return list(c, &(struct listing){ .path = "/folders", .columns = columns, .column_count = COUNT(columns),
+    return errand_list(c, &(struct listing){ .path = "/folders", .columns = columns, .column_count = COUNT(columns),
                                       .empty = "You see no folder.", .none_found = "No folder matches." });
 }
 
-int folders_get_run(struct command *c) { return ask(c, "GET", client_path(c, "/folders", ""), NULL); }
+int folders_get_run(struct command *c) { return errand_get(c, "/folders"); }
 
 static void inherits(struct json_out *o, const struct command *c)
 {
@@ -85,29 +37,32 @@ static void inherits(struct json_out *o, const struct command *c)
 int folders_create_run(struct command *c)
 {
     AUTO_BUF b = { 0 };
-    struct json_out o = begin(&b);
+    struct json_out o = errand_open(&b);
     json_member_str(&o, "path", command_argument(c, 0));
-    member(&o, c, OPT_PRESET, "preset");
+    errand_member(&o, c, OPT_PRESET, "preset");
     inherits(&o, c);
     json_close(&o, '}');
-    return ask(c, "POST", STR("/folders"), &b);
+    return errand_send(c, "POST", STR("/folders"), &b);
 }
 
 int folders_update_run(struct command *c)
 {
     AUTO_BUF b = { 0 };
-    struct json_out o = begin(&b);
-    member(&o, c, OPT_NAME, "name");
-    member(&o, c, OPT_TO, "parent");
-    member(&o, c, OPT_PRESET, "preset");
+    struct json_out o = errand_open(&b);
+    errand_member(&o, c, OPT_NAME, "name");
+    errand_member(&o, c, OPT_TO, "parent");
+    errand_member(&o, c, OPT_PRESET, "preset");
     inherits(&o, c);
     json_close(&o, '}');
     if (b.n == 2)
         return command_wrong(c, "nothing to change: give --name, --to, --preset, --inherit or --no-inherit.");
-    return ask(c, "PATCH", previewed(c, client_path(c, "/folders", "")), &b);
+    return errand_send(c, "PATCH", previewed(c, client_path(c, "/folders", "")), &b);
 }
 
-int folders_delete_run(struct command *c) { return drop(c, client_path(c, "/folders", ""), "Deleted"); }
+int folders_delete_run(struct command *c)
+{
+    return errand_delete(c, "/folders", &(struct errand_harm){ "the folder", "path", ", its roles and its policies" });
+}
 
 int folders_members_run(struct command *c)
 {
@@ -148,7 +103,7 @@ static int change_members(struct command *c, struct str who, const char *role)
         code = client_ask(&k, "GET", path, NULL, &answer);
     if (code)
         return code;
-    struct json_out o = begin(&b);
+    struct json_out o = errand_open(&b);
     json_key(&o, "members");
     json_open(&o, '[');
     json_each (v, json_get(answer.json, "members")) {
@@ -162,7 +117,7 @@ static int change_members(struct command *c, struct str who, const char *role)
         json_open(&o, '{');
         json_member_str(&o, "principal", who);
         json_member_str(&o, "role", str_of(role));
-        member(&o, c, OPT_EXPIRES, "expires_in");
+        errand_member(&o, c, OPT_EXPIRES, "expires_in");
         json_close(&o, '}');
     }
     json_close(&o, ']');
@@ -189,48 +144,39 @@ int groups_list_run(struct command *c)
     static const struct column columns[] = {
         { "NAME", "name", COLUMN_TEXT }, { "MEMBERS", "member_count", COLUMN_NUMBER }, { "ID", "id", COLUMN_TEXT },
     };
-    return list(c, &(struct listing){ .path = "/groups", .columns = columns, .column_count = COUNT(columns),
+    return errand_list(c, &(struct listing){ .path = "/groups", .columns = columns, .column_count = COUNT(columns),
                                       .empty = "There are no groups. Make one: raccord groups create NAME --member EMAIL",
                                       .none_found = "No group matches." });
 }
 
-int groups_get_run(struct command *c) { return ask(c, "GET", client_path(c, "/groups", ""), NULL); }
-
-static void group_members(struct json_out *o, struct command *c)
-{
-    int at = 0;
-    if (!command_has(c, OPT_MEMBER))
-        return;
-    json_key(o, "members");
-    json_open(o, '[');
-    for (char *name; (name = command_next(c, OPT_MEMBER, &at));)
-        json_put_str(o, str_of(name));
-    json_close(o, ']');
-}
+int groups_get_run(struct command *c) { return errand_get(c, "/groups"); }
 
 int groups_create_run(struct command *c)
 {
     AUTO_BUF b = { 0 };
-    struct json_out o = begin(&b);
+    struct json_out o = errand_open(&b);
     json_member_str(&o, "name", command_argument(c, 0));
-    group_members(&o, c);
+    errand_members(&o, c, OPT_MEMBER, "members");
     json_close(&o, '}');
-    return ask(c, "POST", STR("/groups"), &b);
+    return errand_send(c, "POST", STR("/groups"), &b);
 }
 
 int groups_update_run(struct command *c)
 {
     AUTO_BUF b = { 0 };
-    struct json_out o = begin(&b);
-    member(&o, c, OPT_NAME, "name");
-    group_members(&o, c);
+    struct json_out o = errand_open(&b);
+    errand_member(&o, c, OPT_NAME, "name");
+    errand_members(&o, c, OPT_MEMBER, "members");
     json_close(&o, '}');
     if (b.n == 2)
         return command_wrong(c, "nothing to change: give --name, or --member for each who is in it.");
-    return ask(c, "PATCH", client_path(c, "/groups", ""), &b);
+    return errand_send(c, "PATCH", client_path(c, "/groups", ""), &b);
 }
 
-int groups_delete_run(struct command *c) { return drop(c, client_path(c, "/groups", ""), "Deleted"); }
+int groups_delete_run(struct command *c)
+{
+    return errand_delete(c, "/groups", &(struct errand_harm){ "the group", "name", ", and what was given to it" });
+}
 
 /* --- One connection ------------------------------------------------------------------------------------------------- */
 
@@ -239,12 +185,12 @@ int connections_move_run(struct command *c)
     AUTO_BUF b = { 0 };
     if (!command_has(c, OPT_TO))
         return command_wrong(c, "--to is missing: the folder to move it to.");
-    struct json_out o = begin(&b);
+    struct json_out o = errand_open(&b);
     json_member_str(&o, "folder", str_of(command_value(c, OPT_TO)));
     if (command_has(c, OPT_DRY_RUN))
         json_member_bool(&o, "preview", true);
     json_close(&o, '}');
-    return ask(c, "POST", client_path(c, "/connections", "/move"), &b);
+    return errand_send(c, "POST", client_path(c, "/connections", "/move"), &b);
 }
 
 int connections_share_run(struct command *c)
@@ -252,11 +198,11 @@ int connections_share_run(struct command *c)
     AUTO_BUF b = { 0 };
     if (!command_has(c, OPT_WITH))
         return command_wrong(c, "--with is missing: an e-mail address, a name, or a folder's path.");
-    struct json_out o = begin(&b);
-    member(&o, c, OPT_WITH, "with");
-    member(&o, c, OPT_EXPIRES, "expires_in");
+    struct json_out o = errand_open(&b);
+    errand_member(&o, c, OPT_WITH, "with");
+    errand_member(&o, c, OPT_EXPIRES, "expires_in");
     json_close(&o, '}');
-    return ask(c, "POST", client_path(c, "/connections", "/shares"), &b);
+    return errand_send(c, "POST", client_path(c, "/connections", "/shares"), &b);
 }
 
 int connections_shares_run(struct command *c)
@@ -271,7 +217,7 @@ int connections_shares_run(struct command *c)
                          .query = query < path.n ? str_sub(path, query, path.n) : STR(""),
                          .columns = columns, .column_count = COUNT(columns), .empty = "It is shared with nobody singly.",
                          .none_found = "It is shared with nobody singly." };
-    return list(c, &l);
+    return errand_list(c, &l);
 }
 
 /* By name, as it was shared: the id is looked up. */
@@ -301,19 +247,4 @@ int connections_unshare_run(struct command *c)
     if (!code && !k.json)
         printf("Not shared any more with: %s\n", arena_cstr(c->arena, text_safe(c->arena, with)));
     return code;
-}
-
-/* --- Somebody leaves ------------------------------------------------------------------------------------------------ */
-
-int users_departure_run(struct command *c)
-{
-    AUTO_BUF b = { 0 };
-    if (!command_has(c, OPT_TO))
-        return command_wrong(c, "--to is missing: the user who takes over.");
-    struct json_out o = begin(&b);
-    member(&o, c, OPT_TO, "to");
-    if (command_has(c, OPT_DRY_RUN))
-        json_member_bool(&o, "preview", true);
-    json_close(&o, '}');
-    return ask(c, "POST", client_path(c, "/users", "/departure"), &b);
 }

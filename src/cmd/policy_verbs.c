@@ -1,7 +1,7 @@
 /* Verbs of policies and limits. A policy may hold credentials: its body comes from a file or standard input. */
 #include <stdio.h>
 
-#include "cmd/client.h"
+#include "cmd/errand.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
 
@@ -15,58 +15,18 @@ int policies_list_run(struct command *c)
     };
     struct listing l = { .path = "/policies", .columns = columns, .column_count = COUNT(columns),
                          .empty = "No policies: everything is allowed that rights allow." };
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_list(&k, &l);
+    return errand_list(c, &l);
 }
 
-int policies_get_run(struct command *c)
-{
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_ask_and_show(&k, "GET", client_path(c, "/policies", ""), NULL);
-}
+int policies_get_run(struct command *c) { return errand_get(c, "/policies"); }
 
-/* --body @FILE or -. */
-static int body_given(struct command *c, struct secret *out)
-{
-    char *word = command_value(c, OPT_BODY);
-    struct fault why = { 0 };
-    if (!word)
-        return command_wrong(c, "--body is missing: @FILE, or - for standard input.");
-    if (strcmp(word, "-") != 0 && word[0] != '@') {
-        secret_wipe(word, strlen(word));
-        return command_wrong(c, "--body takes @FILE or - here: other users could read credentials on the command line.");
-    }
-    if (secret_read_file(word[0] == '@' ? word + 1 : "-", BODY_MAX, false, out, &why))
-        return command_failed(c, &why);
-    return EXIT_DONE;
-}
-
-static int send_body(struct command *c, const char *method, struct str path)
-{
-    AUTO_CLIENT k = { 0 };
-    AUTO_SECRET memory = SECRET_NONE;
-    int code = client_open(c, &k);
-    if (code || (code = body_given(c, &memory)))
-        return code;
-    struct str body = secret_str(memory);
-    return client_ask_and_show(&k, method, path, &body);
-}
-
-int policies_create_run(struct command *c) { return send_body(c, "POST", STR("/policies")); }
-int policies_update_run(struct command *c) { return send_body(c, "PUT", client_path(c, "/policies", "")); }
+int policies_create_run(struct command *c) { return errand_send_file(c, "POST", STR("/policies"), BODY_MAX); }
+int policies_update_run(struct command *c) { return errand_send_file(c, "PUT", client_path(c, "/policies", ""), BODY_MAX); }
 
 int policies_delete_run(struct command *c)
 {
-    AUTO_CLIENT k = { 0 };
-    struct client_answer answer;
-    int code = client_open(c, &k);
-    if (!code)
-        code = client_ask(&k, "DELETE", client_path(c, "/policies", ""), NULL, &answer);
-    if (!code && !k.json)
-        printf("Deleted: %.*s\n", STR_ARG(command_argument(c, 0)));
-    return code;
+    return errand_delete(c, "/policies",
+                         &(struct errand_harm){ "the policy", "name", ": what it forbids is allowed again, at once" });
 }
 
 /* --- Asking --------------------------------------------------------------------------------------------------------- */
@@ -127,7 +87,7 @@ int policies_preview_run(struct command *c)
     AUTO_CLIENT k = { 0 };
     AUTO_SECRET memory = SECRET_NONE, whole = SECRET_NONE;
     int code = client_open(c, &k);
-    if (code || (code = body_given(c, &memory)))
+    if (code || (code = errand_body_read(c, BODY_MAX, &memory)))
         return code;
     /* One allocation that never moves, as for the body itself. */
     whole = secret_new(memory.n + 256);
@@ -150,7 +110,5 @@ int limits_run(struct command *c)
         { "LAST HIT", "last_hit", COLUMN_TIME },
     };
     struct listing l = { .path = "/limits", .columns = columns, .column_count = COUNT(columns), .empty = "No limits." };
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_list(&k, &l);
+    return errand_list(c, &l);
 }

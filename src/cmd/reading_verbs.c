@@ -1,30 +1,14 @@
-/* Verbs that mostly read: connectors, runs, tokens, users. */
+/* Verbs that only read: connectors, runs, the audit log. */
 #include <stdio.h>
 
 #include "base/clock.h"
 #include "base/encode.h"
-#include "cmd/client.h"
-#include "cmd/password.h"
+#include "cmd/errand.h"
+#include "cmd/terminal.h"
 #include "cmd/verbs.h"
 
 #define QUERY_MAX (16 * 1024)
-
-static int list(struct command *c, struct listing *l, struct buf *query)
-{
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    if (code)
-        return code;
-    l->query = buf_str(query);
-    return client_list(&k, l);
-}
-
-static int get(struct command *c, const char *collection)
-{
-    AUTO_CLIENT k = { 0 };
-    int code = client_open(c, &k);
-    return code ? code : client_ask_and_show(&k, "GET", client_path(c, collection, ""), NULL);
-}
+#define VALUE_MAX (32 * 1024)
 
 /* --- Connectors ----------------------------------------------------------------------------------------------------- */
 
@@ -43,10 +27,18 @@ int connectors_list_run(struct command *c)
     query_add_option(&q, c, OPT_DOMAIN, "domain");
     query_add_option(&q, c, OPT_AUTH_TYPE, "auth_type");
     query_add_option(&q, c, OPT_STAGE, "stage");
-    return list(c, &l, &q);
+    l.query = buf_str(&q);
+    return errand_list(c, &l);
 }
 
-int connectors_get_run(struct command *c) { return get(c, "/connectors"); }
+int connectors_get_run(struct command *c) { return errand_get(c, "/connectors"); }
+
+int connectors_domains_run(struct command *c)
+{
+    static const struct column columns[] = { { "DOMAIN", "id", COLUMN_TEXT }, { "CONNECTORS", "connectors", COLUMN_NUMBER } };
+    return errand_list(c, &(struct listing){ .path = "/domains", .columns = columns, .column_count = COUNT(columns),
+                                             .empty = "This hub has no connectors." });
+}
 
 /* --- Runs ----------------------------------------------------------------------------------------------------------- */
 
@@ -87,10 +79,11 @@ int runs_list_run(struct command *c)
     query_add_option(&q, c, OPT_CALLER, "caller");
     query_add_option(&q, c, OPT_OUTCOME, "outcome");
     query_add(&q, "since", from);
-    return list(c, &l, &q);
+    l.query = buf_str(&q);
+    return errand_list(c, &l);
 }
 
-int runs_get_run(struct command *c) { return get(c, "/runs"); }
+int runs_get_run(struct command *c) { return errand_get(c, "/runs"); }
 
 /* --- Audit ---------------------------------------------------------------------------------------------------------- */
 
@@ -125,7 +118,8 @@ int audit_list_run(struct command *c)
     int code = add_time(c, &q, OPT_SINCE, "since");
     if (!code)
         code = add_time(c, &q, OPT_UNTIL, "until");
-    return code ? code : list(c, &l, &q);
+    l.query = buf_str(&q);
+    return code ? code : errand_list(c, &l);
 }
 
 /* The page's last line says where the next one begins; only that of the last page is printed. Answers 0 at the end. */
@@ -161,86 +155,37 @@ int audit_export_run(struct command *c)
     return fflush(stdout) ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* --- Tokens --------------------------------------------------------------------------------------------------------- */
-
-int tokens_list_run(struct command *c)
-{
-    static const struct column columns[] = {
-        { "ID", "id", COLUMN_TEXT },              { "NAME", "name", COLUMN_TEXT },
-        { "OWNER", "principal.name", COLUMN_TEXT }, { "ROLE", "role", COLUMN_TEXT },
-        { "ENDS IN", "last4", COLUMN_TEXT },      { "EXPIRES", "expires_at", COLUMN_TIME },
-        { "LAST USED", "last_used_at", COLUMN_TIME }, { "REVOKED", "revoked_at", COLUMN_TIME },
-    };
-    struct listing l = { .path = "/tokens", .columns = columns, .column_count = COUNT(columns),
-                         .empty = "No tokens yet. On the hub's machine: raccord token create --data DIR --name NAME --role ROLE" };
-    AUTO_BUF q;
-    buf_init(&q, QUERY_MAX);
-    return list(c, &l, &q);
-}
-
-int tokens_get_run(struct command *c) { return get(c, "/tokens"); }
-
-int tokens_revoke_run(struct command *c)
+/* The hub checks its own log; on a copy, or on a hub that is not trusted: raccord verify-audit. */
+int audit_verify_run(struct command *c)
 {
     AUTO_CLIENT k = { 0 };
     struct client_answer answer;
     int code = client_open(c, &k);
-    if (!code)
-        code = client_ask(&k, "DELETE", client_path(c, "/tokens", ""), NULL, &answer);
-    if (code)
+    if (code || (code = client_ask(&k, "GET", STR("/audit:verify"), NULL, &answer)) || (code = client_show(&k, &answer)))
         return code;
-    if (k.json)
-        return client_show(&k, &answer);
-    printf("Revoked: %s\n", c->arguments[0]);
-    return EXIT_DONE;
+    return json_bool(answer.json, "ok", false) ? EXIT_DONE : EXIT_FAILED;
 }
 
-/* --- Users ---------------------------------------------------------------------------------------------------------- */
-
-int users_list_run(struct command *c)
+/* To find a value that the log keeps as a hash only. */
+int audit_hash_run(struct command *c)
 {
-    static const struct column columns[] = {
-        { "ID", "id", COLUMN_TEXT },       { "E-MAIL", "email", COLUMN_TEXT },       { "ROLE", "role", COLUMN_TEXT },
-        { "LANGUAGE", "language", COLUMN_TEXT }, { "DISABLED", "disabled", COLUMN_TEXT }, { "CREATED", "created_at", COLUMN_TIME },
-    };
-    struct listing l = { .path = "/users", .columns = columns, .column_count = COUNT(columns),
-                         .empty = "No users yet. Open the setup link that the hub printed at its first start." };
-    AUTO_BUF q;
-    buf_init(&q, QUERY_MAX);
-    return list(c, &l, &q);
-}
-
-int users_get_run(struct command *c) { return get(c, "/users"); }
-
-#define USER_BODY_MAX (16 * 1024)
-
-int users_create_run(struct command *c)
-{
-    char *email = command_value(c, OPT_EMAIL), *role = command_value(c, OPT_ROLE), *language = command_value(c, OPT_LANGUAGE);
-    if (!email || !role)
-        return command_wrong(c, "--%s is missing.", email ? "role" : "email");
-
     AUTO_CLIENT k = { 0 };
-    AUTO_SECRET password = SECRET_NONE;
+    AUTO_SECRET value = SECRET_NONE;
+    AUTO_BUF b = { 0 };
+    struct client_answer answer;
+    struct fault why = { 0 };
     int code = client_open(c, &k);
-    if (!code)
-        code = password_read(c, &password);
     if (code)
         return code;
-
-    /* In locked memory, and never moved: a growing buffer would leave copies of the password behind. */
-    AUTO_SECRET memory = secret_new(USER_BODY_MAX);
-    struct buf b = { .p = (char *)memory.p, .size = memory.n, .max = memory.n };
-    struct json_out o = json_out(&b);
-    json_open(&o, '{');
-    json_member_str(&o, "email", str_of(email));
-    json_member_str(&o, "password", secret_str(password));
-    json_member_str(&o, "role", str_of(role));
-    if (language)
-        json_member_str(&o, "language", str_of(language));
+    if (terminal_asks() ? ask_secret("Value: ", &value, &why) : secret_read_file("-", VALUE_MAX, true, &value, &why))
+        return command_failed(c, &why);
+    struct json_out o = errand_open(&b);
+    json_member_str(&o, "value", secret_str(value));
     json_close(&o, '}');
-    if (buf_failed(&b))
-        return command_wrong(c, "the values are too long.");
     struct str body = buf_str(&b);
-    return client_ask_and_show(&k, "POST", STR("/users"), &body);
+    if ((code = client_ask(&k, "POST", STR("/audit:hash"), &body, &answer)) || k.json)
+        return code ? code : client_show(&k, &answer);
+    struct str hash = json_str(answer.json, "hash");
+    printf("%.*s\n", STR_ARG(hash));
+    return EXIT_DONE;
 }

@@ -7,6 +7,8 @@ static int serve_run(struct command *c);
 
 #define CLIENT (OPTION(SERVER) | OPTION(TOKEN) | OPTION(TOKEN_FILE) | OPTION(CA_FILE) | OPTION(JSON))
 #define PAIR (OPTION(CLIENT_CERTIFICATE) | OPTION(CLIENT_KEY) | OPTION(CLIENT_PASSPHRASE) | OPTION(ISSUE))
+#define NARROW \
+    (OPTION(CONNECTION) | OPTION(FOLDER) | OPTION(METHOD) | OPTION(RISK) | OPTION(ACTION) | OPTION(PATH) | OPTION(ADDRESS))
 #define SETTINGS (OPTION(CONFIG) | OPTION(DATA) | OPTION(LISTEN) | OPTION(PUBLIC_URL))
 
 static const struct verb verbs[] = {
@@ -17,10 +19,8 @@ static const struct verb verbs[] = {
     { "config check", "", 0, 0, SETTINGS, config_check_run, true, "say whether the settings are usable", NULL },
     { "config list", "", 0, 0, SETTINGS | OPTION(JSON), config_list_run, true, "every setting, its value and where it comes from",
       NULL },
-    { "token create", "", 0, 0,
-      OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(FOLDER) | OPTION(CONNECTION) | OPTION(METHOD) | OPTION(RISK) |
-          OPTION(ACTION) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(EXPIRES),
-      token_create_run, false, "make a token on the hub's own machine and print it",
+    { "token create", "", 0, 0, OPTION(DATA) | OPTION(NAME) | OPTION(ROLE) | OPTION(EXPIRES) | NARROW, token_create_run, false,
+      "make a token on the hub's own machine and print it",
       "Works on the database directly, beside a running hub too. The token belongs to the service account\n"
       "NAME, which is made when needed, and is printed once: keep it. Each of --connection, --folder,\n"
       "--method, --risk, --action, --path and --address narrows it; what is named together holds together.\n\n"
@@ -41,8 +41,23 @@ static const struct verb verbs[] = {
     { "user list", "", 0, 0, OPTION(DATA), user_list_run, false, "who may sign in, and who is locked out, on the hub's own machine",
       NULL },
 
+    { "setup", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(LINK_FILE) | OPTION(PASSWORD_FILE) | OPTION(LANGUAGE), setup_run, false,
+      "make the owner's account, with the one-time link of the first start",
+      "The link is asked for, or read from --link-file: others could read it on the command line.\n\n"
+      "  raccord setup --email ana@example.com\n" },
+    { "accept", "", 0, 0, CLIENT | OPTION(LINK_FILE) | OPTION(PASSWORD_FILE) | OPTION(LANGUAGE), accept_run, false,
+      "set your password with the link of an invitation or of a reset", "  raccord accept --link-file invitation.txt\n" },
+    { "login", "", 0, 0,
+      CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE) | OPTION(NAME) | OPTION(ROLE) | OPTION(EXPIRES), login_run,
+      false, "show your password and get a token of your own, for 30 days if nothing else is asked",
+      "Prints the token and nothing else. It has your role, or less: --role. raccord tokens revoke ends it.\n\n"
+      "  export RACCORD_TOKEN=$(raccord login --email ana@example.com)\n"
+      "  (umask 077; raccord login --email ana@example.com --expires 12h > ~/.raccord-token)\n" },
+
     { "connectors list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(DOMAIN) | OPTION(AUTH_TYPE) | OPTION(STAGE),
       connectors_list_run, false, "what can be connected", NULL },
+    { "connectors domains", "", 0, 0, CLIENT, connectors_domains_run, false,
+      "the business domains, and how many connectors each has", NULL },
     { "connectors get", "ID", 1, 1, CLIENT, connectors_get_run, false, "one connector: its auth types and their fields", NULL },
 
     { "connections list", "", 0, 0,
@@ -116,7 +131,7 @@ static const struct verb verbs[] = {
       CLIENT | OPTION(NAME) | OPTION(TO) | OPTION(PRESET) | OPTION(INHERIT) | OPTION(NO_INHERIT) | OPTION(DRY_RUN),
       folders_update_run, false, "rename it, move it, or say who edits in it and who is kept out",
       "--dry-run says who would gain and who would lose which rights.\n" },
-    { "folders delete", "PATH", 1, 1, CLIENT, folders_delete_run, false, "remove an empty folder", NULL },
+    { "folders delete", "PATH", 1, 1, CLIENT | OPTION(YES), folders_delete_run, false, "remove an empty folder", NULL },
     { "folders members", "PATH", 1, 1, CLIENT, folders_members_run, false, "who is in it by name", NULL },
     { "folders add", "PATH WHO", 2, 2, CLIENT | OPTION(ROLE) | OPTION(EXPIRES) | OPTION(DRY_RUN), folders_add_run, false,
       "give somebody a role in it and below it",
@@ -129,7 +144,7 @@ static const struct verb verbs[] = {
     { "groups create", "NAME", 1, 1, CLIENT | OPTION(MEMBER), groups_create_run, false, "make a group", NULL },
     { "groups update", "ID", 1, 1, CLIENT | OPTION(NAME) | OPTION(MEMBER), groups_update_run, false,
       "rename it, or say anew who is in it", NULL },
-    { "groups delete", "ID", 1, 1, CLIENT, groups_delete_run, false, "remove it, and what was given to it", NULL },
+    { "groups delete", "ID", 1, 1, CLIENT | OPTION(YES), groups_delete_run, false, "remove it, and what was given to it", NULL },
 
     { "call", "CONNECTION METHOD PATH", 3, 3,
       CLIENT | OPTION(FOLDER) | OPTION(QUERY) | OPTION(HEADER) | OPTION(BODY) | OPTION(INCLUDE), call_run, false,
@@ -149,14 +164,27 @@ static const struct verb verbs[] = {
       false, "who did what, newest first", NULL },
     { "audit export", "", 0, 0, CLIENT, audit_export_run, false, "every record, oldest first, as one JSON object a line",
       "The last line holds the exported heads.\n\n  raccord audit export > audit.ndjson\n" },
+    { "audit verify", "", 0, 0, CLIENT, audit_verify_run, false, "let the hub check its own log",
+      "Exit code 1 when something is wrong. On a copy, or where the hub itself is in doubt: raccord verify-audit.\n" },
+    { "audit hash", "", 0, 0, CLIENT, audit_hash_run, false, "the hash under which the log keeps a value that it may not show",
+      "The value is asked for, or read from standard input. To find who typed an address at the log-in:\n\n"
+      "  raccord audit export | grep \"$(echo -n ana@example.com | raccord audit hash)\"\n" },
     { "verify-audit", "", 0, 0, SETTINGS | OPTION(HEADS) | OPTION(JSON), verify_audit_run, true,
       "find changed, missing and reordered records of the audit log",
       "Works on the database directly, beside a running hub and on a copy, too. Exit code 1, and the number of\n"
       "the first record that is wrong, when something is.\n\n"
       "  raccord verify-audit --data /var/lib/raccord --heads /mnt/elsewhere/audit-heads.log\n" },
 
-    { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT), tokens_list_run, false, "the tokens that you may see", NULL },
+    { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CALLER), tokens_list_run, false, "the tokens that you may see",
+      NULL },
     { "tokens get", "ID", 1, 1, CLIENT, tokens_get_run, false, "one token, without its secret", NULL },
+    { "tokens create", "", 0, 0, CLIENT | OPTION(NAME) | OPTION(ROLE) | OPTION(SERVICE_ACCOUNT) | OPTION(EXPIRES) | NARROW,
+      tokens_create_run, false, "make a token, for oneself or for a service account, and print it",
+      "Only the token goes to standard output. Each of --connection, --folder, --method, --risk, --action, --path\n"
+      "and --address narrows it; what is named together holds together.\n\n"
+      "  raccord tokens create --name report --service-account report --connection crm --method GET --expires 30d\n" },
+    { "tokens update", "ID", 1, 1, CLIENT | OPTION(NAME) | OPTION(EXPIRES) | NARROW, tokens_update_run, false,
+      "rename it, narrow it anew, or say how long it still lives", "What is named replaces all that was said of its kind.\n" },
     { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
 
     { "policies list", "", 0, 0, CLIENT | OPTION(LIMIT), policies_list_run, false, "what is allowed, preset and forbidden", NULL },
@@ -165,7 +193,8 @@ static const struct verb verbs[] = {
       "The policy is JSON, from a file or standard input; docs/policies.md lists the rules. It holds at once.\n\n"
       "  echo '{\"name\": \"Limits\", \"preset\": \"genesys\"}' | raccord policies create --body -\n" },
     { "policies update", "ID", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
-    { "policies delete", "ID", 1, 1, CLIENT, policies_delete_run, false, "remove a policy: it holds no more, at once", NULL },
+    { "policies delete", "ID", 1, 1, CLIENT | OPTION(YES), policies_delete_run, false, "remove a policy: it holds no more, at once",
+      NULL },
     { "policies explain", "OPERATION", 1, 1,
       CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) |
           OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION),
@@ -179,11 +208,44 @@ static const struct verb verbs[] = {
       NULL },
 
     { "users list", "", 0, 0, CLIENT | OPTION(LIMIT), users_list_run, false, "everybody who may sign in", NULL },
-    { "users get", "ID", 1, 1, CLIENT, users_get_run, false, "one user", NULL },
+    { "users get", "USER", 1, 1, CLIENT, users_get_run, false, "one user, by e-mail address or id", NULL },
+    { "users invite", "EMAIL", 1, 1, CLIENT | OPTION(ROLE) | OPTION(LANGUAGE), users_invite_run, false,
+      "make a user, and a one-time link by which the person sets a password",
+      "Prints the link and nothing else. The person opens it, or: raccord accept\n\n"
+      "  raccord users invite ana@example.com --role user\n" },
+    { "users uninvite", "USER", 1, 1, CLIENT, users_uninvite_run, false, "let the link work no more", NULL },
     { "users create", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(ROLE) | OPTION(LANGUAGE) | OPTION(PASSWORD_FILE), users_create_run,
-      false, "make a user", NULL },
-    { "users departure", "ID", 1, 1, CLIENT | OPTION(TO) | OPTION(DRY_RUN), users_departure_run, false,
-      "somebody leaves: hand over what is theirs, and end the account", NULL },
+      false, "make a user with a password; better: users invite", NULL },
+    { "users update", "USER", 1, 1, CLIENT | OPTION(ROLE) | OPTION(LANGUAGE), users_update_run, false, "change role or language",
+      NULL },
+    { "users reset-password", "USER", 1, 1, CLIENT, users_reset_password_run, false,
+      "make a one-time link by which a user sets a new password", NULL },
+    { "users unlock", "USER", 1, 1, CLIENT, users_unlock_run, false, "let in again who guessed too often", NULL },
+    { "users remove-second-factor", "USER", 1, 1, CLIENT | OPTION(YES), users_remove_second_factor_run, false,
+      "for somebody who lost it", NULL },
+    { "users disable", "USER", 1, 1, CLIENT, users_disable_run, false, "keep somebody and their tokens out, until enabled", NULL },
+    { "users enable", "USER", 1, 1, CLIENT, users_enable_run, false, "let somebody in again", NULL },
+    { "users departure", "USER", 1, 1, CLIENT | OPTION(TO) | OPTION(DRY_RUN) | OPTION(YES), users_departure_run, false,
+      "somebody leaves: hand over what is theirs, and end the account",
+      "Shows what would be handed over, and asks. Without a terminal, --yes is needed.\n" },
+    { "users delete", "USER", 1, 1, CLIENT | OPTION(YES), users_delete_run, false, "remove the account; better: users departure",
+      NULL },
+
+    { "service-accounts list", "", 0, 0, CLIENT | OPTION(LIMIT), service_accounts_list_run, false, "programs that call", NULL },
+    { "service-accounts get", "NAME", 1, 1, CLIENT, service_accounts_get_run, false, "one service account, by name or id", NULL },
+    { "service-accounts create", "NAME", 1, 1, CLIENT | OPTION(ROLE), service_accounts_create_run, false,
+      "make an account for a program", "Then a token for it: raccord tokens create --name report --service-account NAME\n" },
+    { "service-accounts update", "NAME", 1, 1, CLIENT | OPTION(NAME) | OPTION(ROLE), service_accounts_update_run, false,
+      "rename it, or change its role", NULL },
+    { "service-accounts disable", "NAME", 1, 1, CLIENT, service_accounts_disable_run, false, "refuse its tokens, until enabled",
+      NULL },
+    { "service-accounts enable", "NAME", 1, 1, CLIENT, service_accounts_enable_run, false, "take its tokens again", NULL },
+    { "service-accounts delete", "NAME", 1, 1, CLIENT | OPTION(YES), service_accounts_delete_run, false,
+      "remove it, and its tokens", NULL },
+
+    { "sessions list", "", 0, 0, CLIENT | OPTION(USER), sessions_list_run, false, "where one is signed in to the console", NULL },
+    { "sessions end", "[ID]", 0, 1, CLIENT | OPTION(USER) | OPTION(ALL), sessions_end_run, false, "sign out there, at once",
+      "  raccord sessions end --all --user ana@example.com\n" },
 
     { "certificates list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTION) | OPTION(STATE), certificates_list_run, false,
       "client certificates: whose, until when", NULL },
@@ -233,7 +295,7 @@ static const struct verb verbs[] = {
       "  raccord identity-providers create --body @sso.json\n" },
     { "identity-providers update", "ID", 1, 1, CLIENT | OPTION(BODY), identity_providers_update_run, false,
       "change it: a member that the body has replaces the whole of it", NULL },
-    { "identity-providers delete", "ID", 1, 1, CLIENT, identity_providers_delete_run, false,
+    { "identity-providers delete", "ID", 1, 1, CLIENT | OPTION(YES), identity_providers_delete_run, false,
       "believe it no longer; the accounts of its people stay", NULL },
 
     { "completion", "bash", 1, 1, 0, completion_run, false, "print a completion script for the shell",

@@ -41,16 +41,13 @@ int user_unlock_run(struct command *c);
 int user_list_run(struct command *c);
 int connectors_list_run(struct command *c);                  /* reading_verbs.c */
 int connectors_get_run(struct command *c);
+int connectors_domains_run(struct command *c);
 int runs_list_run(struct command *c);
 int runs_get_run(struct command *c);
 int audit_list_run(struct command *c);
 int audit_export_run(struct command *c);
-int tokens_list_run(struct command *c);
-int tokens_get_run(struct command *c);
-int tokens_revoke_run(struct command *c);
-int users_list_run(struct command *c);
-int users_get_run(struct command *c);
-int users_create_run(struct command *c);
+int audit_verify_run(struct command *c);
+int audit_hash_run(struct command *c);
 int connections_list_run(struct command *c);                 /* connection_verbs.c */
 int connections_get_run(struct command *c);
 int connections_create_run(struct command *c);
@@ -77,7 +74,6 @@ int groups_get_run(struct command *c);
 int groups_create_run(struct command *c);
 int groups_update_run(struct command *c);
 int groups_delete_run(struct command *c);
-int users_departure_run(struct command *c);
 int verify_audit_run(struct command *c);                     /* audit_verbs.c */
 int policies_list_run(struct command *c);                    /* policy_verbs.c */
 int policies_get_run(struct command *c);
@@ -102,6 +98,36 @@ int identity_providers_get_run(struct command *c);
 int identity_providers_create_run(struct command *c);
 int identity_providers_update_run(struct command *c);
 int identity_providers_delete_run(struct command *c);
+int tokens_list_run(struct command *c);                      /* token_verbs.c */
+int tokens_get_run(struct command *c);
+int tokens_create_run(struct command *c);
+int tokens_update_run(struct command *c);
+int tokens_revoke_run(struct command *c);
+int users_list_run(struct command *c);                       /* account_verbs.c */
+int users_get_run(struct command *c);
+int users_create_run(struct command *c);
+int users_update_run(struct command *c);
+int users_invite_run(struct command *c);
+int users_reset_password_run(struct command *c);
+int users_uninvite_run(struct command *c);
+int users_disable_run(struct command *c);
+int users_enable_run(struct command *c);
+int users_unlock_run(struct command *c);
+int users_remove_second_factor_run(struct command *c);
+int users_delete_run(struct command *c);
+int users_departure_run(struct command *c);
+int service_accounts_list_run(struct command *c);
+int service_accounts_get_run(struct command *c);
+int service_accounts_create_run(struct command *c);
+int service_accounts_update_run(struct command *c);
+int service_accounts_disable_run(struct command *c);
+int service_accounts_enable_run(struct command *c);
+int service_accounts_delete_run(struct command *c);
+int sessions_list_run(struct command *c);
+int sessions_end_run(struct command *c);
+int setup_run(struct command *c);                            /* sign_in_verbs.c */
+int accept_run(struct command *c);
+int login_run(struct command *c);
 int call_run(struct command *c);                             /* call_verb.c */
 
 #endif

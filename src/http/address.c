@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 
+#include "base/encode.h"
 #include "http/url.h"
 
 /* ---- reading and writing ---- */
@@ -22,20 +23,12 @@ static bool parse_v4(struct str text, unsigned char ip[4])
     return n == 4;
 }
 
-static int hex_value(char c)
-{
-    if (ascii_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* One to four hex digits from *at on; false when there is none. */
 static bool hex_group(struct str s, size_t *at, unsigned *value)
 {
     size_t start = *at;
-    for (*value = 0; *at < s.n && *at - start < 4 && hex_value(s.p[*at]) >= 0; (*at)++)
-        *value = *value << 4 | (unsigned)hex_value(s.p[*at]);
+    for (*value = 0; *at < s.n && *at - start < 4 && hex_digit(s.p[*at]) >= 0; (*at)++)
+        *value = *value << 4 | (unsigned)hex_digit(s.p[*at]);
     return *at > start;
 }
 

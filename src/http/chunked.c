@@ -1,5 +1,6 @@
 #include "http/chunked.h"
 
+#include "base/encode.h"
 #include "http/head.h"
 
 /* Where in the coding the next byte stands. SIZE is 0: a zeroed decoder is a new one. */
@@ -31,14 +32,6 @@ static enum chunked_state broken(struct chunked *d, const char *why)
 
 static bool token_byte(char c) { return head_is_token((struct str){ &c, 1 }); }
 static bool text_byte(char c) { return c == '\t' || ((unsigned char)c >= 0x20 && c != 0x7f); }
-
-static int hex_digit(char c)
-{
-    if (ascii_digit(c))
-        return c - '0';
-    c = ascii_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 static enum chunked_state size_byte(struct chunked *d, char c)
 {

@@ -206,7 +206,6 @@ void loop_free(struct loop *l)
     free(l);
 }
 
-int loop_number(const struct loop *l) { return l->number; }
 struct mono loop_now(const struct loop *l) { return l->now; }
 bool loop_is_current(const struct loop *l) { return pthread_equal(l->thread, pthread_self()); }
 uv_loop_t *loop_uv(struct loop *l) { return &l->uv; }

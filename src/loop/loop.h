@@ -18,7 +18,6 @@ enum err loop_new(int number, struct loop **out, struct fault *why) MUST_CHECK;
 void loop_run(struct loop *l);   /* until loop_stop() */
 void loop_stop(struct loop *l);  /* from the loop's thread; from others: post it */
 void loop_free(struct loop *l);  /* after run has returned */
-int loop_number(const struct loop *l);
 struct mono loop_now(const struct loop *l); /* as of this round; cheap */
 bool loop_is_current(const struct loop *l);
 

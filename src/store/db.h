@@ -68,6 +68,8 @@ int64_t query_get_i64(struct query *q, int column);
 bool query_is_null(struct query *q, int column);
 /* Steps to the end if needed, resets. Errors: ERR_STORE; ERR_CONFLICT for a unique constraint. */
 enum err query_end(struct query *q, struct fault *why) MUST_CHECK;
+/* The one number that `sql`, which takes no parameters, answers; 0 when it answers none. */
+enum err query_number(struct db *db, const char *sql, int64_t *n, struct fault *why) MUST_CHECK;
 int64_t db_changes(struct db *db);                 /* rows changed by the last statement */
 
 /* Several statements, separated by semicolons, without parameters or rows. Inside store_write(). */

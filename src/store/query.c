@@ -282,3 +282,10 @@ void connection_close(struct db *db)
     sqlite3_close(db->sqlite);
     free(db);
 }
+
+enum err query_number(struct db *db, const char *sql, int64_t *n, struct fault *why)
+{
+    struct query *q = query_begin(db, sql);
+    *n = query_next(q) ? query_get_i64(q, 0) : 0;
+    return query_end(q, why);
+}

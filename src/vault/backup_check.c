@@ -8,13 +8,6 @@
 
 #define AT_ONCE 500 /* rows of a page */
 
-static enum err count_rows(struct db *db, const char *sql, int64_t *n, struct fault *why)
-{
-    struct query *q = query_begin(db, sql);
-    *n = query_next(q) ? query_get_i64(q, 0) : 0;
-    return query_end(q, why);
-}
-
 /* Pages, indexes and references. */
 static enum err check_pages(struct db *db, struct arena *a, struct fault *why)
 {
@@ -168,9 +161,9 @@ enum err backup_check(struct db *db, struct keyring *k, struct arena *a, backup_
     *out = (struct backup_counts){ .first = STR("") };
     struct walk w = { db, k, a, out, progress, context, 0, 0 };
     enum err e = check_pages(db, a, why);
-    if (e || (e = count_rows(db, "SELECT count(*) FROM connection", &connections, why)) ||
-        (e = count_rows(db, "SELECT count(*) FROM sealed_value", &values, why)) ||
-        (e = count_rows(db, "SELECT count(*) FROM wrapping_key", &out->wrapping_keys, why)))
+    if (e || (e = query_number(db, "SELECT count(*) FROM connection", &connections, why)) ||
+        (e = query_number(db, "SELECT count(*) FROM sealed_value", &values, why)) ||
+        (e = query_number(db, "SELECT count(*) FROM wrapping_key", &out->wrapping_keys, why)))
         return e;
     w.total = connections + values;
     if ((e = check_connections(&w, why)))

@@ -252,13 +252,6 @@ enum err keyring_refresh(struct keyring *k, struct db *db, struct fault *why)
 
 /* ---- opening ---- */
 
-static enum err count_rows(struct db *db, const char *sql, int64_t *n, struct fault *why)
-{
-    struct query *q = query_begin(db, sql);
-    *n = query_next(q) ? query_get_i64(q, 0) : 0;
-    return query_end(q, why);
-}
-
 static enum err insert_key(struct db *db, struct secret master, int64_t id, struct fault *why)
 {
     AUTO_ARENA a = arena_new(4096);
@@ -281,9 +274,9 @@ static enum err make_first(struct db *db, void *context, struct fault *why)
 {
     const struct secret *master = context;
     int64_t keys, sealed;
-    enum err e = count_rows(db, "SELECT count(*) FROM wrapping_key", &keys, why);
+    enum err e = query_number(db, "SELECT count(*) FROM wrapping_key", &keys, why);
     if (!e)
-        e = count_rows(db, "SELECT count(*) FROM (SELECT 1 FROM data_key LIMIT 1) AS one", &sealed, why);
+        e = query_number(db, "SELECT count(*) FROM (SELECT 1 FROM data_key LIMIT 1) AS one", &sealed, why);
     if (e || keys)
         return e;
     if (sealed)
@@ -471,7 +464,7 @@ enum err keyring_add(struct keyring *k, struct db *db, uint32_t *id, struct faul
 {
     int64_t newest;
     enum err e = check_master(k, db, why);
-    if (e || (e = count_rows(db, "SELECT max(id) FROM wrapping_key", &newest, why)) ||
+    if (e || (e = query_number(db, "SELECT max(id) FROM wrapping_key", &newest, why)) ||
         (e = query_end(query_begin(db, "UPDATE wrapping_key SET active = 0"), why)) || (e = keys_use(k, why)))
         return e;
     e = newest >= UINT32_MAX ? fault(why, ERR_CRYPTO, STR_NONE, "no number is left for a wrapping key")

@@ -9,13 +9,6 @@
 
 #define SUSPICIOUS 8 /* rows in a row that do not open: the ring is wrong, not the rows */
 
-static enum err count_rows(struct db *db, const char *sql, int64_t *n, struct fault *why)
-{
-    struct query *q = query_begin(db, sql);
-    *n = query_next(q) ? query_get_i64(q, 0) : 0;
-    return query_end(q, why);
-}
-
 /* ---- what goes on ---- */
 
 enum err rotation_newest(struct db *db, struct arena *a, struct rotation *out, struct fault *why)
@@ -50,7 +43,7 @@ enum err rotation_begin(struct db *db, struct keyring *k, struct arena *a, const
         return fault(why, ERR_CONFLICT, STR("a rotation of keys that is not finished"), "to wrapping key %u", r.key);
     r = (struct rotation){ .reason = arena_str(a, str_of(reason)), .started = clock_wall() };
     if ((e = keyring_add(k, db, &r.key, why)) ||
-        (e = count_rows(db, "SELECT count(*) FROM data_key WHERE wrapping_key IS NOT NULL", &r.total, why)) ||
+        (e = query_number(db, "SELECT count(*) FROM data_key WHERE wrapping_key IS NOT NULL", &r.total, why)) ||
         (e = insert(db, &r, why)))
         return e;
     *out = r;
@@ -67,7 +60,7 @@ enum err rotation_due(struct db *db, const struct rotation_policy *p, const char
     /* A rotation uses the key once for each data key: a limit under that must not make it turn for ever. */
     int64_t uses = query_get_i64(q, 1), limit = p->max_uses, least = 2 * query_get_i64(q, 2), going = 0;
     enum err e = query_end(q, why);
-    if (e || (e = count_rows(db, "SELECT count(*) FROM key_rotation WHERE finished_ms = 0", &going, why)))
+    if (e || (e = query_number(db, "SELECT count(*) FROM key_rotation WHERE finished_ms = 0", &going, why)))
         return e;
     *at = created + p->max_age;
     *reason = !found || going ? NULL : uses >= (limit > least ? limit : least) ? "uses" : clock_wall() >= *at ? "age" : NULL;

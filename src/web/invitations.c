@@ -60,7 +60,7 @@ enum err users_invitation_post(struct web_request *q, struct reply *r, struct fa
     struct inviting i = { .q = q };
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = web_step_up(q, why)) ||
-        (e = web_write(q, make_link, &i, why)))
+        (e = people_by_email(q, &q->params[0], why)) || (e = web_write(q, make_link, &i, why)))
         return e;
     r->status = 201;
     struct json_out o = json_out(&r->body);
@@ -85,8 +85,8 @@ static enum err revoke(struct db *db, void *context, struct fault *why)
 enum err users_invitation_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct inviting i = { .q = q };
-    enum err e = web_write(q, revoke, &i, why);
-    if (e)
+    enum err e;
+    if ((e = people_by_email(q, &q->params[0], why)) || (e = web_write(q, revoke, &i, why)))
         return e;
     r->status = 204;
     return ERR_NONE;

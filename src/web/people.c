@@ -1,6 +1,6 @@
 #include "web/people.h"
 
-#include "access/rights.h"
+#include "access/group.h"
 #include "access/invitation.h"
 #include "access/rights.h"
 #include "base/log.h"
@@ -271,6 +271,17 @@ enum err people_open_session(struct web_request *q, struct reply *r, struct str 
 enum err people_need_session(const struct web_request *q, struct fault *why)
 {
     return q->caller && q->caller->session.n ? ERR_NONE : fault(why, ERR_SESSION_REQUIRED, STR(""), "asked with a token");
+}
+
+enum err people_by_email(struct web_request *q, struct str *id_or_email, struct fault *why)
+{
+    struct principal_row row;
+    if (str_find(*id_or_email, '@') == SIZE_MAX)
+        return ERR_NONE;
+    enum err e = principal_find(q->db, q->arena, *id_or_email, &row, why);
+    if (!e)
+        *id_or_email = row.id;
+    return e == ERR_NOT_FOUND || e == ERR_AMBIGUOUS ? ERR_NONE : e;
 }
 
 enum err people_may_change(const struct web_request *q, const struct user_row *row, struct fault *why)

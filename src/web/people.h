@@ -48,6 +48,9 @@ enum err people_open_session(struct web_request *q, struct reply *r, struct str 
                              struct fault *why) MUST_CHECK;
 /* Only a person with a session. ERR_SESSION_REQUIRED. */
 enum err people_need_session(const struct web_request *q, struct fault *why) MUST_CHECK;
+/* Where a path has {id} of a user, the e-mail address works too: the parameter becomes the id. Who is not there stays as typed, so
+ * that the door says so, as it does of those whom the caller may not see. */
+enum err people_by_email(struct web_request *q, struct str *id_or_email, struct fault *why) MUST_CHECK;
 /* An owner is changed by an owner (else an administrator could set its password and become it). ERR_DENIED. */
 enum err people_may_change(const struct web_request *q, const struct user_row *row, struct fault *why) MUST_CHECK;
 

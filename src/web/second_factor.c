@@ -196,7 +196,9 @@ static enum err take_off_another(struct db *db, void *context, struct fault *why
 enum err users_second_factor_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct taking_off t = { q, people_keeper(q->hub) };
-    enum err e;
+    enum err e = people_by_email(q, &q->params[0], why);
+    if (e)
+        return e;
     if (str_eq(q->params[0], q->caller->principal))
         return second_factor_delete(q, r, why);
     if ((e = web_step_up(q, why)) || (e = web_write(q, take_off_another, &t, why)))

@@ -130,11 +130,12 @@ static enum err read_user(struct web_request *q, struct str wanted, struct str *
 {
     struct user_row row;
     *user = q->caller->principal;
-    if (!wanted.n || str_eq(wanted, *user))
-        return ERR_NONE;
+    enum err e = people_by_email(q, &wanted, why);
+    if (e || !wanted.n || str_eq(wanted, *user))
+        return e;
     if (!caller_may(q->caller, RIGHT_PEOPLE))
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_PEOPLE)), "another's sessions");
-    enum err e = user_get(q->db, q->arena, wanted, &row, why);
+    e = user_get(q->db, q->arena, wanted, &row, why);
     if (e || (e = people_may_change(q, &row, why)))
         return e;
     *user = row.id;

@@ -281,6 +281,13 @@ static enum err read_new_grants(struct web_request *q, struct token_new *t, stru
     return e;
 }
 
+static enum err outlives(struct web_request *q, wall_ms own, struct fault *why)
+{
+    char at[CLOCK_TEXT];
+    struct str said = str_fmt(q->arena, "later than the end of your own token, %s", clock_format(own, at));
+    return body_fault(why, ERR_FIELD_INVALID, "expires_at", arena_cstr(q->arena, said));
+}
+
 /* expires_in or expires_at; neither: `preset`. 0: never. */
 static enum err read_expiry(struct web_request *q, wall_ms preset, wall_ms *out, struct fault *why)
 {
@@ -308,7 +315,7 @@ static enum err read_expiry(struct web_request *q, wall_ms preset, wall_ms *out,
     if (own && !*out && !in.p && !at.p)
         *out = own;
     if (own && (!*out || *out > own))
-        return body_fault(why, ERR_FIELD_INVALID, "expires_at", "later than the end of your own token");
+        return outlives(q, own, why);
     return ERR_NONE;
 }
 

@@ -132,7 +132,9 @@ static enum err find_user(struct web_request *q, struct db *db, struct user_row 
 enum err users_get(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct user_row row;
-    enum err e = find_user(q, q->db, &row, why);
+    enum err e = people_by_email(q, &q->params[0], why);
+    if (!e)
+        e = find_user(q, q->db, &row, why);
     return e ? e : reply_user(q, r, &row, NULL, why);
 }
 
@@ -209,8 +211,9 @@ static enum err patch_checked(struct web_request *q, struct reply *r, struct fau
     static const char *const members[] = { "role", "language", "disabled", "password", "current_password", "locked", NULL };
     struct user_change c = { .q = q };
     enum err e;
-    if ((e = json_only(body_of(q), members, "", why)) || (e = find_user(q, q->db, &c.row, why)) ||
-        (e = people_may_change(q, &c.row, why)) || (e = check_current(q, &c.row, why)) || (e = check_anew(q, why)) ||
+    if ((e = json_only(body_of(q), members, "", why)) || (e = people_by_email(q, &q->params[0], why)) ||
+        (e = find_user(q, q->db, &c.row, why)) || (e = people_may_change(q, &c.row, why)) || (e = check_current(q, &c.row, why)) ||
+        (e = check_anew(q, why)) ||
         (e = people_password(q, "password", false, c.row.email, &c.password, why)) || (e = read_unlock(q, &c.unlock, why)) ||
         (e = web_write(q, apply_user, &c, why)))
         return e;
@@ -243,10 +246,8 @@ static enum err remove_user(struct db *db, void *context, struct fault *why)
 
 enum err users_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = web_step_up(q, why);
-    if (!e)
-        e = web_write(q, remove_user, q, why);
-    if (e)
+    enum err e;
+    if ((e = web_step_up(q, why)) || (e = people_by_email(q, &q->params[0], why)) || (e = web_write(q, remove_user, q, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     r->status = 204;

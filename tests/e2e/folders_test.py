@@ -234,15 +234,16 @@ class Verbs(Case):
         self.assertIn("ann@example.com", cli("connections", "shares", "crm").out)
         self.assertIn("ann@example.com", cli("connections", "move", "crm", "--to", "shared/sales", "--dry-run", "--json").out)
         self.assertEqual(cli("connections", "move", "crm", "--to", "shared/sales").code, 0)
-        self.assertEqual(cli("folders", "delete", "shared/sales").code, 1)
+        self.assertEqual(cli("folders", "delete", "shared/sales", "--yes").code, 1)
         self.assertEqual(cli("connections", "unshare", "crm", "--with", "ann@example.com").code, 0)
         self.assertEqual(cli("connections", "unshare", "crm", "--with", "ann@example.com").code, 3)
         self.assertEqual(cli("folders", "remove", "shared/sales", "Sales").code, 0)
         self.assertEqual(cli("folders", "remove", "shared/sales", "Sales").code, 2)
-        self.assertEqual(cli("groups", "delete", "Sales").code, 0)
+        self.assertEqual(cli("groups", "delete", "Sales", "--yes").code, 0)
         self.person("bob@example.com", "user")
         self.assertEqual(cli("users", "departure", "ann@example.com", "--to", "bob@example.com", "--dry-run").code, 0)
-        self.assertEqual(cli("users", "departure", "ann@example.com", "--to", "bob@example.com").code, 0)
+        self.assertEqual(cli("users", "departure", "ann@example.com", "--to", "bob@example.com").code, 2)
+        self.assertEqual(cli("users", "departure", "ann@example.com", "--to", "bob@example.com", "--yes").code, 0)
 
 
 if __name__ == "__main__":

@@ -200,5 +200,5 @@ class Doors(Case):
         self.assertNotIn(canary, refused.out + refused.err)
         self.file("name.json", '{"name": "Single sign-on"}')
         self.assertEqual(self.hub1.cli("identity-providers", "update", "sso", "--body", "@" + self.path("name.json")).code, 0)
-        self.assertEqual(self.hub1.cli("identity-providers", "delete", "sso").code, 0)
+        self.assertEqual(self.hub1.cli("identity-providers", "delete", "sso", "--yes").code, 0)
         self.assertEqual(self.hub1.cli("identity-providers", "get", "sso").code, 3)

@@ -522,6 +522,6 @@ class CommandLine(Case):
         said = hub.cli("policies", "explain", "connection.call", "--connection", "crm", "--method", "GET", "--json")
         self.assertEqual(said.json["code"], "connector_blocked")
         self.assertEqual(hub.cli("call", "crm", "GET", "/").code, 4)
-        self.assertEqual(hub.cli("policies", "delete", made.json["id"]).code, 0)
+        self.assertEqual(hub.cli("policies", "delete", made.json["id"], "--yes").code, 0)
         self.assertEqual(hub.cli("call", "crm", "GET", "/").code, 0)
         self.assertIn("request_body", hub.cli("limits").out)

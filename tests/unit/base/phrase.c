@@ -169,7 +169,8 @@ static void what_somebody_called_something_is_never_translated(void **state)
            "Il n'y a pas de connexion « user », ou vous ne pouvez pas la voir.");
     expect(ERR_UNKNOWN_FIELD, "5 bytes", "There is no field named “5 bytes” here; check its spelling.",
            "Il n'y a pas de champ « 5 bytes » ici ; vérifiez l'orthographe.");
-    expect(ERR_CONFLICT, "run: a value is text", "It already exists: run: a value is text", "Existe déjà : run: a value is text");
+    expect(ERR_CONFLICT, "run: a value is text", "It conflicts with what is there: run: a value is text",
+           "Incompatible avec ce qui existe : run: a value is text");
     expect(ERR_FIELD_REQUIRED, "folder", "The field “folder” is required.", "Le champ « folder » est obligatoire.");
     expect(ERR_DENIED, "connection:edit", "You lack the right “connection:edit”.", "Il vous manque le droit « connection:edit ».");
 }

@@ -1,0 +1,122 @@
+"""A hub run from the command line alone: the owner, people, programs, their tokens and sessions."""
+import unittest
+
+import harness
+
+DONE, FAILED, USAGE, MISSING, DENIED = range(5)
+PASSWORD = "a-long-enough-secret-9"
+
+
+class Alone(harness.Case):
+    """From the setup link on, without a browser and without the hub's own machine."""
+
+    def setUp(self):
+        super().setUp()
+        self.here = self.hub()
+        self.password = self.file("password", PASSWORD)
+        link = self.file("link", self.here.line("setup"))
+        self.done(harness.run("setup", "--email", "owner@example.com", "--link-file", link, "--password-file", self.password))
+        self.owner = self.login("owner@example.com")
+
+    def done(self, program, code=DONE):
+        self.assertEqual(program.code, code, program)
+        return program
+
+    def cli(self, *words, code=DONE, token=None, **more):
+        return self.done(harness.run(*words, server=self.here.url, token=token or self.owner, **more), code)
+
+    def login(self, email, *more):
+        return self.cli("login", "--email", email, "--password-file", self.password, *more, token="unused").out.strip()
+
+    def test_the_setup_link_works_once_and_login_gives_ones_own_role(self):
+        again = harness.run("setup", "--email", "x@example.com", "--link-file", self.path("link"), "--password-file", self.password)
+        self.assertIn("setup_done", self.done(again, FAILED).err)
+        self.assertRegex(self.owner, r"^rcd_\w+$")
+        self.assertEqual(self.cli("tokens", "list", "--json").json["items"][0]["role"], "owner")
+        self.assertEqual(self.cli("sessions", "list", "--json").json["items"], [], "the session of a login ends with it")
+
+    def test_a_wrong_password_is_denied_and_says_what_to_do(self):
+        other = self.file("other", "not-the-password-1")
+        refused = self.cli("login", "--email", "owner@example.com", "--password-file", other, code=DENIED)
+        self.assertEqual(refused.out, "")
+        self.assertIn("raccord users reset-password", refused.err)
+
+    def test_an_invited_person_comes_in_and_goes(self):
+        link = self.file("invitation", self.cli("users", "invite", "ana@example.com", "--role", "user").out.strip())
+        wrong = harness.run("setup", "--email", "ana@example.com", "--link-file", link, "--password-file", self.password)
+        self.assertIn("that link is for something else", self.done(wrong, USAGE).err)
+        accepted = self.done(harness.run("accept", "--link-file", link, "--password-file", self.password))
+        self.assertEqual(accepted.out, "Welcome, ana@example.com.\n")
+        self.assertIn("users reset-password",
+                      self.done(harness.run("accept", "--link-file", link, "--password-file", self.password), DENIED).err)
+        ana = self.login("ana@example.com", "--expires", "12h")
+        self.cli("users", "list", token=ana, code=DENIED)
+        self.assertEqual(self.cli("users", "get", "ana@example.com", "--json", token=ana).json["role"], "user")
+        self.cli("users", "get", "owner@example.com", token=ana, code=MISSING)
+
+        self.cli("users", "update", "ana@example.com", "--role", "editor", "--language", "fr")
+        self.cli("users", "disable", "ana@example.com")
+        self.cli("folders", "list", token=ana, code=DENIED)
+        self.cli("users", "enable", "ana@example.com")
+        self.assertTrue(self.cli("users", "reset-password", "ana@example.com").out.startswith(self.here.url + "/invite#"))
+        self.cli("users", "uninvite", "ana@example.com")
+        self.assertIn("give --yes", self.cli("users", "delete", "ana@example.com", code=USAGE).err)
+        self.assertEqual(self.cli("users", "delete", "ana@example.com", "--yes").out, "Deleted: ana@example.com\n")
+        self.cli("users", "get", "ana@example.com", code=MISSING)
+
+    def test_sessions_are_seen_and_ended(self):
+        for _ in range(2):
+            self.here.post("/api/v1/session", {"email": "owner@example.com", "password": PASSWORD}, token="")
+        here = self.cli("sessions", "list", "--json").json["items"]
+        self.assertEqual(len(here), 2)
+        self.assertIn("password", self.cli("sessions", "list", "--user", "owner@example.com").out)
+        self.cli("sessions", "end", code=USAGE)
+        self.assertEqual(self.cli("sessions", "end", here[0]["id"]).out, f"Ended: {here[0]['id']}\n")
+        self.cli("sessions", "end", "--all")
+        self.assertIn("Nobody is signed in", self.cli("sessions", "list").out)
+
+    def test_a_program_gets_a_token_that_is_narrowed(self):
+        self.assertIn("raccord service-accounts create", self.cli("service-accounts", "list").out)
+        self.cli("service-accounts", "create", "report", "--role", "user")
+        token = self.cli("tokens", "create", "--name", "nightly", "--service-account", "report", "--method", "GET", "--path", "/contacts",
+                         "--address", "127.0.0.0/8", "--risk", "read", "--folder", "shared", "--expires", "12h").out.strip()
+        made = self.cli("tokens", "list", "--caller", self.cli("service-accounts", "get", "report", "--json").json["id"],
+                        "--json").json["items"][0]
+        self.assertEqual((made["grants"]["methods"], made["grants"]["paths"], made["grants"]["addresses"], made["grants"]["risks"]),
+                         (["GET"], ["/contacts"], ["127.0.0.0/8"], ["read"]))
+        self.assertEqual(len(made["grants"]["folders"]), 1)
+        changed = self.cli("tokens", "update", made["id"], "--method", "GET", "--method", "HEAD", "--json").json
+        self.assertEqual((changed["grants"]["methods"], changed["grants"]["paths"]), (["GET", "HEAD"], ["/contacts"]))
+        self.cli("connections", "list", token=token)
+        self.cli("service-accounts", "disable", "report")
+        self.cli("connections", "list", token=token, code=DENIED)
+        self.cli("service-accounts", "enable", "report")
+        self.cli("tokens", "revoke", made["id"])
+        self.cli("connections", "list", token=token, code=DENIED)
+        self.cli("service-accounts", "update", "report", "--name", "reports")
+        self.cli("service-accounts", "delete", "reports", "--yes")
+        longer = self.cli("tokens", "create", "--name", "long", "--expires", "400d", code=USAGE)
+        self.assertRegex(longer.err, r"later than the end of your own token, 20\d\d-")
+
+    def test_the_log_is_checked_and_a_hidden_value_is_found_in_it(self):
+        self.assertTrue(self.cli("audit", "verify", "--json").json["ok"])
+        hidden = self.cli("audit", "hash", stdin="owner@example.com").out.strip()
+        self.assertIn(hidden, self.cli("audit", "export").out)
+
+    def test_a_second_factor_is_asked_for(self):
+        session = self.here.post("/api/v1/session", {"email": "owner@example.com", "password": PASSWORD}, token="")
+        own = {"Cookie": session.header("set-cookie").split(";")[0], "X-CSRF-Token": session.json["csrf_token"]}
+        uri = self.here.post("/api/v1/second-factor", {}, token="", headers=own).json["otpauth_uri"]
+        self.here.post("/api/v1/second-factor/confirm", {"code": harness.totp(uri)}, token="", headers=own)
+        without = self.cli("login", "--email", "owner@example.com", "--password-file", self.password, code=DENIED)
+        self.assertIn("--code CODE", without.err)
+        asked = harness.Terminal("login", "--email", "owner@example.com", "--password-file", self.password, server=self.here.url)
+        self.addCleanup(asked.kill)
+        asked.expect("Code of the second factor: ")
+        asked.type(harness.totp(uri, 1))
+        self.assertEqual(asked.end(), DONE, asked.shown)
+        self.assertRegex(asked.shown, r"rcd_\w+")
+
+
+if __name__ == "__main__":
+    unittest.main()
