@@ -24,7 +24,7 @@ struct demand {
     struct arena *memory; /* of the texts; NULL: nothing asked yet */
     struct str host, realm, nonce, opaque, algorithm;
     enum digest_kind kind;
-    bool session, qop, hash_user;
+    bool session, qop, hash_user, stale;
     uint32_t count;       /* requests with this nonce */
     struct secret proof;  /* H(A1) in hex: as good as the password */
     char cnonce[32];
@@ -238,6 +238,7 @@ static const char *read_demand(const struct challenge *c, struct demand *d)
     d->nonce = challenge_param(c, "nonce");
     d->opaque = challenge_param(c, "opaque");
     d->hash_user = str_ieq(challenge_param(c, "userhash"), STR("true"));
+    d->stale = str_ieq(challenge_param(c, "stale"), STR("true"));
     d->qop = qop.n > 0;
     d->session = name.n > session.n && str_ieq(str_sub(name, name.n - session.n, name.n), session);
     if (d->session)
@@ -284,7 +285,10 @@ static void keep(struct demand *d, struct str host)
     hex_write(d->cnonce, (struct str){ (const char *)random, sizeof random });
 }
 
-static enum err challenged(struct signer *s, struct str host, int status, const struct head *answer, bool *again, struct fault *why)
+/* 3.3: who was answered and does not say that the nonce was stale does not like the password; a second try would count as a second
+ * wrong one. The next call starts with the new nonce. */
+static enum err challenged(struct signer *s, const struct signature *sent, struct str host, int status, const struct head *answer,
+                           bool *again, struct fault *why)
 {
     struct demand next;
     const char *flaw;
@@ -303,7 +307,7 @@ static enum err challenged(struct signer *s, struct str host, int status, const 
     s->demand = next;
     pthread_mutex_unlock(&s->lock);
     demand_end(&before);
-    *again = true;
+    *again = next.stale || !sent->values[0].p;
     return ERR_NONE;
 }
 

@@ -91,10 +91,10 @@ struct auth_method {
      */
     enum err (*sign)(struct signer *s, struct arena *a, const struct sign_request *q, const struct injections *i,
                      struct signature *out, struct fault *why);
-    /* After the first answer to a call; may be NULL. *again: it is a challenge, and the same request signed anew may do.
-     * ERR_AUTH_CHALLENGE: one that cannot be met, and never will. */
-    enum err (*challenged)(struct signer *s, struct str host, int status, const struct head *answer, bool *again,
-                           struct fault *why);
+    /* After the first answer to a call; may be NULL. `sent`: what the request carried. *again: it is a challenge, and the same
+     * request signed anew may do. ERR_AUTH_CHALLENGE: one that cannot be met, and never will. */
+    enum err (*challenged)(struct signer *s, const struct signature *sent, struct str host, int status, const struct head *answer,
+                           bool *again, struct fault *why);
 };
 
 const struct auth_method *auth_find(struct str name); /* NULL: unknown */

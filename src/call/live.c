@@ -429,7 +429,7 @@ static bool met_challenge(struct live *c, const struct head *h)
     bool again = false;
     if (c->challenged || !c->to->method->challenged || !replayable(c))
         return false;
-    enum err e = c->to->method->challenged(c->to->signer, c->host, h->status, h, &again, &why);
+    enum err e = c->to->method->challenged(c->to->signer, c->signature, c->host, h->status, h, &again, &why);
     if (!e && !again)
         return false;
     c->challenged = true;

@@ -270,6 +270,8 @@ class Digest(Signed):
         self.start(DigestServer(), password="wrong")
         self.assertEqual(self.call("GET", "/", status=401).json, {"flaw": "wrong response"})
         self.assertEqual(len(self.provider.take()), 2)
+        self.call("GET", "/", status=401)
+        self.assertEqual(len(self.provider.take()), 1)  # a second wrong try could lock the account
 
     def test_what_cannot_be_answered_is_said(self):
         self.start(DigestServer(qop="auth-int"))

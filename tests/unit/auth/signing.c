@@ -81,7 +81,8 @@ static struct trial *digest_trial(const char *user, const char *password)
 static enum err challenge(struct trial *t, struct signer *s, const char *value, bool *again)
 {
     struct head h = { .status = 401, .count = 1, .headers = { { STR("WWW-Authenticate"), str_of(value) } } };
-    return t->method->challenged(s, STR("www.example.org"), 401, &h, again, &t->why);
+    const struct signature unsigned_yet = { 0 };
+    return t->method->challenged(s, &unsigned_yet, STR("www.example.org"), 401, &h, again, &t->why);
 }
 
 static struct str md(struct trial *t, enum digest_kind kind, const char *format, ...)
@@ -205,8 +206,16 @@ static void the_first_challenge_that_can_be_met_is_met_and_what_cannot_is_said(v
     assert_int_equal(challenge(t, s, "Basic realm=\"r\"", &again), ERR_NONE);
     assert_false(again);
     struct head fine = { .status = 200, .count = 1, .headers = { H("WWW-Authenticate", "Digest realm=\"r\", nonce=\"9\"") } };
-    assert_int_equal(t->method->challenged(s, q.host, 200, &fine, &again, &t->why), ERR_NONE);
+    const struct signature sent = { .values = { STR("Digest ...") } };
+    assert_int_equal(t->method->challenged(s, &sent, q.host, 200, &fine, &again, &t->why), ERR_NONE);
     assert_false(again);
+    /* Answered already: the password is wrong, unless the nonce was only stale. */
+    assert_int_equal(t->method->challenged(s, &sent, q.host, 401, &fine, &again, &t->why), ERR_NONE);
+    assert_false(again);
+    fine.headers[0].value = STR("Digest realm=\"r\", nonce=\"10\", stale=TRUE");
+    assert_int_equal(t->method->challenged(s, &sent, q.host, 401, &fine, &again, &t->why), ERR_NONE);
+    assert_true(again);
+    expect_part(signed_value(t, s, &q), "nonce", "10");
     t->method->signer_free(s);
     trial_end(t);
 }
