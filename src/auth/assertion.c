@@ -49,11 +49,11 @@ enum err assertion_sign(const struct assertion *x, struct secret key, wall_ms no
 {
     struct jwt_key *with;
     AUTO_BUF claims;
+    buf_init(&claims, CLAIMS_MAX);
     *out = SECRET_NONE;
     enum err e = jwt_key_open(x->algorithm.n ? x->algorithm : STR("RS256"), key, &with, why);
     if (e)
         return e;
-    buf_init(&claims, CLAIMS_MAX);
     put_claims(&claims, x, now);
     struct jwt_head head = { .type = STR("JWT"), .kid = x->kid, .x5t_s256 = x->thumbprint };
     e = buf_failed(&claims) ? fault(why, ERR_LIMIT, STR("32 KiB of claims"), "assertion")

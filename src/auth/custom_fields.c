@@ -1,9 +1,10 @@
-/* auth/custom_fields.c - any named credentials, put where templates say.
+/* auth/custom_fields.c - any named credentials, put where templates say; and what a login gave for them (custom_oauth).
  *
  * Maps `headers`, `query` and `body`, from the connector and from the connection's fields: name -> template over
- * {{credentials.NAME}}. Text around the placeholders is sent as it stands. A template is only ever expanded into memory that is
- * wiped.
+ * {{credentials.NAME}}, and with custom_oauth over {{authResponse.NAME}}. Text around the placeholders is sent as it stands. A
+ * template is only ever expanded into memory that is wiped.
  */
+#include "auth/login.h"
 #include "auth/methods.h"
 #include "auth/value.h"
 #include "base/encode.h"
@@ -15,19 +16,23 @@ static const struct {
     enum inject_where where;
 } places[] = { { "headers", INJECT_HEADER }, { "query", INJECT_QUERY }, { "body", INJECT_BODY } };
 
-static bool look_up(void *context, struct str name, struct str *value)
+static bool named(const struct auth_secret *all, size_t n, struct str name, struct str *value)
 {
-    struct str prefix = STR("credentials.");
-    if (!str_starts(name, prefix))
-        return false;
-    const struct auth_input *in = context;
-    struct str wanted = str_sub(name, prefix.n, name.n);
-    for (size_t i = 0; i < in->secret_count; i++)
-        if (str_eq(in->secrets[i].name, wanted)) {
-            *value = secret_str(in->secrets[i].value);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(all[i].name, name)) {
+            *value = secret_str(all[i].value);
             return true;
         }
     return false;
+}
+
+static bool look_up(void *context, struct str name, struct str *value)
+{
+    const struct auth_input *in = context;
+    struct str credential = STR("credentials."), given = STR("authResponse.");
+    if (str_starts(name, credential))
+        return named(in->secrets, in->secret_count, str_sub(name, credential.n, name.n), value);
+    return str_starts(name, given) && named(in->granted, in->granted_count, str_sub(name, given.n, name.n), value);
 }
 
 /* *out is the caller's to end. Errors: ERR_FIELD_INVALID, ERR_LIMIT. */
@@ -166,4 +171,73 @@ static enum err prepare(struct arena *a, const struct auth_input *in, struct inj
 
 const struct auth_method auth_custom_fields = {
     .name = "custom_fields", .open_fields = true, .check = check, .prepare = prepare
+};
+
+/* ---- custom_oauth ---- */
+
+#define STAND_IN STR("value") /* of what the login has yet to give: fine anywhere */
+
+static bool has_places(const struct auth_input *in)
+{
+    for (size_t p = 0; p < COUNT(places); p++) {
+        const struct json *base = json_get(in->options, places[p].member), *own = json_get(in->fields, places[p].member);
+        if ((json_is(base, JSON_OBJECT) && base->count) || (json_is(own, JSON_OBJECT) && own->count))
+            return true;
+    }
+    return false;
+}
+
+/* Where nothing says otherwise, the value access_token is a bearer token. */
+static struct auth_input as_bearer(const struct auth_input *in, struct auth_secret *lent)
+{
+    struct auth_input out = *in;
+    const struct secret *token = auth_granted(in, "access_token");
+    *lent = (struct auth_secret){ STR("token"), token ? *token : SECRET_NONE };
+    out.secrets = lent;
+    out.secret_count = 1;
+    return out;
+}
+
+static enum err check_login(const struct auth_input *in, struct fault *why)
+{
+    AUTO_ARENA a = arena_new(4096);
+    AUTO_SECRET stand_in = secret_from(STAND_IN);
+    struct auth_secret granted[LOGIN_VALUES], lent;
+    struct auth_input with = *in;
+    struct login l;
+    login_read(a, in, &l);
+    enum err e = login_check(&l, why);
+    if (e)
+        return e;
+    with.granted = granted;
+    with.granted_count = 0;
+    json_each(v, l.values)
+        granted[with.granted_count++] = (struct auth_secret){ v->key, stand_in };
+    if (has_places(in))
+        return check(&with, why);
+    if (!json_get(l.values, "access_token"))
+        return value_refuse(ERR_FIELD_REQUIRED, STR("headers"), why, "/fields/headers");
+    struct auth_input bearer = as_bearer(&with, &lent);
+    return auth_bearer.check(&bearer, why);
+}
+
+static enum err prepare_login(struct arena *a, const struct auth_input *in, struct injections *out, struct fault *why)
+{
+    struct auth_secret lent;
+    struct login l;
+    out->count = 0;
+    login_read(a, in, &l);
+    json_each(v, l.values) {
+        struct str unused;
+        if (!named(in->granted, in->granted_count, v->key, &unused))
+            return fault(why, ERR_NEEDS_AUTH, STR(""), "the login has not given its values yet");
+    }
+    if (has_places(in))
+        return prepare(a, in, out, why);
+    struct auth_input bearer = as_bearer(in, &lent);
+    return auth_bearer.prepare(a, &bearer, out, why);
+}
+
+const struct auth_method auth_custom_oauth = {
+    .name = "custom_oauth", .open_fields = true, .check = check_login, .prepare = prepare_login
 };

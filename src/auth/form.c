@@ -48,6 +48,13 @@ struct secret form_encode(const struct token_param *p, size_t n)
     return form;
 }
 
+struct secret form_text(struct str value)
+{
+    struct secret text = secret_new(encoded_size(value));
+    put(text.p, value);
+    return text;
+}
+
 struct secret form_basic(struct str id, struct str secret)
 {
     static const char scheme[] = "Basic ";

@@ -11,6 +11,8 @@ struct token_param { struct str name, value; }; /* the value is lent, and may be
 /* name=value&...; everything but unreserved characters is %XX, which a reader of forms and one of URLs take alike. The caller's to
  * end. */
 struct secret form_encode(const struct token_param *p, size_t n);
+/* One value, encoded in the same way. The caller's to end. */
+struct secret form_text(struct str value);
 /* "Basic ..." of a client: id and secret are form-encoded each before they are joined. The caller's to end. */
 struct secret form_basic(struct str id, struct str secret);
 

@@ -15,6 +15,8 @@
 #include "store/db.h"
 #include "vault/keyring.h"
 
+#define GRANT_KIND "grant" /* of sealed values */
+
 enum grant_state {
     GRANT_NONE,       /* nobody has authorized it yet, or nothing was fetched yet */
     GRANT_GOOD,
@@ -58,5 +60,9 @@ struct grant_event {
 #define GRANT_EVENTS_KEPT 200 /* of each connection */
 enum err grant_events(struct db *db, struct arena *a, struct str connection, int64_t before, int limit, struct grant_event **out,
                       size_t *n, struct fault *why) MUST_CHECK;
+
+/* In the transaction that changes an OAuth client (`client`), or the credentials or fields of a connection (`connection`): grants
+ * that waited for that, and those that were over, are tried again. Either may be empty. */
+enum err grant_resume(struct db *db, struct str client, struct str connection, struct fault *why) MUST_CHECK;
 
 #endif

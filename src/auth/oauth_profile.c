@@ -411,14 +411,25 @@ static enum err settle_client(struct load *l)
 
 /* ---- the rest ---- */
 
-static void take_scopes(struct load *l)
+/* Entra names a resource in its scopes: "https://{{fields.organization}}/.default". One that comes out empty is not asked for. */
+static enum err take_scopes(struct load *l)
 {
     const struct json *list = pick(l, "scopes", NULL);
     struct str separator = pick_text(l, "scope_separator");
     l->p->scope_separator = separator.n ? separator.p[0] : ' ';
     l->p->scopes = arena_array(l->a, list ? list->count + 1 : 1, sizeof *l->p->scopes);
-    json_each(s, list)
-        l->p->scopes[l->p->scope_count++] = s->text;
+    json_each(s, list) {
+        struct expansion x = { .l = l, .place = OAUTH_IN_TEXT };
+        struct str scope;
+        enum err e = expand(&x, s->text, &scope);
+        if (e)
+            return e;
+        if (scope.n && !oauth_scope_valid(scope))
+            return url_fault(l, ERR_FIELD_INVALID, STR("each scope is a word without blanks and commas"), "scopes");
+        if (scope.n)
+            l->p->scopes[l->p->scope_count++] = scope;
+    }
+    return ERR_NONE;
 }
 
 void oauth_profile_ask(struct arena *a, struct oauth_profile *p, struct str scopes)
@@ -537,14 +548,13 @@ static enum err take_rest(struct load *l)
 {
     struct oauth_profile *p = l->p;
     enum err e;
-    take_scopes(l);
     take_quirks(l);
     p->pkce = pick_bool(l, "pkce", true);
     p->dpop = pick_bool(l, "dpop", false);
     p->capture = json_get(l->lower, "capture");
     p->max_idle_ms = pick_time(l, "max_idle");
     p->lifetime_ms = pick_time(l, "lifetime");
-    if ((e = take_parameters(l, "authorize_parameters", &p->authorize_parameters)) ||
+    if ((e = take_scopes(l)) || (e = take_parameters(l, "authorize_parameters", &p->authorize_parameters)) ||
         (e = take_parameters(l, "token_parameters", &p->token_parameters)) ||
         (e = take_parameters(l, "refresh_parameters", &p->refresh_parameters)))
         return e;

@@ -32,6 +32,8 @@ struct oauth_expired {
     size_t status_count;
     struct str pointer, equals;
 };
+/* From a connector's auth entry, which was checked when it was loaded; no rule is fine. Texts stay the entry's. */
+void oauth_expired_read(const struct json *options, struct oauth_expired *out);
 
 struct oauth_profile {
     struct str issuer;              /* empty: none is configured */

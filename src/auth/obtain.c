@@ -5,7 +5,7 @@
 
 static const struct obtain *const rows[] = {
     &obtain_authorization_code, &obtain_client_credentials, &obtain_password,   &obtain_device_code,
-    &obtain_jwt_bearer,         &obtain_google,             &obtain_github_app,
+    &obtain_jwt_bearer,         &obtain_google,             &obtain_github_app, &obtain_custom,
     &obtain_aws_role,
 };
 
@@ -83,13 +83,30 @@ void obtain_put(struct obtained *out, struct str name, struct secret value)
     out->values[out->count++] = (struct grant_value){ name, value };
 }
 
+static bool echoes(struct str text, struct secret s) { return s.n >= 4 && str_find_str(text, secret_str(s)) != SIZE_MAX; }
+
+void obtain_hide_echo(const struct obtain_input *q, struct token_answer *t)
+{
+    bool echo = false;
+    for (size_t i = 0; i < q->in->secret_count; i++)
+        echo |= echoes(t->description, q->in->secrets[i].value) || echoes(t->error, q->in->secrets[i].value);
+    for (size_t i = 0; i < q->value_count; i++)
+        echo |= echoes(t->description, q->values[i].value) || echoes(t->error, q->values[i].value);
+    if (echo) {
+        t->error = STR("refused");
+        t->description = STR("");
+    }
+}
+
 void obtain_read(struct arena *a, const struct obtain_input *q, const struct fetch_answer *f, wall_ms received,
                  struct obtained *out)
 {
     struct token_answer *t = &out->answer;
-    const struct secret *before = q->params ? NULL : obtain_value(q, "refresh_token"), *key = obtain_value(q, "dpop_key");
+    const struct secret *before = q->params ? NULL : obtain_value(q, "refresh_token");
+    const struct secret *key = q->profile->dpop ? obtain_value(q, "dpop_key") : NULL;
     *out = (struct obtained){ .count = 0 };
     token_answer_read(a, q->profile, f, received, t);
+    obtain_hide_echo(q, t);
     if (t->outcome != TOKEN_GIVEN)
         return;
     if (t->expires_in_ms < 0 && q->profile->lifetime_ms > 0)

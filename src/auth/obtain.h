@@ -19,6 +19,7 @@ struct obtain_input {
     const struct token_param *params;     /* of a grant that a person just made: replaces what build() would send; NULL: none */
     size_t param_count;
     struct str nonce;                     /* for DPoP; empty: none */
+    struct str allowed_domain;            /* the connection's: where a login of custom_oauth may go, besides its login_hosts */
     wall_ms now;
 };
 /* NULL when absent. */

@@ -5,7 +5,7 @@
 #include "auth/obtain.h"
 
 extern const struct obtain obtain_authorization_code, obtain_client_credentials, obtain_password, obtain_device_code,
-    obtain_jwt_bearer, obtain_google, obtain_github_app;
+    obtain_jwt_bearer, obtain_google, obtain_github_app, obtain_custom;
 
 /* A text of the connection's fields; STR_NONE. */
 struct str obtain_field(const struct obtain_input *q, const char *name);
@@ -22,6 +22,8 @@ bool obtain_again(struct arena *a, const struct obtain_input *q, struct token_re
 /* RFC 6749 5.1 and 6: a refresh token that the answer does not replace goes on. */
 void obtain_read(struct arena *a, const struct obtain_input *q, const struct fetch_answer *f, wall_ms received,
                  struct obtained *out);
+/* A description that repeats one of the connection's secrets is dropped. */
+void obtain_hide_echo(const struct obtain_input *q, struct token_answer *t);
 /* Takes over `value`. */
 void obtain_put(struct obtained *out, struct str name, struct secret value);
 

@@ -10,7 +10,9 @@
 
 #include "auth/grant.h"
 #include "auth/issuer.h"
+#include "auth/obtain.h"
 #include "base/list.h"
+#include "vault/connection.h"
 
 struct renewals;
 
@@ -22,10 +24,21 @@ struct renewals_config {
     struct str data;               /* directory: room for answers lies there */
     struct str node;               /* names this process, for leases and events */
     int threads;
+    int64_t lease_ms;              /* 0: GRANT_LEASE_MS; shorter in tests */
+    int rate;                      /* token requests a second to one host, at most */
+    const struct obtain *(*obtain)(struct str auth_type); /* obtain_find() */
+    /* How this stored connection gets its tokens; for auth types with an OAuth client. *out is the caller's to end. */
+    enum err (*profile)(void *context, struct db *db, struct arena *a, const struct connection_row *row,
+                        const struct auth_input *in, struct oauth_profile *out, struct fault *why);
+    enum err (*dpop_key)(struct secret *out, struct fault *why); /* dpop_key_new() */
     /* The connector's auth entry, which the catalog knows; NULL: there is none. */
     const struct json *(*options)(void *context, struct str connector, struct str auth_type);
     /* New tokens are committed, or the grant's state changed: what was prepared before is stale. On a renewal thread. */
     void (*changed)(void *context, struct str connection);
+    /* A token answer brought these fields of the connection (OAU-23): *out is the whole new JSON object in `a`, checked as a
+     * person's entry would be. Inside store_write(). */
+    enum err (*captured)(void *context, struct arena *a, const struct connection_row *row, const struct json *fields,
+                         struct str *out, struct fault *why);
     void *context;
     void (*report)(const char *event, const struct fault *why);
 };
@@ -55,12 +68,18 @@ void renewals_ask(struct renewals *r, struct str connection, int64_t generation,
 /* True: done() will not be called. False: it was, or is being. The renewal goes on either way. */
 bool renewals_leave(struct renewals *r, struct renewal_wait *w);
 
+/* renewals_ask() for who can wait: blocks, at most `ms`. Worker threads only. ERR_UPSTREAM_TIMEOUT: it goes on. */
+enum err renewals_wait(struct renewals *r, struct str connection, int64_t generation, enum renewal_cause cause, int64_t ms,
+                       struct fault *why) MUST_CHECK;
+
 /* A grant that a person just made: the code, the device code or the first fetch. Blocks; worker threads only. The answer is kept as
  * any other. `params` as for token_request_build(). */
-struct token_param;
 enum err renewals_obtain(struct renewals *r, struct str connection, const struct token_param *params, size_t n, struct fault *why)
     MUST_CHECK;
 /* Gives tokens back to the provider (RFC 7009); waits at most 5 s, then a durable queue has it (requirement 9.8). */
 enum err renewals_revoke(struct renewals *r, struct str connection, struct fault *why) MUST_CHECK;
+
+/* Prometheus text. Quick. */
+void renewals_metrics(struct renewals *r, struct buf *out);
 
 #endif

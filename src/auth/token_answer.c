@@ -256,14 +256,13 @@ static bool usable(const struct json *v)
     return true;
 }
 
-/* Seconds, with or without a fraction; or when it ends, as a date. */
-static int64_t duration_of(const struct reading *r, const struct json *v)
+int64_t token_duration(const struct json *v, wall_ms received)
 {
     struct str whole, fraction, text = text_of(v);
     uint64_t seconds;
     wall_ms at;
     if (clock_parse(text, &at))
-        return at > r->received && at - r->received <= TEN_YEARS_S * 1000 ? at - r->received : -1;
+        return at > received && at - received <= TEN_YEARS_S * 1000 ? at - received : -1;
     str_cut(text, '.', &whole, &fraction);
     for (size_t i = 0; i < fraction.n; i++)
         if (!ascii_digit(fraction.p[i]))
@@ -271,12 +270,16 @@ static int64_t duration_of(const struct reading *r, const struct json *v)
     return str_u64(whole, &seconds) && seconds && seconds <= TEN_YEARS_S ? (int64_t)seconds * 1000 : -1;
 }
 
+static size_t scope_most = OAUTH_SCOPE_MAX;
+
+void token_answer_limit_scopes(size_t bytes) { scope_most = bytes < OAUTH_SCOPE_MAX ? bytes : OAUTH_SCOPE_MAX; }
+
 /* A text, or a list of texts, which are joined as the server separates them. */
 static enum token_outcome read_scope(struct reading *r)
 {
     const struct json *v = member(r, r->p->quirks.scope, "scope");
     AUTO_BUF text;
-    buf_init(&text, OAUTH_SCOPE_MAX);
+    buf_init(&text, scope_most);
     if (json_is(v, JSON_STRING))
         buf_add(&text, v->text);
     json_each(item, json_is(v, JSON_ARRAY) ? v : NULL) {
@@ -323,7 +326,7 @@ static enum token_outcome take_tokens(struct reading *r, const struct json *acce
     enum token_outcome scope = read_scope(r);
     if (scope != TOKEN_GIVEN)
         return scope;
-    r->out->expires_in_ms = duration_of(r, member(r, r->p->quirks.expires_in, "expires_in"));
+    r->out->expires_in_ms = token_duration(member(r, r->p->quirks.expires_in, "expires_in"), r->received);
     r->out->access_token = secret_from(access->text);
     r->out->refresh_token = refreshes ? secret_from(refresh->text) : SECRET_NONE;
     r->out->error = r->out->description = STR("");

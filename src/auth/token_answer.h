@@ -25,7 +25,7 @@ struct token_answer {
     struct str token_type;         /* as given; empty: missing */
     int64_t expires_in_ms;         /* -1: not said, or absurd */
     bool scope_given;
-    struct str scope;              /* as given; at most OAUTH_SCOPE_MAX bytes */
+    struct str scope;              /* as given; at most OAUTH_SCOPE_MAX bytes, or what the setting says */
     /* Of anything but TOKEN_GIVEN: the server's word, or ours (token_type, content_type, scope_too_long, http_<status>). Plain
      * text, control characters taken out, at most 512 bytes; never to be used as markup. */
     struct str error, description;
@@ -35,11 +35,17 @@ struct token_answer {
     const struct json *body;       /* what was parsed; NULL when nothing was; holds tokens: never shown */
 };
 #define OAUTH_SCOPE_MAX (16 * 1024)
+/* The setting oauth.granted_scopes (requirement 9.6): an answer with more is refused (scope_too_long). Once, at start. */
+void token_answer_limit_scopes(size_t bytes);
 
 /* `received`: when the answer was complete. Never fails: what cannot be read is an outcome. Texts in `a`, `body` in the answer's
  * too: token_answer_end() wipes the texts in it, wherever they are. */
 void token_answer_read(struct arena *a, const struct oauth_profile *p, const struct fetch_answer *f, wall_ms received,
                        struct token_answer *out);
 void token_answer_end(struct token_answer *t);
+
+/* A lifetime in milliseconds, as answers say it: seconds as a number or in a text, or the date of the end. -1: not said, or absurd
+ * (nothing, negative, over ten years). */
+int64_t token_duration(const struct json *v, wall_ms received);
 
 #endif

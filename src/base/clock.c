@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -15,6 +16,17 @@ int64_t clock_mono_us(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static wall_ms steady_base; /* wall time where the monotonic clock is 0 */
+static pthread_once_t steady_once = PTHREAD_ONCE_INIT;
+
+static void steady_begin(void) { steady_base = clock_wall() - clock_mono_us() / 1000; }
+
+wall_ms clock_steady(void)
+{
+    pthread_once(&steady_once, steady_begin);
+    return steady_base + clock_mono_us() / 1000;
 }
 
 struct mono clock_mono(void) { return (struct mono){ clock_mono_us() / 1000 }; }

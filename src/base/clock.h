@@ -16,6 +16,9 @@ struct mono {
 wall_ms clock_wall(void);
 struct mono clock_mono(void);
 int64_t clock_mono_us(void);
+/* The wall time at this process's first look at it, and what has passed since by the monotonic clock: may be stored as wall time,
+ * and does not jump while the process runs. For ends of things (requirements 11.1, 11.2). */
+wall_ms clock_steady(void);
 
 static inline int64_t mono_since(struct mono start, struct mono now) { return now.ms - start.ms; }
 

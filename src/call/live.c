@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "call/await.h"
 #include "call/headers.h"
+#include "call/hold.h"
 #include "call/rewrite.h"
 #include "call/sign.h"
 #include "vault/domain.h"
@@ -11,6 +13,7 @@
 #define REDIRECTS_MAX 5
 #define RETRY_FIRST_MS 100
 #define RETRY_MOST_MS 2000
+#define TOKEN_MOST_MS (60 * 1000) /* for which a call waits for a token when it has no limit of its own */
 
 static struct live *of(struct upstream *u) { return list_entry(u, struct live, up); }
 
@@ -55,7 +58,11 @@ static void over(struct live *c, enum run_outcome outcome, enum err e)
     c->over = true;
     timer_stop(&c->retry);
     secret_end(&c->rewritten);
+    hold_end(c->hold);
     record(c, outcome, e);
+    if (c->renewed)
+        prepared_release(c->renewed);
+    c->renewed = NULL;
 }
 
 static void name_run(struct live *c)
@@ -202,13 +209,16 @@ static bool takes_body(struct str method)
 
 static enum err rewrite(struct live *c, struct fault *why)
 {
-    if (!live_needs_whole_body(c->to, c->from) || c->to->signer || !takes_body(c->method))
+    if (!c->to->rewrites || !takes_body(c->method))
         return ERR_NONE;
     if (!c->body_buffered)
         bug("a body that must be rewritten is streamed");
-    enum err e = rewrite_body(c->arena, head_value(c->from, STR("content-type")), c->body, &c->to->injections, &c->rewritten, why);
+    struct secret whole;
+    enum err e = rewrite_body(c->arena, head_value(c->from, STR("content-type")), c->given, &c->to->injections, &whole, why);
     if (e)
         return e;
+    secret_end(&c->rewritten);
+    c->rewritten = whole;
     c->body = secret_str(c->rewritten);
     c->body_kind = FRAMING_LENGTH;
     c->body_length = c->body.n;
@@ -219,6 +229,7 @@ enum err live_begin(struct live *c, struct str path, struct str query, struct fa
 {
     enum err e;
     name_run(c);
+    c->given = c->body;
     if (!method_known(c->method))
         e = fault(why, ERR_METHOD_NOT_ALLOWED, c->method, "method");
     else if (!(e = check_headers(c, why)) && !(e = resolve_target(c, path, query, why)) &&
@@ -358,7 +369,6 @@ void live_write_end(struct live *c)
         upstream_write_end(&c->up);
 }
 
-void live_resume(struct live *c) { upstream_resume(&c->up); }
 
 /* ---- again: redirects and retries ---- */
 
@@ -414,13 +424,88 @@ static bool redirect(struct live *c, const struct head *h)
     return true;
 }
 
-/* ---- the answer ---- */
+/* ---- a token that is over ---- */
 
-static void refused_here(struct live *c, const struct fault *why)
+static void give_up(struct live *c, const struct fault *why)
 {
     over(c, err_row(why->err)->blame == BLAME_POLICY ? RUN_REFUSED : RUN_FAILED, why->err);
     c->failed(c, why);
 }
+
+/* From here the call is the new one's; its owner keeps the old one, whose texts the target points into. */
+static void got_token(void *who, struct prepared *to, const struct fault *why)
+{
+    struct live *c = who;
+    struct fault flaw;
+    c->await = NULL;
+    timer_stop(&c->retry);
+    if (!to) {
+        give_up(c, why);
+        return;
+    }
+    prepared_release(c->renewed);
+    c->renewed = c->to = to;
+    if (rewrite(c, &flaw))
+        give_up(c, &flaw);
+    else
+        dial_again(c);
+}
+
+static void token_late(struct timer *t)
+{
+    struct live *c = list_entry(t, struct live, retry);
+    struct fault why;
+    await_leave(c->await);
+    c->await = NULL;
+    fault(&why, ERR_UPSTREAM_TIMEOUT, STR("token"), "a renewal takes longer than the call may");
+    give_up(c, &why);
+}
+
+static int64_t time_left(const struct live *c, bool *limited);
+
+static void await_token(struct live *c, enum renewal_cause cause)
+{
+    bool limited;
+    int64_t left = time_left(c, &limited);
+    timer_set(c->board->loop, &c->retry, limited && left < TOKEN_MOST_MS ? left : TOKEN_MOST_MS, token_late);
+    c->await = await_start(c->board, c->to, cause, got_token, c);
+}
+
+static bool token_over(const struct live *c)
+{
+    return c->to->renews && (!c->to->generation || (c->to->ends_us && c->to->ends_us <= clock_mono_us()));
+}
+
+/* The provider refused the token. What cannot be sent again has its answer, and the next call a new token. True: the caller does
+ * not get this answer. */
+static bool token_refused(struct live *c)
+{
+    c->refused = true;
+    if (replayable(c)) {
+        await_token(c, RENEWAL_REFUSED);
+        return true;
+    }
+    renewals_ask(switchboard_renewals(c->board->switchboard), c->to->row.id, c->to->generation, RENEWAL_REFUSED, NULL);
+    return false;
+}
+
+/* True: this answer waits, or another one will come. */
+static bool judge(struct live *c, const struct head *h, const struct framing *f)
+{
+    enum hold_verdict v = hold_judge(&c->to->expired, h->status);
+    if (v == HOLD_NO)
+        return false;
+    if (v == HOLD_LOOK_AT_BODY && f->kind != FRAMING_NONE) {
+        c->hold = hold_new(c->arena, h, f);
+        return true;
+    }
+    if (v == HOLD_LOOK_AT_BODY || !token_refused(c))
+        return false;
+    upstream_cancel(&c->up);
+    return true;
+}
+
+/* ---- the answer ---- */
 
 /* The provider asks for another signature: once, and only what can be sent again. True: the answer is dealt with. */
 static bool met_challenge(struct live *c, const struct head *h)
@@ -435,16 +520,54 @@ static bool met_challenge(struct live *c, const struct head *h)
     c->challenged = true;
     upstream_cancel(&c->up);
     if (e)
-        refused_here(c, &why);
+        give_up(c, &why);
     else
         dial_again(c);
     return true;
+}
+
+static void finish(struct live *c)
+{
+    over(c, c->run.status >= 400 ? RUN_PROVIDER_ERROR : RUN_SUCCESS, ERR_NONE);
+    c->end(c);
+}
+
+/* What was held back goes to the caller, as fast as it takes it. True: all of it has gone. */
+static bool let_go(struct live *c)
+{
+    struct hold *h = c->hold;
+    if (!h->let_go) {
+        h->let_go = true;
+        c->run.status = h->head.status;
+        c->head(c, &h->head, &h->framing);
+    }
+    while (!c->over && hold_left(h).n) {
+        size_t taken = c->got(c, hold_left(h));
+        h->given += taken;
+        if (!taken)
+            return false;
+    }
+    return !c->over;
+}
+
+void live_resume(struct live *c)
+{
+    if (c->over)
+        return;
+    if (c->hold && c->hold->let_go && !let_go(c))
+        return;
+    if (c->hold && c->hold->ended)
+        finish(c);
+    else
+        upstream_resume(&c->up);
 }
 
 static void on_head(struct upstream *u, const struct head *h, const struct framing *f)
 {
     struct live *c = of(u);
     if (c->to->signer && met_challenge(c, h))
+        return;
+    if (c->to->renews && !c->refused && judge(c, h, f))
         return;
     static const int worth[] = { 429, 502, 503, 504 };
     for (size_t i = 0; i < COUNT(worth) && may_retry(c); i++)
@@ -462,13 +585,32 @@ static void on_head(struct upstream *u, const struct head *h, const struct frami
     c->head(c, h, f);
 }
 
-static size_t on_body(struct upstream *u, struct str span) { return of(u)->got(of(u), span); }
+static size_t on_body(struct upstream *u, struct str span)
+{
+    struct live *c = of(u);
+    if (!c->hold)
+        return c->got(c, span);
+    if (hold_add(c->hold, span))
+        return span.n;
+    if (!let_go(c))
+        return c->over ? span.n : 0;
+    return c->got(c, span);
+}
 
 static void on_end(struct upstream *u)
 {
     struct live *c = of(u);
-    over(c, c->run.status >= 400 ? RUN_PROVIDER_ERROR : RUN_SUCCESS, ERR_NONE);
-    c->end(c);
+    if (c->hold && !c->hold->let_go && hold_says_over(c->hold, c->arena, &c->to->expired) && token_refused(c)) {
+        hold_end(c->hold);
+        c->hold = NULL;
+        return;
+    }
+    if (c->hold) {
+        c->hold->ended = true;
+        if (!let_go(c))
+            return;
+    }
+    finish(c);
 }
 
 static void on_failed(struct upstream *u, const struct fault *why)
@@ -479,7 +621,7 @@ static void on_failed(struct upstream *u, const struct fault *why)
         retry_later(c);
         return;
     }
-    refused_here(c, why);
+    give_up(c, why);
 }
 
 bool live_passes(const struct live *c, const struct head *h, const struct header *header)
@@ -491,16 +633,22 @@ bool live_passes(const struct live *c, const struct head *h, const struct header
 
 /* ---- life ---- */
 
+static int64_t time_left(const struct live *c, bool *limited)
+{
+    int64_t own = c->to->connector->times.total_ms, all = switchboard_config(c->board->switchboard)->limits.total_ms;
+    int64_t most = c->total_ms ? c->total_ms : own ? own : all;
+    *limited = most != 0;
+    return most ? most - (clock_mono_us() - c->started_us) / 1000 : 0;
+}
+
 static void dial_again(struct live *c)
 {
-    const struct call_limits *limits = &switchboard_config(c->board->switchboard)->limits;
-    int64_t own = c->to->connector->times.total_ms;
-    int64_t most = c->total_ms ? c->total_ms : own ? own : limits->total_ms;
-    int64_t left = most ? most - (clock_mono_us() - c->started_us) / 1000 : 0;
-    if (most && left <= 0) {
+    bool limited;
+    int64_t left = time_left(c, &limited);
+    if (limited && left <= 0) {
         struct fault why;
         fault(&why, ERR_UPSTREAM_TIMEOUT, STR("total"), "between tries");
-        refused_here(c, &why);
+        give_up(c, &why);
         return;
     }
     bool at_base = c->target.host.p == c->to->base.host.p; /* the common case: the texts are there already */
@@ -509,10 +657,12 @@ static void dial_again(struct live *c)
         struct fault why;
         c->signature_sent = false;
         if (sign_live(c, &why)) {
-            refused_here(c, &why);
+            give_up(c, &why);
             return;
         }
     }
+    hold_end(c->hold);
+    c->hold = NULL;
     bool streamed = c->body_kind != FRAMING_NONE && !c->body_buffered;
     bool has_body = streamed || (c->body_kind == FRAMING_LENGTH && c->body.n);
     c->up = (struct upstream){
@@ -527,6 +677,14 @@ static void dial_again(struct live *c)
 }
 
 /* ---- no audit, no secret ---- */
+
+static void dial_first(struct live *c)
+{
+    if (token_over(c))
+        await_token(c, RENEWAL_EXPIRED);
+    else
+        dial_again(c);
+}
 
 static void leave_intent(struct live *c)
 {
@@ -554,7 +712,7 @@ static void intent_back(struct loop_job *job)
     c->intent = NULL;
     timer_stop(&c->retry);
     if (durable)
-        dial_again(c);
+        dial_first(c);
     else
         not_recorded(c);
 }
@@ -585,7 +743,7 @@ void live_start(struct live *c)
     if (intents)
         declare(c, intents);
     else
-        dial_again(c);
+        dial_first(c);
 }
 
 void live_cancel(struct live *c, enum err e)
@@ -594,6 +752,8 @@ void live_cancel(struct live *c, enum err e)
         return;
     if (c->intent)
         leave_intent(c); /* nothing was dialled yet */
+    else if (c->await)
+        await_leave(c->await); /* nothing is dialled now */
     else
         upstream_cancel(&c->up);
     over(c, e == ERR_CANCELLED ? RUN_CANCELLED : RUN_FAILED, e);

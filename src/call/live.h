@@ -49,13 +49,18 @@ struct live {
     struct upstream up;
     struct url target;
     struct str host, query;         /* query: as it goes out, without the credential's own parameters */
+    struct str given;               /* the caller's body, as it came */
     struct secret rewritten;        /* a body with credentials in it */
     struct signature *signature;    /* of the try that runs; NULL: the connection does not sign */
     struct timer retry;
     struct intent *intent;          /* on its way to the disk */
+    struct await *await;            /* for a token that is not over */
+    struct prepared *renewed;       /* with that token, in place of the owner's; ours */
+    struct hold *hold;              /* an answer that may say that the token is over */
     int64_t started_us;
     int redirects;
     bool started, over, wrote_streamed, challenged, signature_sent;
+    bool refused;                   /* the provider refused a token; a second time it is the caller's */
 };
 
 /* Resolve the target: `path` relative to the base URL, or an absolute URL within the allowed domain; `query` without '?' (p ==

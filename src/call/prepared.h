@@ -9,6 +9,7 @@
 
 #include "access/policy.h"
 #include "auth/method.h"
+#include "auth/oauth_profile.h"
 #include "base/arena.h"
 #include "call/mask.h"
 #include "catalog/connector.h"
@@ -29,6 +30,7 @@ struct prepared {
     struct signer *signer;          /* NULL: its injections say all, as most do */
     enum sign_body whole;           /* bodies that must be there as a whole before the request goes */
     size_t whole_max;               /* bytes of one */
+    bool rewrites;                  /* some of its injections are members of bodies */
     struct mask *mask;
     struct tls_context *tls;        /* with its client certificate and its own roots; NULL: the loop's, as most have it */
     uint64_t pool;                  /* names its upstream sockets; never used twice */
@@ -40,6 +42,11 @@ struct prepared {
     size_t gate_count;
     bool secure;                    /* a policy: records keep no path */
     wall_ms until;                  /* a policy: its credentials are too old then; 0: never */
+    bool renews;                    /* its credential is a grant's, and ends (auth/renewal.h) */
+    bool trial;                     /* for one look at its health: not from the cache */
+    int64_t generation;             /* of the grant's tokens in it; 0: there are none yet */
+    int64_t ends_us;                /* by clock_mono_us(), when they are over; 0: not known */
+    struct oauth_expired expired;   /* the provider's own "this token is over", beside 401 */
 };
 
 void prepared_release(struct prepared *p); /* NULL is fine */

@@ -10,6 +10,7 @@
 #include "access/token.h"
 #include "auth/jwt_caller.h"
 #include "auth/method.h"
+#include "auth/obtain.h"
 #include "base/map.h"
 #include "catalog/setup.h"
 #include "crypto/hash.h"
@@ -28,6 +29,7 @@
 #define TOUCH_SLOTS (4 * BATCH * BATCHES_AT_ONCE)
 #define TOUCHED_MAX 10000    /* tokens whose last-used time is remembered */
 #define BOARDS 64
+#define SECRETS (CONNECTION_SECRETS + GRANT_VALUES) /* a connection's own, and its grant's */
 #define ISSUED_MS (3 * 60 * 1000) /* for which an issuer's token is believed without asking again */
 
 /* Two caches of one shape: text key -> counted entry. */
@@ -63,6 +65,7 @@ struct waiter {
 
 struct switchboard {
     struct switchboard_config config;
+    struct renewals *renewals;
     struct board boards[BOARDS];
     int board_count;
     _Atomic uint64_t next_pool;
@@ -143,48 +146,54 @@ static void end_secrets(struct connection_secret *secrets, size_t n)
         secret_end(&secrets[i].value);
 }
 
-/* Which bodies are held back until they are whole. */
-static void prepare_bodies(struct prepared *p)
+/* Which bodies are held back until they are whole. Without a token yet, those that may have to be changed or signed once it is there. */
+static void prepare_bodies(struct prepared *p, const struct auth_input *in, bool empty)
 {
-    p->whole = p->signer ? p->method->signs_body(p->signer) : SIGN_NO_BODY;
-    p->whole_max = SIGN_BODY_MAX;
+    bool may_rewrite = empty && (json_get(in->options, "body") || json_get(in->fields, "body"));
     for (size_t i = 0; i < p->injections.count; i++) {
-        if (p->injections.at[i].where == INJECT_QUERY && p->signer)
+        p->rewrites |= p->injections.at[i].where == INJECT_BODY;
+        if (p->signer && !inject_is_header(p->injections.at[i].where))
             bug("%s signs, and adds to what it has signed", p->method->name);
-        if (p->injections.at[i].where == INJECT_BODY) {
-            p->whole = SIGN_ANY_BODY;
-            p->whole_max = REWRITE_MAX;
-        }
     }
+    p->whole_max = p->rewrites || may_rewrite ? REWRITE_MAX : SIGN_BODY_MAX;
+    if (p->signer)
+        p->whole = p->method->signs_body(p->signer);
+    else
+        p->whole = p->rewrites || may_rewrite || (empty && p->method->signer_new) ? SIGN_ANY_BODY : SIGN_NO_BODY;
 }
 
+/* The last `granted` of the `n` secrets are its grant's. */
 static enum err prepare_auth(struct switchboard *s, struct prepared *p, const struct connector_auth *auth,
-                             const struct json *fields, const struct connection_secret *secrets, size_t n, struct fault *why)
+                             const struct json *fields, const struct connection_secret *secrets, size_t n, size_t granted,
+                             struct fault *why)
 {
     const struct auth_method *method = auth_find(p->row.auth_type);
     if (!method)
         return fault(why, ERR_AUTH_TYPE_NOT_OFFERED, p->row.auth_type, "stored auth type is unknown");
-    struct auth_secret lent[CONNECTION_SECRETS];
-    struct secret values[CONNECTION_SECRETS];
+    struct auth_secret lent[SECRETS];
+    struct secret values[SECRETS];
     for (size_t i = 0; i < n; i++) {
         lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
         values[i] = secrets[i].value;
     }
-    struct auth_input in = { auth ? auth->options : NULL, fields, lent, n, s->config.header_digits_ok };
+    struct auth_input in = { .options = auth ? auth->options : NULL, .fields = fields, .secrets = lent, .secret_count = n - granted,
+                             .digits_ok = s->config.header_digits_ok, .granted = lent + (n - granted), .granted_count = granted };
     /* It was accepted when it was saved. A damaged disk may have lost a row or a letter since (requirement 18.6). */
     struct fault flaw = { 0 };
     if (method->check(&in, &flaw))
         return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "connection %.*s is stored otherwise than it was saved: %s %.100s",
                      STR_ARG(p->row.id), flaw.pointer, flaw.note);
-    enum err e = method->prepare(p->arena, &in, &p->injections, why);
-    if (!e && method->signer_new)
+    oauth_expired_read(auth ? auth->options : NULL, &p->expired);
+    bool empty = p->renews && !p->generation;
+    enum err e = empty ? ERR_NONE : method->prepare(p->arena, &in, &p->injections, why);
+    if (!e && !empty && method->signer_new)
         e = method->signer_new(p->arena, &in, &p->signer, why);
     if (e)
         return e;
     p->method = method;
-    prepare_bodies(p);
+    prepare_bodies(p, &in, empty);
     /* What goes on the wire is as secret as what it was made of: "Basic <base64>" has spellings of its own. */
-    struct secret all[CONNECTION_SECRETS + INJECTIONS];
+    struct secret all[SECRETS + INJECTIONS];
     memcpy(all, values, n * sizeof all[0]);
     for (size_t i = 0; i < p->injections.count; i++)
         all[n + i] = p->injections.at[i].value;
@@ -192,11 +201,12 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
     return ERR_NONE;
 }
 
-static enum err prepare_target(struct switchboard *s, struct prepared *p, const struct json *fields, struct fault *why)
+static enum err prepare_target(struct prepared *p, const struct connector_auth *auth, const struct json *fields, struct fault *why)
 {
     struct setup_target t;
-    (void)s;
-    enum err e = setup_target(p->arena, p->connector, fields, &t, why);
+    if (!auth)
+        return fault(why, ERR_AUTH_TYPE_NOT_OFFERED, p->row.auth_type, "stored auth type is gone from the connector");
+    enum err e = setup_target(p->arena, p->connector, auth, fields, &t, why);
     if (e)
         return e;
     p->base = t.base;
@@ -204,9 +214,9 @@ static enum err prepare_target(struct switchboard *s, struct prepared *p, const 
     p->authority = url_authority(p->arena, &p->base);
     p->verify_path = t.verify_path;
     p->verify_query = t.verify_query;
-    p->verify_method = p->connector->verify.method;
-    p->verify_account = p->connector->verify.account;
-    p->verify_ok = p->connector->verify.ok_pointer;
+    p->verify_method = auth->verify.method;
+    p->verify_account = auth->verify.account;
+    p->verify_ok = auth->verify.ok_pointer;
     memcpy(p->headers, t.headers, sizeof p->headers);
     p->header_count = t.header_count;
     p->follow_redirects = t.follow_redirects;
@@ -277,14 +287,44 @@ static void note_loss(struct switchboard *s, const struct connection_row *row)
         s->config.report("a connection's health was not noted", &why);
 }
 
+/* The tokens of its grant join the connection's own secrets. Without any, whoever calls first waits for them. */
+static enum err prepare_grant(struct switchboard *s, struct db *db, struct prepared *p, struct connection_secret *secrets,
+                              size_t *n, struct fault *why)
+{
+    const struct obtain *obtain = obtain_find(p->row.auth_type);
+    struct grant_value values[GRANT_VALUES];
+    struct grant g = { 0 };
+    size_t count = 0;
+    if (!obtain)
+        return ERR_NONE;
+    enum err e = grant_get(db, p->arena, p->row.id, &g, why);
+    if (e && e != ERR_NOT_FOUND)
+        return e;
+    if (g.state == GRANT_OVER)
+        return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "its grant is over");
+    p->renews = s->renewals != NULL;
+    if (!g.generation)
+        return obtain->by_person ? fault(why, ERR_NEEDS_AUTH, p->row.key, "nobody has authorized it") : ERR_NONE;
+    if ((e = grant_open(db, s->config.keyring, p->arena, p->row.id, values, &count, why)))
+        return e;
+    for (size_t i = 0; i < count; i++)
+        secrets[(*n)++] = (struct connection_secret){ values[i].name, values[i].value };
+    p->generation = g.generation;
+    if (g.expires)
+        p->ends_us = clock_mono_us() + (g.expires - clock_wall()) * 1000;
+    return ERR_NONE;
+}
+
 static enum err prepare_stored(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
                                struct fault *why)
 {
-    struct connection_secret secrets[CONNECTION_SECRETS];
+    struct connection_secret secrets[SECRETS];
     size_t n = 0;
     enum err e = connection_open_secrets(db, s->config.keyring, p->arena, &p->row, secrets, &n, why);
     if (!e) {
-        e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, why);
+        size_t own = n;
+        if (!(e = prepare_grant(s, db, p, secrets, &n, why)))
+            e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, n - own, why);
         end_secrets(secrets, n);
     }
     return e;
@@ -298,7 +338,8 @@ static enum err prepare_checked(struct switchboard *s, struct db *db, const stru
         return e;
     if (!trial || !trial->instead)
         return prepare_stored(s, db, p, fields, why);
-    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, why);
+    return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, 0,
+                        why);
 }
 
 /* `trial` NULL: for calls. */
@@ -315,7 +356,8 @@ static enum err prepare(struct switchboard *s, struct str id, const struct call_
     if (!p->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");
     if ((e = json_read(p->arena, p->row.fields, &fields, why)) ||
-        (e = check_policies(s, db, trial && trial->instead, p, fields, why)) || (e = prepare_target(s, p, fields, why)))
+        (e = check_policies(s, db, trial && trial->instead, p, fields, why)) ||
+        (e = prepare_target(p, connector_auth_find(p->connector, p->row.auth_type), fields, why)))
         return e;
     e = prepare_checked(s, db, trial, p, fields, why);
     /* A credential that does not open, or the key of its client certificate. */
@@ -347,6 +389,7 @@ enum err switchboard_try(struct switchboard *s, struct str id, const struct call
                          struct fault *why)
 {
     struct prepared *p = prepared_new(s);
+    p->trial = true;
     enum err e = prepare(s, id, trial, p, why);
     if (e) {
         prepared_release(p);
@@ -951,6 +994,10 @@ struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upst
 }
 
 struct board *switchboard_board(struct switchboard *s, int i) { return i < s->board_count ? &s->boards[i] : NULL; }
+void switchboard_renew_with(struct switchboard *s, struct renewals *r) { s->renewals = r; }
+
+struct renewals *switchboard_renewals(const struct switchboard *s) { return s->renewals; }
+
 const struct switchboard_config *switchboard_config(const struct switchboard *s) { return &s->config; }
 uint64_t switchboard_lost(const struct switchboard *s) { return atomic_load(&s->lost); }
 

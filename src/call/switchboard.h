@@ -27,6 +27,7 @@ struct call_limits {
 };
 
 struct issuers;
+struct renewals;
 
 struct switchboard_config {
     struct store *store;
@@ -66,6 +67,9 @@ struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upst
 void board_flush(struct board *b);
 /* After the loops have ended. Records that were handed over are written first. */
 void switchboard_free(struct switchboard *s);
+/* At boot, before calls: who keeps credentials that end. */
+void switchboard_renew_with(struct switchboard *s, struct renewals *r);
+struct renewals *switchboard_renewals(const struct switchboard *s);
 const struct switchboard_config *switchboard_config(const struct switchboard *s);
 struct board *switchboard_board(struct switchboard *s, int i); /* NULL at the end */
 /* Records that could not be kept since start. */

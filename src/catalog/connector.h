@@ -22,14 +22,23 @@ struct connector_field {
     enum field_type type;
     enum field_format format;    /* a rule on a FIELD_TEXT */
     struct str host_suffix;      /* FIELD_TEXT that is one host label before this suffix; whole hosts and URLs are cut down to it */
+    struct str hosts[8];         /* FIELD_HOST: one of these, or under one ("*.example.com"); URLs are cut down to their host */
     struct str label[2], help[2]; /* by enum language */
     struct str placeholder, preset;
     struct str pattern;          /* documentation and console only, for now */
-    struct str options[16];      /* FIELD_SELECT */
+    struct str options[32];      /* FIELD_SELECT */
     bool required, secret, advanced;
     bool generated;              /* the hub makes it when the connection is made; nobody gives or changes it */
     bool may_be_empty;           /* an empty text counts as given */
     bool keep_blanks;            /* blanks at the ends are part of the value; line ends are still cut off */
+};
+
+/* The call that tells whether a credential works; path empty: none. */
+struct connector_verify {
+    struct str method, path;     /* path: template over {{fields.x}}, joined to the base URL; may expand to nothing */
+    struct str account;          /* JSON pointer to the account's label in the answer */
+    struct str account_detail;   /* a second pointer, shown in brackets behind the first, or empty */
+    struct str ok_pointer;       /* JSON pointer that must be true (Slack answers 200 with ok:false), or empty */
 };
 
 struct connector_auth {
@@ -40,6 +49,11 @@ struct connector_auth {
     struct connector_field *fields; size_t field_count;  /* extra connection fields of this auth type */
     const struct json *options;  /* the auth entry itself: header, query, prefix, username_suffix ... for auth/ */
     struct str instructions[2];  /* Markdown: how to get the credential */
+    /* The entry's own, else the connector's. An own base URL without an allowed domain of its own: the base URL's host. */
+    struct str base_url;         /* template over {{fields.x}} */
+    struct str allowed_domain;   /* template, or empty: the base URL's host */
+    struct connector_verify verify;
+    bool own_target, own_verify; /* they are the entry's own */
 };
 
 struct connector {
@@ -48,16 +62,10 @@ struct connector {
     struct str homepage, documentation;
     struct str domains[8]; size_t domain_count;         /* business domains */
     struct str keywords[16]; size_t keyword_count;
-    struct str base_url;         /* template over {{fields.x}} */
-    struct str allowed_domain;   /* template, or empty: the base URL's host */
+    struct str base_url, allowed_domain;                 /* for the auth entries that have none of their own */
     struct connector_field *fields; size_t field_count;
     struct connector_auth *auth; size_t auth_count;      /* first: the default */
-    struct {                     /* the verify call; path empty: none */
-        struct str method, path; /* path: template over {{fields.x}}, joined to the base URL; may expand to nothing */
-        struct str account;      /* JSON pointer to the account's label in the answer */
-        struct str account_detail; /* a second pointer, shown in brackets behind the first, or empty */
-        struct str ok_pointer;   /* JSON pointer that must be true (Slack answers 200 with ok:false), or empty */
-    } verify;
+    struct connector_verify verify;
     struct str headers[8][2]; size_t header_count;       /* request headers, e.g. Accept, API version; values are templates over
                                                           * {{fields.x}}; one that expands to nothing is not sent */
     bool follow_redirects;
@@ -80,8 +88,10 @@ const struct connector *catalog_find(const struct catalog *c, struct str id);
 /* In order of name. */
 const struct connector *catalog_at(const struct catalog *c, size_t i);
 size_t catalog_count(const struct catalog *c);
-/* The field that a placeholder "fields.key" names; NULL when it names none. */
-const struct connector_field *connector_field_named(const struct connector *c, struct str placeholder);
+/* The field that a placeholder "fields.key" names, of the connector or of the auth entry (NULL: without one); NULL when it names
+ * none. */
+const struct connector_field *connector_field_named(const struct connector *c, const struct connector_auth *auth,
+                                                    struct str placeholder);
 const struct connector_auth *connector_auth_find(const struct connector *c, struct str type);
 /* Does it match a search over id, name, description, keywords, domains (letter case and accents ignored)? */
 bool connector_matches(const struct connector *c, struct str search);

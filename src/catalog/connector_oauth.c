@@ -20,16 +20,6 @@ static const struct connector_field *named(const struct connector_field *fields,
     return NULL;
 }
 
-static const struct connector_field *field_of(const struct entry *e, struct str name)
-{
-    struct str prefix = STR("fields.");
-    if (!str_starts(name, prefix))
-        return NULL;
-    struct str key = str_sub(name, prefix.n, name.n);
-    const struct connector_field *f = named(e->c->fields, e->c->field_count, key);
-    return f ? f : named(e->auth->fields, e->auth->field_count, key);
-}
-
 static bool is_credential(const struct entry *e, struct str name, bool secret_ok)
 {
     struct str prefix = STR("credentials.");
@@ -47,7 +37,7 @@ static bool is_credential(const struct entry *e, struct str name, bool secret_ok
 static bool placeholder(void *context, struct str name, enum oauth_place place, bool whole)
 {
     const struct entry *e = context;
-    const struct connector_field *f = field_of(e, name);
+    const struct connector_field *f = connector_field_named(e->c, e->auth, name);
     if (e->credentials_ok && place != OAUTH_IN_HOST && is_credential(e, name, true))
         return true;
     if (place == OAUTH_IN_ASSERTION && is_credential(e, name, false))
@@ -171,7 +161,9 @@ static const struct connector_field own_client[] = {
       .type = FIELD_SECRET,
       .secret = true,
       .advanced = true,
-      .label = { [LANG_EN] = T("Its client secret"), [LANG_FR] = T("Son secret client") } },
+      .label = { [LANG_EN] = T("Its client secret"), [LANG_FR] = T("Son secret client") },
+      .help = { [LANG_EN] = T("Leave empty for a client that has none."),
+                [LANG_FR] = T("À laisser vide pour un client qui n'en a pas.") } },
     { .key = T("client_private_key"),
       .type = FIELD_MULTILINE_SECRET,
       .secret = true,

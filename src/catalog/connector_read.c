@@ -8,6 +8,7 @@
 #include "base/fold.h"
 #include "base/template.h"
 #include "catalog/connector_oauth.h"
+#include "vault/domain.h"
 
 #define TEXT_MAX (16 * 1024)
 
@@ -215,6 +216,21 @@ static enum err take_options(struct reader *r, const struct json *v, const char 
     return count && f->preset.n ? invalid(r, at, "default", "is none of the options") : ERR_NONE;
 }
 
+/* Hosts, or "*.suffixes" that belong to somebody: these decide where a credential may go. */
+static enum err take_hosts(struct reader *r, const struct json *v, const char *at, struct connector_field *f)
+{
+    size_t count;
+    enum err e = take_list(r, v, at, "hosts", f->hosts, COUNT(f->hosts), &count);
+    if (e || !count)
+        return e;
+    if (f->type != FIELD_HOST)
+        return invalid(r, at, "hosts", "belong to a field of type host");
+    for (size_t i = 0; i < count; i++)
+        if (domain_check(r->a, f->hosts[i], NULL, NULL, &f->hosts[i], NULL))
+            return refuse(r, ERR_FIELD_INVALID, "is a host such as api.example.com, or *.example.com", "%s/hosts/%zu", at, i);
+    return ERR_NONE;
+}
+
 static enum err take_flags(struct reader *r, const struct json *v, const char *at, struct connector_field *f)
 {
     const struct {
@@ -236,7 +252,7 @@ static enum err take_field(struct reader *r, const struct json *v, const char *a
 {
     static const char *const allowed[] = { "key", "type", "format", "label", "help", "placeholder", "pattern", "default",
                                            "options", "required", "secret", "advanced", "may_be_empty", "keep_blanks",
-                                           "aliases", "host_suffix", "generated", NULL };
+                                           "aliases", "host_suffix", "hosts", "generated", NULL };
     size_t aliases;
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
@@ -246,7 +262,8 @@ static enum err take_field(struct reader *r, const struct json *v, const char *a
         (e = take_both(r, v, at, "help", false, f->help)) || (e = take_text(r, v, at, "placeholder", false, &f->placeholder)) ||
         (e = take_text(r, v, at, "pattern", false, &f->pattern)) ||
         (e = take_text(r, v, at, "host_suffix", false, &f->host_suffix)) || (e = take_preset(r, v, at, f)) ||
-        (e = take_options(r, v, at, f)) || (e = take_list(r, v, at, "aliases", f->aliases, COUNT(f->aliases), &aliases)))
+        (e = take_options(r, v, at, f)) || (e = take_hosts(r, v, at, f)) ||
+        (e = take_list(r, v, at, "aliases", f->aliases, COUNT(f->aliases), &aliases)))
         return e;
     f->key = arena_str(r->a, f->key);
     if (!each_char(f->key, "_", 64))
@@ -306,24 +323,35 @@ static enum err take_fields(struct reader *r, const struct json *from, const cha
 
 enum template_use { IN_TEXT, IN_HOST }; /* IN_HOST: the value decides where a credential goes */
 
-struct placeholders {
+/* Whose fields a template may name: the connector's, and with an auth entry that one's. */
+struct fields_of {
     const struct connector *c;
+    const struct connector_auth *auth; /* NULL: none */
+};
+
+struct placeholders {
+    struct fields_of of;
     enum template_use use;
 };
+
+static const struct connector_field *field_of(struct fields_of of, struct str placeholder)
+{
+    return connector_field_named(of.c, of.auth, placeholder);
+}
 
 static bool visit(void *context, struct str name)
 {
     const struct placeholders *p = context;
-    const struct connector_field *f = connector_field_named(p->c, name);
+    const struct connector_field *f = field_of(p->of, name);
     if (!f || f->type == FIELD_MAP)
         return false;
     return p->use == IN_TEXT || f->required || f->preset.n;
 }
 
-static enum err check_template(struct reader *r, const struct connector *c, enum template_use use, struct str text, const char *at)
+static enum err check_template(struct reader *r, struct fields_of of, enum template_use use, struct str text, const char *at)
 {
     struct fault inner = { 0 };
-    struct placeholders p = { c, use };
+    struct placeholders p = { of, use };
     if (!template_each(text, visit, &p, &inner))
         return ERR_NONE;
     return refuse(r, ERR_FIELD_INVALID,
@@ -335,35 +363,44 @@ static enum err check_template(struct reader *r, const struct connector *c, enum
 /* What stands in the host's place must not be able to end it: "evil.example/#" in "https://{{fields.x}}.example.com". */
 static bool visit_authority(void *context, struct str name)
 {
-    const struct connector_field *f = connector_field_named(context, name);
+    const struct connector_field *f = field_of(((const struct placeholders *)context)->of, name);
     return f && (f->host_suffix.n || f->type == FIELD_SELECT || f->type == FIELD_HOST);
 }
 
-static enum err check_base_url(struct reader *r, struct connector *c)
+static enum err check_base_host(struct reader *r, struct fields_of of, struct str base_url, const char *at)
 {
-    enum err e = check_template(r, c, IN_HOST, c->base_url, "/base_url");
-    if (e || str_starts(c->base_url, STR("{{fields.")))
-        return e;
-    if (!str_starts(c->base_url, STR("https://")))
-        return refuse(r, ERR_FIELD_INVALID, "begins with https:// or is one {{fields.x}}", "/base_url");
+    struct placeholders p = { of, IN_HOST };
+    if (!str_starts(base_url, STR("https://")))
+        return invalid(r, at, "base_url", "begins with https:// or is one {{fields.x}}");
     struct str authority, path;
-    (void)str_cut(str_sub(c->base_url, 8, c->base_url.n), '/', &authority, &path);
-    if (template_each(authority, visit_authority, c, NULL))
-        return refuse(r, ERR_FIELD_INVALID, "only a select, a host, or a text with host_suffix may be part of the host",
-                      "/base_url");
-    return ERR_NONE;
+    (void)str_cut(str_sub(base_url, 8, base_url.n), '/', &authority, &path);
+    return template_each(authority, visit_authority, &p, NULL)
+               ? invalid(r, at, "base_url", "only a select, a host, or a text with host_suffix may be part of the host")
+               : ERR_NONE;
 }
 
 /* A base URL that is one placeholder is one field of type url: checked as such when it is typed. */
-static enum err check_base_field(struct reader *r, const struct connector *c)
+static enum err check_base_field(struct reader *r, struct fields_of of, struct str base_url, const char *at)
 {
-    if (!str_starts(c->base_url, STR("{{fields.")))
-        return ERR_NONE;
-    struct str name = str_sub(c->base_url, 2, c->base_url.n);
+    struct str name = str_sub(base_url, 2, base_url.n);
     size_t end = str_find_str(name, STR("}}"));
-    const struct connector_field *f = end + 2 == name.n ? connector_field_named(c, str_sub(name, 0, end)) : NULL;
-    return f && f->type == FIELD_URL ? ERR_NONE
-                                     : refuse(r, ERR_FIELD_INVALID, "the field must be a url, and stand alone", "/base_url");
+    const struct connector_field *f = end + 2 == name.n ? field_of(of, str_sub(name, 0, end)) : NULL;
+    return f && f->type == FIELD_URL ? ERR_NONE : invalid(r, at, "base_url", "the field must be a url, and stand alone");
+}
+
+static enum err take_target(struct reader *r, const struct json *from, const char *at, struct fields_of of, bool required,
+                            struct str *base_url, struct str *allowed_domain)
+{
+    enum err e;
+    if ((e = take_text(r, from, at, "base_url", required, base_url)) ||
+        (e = take_text(r, from, at, "allowed_domain", false, allowed_domain)))
+        return e;
+    if (!base_url->n)
+        return allowed_domain->n ? invalid(r, at, "allowed_domain", "belongs to a base_url beside it") : ERR_NONE;
+    if ((e = check_template(r, of, IN_HOST, *base_url, str_fmt(r->a, "%s/base_url", at).p)) ||
+        (e = check_template(r, of, IN_HOST, *allowed_domain, str_fmt(r->a, "%s/allowed_domain", at).p)))
+        return e;
+    return str_starts(*base_url, STR("{{fields.")) ? check_base_field(r, of, *base_url, at) : check_base_host(r, of, *base_url, at);
 }
 
 /* ---- Parts of the file ---- */
@@ -387,7 +424,7 @@ static enum err take_headers(struct reader *r, const struct json *doc, struct co
             return refuse(r, ERR_FIELD_INVALID, "is not a header that a connector may set", "%s", at);
         if (h->type != JSON_STRING || !h->text.n || str_has_control(h->text))
             return refuse(r, ERR_FIELD_INVALID, "must be a text of one line, not empty", "%s", at);
-        enum err e = check_template(r, c, IN_TEXT, h->text, at);
+        enum err e = check_template(r, (struct fields_of){ c, NULL }, IN_TEXT, h->text, at);
         if (e)
             return e;
         c->headers[c->header_count][0] = arena_str(r->a, h->key);
@@ -396,33 +433,32 @@ static enum err take_headers(struct reader *r, const struct json *doc, struct co
     return ERR_NONE;
 }
 
-static enum err take_verify(struct reader *r, const struct json *doc, struct connector *c)
+static enum err take_verify(struct reader *r, const struct json *from, const char *up, struct fields_of of,
+                            struct connector_verify *out)
 {
     static const char *const allowed[] = { "method", "path", "account", "account_detail", "ok_pointer", NULL };
     static const char *const methods[] = { "GET", "POST", "HEAD" };
-    const struct json *v = json_get(doc, "verify");
+    const struct json *v = json_get(from, "verify");
+    const char *at = str_fmt(r->a, "%s/verify", up).p;
     if (!v)
         return ERR_NONE;
     enum err e;
     if (v->type != JSON_OBJECT)
-        return refuse(r, ERR_FIELD_INVALID, "must be an object", "/verify");
-    if ((e = json_only(v, allowed, "/verify", r->why)) ||
-        (e = take_text(r, v, "/verify", "method", true, &c->verify.method)) ||
-        (e = take_text(r, v, "/verify", "path", true, &c->verify.path)) ||
-        (e = take_pointer(r, v, "/verify", "account", &c->verify.account)) ||
-        (e = take_pointer(r, v, "/verify", "account_detail", &c->verify.account_detail)) ||
-        (e = take_pointer(r, v, "/verify", "ok_pointer", &c->verify.ok_pointer)))
+        return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
+    if ((e = json_only(v, allowed, at, r->why)) || (e = take_text(r, v, at, "method", true, &out->method)) ||
+        (e = take_text(r, v, at, "path", true, &out->path)) || (e = take_pointer(r, v, at, "account", &out->account)) ||
+        (e = take_pointer(r, v, at, "account_detail", &out->account_detail)) ||
+        (e = take_pointer(r, v, at, "ok_pointer", &out->ok_pointer)))
         return e;
-    if (!one_of(c->verify.method, methods, COUNT(methods), NULL))
-        return invalid(r, "/verify", "method", "is GET, POST or HEAD");
-    if (c->verify.path.p[0] != '/' && !str_starts(c->verify.path, STR("{{fields.")))
-        return invalid(r, "/verify", "path", "begins with “/”");
-    size_t end = str_find_str(c->verify.path, STR("}}"));
-    const struct connector_field *f =
-        c->verify.path.p[0] == '{' && end != SIZE_MAX ? connector_field_named(c, str_sub(c->verify.path, 2, end)) : NULL;
+    if (!one_of(out->method, methods, COUNT(methods), NULL))
+        return invalid(r, at, "method", "is GET, POST or HEAD");
+    if (out->path.p[0] != '/' && !str_starts(out->path, STR("{{fields.")))
+        return invalid(r, at, "path", "begins with “/”");
+    size_t end = str_find_str(out->path, STR("}}"));
+    const struct connector_field *f = out->path.p[0] == '{' && end != SIZE_MAX ? field_of(of, str_sub(out->path, 2, end)) : NULL;
     if (f && f->format != FORMAT_PATH)
-        return invalid(r, "/verify", "path", "begins with “/” or with a field of format path");
-    return check_template(r, c, IN_TEXT, c->verify.path, "/verify/path");
+        return invalid(r, at, "path", "begins with “/” or with a field of format path");
+    return check_template(r, of, IN_TEXT, out->path, str_fmt(r->a, "%s/path", at).p);
 }
 
 /* A secret among the fields would be stored as it is and shown to everyone. */
@@ -473,12 +509,34 @@ static enum err check_auth_options(struct reader *r, const struct json *v, const
     return e;
 }
 
+/* Where calls go, and how they are tried, may depend on the credential. */
+static enum err take_own_target(struct reader *r, const struct json *v, const char *at, const struct connector *c,
+                                struct connector_auth *auth)
+{
+    struct fields_of of = { c, auth };
+    enum err e;
+    if ((e = take_target(r, v, at, of, false, &auth->base_url, &auth->allowed_domain)) ||
+        (e = take_verify(r, v, at, of, &auth->verify)))
+        return e;
+    auth->own_target = auth->base_url.n;
+    auth->own_verify = auth->verify.path.n;
+    if (!auth->own_target) {
+        auth->base_url = c->base_url;
+        auth->allowed_domain = c->allowed_domain;
+    }
+    if (!auth->own_verify)
+        auth->verify = c->verify;
+    return ERR_NONE;
+}
+
 static enum err take_auth(struct reader *r, const struct json *v, const char *at, const struct connector *c,
                           struct connector_auth *auth)
 {
-    static const char *const allowed[] = { "type",   "label",  "credentials", "open_credentials", "fields", "instructions",
-                                           "header", "prefix", "query",       "headers",          "body",   "username_suffix",
-                                           "oauth",  "login",  "login_hosts", SIGNING_OPTIONS, "unsigned_payload", NULL };
+    static const char *const allowed[] = { "type",           "label",        "credentials", "open_credentials",
+                                           "fields",         "instructions", "header",      "prefix",
+                                           "query",          "headers",      "body",        "username_suffix",
+                                           "oauth",          "login",        "login_hosts", "base_url",
+                                           "allowed_domain", "verify",       SIGNING_OPTIONS, "unsigned_payload", NULL };
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
     enum err e;
@@ -489,7 +547,7 @@ static enum err take_auth(struct reader *r, const struct json *v, const char *at
         (e = take_fields(r, v, at, "credentials", NULL, 0, &auth->credentials, &auth->credential_count)) ||
         (e = take_fields(r, v, at, "fields", c->fields, c->field_count, &auth->fields, &auth->field_count)) ||
         (e = check_no_secret(r, auth->fields, auth->field_count, at)) || (e = check_credentials(r, auth, at)) ||
-        (e = connector_oauth_read(r->a, v, at, c, auth, r->why)))
+        (e = take_own_target(r, v, at, c, auth)) || (e = connector_oauth_read(r->a, v, at, c, auth, r->why)))
         return e;
     auth->options = v;
     return each_char(auth->type, "_", 64) ? ERR_NONE : invalid(r, at, "type", "is small letters, digits and “_”");
@@ -619,12 +677,11 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
         (e = take_list(r, doc, "", "domains", c->domains, COUNT(c->domains), &c->domain_count)) ||
         (e = take_list(r, doc, "", "keywords", c->keywords, COUNT(c->keywords), &c->keyword_count)) || (e = check_head(r, c)))
         return e;
-    if ((e = take_text(r, doc, "", "base_url", true, &c->base_url)) ||
-        (e = take_text(r, doc, "", "allowed_domain", false, &c->allowed_domain)) ||
-        (e = take_fields(r, doc, "", "fields", NULL, 0, &c->fields, &c->field_count)) ||
-        (e = check_no_secret(r, c->fields, c->field_count, "")) || (e = check_base_url(r, c)) || (e = check_base_field(r, c)) ||
-        (e = check_template(r, c, IN_HOST, c->allowed_domain, "/allowed_domain")) || (e = take_headers(r, doc, c)) ||
-        (e = take_verify(r, doc, c)) || (e = take_bool(r, doc, "", "follow_redirects", &c->follow_redirects)) ||
+    const struct fields_of own = { c, NULL };
+    if ((e = take_fields(r, doc, "", "fields", NULL, 0, &c->fields, &c->field_count)) ||
+        (e = check_no_secret(r, c->fields, c->field_count, "")) ||
+        (e = take_target(r, doc, "", own, true, &c->base_url, &c->allowed_domain)) || (e = take_headers(r, doc, c)) ||
+        (e = take_verify(r, doc, "", own, &c->verify)) || (e = take_bool(r, doc, "", "follow_redirects", &c->follow_redirects)) ||
         (e = take_times(r, doc, &c->times)) || (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) ||
         (e = take_auths(r, doc, c)))
         return e;
@@ -632,12 +689,19 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
     return ERR_NONE;
 }
 
-const struct connector_field *connector_field_named(const struct connector *c, struct str placeholder)
+const struct connector_field *connector_field_named(const struct connector *c, const struct connector_auth *auth,
+                                                    struct str placeholder)
 {
     struct str prefix = STR("fields.");
-    for (size_t i = 0; str_starts(placeholder, prefix) && i < c->field_count; i++)
-        if (str_eq(c->fields[i].key, str_sub(placeholder, prefix.n, placeholder.n)))
+    if (!str_starts(placeholder, prefix))
+        return NULL;
+    struct str key = str_sub(placeholder, prefix.n, placeholder.n);
+    for (size_t i = 0; i < c->field_count; i++)
+        if (str_eq(c->fields[i].key, key))
             return &c->fields[i];
+    for (size_t i = 0; auth && i < auth->field_count; i++)
+        if (str_eq(auth->fields[i].key, key))
+            return &auth->fields[i];
     return NULL;
 }
 

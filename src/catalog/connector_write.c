@@ -74,6 +74,8 @@ static void write_field(struct json_out *o, const struct connector_field *f, enu
     write_text(o, "placeholder", f->placeholder);
     write_text(o, "pattern", f->pattern);
     write_text(o, "host_suffix", f->host_suffix);
+    if (f->hosts[0].n)
+        write_list(o, "hosts", f->hosts, filled(f->hosts, COUNT(f->hosts)));
     write_preset(o, f);
     if (f->type == FIELD_SELECT)
         write_list(o, "options", f->options, filled(f->options, COUNT(f->options)));
@@ -98,6 +100,15 @@ static void write_fields(struct json_out *o, const char *key, const struct conne
     json_close(o, ']');
 }
 
+static void write_verify(struct json_out *o, const struct connector_verify *v)
+{
+    json_key(o, "verify");
+    json_open(o, '{');
+    json_member_str(o, "method", v->method);
+    json_member_str(o, "path", v->path);
+    json_close(o, '}');
+}
+
 static void write_auth(struct json_out *o, const struct connector_auth *auth, enum language lang)
 {
     json_open(o, '{');
@@ -107,6 +118,12 @@ static void write_auth(struct json_out *o, const struct connector_auth *auth, en
     json_member_bool(o, "open_credentials", auth->open_credentials);
     write_fields(o, "fields", auth->fields, auth->field_count, lang);
     json_member_str(o, "instructions", auth->instructions[lang]);
+    if (auth->own_target) {
+        json_member_str(o, "base_url", auth->base_url);
+        write_text(o, "allowed_domain", auth->allowed_domain);
+    }
+    if (auth->own_verify)
+        write_verify(o, &auth->verify);
     json_close(o, '}');
 }
 
@@ -127,15 +144,10 @@ static void write_full(struct json_out *o, const struct connector *c, enum langu
         json_member_str(o, name, c->headers[i][1]);
     }
     json_close(o, '}');
-    if (c->verify.path.n) {
-        json_key(o, "verify");
-        json_open(o, '{');
-        json_member_str(o, "method", c->verify.method);
-        json_member_str(o, "path", c->verify.path);
-        json_close(o, '}');
-    } else {
+    if (c->verify.path.n)
+        write_verify(o, &c->verify);
+    else
         json_member_null(o, "verify");
-    }
     json_member_bool(o, "follow_redirects", c->follow_redirects);
     write_times(o, &c->times);
     json_member_str(o, "prerequisites", c->prerequisites[lang]);

@@ -214,10 +214,37 @@ static enum err take_label(const struct form *f, const struct connector_field *f
                       "%s", at);
 }
 
-static enum err take_host(const struct form *f, struct str text, struct str *out, const char *at)
+/* "https://acme.my.example.com/" where a host of a list is asked for: people paste what stands in the browser. */
+static enum err cut_to_host(const struct form *f, struct str text, struct str *out, const char *at)
+{
+    struct url url;
+    enum err e = check_url(f, text, &url, at);
+    if (e)
+        return e;
+    if (!url.https)
+        return refuse(f, ERR_SCHEME_NOT_ALLOWED, arena_cstr(f->a, url.host), "%s", at);
+    if (url.port != 443)
+        return refuse(f, ERR_FIELD_INVALID, "write the host alone", "%s", at);
+    *out = url.host;
+    return ERR_NONE;
+}
+
+static enum err take_host(const struct form *f, const struct connector_field *field, struct str text, struct str *out,
+                          const char *at)
 {
     bool ip, ip6;
-    return point(f, host_parse(f->a, text, out, &ip, &ip6, f->why), at);
+    enum err e = ERR_NONE;
+    if (field->hosts[0].n && str_find_str(text, STR("://")) != SIZE_MAX)
+        e = cut_to_host(f, text, &text, at);
+    if (e || (e = point(f, host_parse(f->a, text, out, &ip, &ip6, f->why), at)))
+        return e;
+    for (size_t i = 0; i < COUNT(field->hosts) && field->hosts[i].n; i++)
+        if (domain_matches(field->hosts[i], *out))
+            return ERR_NONE;
+    return field->hosts[0].n
+               ? refuse(f, ERR_FIELD_INVALID,
+                        str_fmt(f->a, "is not a host of this service, such as %.*s", STR_ARG(field->hosts[0])).p, "%s", at)
+               : ERR_NONE;
 }
 
 /* ---- One field ---- */
@@ -266,7 +293,7 @@ static enum err take_string(const struct form *f, const struct connector_field *
     if (field->type == FIELD_URL)
         return check_url(f, text, &url, at);
     if (field->type == FIELD_HOST)
-        return take_host(f, text, out, at);
+        return take_host(f, field, text, out, at);
     return take_text(f, field, text, out, at);
 }
 
@@ -389,6 +416,7 @@ static enum err take_fields(const struct form *f, const struct json *fields, str
 
 struct expansion {
     const struct connector *c;
+    const struct connector_auth *auth;
     const struct json *fields;
     struct arena *a;
     bool in_url; /* values that are not URLs, hosts or paths themselves are percent-encoded */
@@ -415,7 +443,7 @@ static struct str value_of(const struct expansion *x, const struct connector_fie
 static bool look_up(void *context, struct str name, struct str *value)
 {
     struct expansion *x = context;
-    const struct connector_field *field = connector_field_named(x->c, name);
+    const struct connector_field *field = connector_field_named(x->c, x->auth, name);
     if (!field)
         return false;
     *value = value_of(x, field);
@@ -429,7 +457,7 @@ static bool look_up(void *context, struct str name, struct str *value)
 /* A missing field of an older connection counts as empty: its template then says what is wrong. */
 static enum err expand(const struct form *f, const struct json *fields, struct str template, bool in_url, struct str *out)
 {
-    struct expansion x = { .c = f->connector, .fields = fields, .a = f->a, .in_url = in_url };
+    struct expansion x = { .c = f->connector, .auth = f->auth, .fields = fields, .a = f->a, .in_url = in_url };
     AUTO_BUF text;
     buf_init(&text, URL_MAX);
     enum err e = template_expand(&text, template, look_up, &x, f->why);
@@ -469,7 +497,7 @@ static enum err expand_headers(const struct form *f, const struct json *fields, 
 
 static enum err expand_verify(const struct form *f, const struct json *fields, struct setup_target *out)
 {
-    struct str template = f->connector->verify.path, text, joined;
+    struct str template = f->auth->verify.path, text, joined;
     if (!template.n)
         return ERR_NONE;
     const char *at = first_field(f, template);
@@ -488,8 +516,8 @@ static enum err expand_verify(const struct form *f, const struct json *fields, s
 static enum err expand_target(const struct form *f, const struct json *fields, struct setup_target *out, struct str *base_url)
 {
     *out = (struct setup_target){ 0 };
-    const char *at = first_field(f, f->connector->base_url);
-    enum err e = point(f, expand(f, fields, f->connector->base_url, true, base_url), at);
+    const char *at = first_field(f, f->auth->base_url);
+    enum err e = point(f, expand(f, fields, f->auth->base_url, true, base_url), at);
     if (!e)
         e = check_url(f, *base_url, &out->base, at);
     if (!e)
@@ -501,10 +529,10 @@ static enum err expand_target(const struct form *f, const struct json *fields, s
     return e;
 }
 
-enum err setup_target(struct arena *a, const struct connector *c, const struct json *fields, struct setup_target *out,
-                      struct fault *why)
+enum err setup_target(struct arena *a, const struct connector *c, const struct connector_auth *auth, const struct json *fields,
+                      struct setup_target *out, struct fault *why)
 {
-    const struct form f = { .a = a, .connector = c, .why = why };
+    const struct form f = { .a = a, .connector = c, .auth = auth, .why = why };
     struct str base_url;
     return expand_target(&f, fields, out, &base_url);
 }
@@ -533,13 +561,13 @@ static enum err check_scheme(const struct form *f, const struct url *base, const
 static enum err settle_domain(const struct form *f, struct str typed, struct setup *out)
 {
     const struct url *base = &out->target.base;
-    const char *at = first_field(f, f->connector->base_url);
+    const char *at = first_field(f, f->auth->base_url);
     enum err e = ERR_NONE;
     typed = str_trim(typed);
     if (typed.n)
         at = "/allowed_domain";
-    else if (f->connector->allowed_domain.n)
-        e = expand(f, out->fields_json, f->connector->allowed_domain, false, &typed);
+    else if (f->auth->allowed_domain.n)
+        e = expand(f, out->fields_json, f->auth->allowed_domain, false, &typed);
     else
         typed = base->host;
     struct asked asked = { f->egress, base->port };
@@ -550,7 +578,7 @@ static enum err check_inside(const struct form *f, const struct setup *s)
 {
     if (domain_matches(s->allowed_domain, s->target.base.host))
         return ERR_NONE;
-    const char *at = first_field(f, f->connector->base_url);
+    const char *at = first_field(f, f->auth->base_url);
     return refuse(f, ERR_DOMAIN_NOT_ALLOWED, arena_cstr(f->a, s->target.base.host), "%s",
                   strcmp(at, "/connector") ? at : "/allowed_domain");
 }
@@ -647,7 +675,7 @@ static enum err take_target(const struct form *f, const struct json *fields, str
     enum err e = take_fields(f, fields, out);
     if (!e)
         e = expand_target(f, out->fields_json, &out->target, &out->base_url);
-    return e ? e : check_scheme(f, &out->target.base, first_field(f, f->connector->base_url));
+    return e ? e : check_scheme(f, &out->target.base, first_field(f, f->auth->base_url));
 }
 
 enum err setup_check(struct arena *a, const struct connector *c, struct str auth_type, const struct json *fields,

@@ -52,8 +52,8 @@ enum err setup_check_credentials(struct arena *a, const struct connector *c, str
                                  struct setup *out, struct fault *why) MUST_CHECK;
 /* Of a stored connection, from its stored fields. Checks nothing that set-up has checked against the policy: the sender does that,
  * on the final URL. Errors: those of a set-up, should the connector have changed since. */
-enum err setup_target(struct arena *a, const struct connector *c, const struct json *fields, struct setup_target *out,
-                      struct fault *why) MUST_CHECK;
+enum err setup_target(struct arena *a, const struct connector *c, const struct connector_auth *auth, const struct json *fields,
+                      struct setup_target *out, struct fault *why) MUST_CHECK;
 void setup_end(struct setup *s); /* wipes the secrets */
 
 #endif

@@ -41,6 +41,9 @@ struct config {
     struct {
         bool allow_digits;
     } header_names;
+    struct {
+        int64_t granted_scopes; /* bytes */
+    } oauth;
     bool insecure_listen;
     struct {
         struct str allow_private, allow_http, ports; /* comma-separated */
@@ -74,6 +77,9 @@ struct config {
     struct {
         int64_t max_age, max_uses, rate; /* rate: data keys a second */
     } keys;
+    struct {
+        int64_t threads, rate;
+    } renewals;
     struct {
         int format; /* enum config_log_format */
         int level;  /* enum log_level */

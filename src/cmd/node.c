@@ -11,6 +11,8 @@
 #include "access/policy_store.h"
 #include "access/user.h"
 #include "auth/issuer.h"
+#include "auth/renewal.h"
+#include "auth/token_answer.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/run_seal.h"
@@ -18,6 +20,7 @@
 #include "cmd/certificate_watch.h"
 #include "cmd/listener_tls.h"
 #include "cmd/audit_watch.h"
+#include "cmd/renewing.h"
 #include "cmd/ring.h"
 #include "cmd/turning.h"
 #include "crypto/hash.h"
@@ -42,6 +45,7 @@
 #define RETRIES_MAX 2
 #define LOOK_UPS_AT_ONCE "16"
 #define UPKEEP_MS (10 * 60 * 1000)
+#define RENEWALS_STOP_MS 60000       /* for renewals in flight to finish (requirement 19.1) */
 #define AGES_MS (60 * 60 * 1000)             /* ... and what policies say of ages, unless they have changed */
 #define LISTENER_LOOK_MS (15 * 1000)         /* how often the files of the listener are looked at */
 #define LOOK_EVERY_MS (24 * 3600 * 1000)
@@ -150,6 +154,8 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_audit_sinks_lost", "gauge", "Of the places where calls are recorded before they are made.",
            (uint64_t)sinks.file_lost + sinks.chain_lost + sinks.stuck);
     metric(out, "raccord_audit_heads_failed", "gauge", "1: the audit log's head cannot be exported.", atomic_load(&h->audit_mute));
+    if (h->renewals)
+        renewals_metrics(h->renewals, out);
     metric(out, "raccord_workers_queued", "gauge", "Requests waiting for a worker.", (uint64_t)workers_queued(n->workers));
     if (n->listener.context)
         metric_i64(out, "raccord_listener_certificate_expiry_seconds", "gauge",
@@ -373,6 +379,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     struct db *db = store_reader(n->hub.store, why);
     if (!db || policy_book_load(n->hub.policies, db, why))
         return why->err;
+    token_answer_limit_scopes((size_t)c->oauth.granted_scopes);
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
     if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
         return e;
@@ -384,7 +391,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         .intents = n->hub.intents, .policies = n->hub.policies, .report = report, .suspect = suspect,
         .suspect_context = n,
     };
-    if ((e = switchboard_new(&s, &n->hub.switchboard, why)))
+    if ((e = switchboard_new(&s, &n->hub.switchboard, why)) || (e = renewing_start(&n->hub, c, n->client_tls, why)))
         return e;
     int wanted = loops_wanted(c);
     for (; n->desk_count < wanted; n->desk_count++)
@@ -758,11 +765,13 @@ void node_stop(struct node *n)
     prober_stop(n->hub.prober);
     /* Workers first: what they have in hand may wait for a loop. */
     workers_free(n->workers);
+    renewals_stop(n->hub.renewals, RENEWALS_STOP_MS); /* before the loops, which its waiters live on */
     turning_stop(n->turning);
     intents_stop(n->hub.intents); /* what waits comes back to its loop while that runs */
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    renewals_free(n->hub.renewals);
     prober_free(n->hub.prober);
     audit_watch_stop(n->audit);
     intents_free(n->hub.intents);

@@ -1,6 +1,7 @@
 #include "http/fetch.h"
 
 #include <signal.h>
+#include <string.h>
 
 #include "base/buf.h"
 #include "http/upstream.h"
@@ -15,16 +16,33 @@ struct fetching {
     struct fetch_answer *out;
     struct buf body;
     size_t sent;
+    bool refused;
+    struct loop_job leave;
     enum err err;
     struct fault *why;
 };
 
 static struct fetching *of(struct upstream *u) { return list_entry(u, struct fetching, up); }
 
+static void leave(struct loop_job *job)
+{
+    struct fetching *f = list_entry(job, struct fetching, leave);
+    upstream_cancel(&f->up);
+    loop_stop(f->loop);
+}
+
 static void render(struct upstream *u, struct stream *to)
 {
     struct fetching *f = of(u);
     f->sent = 0;
+    if (f->q->may_send && !f->q->may_send(f->q->context)) {
+        f->refused = true;
+        f->err = fault(f->why, ERR_CANCELLED, f->url.host, "not sent: its time is over");
+        f->leave.do_it = leave;
+        loop_later(f->loop, &f->leave);
+        return;
+    }
+    f->out->sent = true;
     stream_put(to, f->q->method);
     stream_put(to, STR(" "));
     stream_put(to, f->url.path);
@@ -47,6 +65,8 @@ static void render(struct upstream *u, struct stream *to)
 static void writable(struct upstream *u)
 {
     struct fetching *f = of(u);
+    if (f->refused)
+        return;
     struct str rest = str_sub(f->q->body, f->sent, f->q->body.n);
     f->sent += upstream_write(u, rest);
     if (f->sent == f->q->body.n)
@@ -78,11 +98,17 @@ static size_t on_body(struct upstream *u, struct str span)
     return span.n;
 }
 
-static void on_end(struct upstream *u) { loop_stop(of(u)->loop); }
+static void on_end(struct upstream *u)
+{
+    of(u)->out->received_us = clock_mono_us();
+    loop_stop(of(u)->loop);
+}
 
 static void on_failed(struct upstream *u, const struct fault *why)
 {
     struct fetching *f = of(u);
+    if (f->refused)
+        return;
     f->err = why->err;
     if (f->why)
         *f->why = *why;
@@ -127,6 +153,8 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
     if ((e = upstreams_new(f.loop, egress, q->tls ? q->tls : own_tls, &limits, &ups, why)))
         goto undo_loop;
     buf_init(&f.body, q->response_max);
+    if (q->secret)
+        buf_room(&f.body, q->response_max); /* it does not move and leave copies behind */
     *out = (struct fetch_answer){ 0 };
     f.up = (struct upstream){ .owner = ups, .url = &f.url, .host = arena_str(a, f.url.host), .total_ms = q->timeout_ms,
                               .total_covers_body = true, .head_request = str_is(q->method, "HEAD"), .render = render,
@@ -141,6 +169,8 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
     e = f.err;
     if (!e)
         out->body = arena_str(a, buf_str(&f.body));
+    if (q->secret && f.body.p)
+        explicit_bzero(f.body.p, f.body.n);
     buf_end(&f.body);
     upstreams_free(ups);
 undo_loop:

@@ -25,12 +25,18 @@ struct fetch_request {
     struct str ca_file;
     int64_t timeout_ms;
     size_t response_max;        /* bytes */
+    bool secret; /* the answer holds secrets: no copy of it stays but the one in `a`, which is the caller's to wipe */
+    /* Asked when the connection stands, right before the first byte goes: false sends nothing, ERR_CANCELLED. NULL: yes. */
+    bool (*may_send)(void *context);
+    void *context;
 };
 struct fetch_answer {
     int status;
     struct str (*headers)[2];
     size_t header_count;
     struct str body;
+    bool sent;                  /* there on failure, too: the request, or a part of it, may have reached the other side */
+    int64_t received_us;        /* clock_mono_us() when it was complete */
 };
 /* Everything in `a`. ERR_URL_INVALID, ERR_INPUT_INVALID, ERR_UPSTREAM_*, ERR_RESPONSE_TOO_LARGE. */
 enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answer *out, struct fault *why) MUST_CHECK;

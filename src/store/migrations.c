@@ -456,7 +456,57 @@ static const struct migration migrations[] = {
           " client_id TEXT NOT NULL DEFAULT '',"     /* cli_..., or pol_.../connector of a preset; empty: the connection's own */
           " scopes TEXT);"                           /* one blank between; NULL: those of the client, or the connector's */
           "CREATE INDEX connection_oauth_of ON connection_oauth (client_id)" },
-    { 14, "grants and their renewals", .both = "SELECT 1" },
+    { 14, "grants and their renewals",
+      .both =
+          "CREATE TABLE connection_grant ("
+          " connection_id TEXT PRIMARY KEY REFERENCES connection (id) ON DELETE CASCADE,"
+          " state TEXT NOT NULL DEFAULT 'none',"     /* none | good | failing | paused | over */
+          " generation BIGINT NOT NULL DEFAULT 0,"   /* of the stored tokens, which are sealed_values of kind 'grant' */
+          " obtained_ms BIGINT NOT NULL DEFAULT 0,"
+          " expires_ms BIGINT NOT NULL DEFAULT 0,"   /* 0: not known */
+          " next_ms BIGINT NOT NULL DEFAULT 0,"      /* when it is renewed by itself; 0: not */
+          " again_ms BIGINT NOT NULL DEFAULT 0,"     /* after a failure: not before */
+          " refreshable BIGINT NOT NULL DEFAULT 0,"
+          " requested TEXT NOT NULL DEFAULT '',"
+          " granted TEXT NOT NULL DEFAULT '',"
+          " reason TEXT NOT NULL DEFAULT '',"
+          " failures BIGINT NOT NULL DEFAULT 0,"     /* in a row */
+          " client TEXT NOT NULL DEFAULT '',"        /* cli_...; empty: the connection's own */
+          " forced_ms BIGINT NOT NULL DEFAULT 0,"    /* the last renewal because the provider refused the token */
+          " skew_ms BIGINT NOT NULL DEFAULT 0,"      /* the token server's clock less ours */
+          " from_backup BIGINT NOT NULL DEFAULT 0,"
+          " fence BIGINT NOT NULL DEFAULT 0,"        /* counts leases: no write with an older one is taken */
+          " holder TEXT NOT NULL DEFAULT '',"        /* of the lease; empty: nobody renews it just now */
+          " beat BIGINT NOT NULL DEFAULT 0,"         /* counts while the holder lives */
+          " intent_ms BIGINT NOT NULL DEFAULT 0,"    /* since when a request is on its way; 0: none */
+          " intent_print TEXT NOT NULL DEFAULT '',"  /* fingerprint of the token in it that can be used once; empty: none */
+          " attempt BIGINT NOT NULL DEFAULT 0,"
+          " unknown BIGINT NOT NULL DEFAULT 0);"     /* such requests whose answer never came, since the last that did */
+          "CREATE INDEX connection_grant_next ON connection_grant (next_ms);"
+          "CREATE INDEX connection_grant_held ON connection_grant (holder);"
+          "CREATE INDEX connection_grant_of ON connection_grant (client, state);"
+          "CREATE INDEX connection_grant_state ON connection_grant (state);"
+          "CREATE TABLE grant_event ("
+          " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
+          " number BIGINT NOT NULL,"
+          " at_ms BIGINT NOT NULL,"
+          " generation BIGINT NOT NULL,"
+          " what TEXT NOT NULL,"
+          " cause TEXT NOT NULL,"
+          " reason TEXT NOT NULL,"
+          " node TEXT NOT NULL,"
+          " took_ms BIGINT NOT NULL,"
+          " PRIMARY KEY (connection_id, number));"
+          "CREATE TABLE revocation ("                /* tokens on their way back; each request is a sealed_value */
+          " id TEXT PRIMARY KEY,"
+          " connection_id TEXT NOT NULL,"            /* which may be gone */
+          " name TEXT NOT NULL,"                     /* as it was then, for the audit log */
+          " folder TEXT NOT NULL,"
+          " host TEXT NOT NULL,"
+          " tries BIGINT NOT NULL,"
+          " next_ms BIGINT NOT NULL,"
+          " created_ms BIGINT NOT NULL);"
+          "CREATE INDEX revocation_next ON revocation (next_ms)" },
     { 15, "authorizations under way, connect sessions", .both = "SELECT 1" },
 };
 

@@ -216,6 +216,8 @@ static enum err check_scopes(const struct check *c, const struct json *v, const 
     json_each(s, v)
         if (s->type != JSON_STRING || !oauth_scope_valid(s->text))
             return bad(c, name, "each scope is a word without blanks and commas");
+        else if (!template_ok(c, s->text, OAUTH_IN_TEXT, false))
+            return bad(c, name, "holds a placeholder that has no place there");
     return ERR_NONE;
 }
 

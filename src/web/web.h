@@ -49,6 +49,7 @@ struct hub {
     struct prober *prober;          /* NULL until the loops run */
     struct idempotency *idempotency; /* NULL: Idempotency-Key is not looked at */
     struct issuers *issuers;        /* what identity providers publish */
+    struct renewals *renewals;      /* keeps credentials that end */
     struct str public_url;          /* without trailing '/' */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
     bool header_digits_ok;

@@ -5,6 +5,7 @@ import hmac
 import json
 import re
 import threading
+import time
 import unittest
 import urllib.parse
 
@@ -195,6 +196,37 @@ class AwsRole(Signed):
         copy = hub.post(place + "/duplicate", {"key": "copy", "credentials": {"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET}})
         self.assertEqual(copy.status, 201, copy)
         self.assertNotEqual(copy.json["fields"]["external_id"], external)
+
+    def sts(self, request):
+        """The token service and the service itself, as AWS plays both."""
+        if request.target != "/sts":
+            flaw = aws_flaw(request, key_id="ASIASESSION1", secret="s3ss1on-secret", token="s3ss1on-t0ken")
+            return harness.answer(json.dumps({"flaw": flaw}).encode(), status="403 Forbidden" if flaw else "200 OK")
+        self.asked.append(request)
+        form = dict(pairs(request.body.decode()))
+        if aws_flaw(request, service="sts") or form["ExternalId"] != self.made["fields"]["external_id"]:
+            told = {"Error": {"Code": "AccessDenied", "Message": "not authorized", "Type": "Sender"}}
+            return harness.answer(json.dumps(told).encode(), status="403 Forbidden")
+        session = {"AccessKeyId": "ASIASESSION1", "SecretAccessKey": "s3ss1on-secret", "SessionToken": "s3ss1on-t0ken",
+                   "Expiration": time.time() + 3600}
+        return harness.answer(json.dumps({"AssumeRoleResponse": {"AssumeRoleResult": {"Credentials": session}}}).encode())
+
+    def test_calls_are_signed_with_one_session_of_the_role(self):
+        self.asked = []
+        self.provider = Provider(self)
+        self.hub_ = self.hub(env=self.provider.environment)
+        self.provider.answer = self.sts
+        self.made = self.hub_.connection("p", self.provider.url, auth_type="aws_assume_role", allowed_domain="localhost",
+                                         credentials={"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET},
+                                         fields={"region": "eu-west-3", "service": "lambda", "sts_endpoint": self.provider.url + "/sts",
+                                                 "role_arn": "arn:aws:iam::123456789012:role/r"})
+        for i in range(3):
+            self.call("POST", f"/{i}", body={"n": i})
+        self.assertEqual(len(self.asked), 1)
+        self.assertEqual(dict(pairs(self.asked[0].body.decode())), {
+            "Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": "arn:aws:iam::123456789012:role/r", "RoleSessionName": "raccord",
+            "DurationSeconds": "3600", "ExternalId": self.made["fields"]["external_id"]})
+        self.nothing_kept(SECRET, "s3ss1on-secret", "s3ss1on-t0ken")
 
 
 class DigestServer:

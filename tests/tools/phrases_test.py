@@ -26,13 +26,16 @@ SILENT = {
 SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1}, "vault/backup.c": {"damaged": 2}, "crypto/jwt.c": {"jwt_refused": 2, "malformed": 1},
              "crypto/jwk.c": {"jwt_refused": 2}, "auth/identity_person.c": {"refused": 2}, "auth/jwt_caller.c": {"refused": 2}, "web/idempotency.c": {"lost": 1, "json_str": 1},
              "auth/oidc.c": {"refused": 2}, "auth/identity_groups.c": {"delete_by": 1},
-             "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1}}
+             "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1},
+             # log events, thread names, notes
+             "auth/answer_journal.c": {"keyring_derive": 1, "disk_fault": 1}, "auth/renewal.c": {"pthread_setname_np": 1},
+             "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
 # Names: the same in every language. Fields of the API, and what stands for an empty or unreadable one.
-NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key", "role_arn",
-         "timestamp_header", "nonce_header", "signed"}
+NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key", "login_url",
+         "login_values", "headers", "role_arn", "timestamp_header", "nonce_header", "signed"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {

@@ -271,6 +271,16 @@ static void what_is_too_large_is_not_a_token(void **state)
     assert_int_equal(outcome_of("{" AT ",\"x\":\"", 1024 * 1024, "\"}"), TOKEN_UNKNOWN);
 }
 
+/* Requirement 9.6: for those who want the limit of others. */
+static void a_smaller_limit_of_scopes_holds_to_the_byte(void **state)
+{
+    (void)state;
+    token_answer_limit_scopes(255);
+    assert_int_equal(outcome_of("{" AT ",\"scope\":\"", 255, "\"}"), TOKEN_GIVEN);
+    assert_int_equal(outcome_of("{" AT ",\"scope\":\"", 256, "\"}"), TOKEN_ASKED_WRONG);
+    token_answer_limit_scopes(OAUTH_SCOPE_MAX);
+}
+
 static int64_t retry_of(const char *value)
 {
     struct trial t;
@@ -382,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_answer_of_the_table_means_what_it_says),
         cmocka_unit_test(what_is_too_large_is_not_a_token),
+        cmocka_unit_test(a_smaller_limit_of_scopes_holds_to_the_byte),
         cmocka_unit_test(retry_after_is_seconds_or_a_date_and_at_most_an_hour),
         cmocka_unit_test(the_servers_clock_is_told_by_its_date),
         cmocka_unit_test(a_nonce_is_kept_of_any_answer_and_asks_for_another_try_where_it_is_wanted),

@@ -24,7 +24,11 @@ static const char whole[] =
     "{\"type\":\"bearer\",\"label\":" BOTH("Token") ",\"instructions\":" BOTH("Ask.") ",\"prefix\":\"Acme\","
     "\"credentials\":[{\"key\":\"token\",\"type\":\"secret\",\"label\":" BOTH("Token") ",\"required\":true,\"aliases\":[\"key\"]}],"
     "\"fields\":[{\"key\":\"note\",\"type\":\"text\",\"label\":" BOTH("Note") "}]},"
-    "{\"type\":\"custom_fields\",\"label\":" BOTH("Own") ",\"instructions\":" BOTH("Any.") ",\"open_credentials\":true}]}";
+    "{\"type\":\"custom_fields\",\"label\":" BOTH("Own") ",\"instructions\":" BOTH("Any.") ",\"open_credentials\":true,"
+    "\"fields\":[{\"key\":\"cloud\",\"type\":\"host\",\"label\":" BOTH("Cloud") ",\"required\":true,"
+    "\"hosts\":[\"*.Acme.example\",\"cloud.example.org\"]}],"
+    "\"base_url\":\"https://{{fields.cloud}}/own\",\"allowed_domain\":\"{{fields.cloud}}\","
+    "\"verify\":{\"method\":\"HEAD\",\"path\":\"/ping/{{fields.cloud}}\"}}]}";
 /* clang-format on */
 
 static void a_whole_file_is_read_into_its_parts(void **state)
@@ -53,6 +57,13 @@ static void a_whole_file_is_read_into_its_parts(void **state)
     assert_true(c.auth[0].credentials[0].secret);
     expect_str(json_str(c.auth[0].options, "prefix"), "Acme");
     assert_true(c.auth[1].open_credentials);
+    expect_str(c.auth[0].base_url, "https://{{fields.tenant}}.acme.example/{{fields.region}}");
+    expect_str(c.auth[0].allowed_domain, "{{fields.tenant}}.acme.example");
+    expect_str(c.auth[0].verify.path, "/me");
+    expect_str(c.auth[1].base_url, "https://{{fields.cloud}}/own");
+    expect_str(c.auth[1].allowed_domain, "{{fields.cloud}}");
+    expect_str(c.auth[1].verify.path, "/ping/{{fields.cloud}}");
+    expect_str(c.auth[1].fields[0].hosts[0], "*.acme.example");
     expect_str(c.verify.account_detail, "/team");
     expect_str(c.headers[0][1], "{{fields.since}}");
     assert_true(c.follow_redirects);
@@ -130,6 +141,17 @@ static void mistakes_are_refused_where_they_stand(void **state)
         { "\"open_credentials\":true",
           "\"open_credentials\":true,\"credentials\":[{\"key\":\"a\",\"type\":\"secret\",\"label\":" BOTH("A") "}]",
           ERR_FIELD_INVALID, "/auth/1/open_credentials" },
+        { "https://{{fields.cloud}}/own", "https://{{fields.note}}/own", ERR_FIELD_INVALID,
+          "/auth/1/base_url" }, /* of another type */
+        { "https://{{fields.cloud}}/own", "http://{{fields.cloud}}/own", ERR_FIELD_INVALID, "/auth/1/base_url" },
+        { "https://{{fields.cloud}}/own", "https://{{fields.cloud}}/{{fields.since}}", ERR_FIELD_INVALID, "/auth/1/base_url" },
+        { "\"base_url\":\"https://{{fields.cloud}}/own\",", "", ERR_FIELD_INVALID, "/auth/1/allowed_domain" },
+        { "\"{{fields.cloud}}\"", "\"{{fields.clod}}\"", ERR_FIELD_INVALID, "/auth/1/allowed_domain" },
+        { "/ping/{{fields.cloud}}", "/ping/{{fields.clod}}", ERR_FIELD_INVALID, "/auth/1/verify/path" },
+        { "\"HEAD\"", "\"PUT\"", ERR_FIELD_INVALID, "/auth/1/verify/method" },
+        { "\"*.Acme.example\"", "\"*.com\"", ERR_FIELD_INVALID, "/auth/1/fields/0/hosts/0" }, /* nobody's own */
+        { "\"cloud.example.org\"", "\"https://cloud.example.org\"", ERR_FIELD_INVALID, "/auth/1/fields/0/hosts/1" },
+        { "\"type\":\"host\"", "\"type\":\"text\"", ERR_FIELD_INVALID, "/auth/1/fields/0/hosts" },
         { "\"follow_redirects\":true", "\"follow_redirects\":\"yes\"", ERR_FIELD_INVALID, "/follow_redirects" },
         { "\"90s\"", "90", ERR_FIELD_INVALID, "/timeouts/first_byte" },
         { "\"90s\"", "\"90ms\"", ERR_FIELD_INVALID, "/timeouts/first_byte" },

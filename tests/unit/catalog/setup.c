@@ -518,13 +518,13 @@ static void the_target_of_a_stored_connection_is_what_set_up_said(void **state)
     struct room *r = *state;
     accepted(r, .connector = "github", .auth = "pat", .fields = "{\"base_url\":\"https://git.example.com/api/v3\"}");
     struct setup_target stored;
-    assert_int_equal(setup_target(r->a, r->s.connector, r->s.fields_json, &stored, &r->why), ERR_NONE);
+    assert_int_equal(setup_target(r->a, r->s.connector, r->s.auth, r->s.fields_json, &stored, &r->why), ERR_NONE);
     expect_str(stored.base.host, "git.example.com");
     expect_str(stored.base.path, "/api/v3");
     expect_str(stored.verify_path, "/user");
     assert_int_equal(stored.header_count, 2);
     /* A field that the connector gained later takes its preset. */
-    assert_int_equal(setup_target(r->a, r->s.connector, parsed(r->a, "{}"), &stored, &r->why), ERR_NONE);
+    assert_int_equal(setup_target(r->a, r->s.connector, r->s.auth, parsed(r->a, "{}"), &stored, &r->why), ERR_NONE);
     expect_str(stored.base.host, "api.github.com");
 }
 

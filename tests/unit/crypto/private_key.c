@@ -235,7 +235,7 @@ static void a_key_with_one_wrong_letter_is_refused(void **state)
     (void)state;
     AUTO_ARENA a = arena_new(64 * 1024);
     struct str pem = pkcs8(a, rsa);
-    for (size_t i = 100; i < pem.n - 40; i += 97) {
+    for (size_t i = 100; i < pem.n - 40; i += 7) {
         if (pem.p[i] == '\n')
             continue;
         char *copy = arena_cstr(a, pem);

@@ -1,0 +1,282 @@
+#include "auth/renewal_inside.h"
+
+#define TICK_US 5000000
+#define COUNT_EVERY_US 15000000
+#define CLAIM_MS (10 * 60 * 1000)    /* who takes a grant up and dies leaves it to the next after that */
+#define CLAIMS 32                    /* at once; what callers need is not to wait behind them */
+#define IDLE_MS (20 * 60 * 1000)     /* an end that is farther than this is not what it is renewed for */
+
+/* ---- leases live on ---- */
+
+static void beat(struct renewals *r)
+{
+    for (;;) {
+        struct grant_turn turn = { 0 };
+        char connection[ID_SIZE] = "";
+        int64_t now = renewal_boot_ms();
+        pthread_mutex_lock(&r->lock);
+        list_each (node, &r->held) {
+            struct held *h = list_entry(node, struct held, in);
+            if (h->lost || now - h->beaten_ms < r->beat_ms || now - h->beaten_ms >= r->send_ms)
+                continue;
+            turn = h->turn;
+            str_copy(connection, sizeof connection, h->turn.connection);
+            turn.connection = str_of(connection);
+        }
+        pthread_mutex_unlock(&r->lock);
+        if (!connection[0])
+            return;
+        struct fault why;
+        enum err e = store_write(r->config.store, grant_turn_beat, &turn, &why);
+        bool failed = e && e != ERR_CONFLICT;
+        pthread_mutex_lock(&r->lock);
+        list_each (node, &r->held) {
+            struct held *h = list_entry(node, struct held, in);
+            if (!str_is(h->turn.connection, connection) || h->turn.fence != turn.fence)
+                continue;
+            h->lost |= e == ERR_CONFLICT;
+            h->beaten_ms = e ? h->beaten_ms : now;
+        }
+        pthread_mutex_unlock(&r->lock);
+        if (failed)
+            return; /* the next tick tries again; without beats nothing more is sent */
+    }
+}
+
+static bool holds_leases(struct renewals *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool some = !list_empty(&r->held);
+    pthread_mutex_unlock(&r->lock);
+    return some;
+}
+
+/* ---- what is due ---- */
+
+struct due {
+    char connection[ID_SIZE];
+    int64_t generation;
+    bool idle;
+};
+
+struct dues {
+    struct due at[CLAIMS];
+    size_t count;
+    wall_ms now, next;           /* next: 0: none */
+};
+
+#define DUE_FROM                                                                                    \
+    " FROM connection_grant g JOIN connection c ON c.id = g.connection_id"                          \
+    " WHERE g.next_ms > 0 AND c.deleted_ms = 0 AND c.state = 'active'"
+
+static enum err next_due(struct db *db, wall_ms *next, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT g.next_ms" DUE_FROM " ORDER BY g.next_ms LIMIT 1");
+    *next = query_next(q) ? query_get_i64(q, 0) : 0;
+    return query_end(q, why);
+}
+
+/* Put off before they are taken up: another node, or this one after a crash, does not do the same just now. */
+static enum err claim(struct db *db, void *dues, struct fault *why)
+{
+    struct dues *d = dues;
+    AUTO_ARENA a = arena_new(4096);
+    struct query *q = query_begin(db, "SELECT g.connection_id, g.generation, g.expires_ms" DUE_FROM
+                                      " AND g.next_ms <= $1 ORDER BY g.next_ms LIMIT $2");
+    query_i64(q, d->now);
+    query_i64(q, CLAIMS);
+    for (d->count = 0; d->count < CLAIMS && query_next(q); d->count++) {
+        struct due *one = &d->at[d->count];
+        wall_ms expires = query_get_i64(q, 2);
+        str_copy(one->connection, sizeof one->connection, query_get_text(q, 0, a));
+        one->generation = query_get_i64(q, 1);
+        one->idle = !expires || expires - d->now > IDLE_MS;
+    }
+    enum err e = query_end(q, why);
+    for (size_t i = 0; i < d->count && !e; i++) {
+        q = query_begin(db, "UPDATE connection_grant SET next_ms = $1 WHERE connection_id = $2");
+        query_i64(q, d->now + CLAIM_MS);
+        query_text(q, str_of(d->at[i].connection));
+        e = query_end(q, why);
+    }
+    return e ? e : next_due(db, &d->next, why);
+}
+
+static bool has_room(struct renewals *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool room = r->heap_count < CLAIMS && !r->stopping;
+    pthread_mutex_unlock(&r->lock);
+    return room;
+}
+
+/* Answers in how many microseconds to look again. */
+static int64_t take_up_due(struct renewals *r)
+{
+    struct dues d = { .now = clock_steady() };
+    struct fault why;
+    struct db *db = store_reader(r->config.store, &why);
+    if (!db || next_due(db, &d.next, &why))
+        return TICK_US;
+    if (d.next && d.next <= d.now && !has_room(r))
+        return 100000;
+    if (d.next && d.next <= d.now && store_write(r->config.store, claim, &d, &why)) {
+        renewal_report(r, "grants that are due were not read", &why);
+        return TICK_US;
+    }
+    for (size_t i = 0; i < d.count; i++)
+        renewals_ask(r, str_of(d.at[i].connection), d.at[i].generation, d.at[i].idle ? RENEWAL_IDLE : RENEWAL_AHEAD, NULL);
+    int64_t wait = d.next ? (d.next - clock_steady()) * 1000 : TICK_US;
+    return wait < 10000 ? 10000 : wait > TICK_US ? TICK_US : wait;
+}
+
+void renewal_look_at(struct renewals *r, wall_ms next)
+{
+    if (!next)
+        return;
+    int64_t at = clock_mono_us() + (next - clock_steady()) * 1000;
+    pthread_mutex_lock(&r->lock);
+    if (at < r->look_us) {
+        r->look_us = at;
+        pthread_cond_signal(&r->upkeep);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* ---- figures ---- */
+
+static void count_grants(struct renewals *r)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct fault why;
+    struct db *db = store_reader(r->config.store, &why);
+    int64_t counts[GRANT_OVER + 1] = { 0 }, from_backup = 0, waiting = 0;
+    if (!db)
+        return;
+    struct query *q = query_begin(db, "SELECT state, count(*), sum(from_backup) FROM connection_grant GROUP BY state");
+    while (query_next(q)) {
+        struct str state = query_get_text(q, 0, a);
+        for (int i = GRANT_NONE; i <= GRANT_OVER; i++)
+            if (str_is(state, grant_state_name((enum grant_state)i)))
+                counts[i] = query_get_i64(q, 1);
+        from_backup += query_get_i64(q, 2);
+    }
+    enum err e = query_end(q, &why);
+    q = query_begin(db, "SELECT count(*) FROM revocation");
+    if (query_next(q))
+        waiting = query_get_i64(q, 0);
+    if (query_end(q, &why) || e)
+        return;
+    for (int i = GRANT_NONE; i <= GRANT_OVER; i++)
+        atomic_store(&r->grants[i], counts[i]);
+    atomic_store(&r->from_backup, from_backup);
+    atomic_store(&r->revocations, waiting);
+}
+
+/* ---- the keeper ---- */
+
+static void wait_until(struct renewals *r, int64_t us)
+{
+    struct timespec until = { us / 1000000, us % 1000000 * 1000 };
+    pthread_cond_timedwait(&r->upkeep, &r->lock, &until);
+}
+
+void *renewal_upkeep(void *renewals)
+{
+    struct renewals *r = renewals;
+    int64_t counted = 0;
+    pthread_mutex_lock(&r->lock);
+    while (!r->stopping || r->busy) {
+        bool stopping = r->stopping, look = !stopping && clock_mono_us() >= r->look_us;
+        if (look)
+            r->look_us = INT64_MAX;
+        pthread_mutex_unlock(&r->lock);
+        beat(r);
+        int64_t in = look ? take_up_due(r) : TICK_US;
+        if (!stopping && clock_mono_us() - counted >= COUNT_EVERY_US) {
+            count_grants(r);
+            counted = clock_mono_us();
+        }
+        bool leases = holds_leases(r);
+        pthread_mutex_lock(&r->lock);
+        int64_t now = clock_mono_us();
+        if (look && now + in < r->look_us)
+            r->look_us = now + in;
+        int64_t tick = stopping ? 100000 : leases ? r->beat_ms * 500 : TICK_US, until = now + tick;
+        if (until > r->look_us)
+            until = r->look_us;
+        if (!r->stopping || r->busy)
+            wait_until(r, until);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return NULL;
+}
+
+/* ---- what dead processes left ---- */
+
+static bool recover_answer(void *renewals, const char *holder, const struct kept_answer *k)
+{
+    return renewal_take_up(renewals, holder, k);
+}
+
+struct leaving {
+    struct renewals *r;
+    const char *holder;
+    wall_ms now;
+    int64_t count;
+};
+
+/* Requests that were on their way when their process died, and no answer: nobody knows. What cannot be spent is simply renewed. */
+static enum err release_dead(struct db *db, void *leaving, struct fault *why)
+{
+    struct leaving *l = leaving;
+    AUTO_ARENA a = arena_new(4096);
+    struct str ids[CLAIMS];
+    int64_t generations[CLAIMS];
+    bool spent[CLAIMS];
+    size_t n = 0;
+    struct query *q =
+        query_begin(db, "SELECT connection_id, generation, intent_print FROM connection_grant WHERE holder = $1 LIMIT $2");
+    query_text(q, str_of(l->holder));
+    query_i64(q, CLAIMS);
+    for (; n < CLAIMS && query_next(q); n++) {
+        ids[n] = query_get_text(q, 0, a);
+        generations[n] = query_get_i64(q, 1);
+        spent[n] = query_get_text(q, 2, a).n > 0;
+    }
+    enum err e = query_end(q, why);
+    for (size_t i = 0; i < n && !e; i++) {
+        struct grant_event event = { .generation = generations[i], .what = spent[i] ? STR("unknown") : STR("failed"),
+                                     .cause = STR(""), .reason = STR("stopped"), .node = l->r->config.node };
+        q = query_begin(db, "UPDATE connection_grant SET holder = '', intent_ms = 0, intent_print = '', unknown = unknown + $1,"
+                            " state = CASE WHEN $1 = 1 AND state = 'good' THEN 'failing' ELSE state END,"
+                            " reason = CASE WHEN $1 = 1 AND state = 'good' THEN 'answer_lost' ELSE reason END,"
+                            " again_ms = CASE WHEN $1 = 1 AND state = 'good' THEN expires_ms ELSE again_ms END,"
+                            " next_ms = CASE WHEN $1 = 1 AND expires_ms > 0 THEN expires_ms WHEN next_ms > 0 THEN $2 ELSE 0 END"
+                            " WHERE connection_id = $3");
+        query_i64(q, spent[i]);
+        query_i64(q, l->now);
+        query_text(q, ids[i]);
+        if (!(e = query_end(q, why)))
+            e = grant_event_add(db, ids[i], &event, why);
+    }
+    l->count = (int64_t)n;
+    return e;
+}
+
+static void dead_holder(void *renewals, const char *holder)
+{
+    struct leaving l = { .r = renewals, .holder = holder, .now = clock_steady() };
+    struct fault why;
+    do {
+        if (store_write(l.r->config.store, release_dead, &l, &why)) {
+            renewal_report(l.r, "leases of a stopped hub were not released", &why);
+            return;
+        }
+    } while (l.count);
+}
+
+enum err renewal_recover(struct renewals *r, struct fault *why)
+{
+    return answer_journal_recover(r->journal, recover_answer, dead_holder, r, why);
+}

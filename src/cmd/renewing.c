@@ -1,0 +1,78 @@
+#include "cmd/renewing.h"
+
+#include <unistd.h>
+
+#include "auth/dpop.h"
+#include "auth/renewal.h"
+#include "base/log.h"
+#include "call/switchboard.h"
+#include "catalog/setup.h"
+
+static char node_name[256];
+
+static const struct json *options_of(void *context, struct str connector, struct str auth_type)
+{
+    const struct hub *hub = context;
+    const struct connector *c = catalog_find(hub->catalog, connector);
+    const struct connector_auth *auth = c ? connector_auth_find(c, auth_type) : NULL;
+    return auth ? auth->options : NULL;
+}
+
+static void changed(void *context, struct str connection)
+{
+    switchboard_forget_connection(((struct hub *)context)->switchboard, connection);
+}
+
+/* What an answer brings is held against the same rules as what a person types: hosts included (OAU-23). */
+static enum err captured(void *context, struct arena *a, const struct connection_row *row, const struct json *fields,
+                         struct str *out, struct fault *why)
+{
+    const struct hub *hub = context;
+    const struct connector *c = catalog_find(hub->catalog, row->connector);
+    struct setup s;
+    if (!c)
+        return fault(why, ERR_CONNECTOR_NOT_FOUND, row->connector, "stored connector is gone");
+    enum err e =
+        setup_check_fields(a, c, row->auth_type, fields, row->allowed_domain, hub->egress, hub->header_digits_ok, &s, why);
+    if (e)
+        return e;
+    *out = s.fields;
+    setup_end(&s);
+    return ERR_NONE;
+}
+
+static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
+                        const struct auth_input *in, struct oauth_profile *out, struct fault *why)
+{
+    return oauth_profile_of(db, ((struct hub *)context)->keyring, a, in, row->id, out, why);
+}
+
+static void report(const char *event, const struct fault *why) { log_fault(LOG_ERROR, event, why); }
+
+enum err renewing_start(struct hub *hub, const struct config *c, struct tls_context *tls, struct fault *why)
+{
+    if (gethostname(node_name, sizeof node_name - 1))
+        str_copy(node_name, sizeof node_name, STR("hub"));
+    struct renewals_config config = {
+        .store = hub->store,
+        .keyring = hub->keyring,
+        .egress = hub->egress,
+        .tls = tls,
+        .data = c->data,
+        .node = str_of(node_name),
+        .threads = (int)c->renewals.threads,
+        .rate = (int)c->renewals.rate,
+        .obtain = obtain_find,
+        .dpop_key = dpop_key_new,
+        .profile = profile,
+        .options = options_of,
+        .changed = changed,
+        .captured = captured,
+        .context = hub,
+        .report = report,
+    };
+    enum err e = renewals_start(&config, &hub->renewals, why);
+    if (!e)
+        switchboard_renew_with(hub->switchboard, hub->renewals);
+    return e;
+}
