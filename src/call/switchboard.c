@@ -146,7 +146,8 @@ static void end_secrets(struct connection_secret *secrets, size_t n)
         secret_end(&secrets[i].value);
 }
 
-/* Which bodies are held back until they are whole. Without a token yet, those that may have to be changed or signed once it is there. */
+/* Which bodies are held back until they are whole. Without a token yet, those that may have to be changed or signed once it is
+ * there. */
 static void prepare_bodies(struct prepared *p, const struct auth_input *in, bool empty)
 {
     bool may_rewrite = empty && (json_get(in->options, "body") || json_get(in->fields, "body"));
