@@ -16,6 +16,7 @@ static const char *const flaws[] = {
     [AUDIT_ROLLED_BACK] = "rolled_back",
     [AUDIT_HEADS_CHANGED] = "heads_changed",
     [AUDIT_CALLS_CHANGED] = "calls_changed",
+    [AUDIT_FILE_CHANGED] = "file_changed",
 };
 
 const char *audit_outcome_name(enum audit_outcome o) { return (unsigned)o < COUNT(outcomes) ? outcomes[o] : "failed"; }

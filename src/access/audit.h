@@ -81,6 +81,7 @@ enum audit_flaw {
                           written anew */
     AUDIT_HEADS_CHANGED, /* the file of heads itself was edited, or is another hub's */
     AUDIT_CALLS_CHANGED, /* run records are not what was recorded of them */
+    AUDIT_FILE_CHANGED,  /* the file of calls (audit.file) was edited, cut off or put back */
 };
 const char *audit_flaw_name(enum audit_flaw f);
 

@@ -108,7 +108,7 @@ static const struct {
       "[{\"rule\": \"quota\", \"connectors\": [\"aws-lambda\", \"microsoft-dynamics-365\", \"genesys-cloud\", \"zendesk\"],"
       " \"value\": 10},"
       " {\"rule\": \"quota\", \"connectors\": [\"salesforce\", \"http\"], \"value\": 50},"
-      " {\"rule\": \"quota\", \"connectors\": [\"google-cloud-platform\"], \"value\": 100}]" },
+      " {\"rule\": \"quota\", \"connectors\": [\"google-cloud\"], \"value\": 100}]" },
 };
 
 const char *policy_preset(struct str name)

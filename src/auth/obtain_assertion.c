@@ -72,7 +72,13 @@ static enum err build_google(struct arena *a, const struct obtain_input *q, stru
     x.issuer = first(json_str(q->profile->assertion, "issuer"), first(obtain_secret(q, "client_email"), file.client_email));
     x.subject = first(x.subject, obtain_field(q, "impersonate"));
     x.kid = first(x.kid, file.private_key_id);
-    return send_assertion(a, q, &x, STR(""), out, why);
+    /* The account's number is in the key file, and in what people copy from it; it is no OAuth client that would have to be proven.
+     */
+    struct oauth_profile p = *q->profile;
+    struct obtain_input with = *q;
+    p.client_id = STR("");
+    with.profile = &p;
+    return send_assertion(a, &with, &x, STR(""), out, why);
 }
 
 const struct obtain obtain_google = {

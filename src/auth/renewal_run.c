@@ -1027,6 +1027,7 @@ static bool try(struct attempt *x, enum err *out, struct fault *why)
     x->ask = (struct obtain_input){
         .in = &x->in, .profile = x->has_profile ? &x->profile : NULL, .values = x->values, .value_count = x->value_count,
         .params = x->f->params, .param_count = x->f->param_count, .now = clock_wall(),
+        .allowed_domain = x->row.allowed_domain,
     };
     e = build(x, &req, why);
     if (!e)

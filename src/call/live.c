@@ -686,13 +686,6 @@ static void dial_first(struct live *c)
         dial_again(c);
 }
 
-static void leave_intent(struct live *c)
-{
-    if (c->intent)
-        c->intent->for_whom = NULL; /* it comes back, and is freed then */
-    c->intent = NULL;
-}
-
 static void not_recorded(struct live *c)
 {
     struct fault why;
@@ -701,57 +694,32 @@ static void not_recorded(struct live *c)
     c->failed(c, &why);
 }
 
-static void intent_back(struct loop_job *job)
+static void intent_back(struct intent *i, bool durable)
 {
-    struct intent *i = list_entry(job, struct intent, job);
-    struct live *c = i->for_whom;
-    bool durable = i->durable;
-    free(i);
-    if (!c)
-        return;
-    c->intent = NULL;
-    timer_stop(&c->retry);
+    struct live *c = list_entry(i, struct live, intent);
     if (durable)
         dial_first(c);
     else
         not_recorded(c);
 }
 
-static void intent_late(struct timer *t)
-{
-    struct live *c = list_entry(t, struct live, retry);
-    leave_intent(c);
-    not_recorded(c);
-}
-
-static void declare(struct live *c, struct intents *intents)
-{
-    struct intent *i = mem_zero(sizeof *i);
-    i->job.do_it = intent_back;
-    i->loop = c->board->loop;
-    i->run = c->run;
-    i->for_whom = c;
-    c->intent = i;
-    timer_set(c->board->loop, &c->retry, INTENT_DEADLINE_MS, intent_late);
-    intents_write(intents, i);
-}
-
 void live_start(struct live *c)
 {
-    struct intents *intents = switchboard_config(c->board->switchboard)->intents;
     c->started = true;
-    if (intents)
-        declare(c, intents);
-    else
+    if (!c->board->lane) {
         dial_first(c);
+        return;
+    }
+    c->intent.back = intent_back;
+    intent_write(c->board->lane, &c->intent, &c->run);
 }
 
 void live_cancel(struct live *c, enum err e)
 {
     if (c->over || !c->started)
         return;
-    if (c->intent)
-        leave_intent(c); /* nothing was dialled yet */
+    if (c->intent.waits)
+        intent_leave(&c->intent); /* nothing was dialled yet */
     else if (c->await)
         await_leave(c->await); /* nothing is dialled now */
     else

@@ -53,7 +53,7 @@ struct live {
     struct secret rewritten;        /* a body with credentials in it */
     struct signature *signature;    /* of the try that runs; NULL: the connection does not sign */
     struct timer retry;
-    struct intent *intent;          /* on its way to the disk */
+    struct intent intent;           /* on its way to the disk */
     struct await *await;            /* for a token that is not over */
     struct prepared *renewed;       /* with that token, in place of the owner's; ours */
     struct hold *hold;              /* an answer that may say that the token is over */

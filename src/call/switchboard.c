@@ -991,6 +991,7 @@ struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upst
     b->switchboard = s;
     b->loop = l;
     b->upstreams = u;
+    b->lane = s->config.intents ? intents_lane(s->config.intents, l) : NULL;
     return b;
 }
 

@@ -54,6 +54,7 @@ struct board {
     struct switchboard *switchboard;
     struct loop *loop;
     struct upstreams *upstreams;
+    struct intent_lane *lane; /* NULL: calls are not recorded before they are made */
     struct run *batch;      /* of the recorder's shape: switchboard.c only */
     int batch_count;
     struct timer batch_timer;

@@ -18,6 +18,7 @@ struct audit_watch {
     struct mono last_export;
     struct audit_mark exported;
     struct intents_state sinks;
+    struct intent_mark filed;   /* stated in the chain */
     int64_t told_number;        /* of the alarm that is in the log */
     pthread_t thread;
     bool running, stop;
@@ -29,13 +30,15 @@ struct audit_watch {
 
 static enum err add(struct db *db, void *context, struct fault *why) { return audit_add(db, context, why); }
 
-static void tell(struct audit_watch *w, struct audit_entry *entry)
+static bool tell(struct audit_watch *w, struct audit_entry *entry)
 {
     struct fault why;
     if (!entry->via.n && entry->outcome != AUDIT_REFUSED)
         entry->via = STR("system");
-    if (store_write(w->hub->store, add, entry, &why))
+    bool good = !store_write(w->hub->store, add, entry, &why);
+    if (!good)
         log_fault(LOG_ERROR, "an audit record was not written", &why);
+    return good;
 }
 
 static void tell_refusals(struct audit_watch *w, bool stopping)
@@ -100,6 +103,39 @@ static void export_failed(struct audit_watch *w, const struct fault *why)
     tell(w, &entry);
 }
 
+/* The file that is opened at the start is the one that was left, or another: never a shorter one of the same id. */
+static void meet_file(struct audit_watch *w, const struct intent_mark *now)
+{
+    AUTO_ARENA a = arena_new(1024);
+    struct fault why;
+    struct audit_row *rows;
+    struct json *v;
+    size_t n;
+    int64_t seal;
+    struct audit_filter newest = { .action = STR(INTENT_FILED), .limit = 1 };
+    struct db *db = store_reader(w->hub->store, &why);
+    if (!db || audit_list(db, a, &newest, &rows, &n, &why) || !n || json_read(a, rows[0].entry.after, &v, &why) ||
+        !str_is(json_str(v, "file"), now->file) || !json_i64(json_get(v, "seal"), &seal) || seal <= now->seal)
+        return;
+    alarm_raise(w, AUDIT_FILE_CHANGED, rows[0].number);
+}
+
+/* The newest seal of the file of calls, in the chain: so that its end cannot be cut off unseen. */
+static void state_file(struct audit_watch *w)
+{
+    struct intent_mark now;
+    char value[192];
+    if (!w->hub->intents || !intents_mark(w->hub->intents, &now) ||
+        (now.seal == w->filed.seal && !strcmp(now.file, w->filed.file)))
+        return;
+    if (!*w->filed.file)
+        meet_file(w, &now);
+    snprintf(value, sizeof value, "{\"file\":\"%s\",\"seal\":%lld,\"mac\":\"%s\"}", now.file, (long long)now.seal, now.mac);
+    struct audit_entry entry = { .action = STR(INTENT_FILED), .after = str_of(value) };
+    if (tell(w, &entry))
+        w->filed = now;
+}
+
 static void watch_once(struct audit_watch *w)
 {
     AUTO_ARENA a = arena_new(64 * 1024);
@@ -107,6 +143,7 @@ static void watch_once(struct audit_watch *w)
     struct fault why;
     if (store_write(w->hub->store, run_seal_state, NULL, &why))
         log_fault(LOG_WARN, "what calls were recorded was not stated", &why);
+    state_file(w);
     enum err e = compare(w, &heads, a, &why);
     /* A file that was taken away is begun anew, and that is told: nobody silences the log without a trace (requirement 16.5). */
     if (!e && !heads.there && w->exported.number) {
@@ -153,6 +190,8 @@ static void *watch_main(void *context)
         pthread_mutex_unlock(&w->lock);
         tell_refusals(w, false);
         watch_sinks(w);
+        if (!*w->filed.file)
+            state_file(w);
         if (mono_since(w->last_export, clock_mono()) >= w->config->audit.head_interval)
             watch_once(w);
         pthread_mutex_lock(&w->lock);

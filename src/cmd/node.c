@@ -363,6 +363,13 @@ static const struct limit_setting *limit_settings(struct node *n, const struct c
     return out;
 }
 
+static enum err start_intents(struct node *n, const struct config *c, struct fault *why)
+{
+    struct secret key;
+    enum err e = keyring_derive(n->hub.keyring, STR("calls file"), &key, why);
+    return e ? e : intents_new(n->hub.store, c->audit.file, key, &n->hub.intents, why);
+}
+
 static enum err open_house(struct node *n, struct config *c, const struct node_extra *extra, struct arena *boot,
                            struct str *created, struct fault *why)
 {
@@ -381,7 +388,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         return why->err;
     token_answer_limit_scopes((size_t)c->oauth.granted_scopes);
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
-    if (c->audit.strict && (e = intents_new(n->hub.store, c->audit.file, &n->hub.intents, why)))
+    if (c->audit.strict && (e = start_intents(n, c, why)))
         return e;
     struct switchboard_config s = {
         .store = n->hub.store, .keyring = n->hub.keyring, .catalog = n->hub.catalog, .egress = n->hub.egress, .workers = n->workers,

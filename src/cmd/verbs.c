@@ -169,11 +169,12 @@ static const struct verb verbs[] = {
     { "audit hash", "", 0, 0, CLIENT, audit_hash_run, false, "the hash under which the log keeps a value that it may not show",
       "The value is asked for, or read from standard input. To find who typed an address at the log-in:\n\n"
       "  raccord audit export | grep \"$(echo -n ana@example.com | raccord audit hash)\"\n" },
-    { "verify-audit", "", 0, 0, SETTINGS | OPTION(HEADS) | OPTION(JSON), verify_audit_run, true,
+    { "verify-audit", "", 0, 0, SETTINGS | OPTION(HEADS) | OPTION(CALLS) | OPTION(JSON), verify_audit_run, true,
       "find changed, missing and reordered records of the audit log",
       "Works on the database directly, beside a running hub and on a copy, too. Exit code 1, and the number of\n"
       "the first record that is wrong, when something is.\n\n"
-      "  raccord verify-audit --data /var/lib/raccord --heads /mnt/elsewhere/audit-heads.log\n" },
+      "  raccord verify-audit --data /var/lib/raccord --heads /mnt/elsewhere/audit-heads.log\n"
+      "  raccord verify-audit --data /var/lib/raccord --calls /mnt/elsewhere/calls-january.log\n" },
 
     { "tokens list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CALLER), tokens_list_run, false, "the tokens that you may see",
       NULL },

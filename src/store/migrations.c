@@ -111,7 +111,7 @@
     LISTED("default", "is_default, ", "deleted_ms = 0 AND is_default = 1")                                              \
     LISTED("deleted", "", "deleted_ms > 0")                                                                             \
     "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                                    \
-    "CREATE INDEX connection_probe ON connection (probe_ms) WHERE deleted_ms = 0 AND state = 'active';"                 \
+    "CREATE INDEX connection_probe ON connection (state, probe_ms) WHERE deleted_ms = 0;"                               \
     "CREATE INDEX connection_due ON connection (number) WHERE due_ms > 0;"                                              \
     "CREATE INDEX token_grant_value ON token_grant (kind, value)"
 /* clang-format on */

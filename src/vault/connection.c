@@ -228,8 +228,9 @@ static enum err first_of_its_kind(struct db *db, const struct connection_row *ro
 /* One default per folder and connector. The others change, too, so their revisions count it. */
 static enum err take_default(struct db *db, const struct connection_row *row, struct fault *why)
 {
-    struct query *q = query_begin(db, "UPDATE connection SET is_default = 0, revision = revision + 1, updated_ms = $4"
-                                      " WHERE folder_id = $1 AND connector = $2 AND id <> $3 AND is_default = 1");
+    struct query *q =
+        query_begin(db, "UPDATE connection SET is_default = 0, revision = revision + 1, updated_ms = $4"
+                        " WHERE folder_id = $1 AND connector = $2 AND id <> $3 AND is_default = 1 AND deleted_ms = 0");
     query_text(q, row->folder);
     query_text(q, row->connector);
     query_text(q, row->id);
@@ -245,7 +246,7 @@ struct str connection_search_text(struct arena *a, struct str key, struct str na
 
 static enum err next_number(struct db *db, int64_t *out, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT COALESCE(MAX(number), 0) + 1 FROM connection");
+    struct query *q = query_begin(db, "SELECT COALESCE(MAX(number), 0) + 1 FROM connection WHERE number > 0");
     *out = query_next(q) ? query_get_i64(q, 0) : 1;
     return query_end(q, why);
 }

@@ -5,11 +5,13 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
+#include "base/log.h"
 #include "crypto/hash.h"
 #include "crypto/seal.h"
 #include "vault/data_key.h"
 
 #define MASTER_ID 0            /* key number in values that the master key sealed */
+#define DAMAGED_MAX 64
 #define LINGER_MS (60 * 1000)  /* a destroyed key stays in memory so long: some reader may hold a row that it sealed */
 
 struct wrapping_key {
@@ -25,6 +27,8 @@ struct keyring {
     struct secret master;
     struct str file, directory; /* where another master key may be found; empty: nowhere */
     bool reloads;
+    uint32_t damaged[DAMAGED_MAX]; /* ids of wrapping keys that did not open when others did */
+    size_t damaged_count;
     keyring_lost *lost;
     struct secret fingerprint; /* key of keyring_fingerprint() */
     pthread_rwlock_t lock;     /* over all of this */
@@ -151,8 +155,17 @@ static enum err open_row(struct arena *a, struct secret master, const struct rin
     return fault(why, ERR_CRYPTO, STR_NONE, "wrapping key %lld has %zu bytes", (long long)r->id, n);
 }
 
-static enum err add_keys(struct keyring *k, struct arena *a, const struct ring_rows *rows, struct fault *why)
+static bool is_damaged(const struct keyring *k, uint32_t id)
 {
+    for (size_t i = 0; i < k->damaged_count; i++)
+        if (k->damaged[i] == id)
+            return true;
+    return false;
+}
+
+static enum err add_keys(struct keyring *k, struct arena *a, const struct ring_rows *rows, bool tolerant, struct fault *why)
+{
+    struct fault unused, *say = tolerant ? &unused : why;
     for (size_t i = 0; i < rows->count; i++) {
         const struct ring_row *r = &rows->rows[i];
         struct wrapping_key *known = find(k, (uint32_t)r->id);
@@ -161,11 +174,32 @@ static enum err add_keys(struct keyring *k, struct arena *a, const struct ring_r
             known->gone_ms = 0;
             continue;
         }
-        enum err e = open_row(a, k->master, r, &key, why);
-        if (e)
+        if (is_damaged(k, (uint32_t)r->id))
+            continue;
+        enum err e = open_row(a, k->master, r, &key, say);
+        if (e && !tolerant)
             return e;
+        if (e)
+            continue;
         k->keys = mem_grow(k->keys, (k->count + 1) * sizeof *k->keys);
         k->keys[k->count++] = (struct wrapping_key){ (uint32_t)r->id, key, 0 };
+    }
+    return ERR_NONE;
+}
+
+/* Requirement 18.6: one row that does not open is no reason not to start, as long as another shows that the master key is right.
+ * What it sealed fails, the rest works. */
+static enum err note_damaged(struct keyring *k, const struct ring_rows *rows, struct fault *why)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        uint32_t id = (uint32_t)rows->rows[i].id;
+        if (find(k, id))
+            continue;
+        if (k->damaged_count == DAMAGED_MAX)
+            return fault(why, ERR_CRYPTO, STR_NONE, "more than %d wrapping keys are damaged", DAMAGED_MAX);
+        k->damaged[k->damaged_count++] = id;
+        log_text(LOG_ERROR, "wrapping key %u is damaged and does not open: connections whose keys it sealed need new credentials,"
+                            " or restore a backup", id);
     }
     return ERR_NONE;
 }
@@ -228,7 +262,7 @@ static enum err take_rows(struct keyring *k, struct arena *a, const struct ring_
     bool old = rows->active < k->active;
     if (!old)
         meet_master(k, active_row(rows));
-    enum err e = add_keys(k, a, rows, why);
+    enum err e = add_keys(k, a, rows, false, why);
     if (e || old)
         return e;
     k->active = rows->active;
@@ -284,6 +318,32 @@ static enum err make_first(struct db *db, void *context, struct fault *why)
     return insert_key(db, *master, 1, why);
 }
 
+static enum err replace_active(struct db *db, void *context, struct fault *why)
+{
+    const struct secret *master = context;
+    int64_t newest;
+    enum err e = query_number(db, "SELECT max(id) FROM wrapping_key", &newest, why);
+    if (e || (e = query_end(query_begin(db, "UPDATE wrapping_key SET active = 0"), why)))
+        return e;
+    if (newest >= UINT32_MAX)
+        return fault(why, ERR_CRYPTO, STR_NONE, "no number is left for a wrapping key");
+    return insert_key(db, *master, newest + 1, why);
+}
+
+/* At the start: opens what opens. None does: the fault of the first. */
+static enum err open_rows(struct store *s, struct keyring *k, struct arena *a, struct ring_rows *rows, struct fault *why)
+{
+    enum err e = add_keys(k, a, rows, true, why);
+    if (e || (k->count < rows->count && k->count && (e = note_damaged(k, rows, why))))
+        return e;
+    if (k->count && !find(k, rows->active)) {
+        struct db *db = store_reader(s, why);
+        if (!db || (e = store_write(s, replace_active, &k->master, why)) || (e = read_rows(db, a, rows, why)))
+            return db ? e : ERR_STORE;
+    }
+    return take_rows(k, a, rows, why);
+}
+
 /* The master key in hand takes over from one that it was prepared beside, or was never noted. */
 static enum err settle(struct db *db, void *context, struct fault *why)
 {
@@ -311,7 +371,7 @@ static enum err open_ring(struct store *s, struct keyring *k, struct fault *why)
         e = read_rows(db, a, &rows, why);
     if (!e && !rows.count)
         e = fault(why, ERR_CRYPTO, STR_NONE, "the first wrapping key was written and is not there");
-    if (e || (e = take_rows(k, a, &rows, why)) || settled(&rows, &mine))
+    if (e || (e = open_rows(s, k, a, &rows, why)) || settled(&rows, &mine))
         return e;
     return store_write(s, settle, &mine, why);
 }
@@ -376,6 +436,14 @@ uint32_t keyring_active(struct keyring *k)
     uint32_t id = k->active;
     pthread_rwlock_unlock(&k->lock);
     return id;
+}
+
+bool keyring_damaged(struct keyring *k, uint32_t id)
+{
+    pthread_rwlock_rdlock(&k->lock);
+    bool damaged = is_damaged(k, id);
+    pthread_rwlock_unlock(&k->lock);
+    return damaged;
 }
 
 bool keyring_knows(struct keyring *k, uint32_t id)
@@ -490,7 +558,10 @@ enum err keyring_prepare_master(struct keyring *k, struct db *db, struct secret 
         const struct wrapping_key *w = find(k, id);
         if (w)
             seal(a, next, MASTER_ID, wrapping_place(a, id), secret_str(w->key), &sealed);
+        bool damaged = !w && is_damaged(k, id);
         keys_done(k);
+        if (damaged)
+            continue;
         if (!w)
             return fault(why, ERR_CRYPTO, STR_NONE, "wrapping key %u is not in the ring", id);
         struct query *q = query_begin(db, "UPDATE wrapping_key SET sealed_next = $1, master_next = $2 WHERE id = $3");

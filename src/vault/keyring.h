@@ -17,9 +17,10 @@
 #include "vault/master_key.h"
 
 struct keyring; /* safe from any thread */
-/* Opens every wrapping key of the store; makes the first one in an empty store. A wrong master key is found here, before any
- * write: ERR_KEY_WRONG, the subject is the id of the key that is needed. A master key that was to take over (rotation.h) has taken
- * over once it opens the ring. Takes ownership of master. */
+/* Opens every wrapping key of the store; one that is damaged is set aside when another opens (and a new one is made when it was the
+ * active one), so that what it sealed fails and the rest works; when none opens nothing starts. Makes the first one in an empty
+ * store. A wrong master key is found here, before any write: ERR_KEY_WRONG, the subject is the id of the key that is needed. A
+ * master key that was to take over (rotation.h) has taken over once it opens the ring. Takes ownership of master. */
 enum err keyring_open(struct store *s, struct secret master, struct keyring **out, struct fault *why) MUST_CHECK;
 void keyring_close(struct keyring *k);
 
@@ -41,6 +42,8 @@ enum err keyring_refresh(struct keyring *k, struct db *db, struct fault *why) MU
 
 uint32_t keyring_active(struct keyring *k);
 bool keyring_knows(struct keyring *k, uint32_t id);
+/* It is in the table, and did not open when another did. What it sealed is lost unless a backup brings it back. */
+bool keyring_damaged(struct keyring *k, uint32_t id);
 struct master_key_id keyring_master(struct keyring *k);
 
 /* master_key_derive() of the master key in hand. ERR_SEALED. */

@@ -150,8 +150,17 @@ static enum err rewrap(struct db *db, struct keyring *k, const struct wrapped *w
 static enum err rewrap_all(struct db *db, struct keyring *k, const struct wrapped *rows, size_t n, struct rotation_count *out,
                            struct fault *why)
 {
+    int64_t lost = 0; /* with a wrapping key that is known to be damaged: says nothing of the ring */
     for (size_t i = 0; i < n; i++) {
         bool opened;
+        if (keyring_damaged(k, (uint32_t)rows[i].by)) {
+            enum err e = set_aside(db, k, &rows[i], why);
+            if (e)
+                return e;
+            out->broken++;
+            lost++;
+            continue;
+        }
         if (!keyring_knows(k, (uint32_t)rows[i].by))
             return fault(why, ERR_CRYPTO, STR_NONE, "wrapping key %lld is not in the ring", (long long)rows[i].by);
         enum err e = rewrap(db, k, &rows[i], &opened, why);
@@ -160,7 +169,7 @@ static enum err rewrap_all(struct db *db, struct keyring *k, const struct wrappe
         out->done += opened;
         out->broken += !opened;
     }
-    if (out->broken >= SUSPICIOUS && !out->done)
+    if (out->broken - lost >= SUSPICIOUS && !out->done)
         return fault(why, ERR_CRYPTO, STR_NONE, "none of %zu data keys opens: the rotation stops, the old keys stay", n);
     return ERR_NONE;
 }

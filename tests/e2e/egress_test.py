@@ -1,7 +1,9 @@
 """Nothing goes where it must not: an Internet of the test's own, where every address listens and every wrong visit is seen."""
 import itertools
+import json
 import re
 import statistics
+import subprocess
 import time
 import urllib.parse
 
@@ -10,7 +12,11 @@ import internet
 from provider import Provider, parse_raw, problem
 
 NAMES = ",".join("DNS:" + name for name in ("example.com", "*.example.com", "api.github.com", "api.openai.com", "slack.com",
-                                            "api.stripe.com", "acme.zendesk.com", "*.flip.test"))
+                                            "api.stripe.com", "acme.zendesk.com", "acme.atlassian.net", "acme.service-now.com",
+                                            "acme.myshopify.com", "acme.my.salesforce.com", "login.salesforce.com",
+                                            "acme.crm4.dynamics.com", "login.microsoftonline.com", "graph.microsoft.com",
+                                            "api.mypurecloud.ie", "login.mypurecloud.ie", "bigquery.googleapis.com",
+                                            "admin.googleapis.com", "oauth2.googleapis.com", "*.flip.test"))
 SECRET = "s3cr3t-canary"
 REFUSED = ("field_invalid", "address_not_allowed", "domain_not_allowed", "scheme_not_allowed", "port_not_allowed", "url_invalid",
            "request_invalid", "domain_invalid")
@@ -61,6 +67,7 @@ class TheBuiltInConnectors(Case):
     def test_each_puts_its_credential_where_its_service_wants_it(self):
         import base64
         zendesk = "Basic " + base64.b64encode(b"jane@example.com/token:zd-t0ken").decode()
+        jane = "Basic " + base64.b64encode(b"jane@example.com:t0ken").decode()
         for connector, body, path, host, target, wanted in (
                 ("github", {"auth_type": "pat", "credentials": {"token": "gh-t0ken"}}, "/user", "api.github.com", "/user",
                  {"authorization": "Bearer gh-t0ken"}),
@@ -75,7 +82,15 @@ class TheBuiltInConnectors(Case):
                  "api.stripe.com", "/v1/balance", {"authorization": "Bearer rk_t0ken", "stripe-version": "2024-06-20"}),
                 ("zendesk", {"auth_type": "basic", "credentials": {"username": "jane@example.com", "password": "zd-t0ken"},
                              "fields": {"subdomain": "acme"}},
-                 "/api/v2/users/me.json", "acme.zendesk.com", "/api/v2/users/me.json", {"authorization": zendesk})):
+                 "/api/v2/users/me.json", "acme.zendesk.com", "/api/v2/users/me.json", {"authorization": zendesk}),
+                ("jira", {"auth_type": "basic", "credentials": {"email": "jane@example.com", "api_token": "t0ken"},
+                          "fields": {"site": "acme"}},
+                 "/rest/api/3/myself", "acme.atlassian.net", "/rest/api/3/myself", {"authorization": jane}),
+                ("servicenow", {"auth_type": "basic", "credentials": {"username": "jane@example.com", "password": "t0ken"},
+                                "fields": {"base_url": "https://acme.service-now.com"}},
+                 "/api/now/table/incident", "acme.service-now.com", "/api/now/table/incident", {"authorization": jane}),
+                ("shopify", {"auth_type": "api_key", "credentials": {"access_token": "shpat_t0ken"}, "fields": {"shop": "acme"}},
+                 "/shop.json", "acme.myshopify.com", "/admin/api/2025-07/shop.json", {"x-shopify-access-token": "shpat_t0ken"})):
             with self.subTest(connector):
                 made = self.hub1.post("/api/v1/connections",
                                       dict({"connector": connector, "key": connector, "folder": "shared"}, **body))
@@ -95,9 +110,81 @@ class TheBuiltInConnectors(Case):
                 self.assertEqual(self.provider.one().all("host"), [host])
         self.nothing_was_caught()
 
+    def test_each_that_fetches_its_own_tokens_asks_its_own_server_and_no_other(self):
+        """Client credentials, password and key, through the hub's own renewals; the server's answer is what calls carry."""
+        own = {"client_id": "id-1", "client_secret": "s3cr3t-client"}
+        key = subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], check=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        for connector, auth, fields, credentials, server, target, body, path, host, header in (
+                ("genesys-cloud", "oauth2_client_credentials", {"region": "mypurecloud.ie"}, own, "login.mypurecloud.ie", "/oauth/token",
+                 "grant_type=client_credentials", "/api/v2/users", "api.mypurecloud.ie", "authorization"),
+                ("zendesk", "oauth2_client_credentials", {"subdomain": "acme"}, own, "acme.zendesk.com", "/oauth/tokens",
+                 '"scope":"read"', "/api/v2/users/me.json", "acme.zendesk.com", "authorization"),
+                ("servicenow", "oauth2_password", {"instance": "acme"}, dict(own, username="jane", password="p"),
+                 "acme.service-now.com", "/oauth_token.do", "username=jane&password=p&", "/x", "acme.service-now.com", "authorization"),
+                ("shopify", "oauth2_client_credentials", {"shop": "acme"}, own, "acme.myshopify.com", "/admin/oauth/access_token",
+                 "client_secret=s3cr3t-client", "/shop.json", "acme.myshopify.com", "x-shopify-access-token"),
+                ("salesforce", "oauth2_password", {"domain": "https://acme.my.salesforce.com/"},
+                 dict(own, username="jane", password="pass", security_token="WORD"), "login.salesforce.com", "/services/oauth2/token",
+                 "&password=passWORD&", "/services/data", "acme.my.salesforce.com", "authorization"),
+                ("microsoft-dynamics-365", "oauth2_client_credentials", {"organization": "acme.crm4.dynamics.com", "tenant": "t1"}, own,
+                 "login.microsoftonline.com", "/t1/oauth2/v2.0/token", "scope=https%3A%2F%2Facme.crm4.dynamics.com%2F.default",
+                 "/api/data/v9.2/WhoAmI", "acme.crm4.dynamics.com", "authorization"),
+                ("microsoft-graph", "oauth2_client_credentials", {"tenant": "t1"}, own, "login.microsoftonline.com",
+                 "/t1/oauth2/v2.0/token", "scope=https%3A%2F%2Fgraph.microsoft.com%2F.default", "/v1.0/users", "graph.microsoft.com",
+                 "authorization"),
+                ("google-cloud", "google_service_account", {"service": "bigquery"},
+                 {"private_key": key, "client_email": "robot@p.iam.gserviceaccount.com"}, "oauth2.googleapis.com", "/token",
+                 "jwt-bearer&assertion=ey", "/bigquery/v2/projects", "bigquery.googleapis.com", "authorization"),
+                ("google-workspace", "google_service_account", {"impersonate": "ann@example.com"},
+                 {"key_json": json.dumps({"private_key": key, "client_email": "robot@p.iam.gserviceaccount.com"})},
+                 "oauth2.googleapis.com", "/token", "jwt-bearer&assertion=ey", "/admin/directory/v1/users", "admin.googleapis.com",
+                 "authorization"),
+                ("github", "github_app", {"app_id": "7", "installation_id": "12"}, {"private_key": key}, "api.github.com",
+                 "/app/installations/12/access_tokens", "", "/installation/repositories", "api.github.com", "authorization")):
+            with self.subTest(connector):
+                def answer(request):
+                    if request.target != target or request.all("host") != [server]:
+                        return harness.answer(b'{"ok":true}')
+                    return harness.answer(json.dumps({"access_token": "t0ken-" + connector, "token": "t0ken-" + connector,
+                                                      "token_type": "bearer", "expires_in": 3600}).encode())
+                self.provider.answer = answer
+                made = self.hub1.post("/api/v1/connections", {"connector": connector, "key": connector, "folder": "shared",
+                                                              "auth_type": auth, "fields": fields, "credentials": credentials})
+                self.assertEqual(made.status, 201, made)
+                self.assertEqual(made.json["allowed_domain"], host)
+                self.assertEqual(self.hub1.request("GET", f"/proxy/{connector}{path}").status, 200)
+                asked = [r for r in self.provider.take() if r.all("host") == [server] and r.target == target]
+                self.assertEqual(len(asked), 1, asked)
+                self.assertIn(body.encode(), asked[0].raw)
+                self.assertEqual(self.hub1.request("GET", f"/proxy/{connector}{path}").status, 200)
+                called = self.provider.one()
+                token = "t0ken-" + connector
+                self.assertEqual(called.all("host"), [host])
+                self.assertEqual(called.all(header), [token if header.startswith("x-") else "Bearer " + token])
+                self.assertNotIn(b"s3cr3t-client", called.raw)
+        self.nothing_was_caught()
+
+    def test_what_would_lead_a_token_elsewhere_is_refused(self):
+        for connector, auth, fields, at in (
+                ("salesforce", "oauth2_client_credentials", {"domain": "acme.my.salesforce.com.evil.test"}, "/fields/domain"),
+                ("salesforce", "oauth2_password", {"domain": "acme.my.salesforce.com", "login_host": "evil.test"}, "/fields/login_host"),
+                ("microsoft-dynamics-365", "oauth2_client_credentials", {"organization": "https://evil.test", "tenant": "t"},
+                 "/fields/organization"),
+                ("genesys-cloud", "oauth2_client_credentials", {"region": "evil.test"}, "/fields/region"),
+                ("shopify", "oauth2_client_credentials", {"shop": "evil.test/"}, "/fields/shop"),
+                ("google-cloud", "google_service_account", {"service": "evil.test#"}, "/fields/service")):
+            with self.subTest(connector):
+                said = self.hub1.post("/api/v1/connections", {"connector": connector, "key": connector, "folder": "shared",
+                                                              "auth_type": auth, "fields": fields})
+                self.assertEqual((said.status, said.json["code"]), (400, "field_invalid"), said)
+                self.assertEqual([e["pointer"] for e in said.json["errors"]], [at])
+        self.nothing_was_caught()
+
     def test_the_catalog_has_no_connector_that_is_not_shown_here(self):
         ids = {c["id"] for c in self.hub1.get("/api/v1/connectors?limit=200").json["items"]}
-        self.assertEqual(ids, {"github", "openai", "slack", "stripe", "zendesk", "http"})
+        self.assertEqual(ids, {"github", "openai", "slack", "stripe", "zendesk", "http", "jira", "servicenow", "shopify", "genesys-cloud",
+                               "salesforce", "microsoft-dynamics-365", "microsoft-graph", "google-cloud", "google-workspace"})
 
 
 class Redirects(Case):

@@ -23,6 +23,10 @@ ELSEWHERE = "93.184.215.66"  # every name that nobody has written down
 HOSTS = {
     "api.example.com": [HOME], "sub.example.com": [HOME], "example.com": [HOME], "api6.example.com": [HOME6],
     "api.github.com": [HOME], "api.openai.com": [HOME], "slack.com": [HOME], "api.stripe.com": [HOME], "acme.zendesk.com": [HOME],
+    "acme.atlassian.net": [HOME], "acme.service-now.com": [HOME], "acme.myshopify.com": [HOME], "acme.my.salesforce.com": [HOME],
+    "login.salesforce.com": [HOME], "acme.crm4.dynamics.com": [HOME], "login.microsoftonline.com": [HOME], "graph.microsoft.com": [HOME],
+    "api.mypurecloud.ie": [HOME], "login.mypurecloud.ie": [HOME], "bigquery.googleapis.com": [HOME], "admin.googleapis.com": [HOME],
+    "oauth2.googleapis.com": [HOME],
     "loop.test": ["127.0.0.1"], "loop2.test": ["127.1.2.3"], "loop6.test": ["::1"], "private.test": ["10.0.0.5"],
     "private172.test": ["172.16.0.1"],
     "private192.test": ["192.168.1.1"], "linklocal.test": ["169.254.7.7"], "meta.test": ["169.254.169.254"],

@@ -270,7 +270,7 @@ class Quotas(Case):
         self.assertEqual({k: v for k, v in limits.items() if k.startswith("connections.")},
                          {"connections.aws-lambda": 10, "connections.microsoft-dynamics-365": 10, "connections.genesys-cloud": 10,
                           "connections.zendesk": 10, "connections.salesforce": 50, "connections.http": 50,
-                          "connections.google-cloud-platform": 100})
+                          "connections.google-cloud": 100})
 
 
 class Ages(Case):

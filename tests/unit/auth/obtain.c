@@ -347,7 +347,7 @@ static void a_google_key_file_says_who_signs_and_sub_stands_only_where_somebody_
         secret(&t, "private_key", key_file(&t));
         t.p.scopes = scopes;
         t.p.scope_count = 2;
-        t.p.client_id = STR("");
+        t.p.client_id = STR("123456789012345678901"); /* of the file: no OAuth client */
         assert_int_equal(build(&t), ERR_NONE);
         const struct json *c = claims_of(&t, parameter(&t, "assertion"), 1);
         assert_true(str_is(json_str(claims_of(&t, parameter(&t, "assertion"), 0), "kid"), "kid-9"));

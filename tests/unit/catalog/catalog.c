@@ -16,7 +16,11 @@ static struct catalog *loaded(struct arena *a, const char *directory)
 
 static void the_built_in_connectors_are_there_in_order_of_name(void **state)
 {
-    static const char *const names[] = { "GitHub", "HTTP", "OpenAI", "Slack", "Stripe", "Zendesk" };
+    static const char *const names[] = {
+        "Genesys Cloud",   "GitHub", "Google Cloud", "Google Workspace", "HTTP",    "Jira",  "Microsoft Dynamics 365",
+        "Microsoft Graph", "OpenAI", "Salesforce",   "ServiceNow",       "Shopify", "Slack", "Stripe",
+        "Zendesk"
+    };
     struct catalog *c = loaded(*state, NULL);
     assert_int_equal(catalog_count(c), COUNT(names));
     assert_int_equal(embedded_connectors_count, COUNT(names));
@@ -127,7 +131,7 @@ static void an_installed_connector_wins_only_with_a_higher_version(void **state)
     struct catalog *c = loaded(*state, f.path);
     folder_end(&f, names, COUNT(names));
 
-    assert_int_equal(catalog_count(c), 7);
+    assert_int_equal(catalog_count(c), embedded_connectors_count + 1);
     expect_str(catalog_find(c, STR("ours"))->name, "Ours");
     expect_str(catalog_find(c, STR("slack"))->name, "Slack");
     expect_str(catalog_find(c, STR("stripe"))->name, "Ours");
@@ -149,15 +153,30 @@ static void a_bad_installed_file_is_named_with_the_place(void **state)
 
 static void a_folder_that_is_not_there_holds_nothing(void **state)
 {
-    assert_int_equal(catalog_count(loaded(*state, "/nonexistent/raccord")), 6);
+    assert_int_equal(catalog_count(loaded(*state, "/nonexistent/raccord")), embedded_connectors_count);
 }
 
 static void people_find_connectors_by_what_they_do(void **state)
 {
     static const struct {
         const char *search, *id;
-    } finds[] = { { "paiement", "stripe" },  { "PAYMENT", "stripe" }, { "tickets support", "zendesk" }, { "depot", "github" },
-                  { "messagerie", "slack" }, { "generique", "http" }, { "llm", "openai" },              { "helpdesk", "zendesk" } };
+    } finds[] = { { "paiement", "stripe" },
+                  { "PAYMENT", "stripe" },
+                  { "tickets support", "zendesk" },
+                  { "depot", "github" },
+                  { "messagerie", "slack" },
+                  { "generique", "http" },
+                  { "llm", "openai" },
+                  { "helpdesk", "zendesk" },
+                  { "g suite", "google-workspace" },
+                  { "bigquery", "google-cloud" },
+                  { "commande", "shopify" },
+                  { "soql", "salesforce" },
+                  { "dataverse", "microsoft-dynamics-365" },
+                  { "outlook", "microsoft-graph" },
+                  { "centre de contact", "genesys-cloud" },
+                  { "incident", "servicenow" },
+                  { "atlassian", "jira" } };
     struct catalog *c = loaded(*state, NULL);
     for (size_t i = 0; i < COUNT(finds); i++)
         if (!connector_matches(catalog_find(c, str_of(finds[i].id)), str_of(finds[i].search)))

@@ -219,6 +219,35 @@ static void a_rotation_in_which_nothing_opens_destroys_nothing(void **state)
     assert_int_equal(number(h, "SELECT count(*) FROM data_key WHERE wrapping_key = 1"), 252);
 }
 
+static void a_damaged_wrapping_key_costs_what_it_sealed_and_nothing_else(void **state)
+{
+    struct hub *h = *state;
+    struct rotation r;
+    struct rotation_count c;
+    assert_int_equal(begin(h, &r), ERR_NONE);
+    assert_int_equal(rotation_step(h->store, h->keys, &c, &h->why), ERR_NONE);
+    int64_t left = number(h, "SELECT count(*) FROM data_key WHERE wrapping_key = 1 AND kind = 'connection'");
+    assert_true(left > 0 && left < 250);
+    hub_sql(h, "UPDATE wrapping_key SET sealed = 'damaged' WHERE id = 2"); /* the active one */
+    reopen(h, 1);
+    assert_int_equal(opens(h, h->keys), left);
+    assert_int_equal(number(h, "SELECT id FROM wrapping_key WHERE active = 1"), 3);
+    run_to_end(h);
+    assert_int_equal(begin(h, &r), ERR_NONE);
+    run_to_end(h);
+    assert_int_equal(opens(h, h->keys), left);
+    assert_int_equal(number(h, "SELECT count(*) FROM connection WHERE health = 'reconnect_required'"), 250 - left);
+    assert_int_equal(number(h, "SELECT count(*) FROM wrapping_key"), 1);
+    reopen(h, 1);
+    assert_int_equal(opens(h, h->keys), left);
+    reopen(h, 1);
+    hub_sql(h, "UPDATE wrapping_key SET sealed = 'damaged'"); /* all there are */
+    keyring_close(h->keys);
+    h->keys = NULL;
+    assert_int_equal(keyring_open(h->store, hub_master(1), &h->keys, &h->why), ERR_CRYPTO);
+    assert_null(h->keys);
+}
+
 static void two_rotations_do_not_overlap(void **state)
 {
     struct hub *h = *state;
@@ -403,6 +432,7 @@ int main(void)
         TEST(a_key_that_somebody_needs_cannot_be_destroyed),
         TEST(a_data_key_that_does_not_open_stops_one_connection_and_no_rotation),
         TEST(a_rotation_in_which_nothing_opens_destroys_nothing),
+        TEST(a_damaged_wrapping_key_costs_what_it_sealed_and_nothing_else),
         TEST(two_rotations_do_not_overlap),
         TEST(a_rotation_is_due_by_age_or_uses),
         TEST(old_data_keys_are_replaced_and_their_secrets_stay),
