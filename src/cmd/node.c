@@ -230,7 +230,7 @@ static enum err open_outside(struct node *n, const struct config *c, const struc
 {
     enum err e;
     struct str private = list_join(boot, c->egress.allow_private, extra->allow_private);
-    if ((e = domain_suffixes_load(c->public_suffix_file, why)) || (e = catalog_load(boot, STR(""), &n->hub.catalog, why)) ||
+    if ((e = domain_suffixes_load(c->public_suffix_file, why)) || (e = catalog_load(boot, c->connectors, &n->hub.catalog, why)) ||
         (e = egress_new(boot, private, c->egress.allow_http, c->egress.ports, &n->hub.egress, why)) ||
         (e = tls_client_context(c->egress.ca_file, &n->client_tls, why)))
         return e;
