@@ -11,6 +11,7 @@
 #include "access/policy_store.h"
 #include "access/user.h"
 #include "auth/issuer.h"
+#include "auth/oauth_profile.h"
 #include "auth/renewal.h"
 #include "auth/token_answer.h"
 #include "base/encode.h"
@@ -388,6 +389,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         return why->err;
     token_answer_limit_scopes((size_t)c->oauth.granted_scopes);
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
+    oauth_profile_discover_with(n->hub.issuers);
     if (c->audit.strict && (e = start_intents(n, c, why)))
         return e;
     struct switchboard_config s = {
@@ -782,6 +784,7 @@ void node_stop(struct node *n)
     prober_free(n->hub.prober);
     audit_watch_stop(n->audit);
     intents_free(n->hub.intents);
+    oauth_profile_discover_with(NULL);
     issuers_free(n->hub.issuers);
     policy_book_free(n->hub.policies);
     keep_limit_hits(n);
