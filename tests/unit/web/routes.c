@@ -60,7 +60,7 @@ static void only_these_doors_are_open_to_everybody(void **state)
                                         "/oauth/start/{link}",
                                         "/oauth/callback",
                                         "/provisioning_/callback",
-                                        "/connect/{link}" };
+                                        "/connect/{link}", "/connect/{link}" };
     size_t n, seen = 0;
     const struct route *routes = routes_all(&n);
     for (size_t i = 0; i < n; i++) {
