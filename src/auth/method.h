@@ -15,7 +15,8 @@
 #include "http/head.h"
 
 /* INJECT_SIGNED: a header whose value sign() makes for each request; its name is taken from callers as that of any other. */
-enum inject_where { INJECT_HEADER, INJECT_QUERY, INJECT_BODY, INJECT_SIGNED };
+enum inject_where { INJECT_HEADER, INJECT_SIGNED, INJECT_QUERY, INJECT_BODY };
+static inline bool inject_is_header(enum inject_where w) { return w <= INJECT_SIGNED; }
 
 struct injection {
     enum inject_where where;
@@ -52,17 +53,25 @@ struct auth_field { const char *name; bool required; };
 
 /* A request about to leave, for methods that sign it: exactly what goes on the wire. */
 struct sign_request {
-    struct str method, host, path, query; /* host: as in Host; query: without '?', credentials' own parameters included */
+    struct str method, host, path, query; /* host: as in Host; query: without '?'; methods that sign add no parameters */
     bool https;
-    const struct head *headers;           /* the caller's; those that do not pass are for the method to leave out */
+    const struct header *headers;         /* the caller's that pass, and the connector's own; without those of the method */
+    size_t header_count;
     struct str content_type;
     bool has_body;
-    struct str body;                      /* whole, when the method signs bodies */
+    struct str body;                      /* whole, when the signer wants it; else p == NULL */
     wall_ms now;
 };
-/* Values of the INJECT_SIGNED headers, in their order; in the call's arena, wiped with it. p == NULL: not sent this time. */
-struct signature { struct str values[INJECTIONS]; };
+/* Values of the INJECT_SIGNED headers, in the places of their injections; in the call's arena. p == NULL: not sent this time. */
+struct signature {
+    struct str values[INJECTIONS];
+    struct str proof;                     /* the part that proves: an answer's header that repeats it is not passed on */
+};
 struct signer; /* a method's own: keys, and what challenges taught it. Shared by threads; locks what changes */
+
+/* The whole of which bodies must be there before a request can be signed. */
+enum sign_body { SIGN_NO_BODY, SIGN_FORM_BODY /* application/x-www-form-urlencoded */, SIGN_ANY_BODY };
+#define SIGN_BODY_MAX (6 * 1024 * 1024) /* bytes of a body that is held back for its signature */
 
 struct auth_method {
     const char *name;                  /* as connector files and the API spell it */
@@ -77,12 +86,15 @@ struct auth_method {
     /* Methods that sign; NULL for others. signer_new() runs after prepare(); *out may stay NULL: nothing to sign this time. */
     enum err (*signer_new)(struct arena *a, const struct auth_input *in, struct signer **out, struct fault *why);
     void (*signer_free)(struct signer *s);
-    /* On a loop: CPU only, a few microseconds. */
+    enum sign_body (*signs_body)(const struct signer *s);
+    /* On a loop: CPU only; microseconds, and what it takes to hash the body. Again for each try: a signature is never sent twice.
+     */
     enum err (*sign)(struct signer *s, struct arena *a, const struct sign_request *q, const struct injections *i,
                      struct signature *out, struct fault *why);
-    /* After an answer to a signed request: true when it is a challenge, and signing once more may do. */
-    bool (*challenged)(struct signer *s, int status, const struct head *answer);
-    bool signs_body;                   /* the whole body must be there first */
+    /* After the first answer to a call; may be NULL. `sent`: what the request carried. *again: it is a challenge, and the same
+     * request signed anew may do. ERR_AUTH_CHALLENGE: one that cannot be met, and never will. */
+    enum err (*challenged)(struct signer *s, const struct signature *sent, struct str host, int status, const struct head *answer,
+                           bool *again, struct fault *why);
 };
 
 const struct auth_method *auth_find(struct str name); /* NULL: unknown */

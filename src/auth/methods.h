@@ -8,8 +8,22 @@ extern const struct auth_method auth_none, auth_api_key, auth_basic, auth_bearer
 extern const struct auth_method auth_oauth2_authorization_code, auth_oauth2_client_credentials, auth_oauth2_password,
     auth_oauth2_jwt_bearer, auth_oauth2_device_code, auth_google_service_account, auth_github_app, auth_custom_oauth;
 
+extern const struct auth_method auth_aws_sigv4, auth_aws_assume_role, auth_digest, auth_oauth1, auth_hmac;
+
 /* A personal access token is a bearer token with a name of its own. */
 enum err bearer_check(const struct auth_input *in, struct fault *why) MUST_CHECK;
 enum err bearer_prepare(struct arena *a, const struct auth_input *in, struct injections *out, struct fault *why) MUST_CHECK;
+
+/* What the two AWS methods share: a key of its own, and one of a role's session. */
+struct signer;
+enum err aws_check_place(const struct auth_input *in, struct fault *why) MUST_CHECK;
+enum err aws_check_key(const struct auth_input *in, struct fault *why) MUST_CHECK;
+enum err aws_prepare(struct injections *out, const struct secret *token) MUST_CHECK;
+struct signer *aws_signer(struct arena *a, const struct auth_input *in, const struct secret *id, const struct secret *secret,
+                          const struct secret *token);
+void aws_signer_free(struct signer *s);
+enum sign_body aws_signs_body(const struct signer *s);
+enum err aws_sign(struct signer *s, struct arena *a, const struct sign_request *q, const struct injections *i,
+                  struct signature *out, struct fault *why) MUST_CHECK;
 
 #endif

@@ -40,7 +40,7 @@ static bool begins_with_one_of(struct str name, const struct str *table, size_t 
 static bool sets_it(const struct injections *injections, struct str name)
 {
     for (size_t i = 0; i < injections->count; i++)
-        if (injections->at[i].where == INJECT_HEADER && header_name_same(injections->at[i].name, name))
+        if (inject_is_header(injections->at[i].where) && header_name_same(injections->at[i].name, name))
             return true;
     return false;
 }

@@ -7,6 +7,7 @@
 #include "call/headers.h"
 #include "call/hold.h"
 #include "call/rewrite.h"
+#include "call/sign.h"
 #include "vault/domain.h"
 
 #define REDIRECTS_MAX 5
@@ -196,12 +197,9 @@ static enum err check_headers(const struct live *c, struct fault *why)
     return ERR_NONE;
 }
 
-bool live_needs_whole_body(const struct prepared *p)
+bool live_needs_whole_body(const struct prepared *p, const struct head *from)
 {
-    for (size_t i = 0; i < p->injections.count; i++)
-        if (p->injections.at[i].where == INJECT_BODY)
-            return true;
-    return false;
+    return p->whole == SIGN_ANY_BODY || (p->whole == SIGN_FORM_BODY && sign_is_form(head_value(from, STR("content-type"))));
 }
 
 static bool takes_body(struct str method)
@@ -211,7 +209,7 @@ static bool takes_body(struct str method)
 
 static enum err rewrite(struct live *c, struct fault *why)
 {
-    if (!live_needs_whole_body(c->to) || !takes_body(c->method))
+    if (!c->to->rewrites || !takes_body(c->method))
         return ERR_NONE;
     if (!c->body_buffered)
         bug("a body that must be rewritten is streamed");
@@ -299,6 +297,18 @@ static void put_callers_headers(struct live *c, struct stream *to)
         put_header(to, STR("User-Agent"), STR("Raccord/" RACCORD_VERSION));
 }
 
+/* A second try on another socket has a signature of its own: nonces and counts are good for one request. */
+static void put_signature(struct live *c, struct stream *to)
+{
+    struct fault unused;
+    if (c->signature_sent)
+        (void)!sign_live(c, &unused); /* it could a moment ago */
+    c->signature_sent = true;
+    for (size_t i = 0; i < c->to->injections.count; i++)
+        if (c->to->injections.at[i].where == INJECT_SIGNED && c->signature->values[i].p)
+            put_header(to, c->to->injections.at[i].name, c->signature->values[i]);
+}
+
 static void render(struct upstream *u, struct stream *to)
 {
     struct live *c = of(u);
@@ -312,6 +322,8 @@ static void render(struct upstream *u, struct stream *to)
     for (size_t i = 0; i < c->to->injections.count; i++)
         if (c->to->injections.at[i].where == INJECT_HEADER)
             put_header(to, c->to->injections.at[i].name, secret_str(c->to->injections.at[i].value));
+    if (c->signature)
+        put_signature(c, to);
     if (c->body_kind == FRAMING_CHUNKED) {
         stream_put(to, STR("Transfer-Encoding: chunked\r\n"));
     } else if (c->body_kind == FRAMING_LENGTH || takes_body(c->method)) {
@@ -495,6 +507,25 @@ static bool judge(struct live *c, const struct head *h, const struct framing *f)
 
 /* ---- the answer ---- */
 
+/* The provider asks for another signature: once, and only what can be sent again. True: the answer is dealt with. */
+static bool met_challenge(struct live *c, const struct head *h)
+{
+    struct fault why;
+    bool again = false;
+    if (c->challenged || !c->to->method->challenged || !replayable(c))
+        return false;
+    enum err e = c->to->method->challenged(c->to->signer, c->signature, c->host, h->status, h, &again, &why);
+    if (!e && !again)
+        return false;
+    c->challenged = true;
+    upstream_cancel(&c->up);
+    if (e)
+        give_up(c, &why);
+    else
+        dial_again(c);
+    return true;
+}
+
 static void finish(struct live *c)
 {
     over(c, c->run.status >= 400 ? RUN_PROVIDER_ERROR : RUN_SUCCESS, ERR_NONE);
@@ -534,6 +565,8 @@ void live_resume(struct live *c)
 static void on_head(struct upstream *u, const struct head *h, const struct framing *f)
 {
     struct live *c = of(u);
+    if (c->to->signer && met_challenge(c, h))
+        return;
     if (c->to->renews && !c->refused && judge(c, h, f))
         return;
     static const int worth[] = { 429, 502, 503, 504 };
@@ -594,7 +627,8 @@ static void on_failed(struct upstream *u, const struct fault *why)
 bool live_passes(const struct live *c, const struct head *h, const struct header *header)
 {
     /* An answer that echoes the credential in a header is not to spread it. */
-    return headers_response(h, header) && !mask_hits(c->to->mask, header->value);
+    return headers_response(h, header) && !mask_hits(c->to->mask, header->value) &&
+           !(c->signature && sign_echoed(c->signature, header->value));
 }
 
 /* ---- life ---- */
@@ -619,6 +653,14 @@ static void dial_again(struct live *c)
     }
     bool at_base = c->target.host.p == c->to->base.host.p; /* the common case: the texts are there already */
     c->host = at_base ? c->to->authority : url_authority(c->arena, &c->target);
+    if (c->to->signer) {
+        struct fault why;
+        c->signature_sent = false;
+        if (sign_live(c, &why)) {
+            give_up(c, &why);
+            return;
+        }
+    }
     hold_end(c->hold);
     c->hold = NULL;
     bool streamed = c->body_kind != FRAMING_NONE && !c->body_buffered;

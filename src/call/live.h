@@ -51,6 +51,7 @@ struct live {
     struct str host, query;         /* query: as it goes out, without the credential's own parameters */
     struct str given;               /* the caller's body, as it came */
     struct secret rewritten;        /* a body with credentials in it */
+    struct signature *signature;    /* of the try that runs; NULL: the connection does not sign */
     struct timer retry;
     struct intent intent;           /* on its way to the disk */
     struct await *await;            /* for a token that is not over */
@@ -58,7 +59,8 @@ struct live {
     struct hold *hold;              /* an answer that may say that the token is over */
     int64_t started_us;
     int redirects;
-    bool started, over, wrote_streamed, refused; /* refused: the provider refused a token; a second time it is the caller's */
+    bool started, over, wrote_streamed, challenged, signature_sent;
+    bool refused;                   /* the provider refused a token; a second time it is the caller's */
 };
 
 /* Resolve the target: `path` relative to the base URL, or an absolute URL within the allowed domain; `query` without '?' (p ==
@@ -73,7 +75,8 @@ void live_cancel(struct live *c, enum err e);
 
 /* May this header of an answer go to the caller? */
 bool live_passes(const struct live *c, const struct head *h, const struct header *header);
-/* True when the call changes bodies, so that the whole of it must be there first. */
-bool live_needs_whole_body(const struct prepared *p);
+/* True when the call changes or signs bodies like this request's, so that the whole of it, at most p->whole_max bytes, must be
+ * there first. */
+bool live_needs_whole_body(const struct prepared *p, const struct head *from);
 
 #endif

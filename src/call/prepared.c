@@ -6,6 +6,8 @@ void prepared_release(struct prepared *p)
 {
     if (!p || atomic_fetch_sub(&p->references, 1) != 1)
         return;
+    if (p->signer)
+        p->method->signer_free(p->signer);
     injections_end(&p->injections);
     mask_free(p->mask);
     tls_context_free(p->tls);

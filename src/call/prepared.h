@@ -26,6 +26,11 @@ struct prepared {
     struct url base;                /* its host ends in NUL */
     struct str authority;           /* of the base: the Host header */
     struct injections injections;
+    const struct auth_method *method;
+    struct signer *signer;          /* NULL: its injections say all, as most do */
+    enum sign_body whole;           /* bodies that must be there as a whole before the request goes */
+    size_t whole_max;               /* bytes of one */
+    bool rewrites;                  /* some of its injections are members of bodies */
     struct mask *mask;
     struct tls_context *tls;        /* with its client certificate and its own roots; NULL: the loop's, as most have it */
     uint64_t pool;                  /* names its upstream sockets; never used twice */

@@ -1,4 +1,5 @@
 #include "call/switchboard.h"
+#include "call/rewrite.h"
 #include "call/run_seal.h"
 
 #include <pthread.h>
@@ -145,6 +146,23 @@ static void end_secrets(struct connection_secret *secrets, size_t n)
         secret_end(&secrets[i].value);
 }
 
+/* Which bodies are held back until they are whole. Without a token yet, those that may have to be changed or signed once it is
+ * there. */
+static void prepare_bodies(struct prepared *p, const struct auth_input *in, bool empty)
+{
+    bool may_rewrite = empty && (json_get(in->options, "body") || json_get(in->fields, "body"));
+    for (size_t i = 0; i < p->injections.count; i++) {
+        p->rewrites |= p->injections.at[i].where == INJECT_BODY;
+        if (p->signer && !inject_is_header(p->injections.at[i].where))
+            bug("%s signs, and adds to what it has signed", p->method->name);
+    }
+    p->whole_max = p->rewrites || may_rewrite ? REWRITE_MAX : SIGN_BODY_MAX;
+    if (p->signer)
+        p->whole = p->method->signs_body(p->signer);
+    else
+        p->whole = p->rewrites || may_rewrite || (empty && p->method->signer_new) ? SIGN_ANY_BODY : SIGN_NO_BODY;
+}
+
 /* The last `granted` of the `n` secrets are its grant's. */
 static enum err prepare_auth(struct switchboard *s, struct prepared *p, const struct connector_auth *auth,
                              const struct json *fields, const struct connection_secret *secrets, size_t n, size_t granted,
@@ -169,8 +187,12 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
     oauth_expired_read(auth ? auth->options : NULL, &p->expired);
     bool empty = p->renews && !p->generation;
     enum err e = empty ? ERR_NONE : method->prepare(p->arena, &in, &p->injections, why);
+    if (!e && !empty && method->signer_new)
+        e = method->signer_new(p->arena, &in, &p->signer, why);
     if (e)
         return e;
+    p->method = method;
+    prepare_bodies(p, &in, empty);
     /* What goes on the wire is as secret as what it was made of: "Basic <base64>" has spellings of its own. */
     struct secret all[SECRETS + INJECTIONS];
     memcpy(all, values, n * sizeof all[0]);

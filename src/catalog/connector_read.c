@@ -237,6 +237,7 @@ static enum err take_flags(struct reader *r, const struct json *v, const char *a
         const char *key;
         bool *to;
     } flags[] = {
+        { "generated", &f->generated },
         { "required", &f->required },           { "secret", &f->secret },           { "advanced", &f->advanced },
         { "may_be_empty", &f->may_be_empty },   { "keep_blanks", &f->keep_blanks },
     };
@@ -251,7 +252,7 @@ static enum err take_field(struct reader *r, const struct json *v, const char *a
 {
     static const char *const allowed[] = { "key", "type", "format", "label", "help", "placeholder", "pattern", "default",
                                            "options", "required", "secret", "advanced", "may_be_empty", "keep_blanks",
-                                           "aliases", "host_suffix", "hosts", NULL };
+                                           "aliases", "host_suffix", "hosts", "generated", NULL };
     size_t aliases;
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
@@ -267,6 +268,8 @@ static enum err take_field(struct reader *r, const struct json *v, const char *a
     f->key = arena_str(r->a, f->key);
     if (!each_char(f->key, "_", 64))
         return invalid(r, at, "key", "is 1 to 64 small letters, digits and “_”");
+    if (f->generated && (f->type != FIELD_TEXT || f->required || f->preset.n || f->host_suffix.n || f->format != FORMAT_ANY))
+        return invalid(r, at, "generated", "belongs to a plain text that nobody has to give");
     if (f->host_suffix.n && (f->type != FIELD_TEXT || f->host_suffix.p[0] != '.'))
         return invalid(r, at, "host_suffix", "begins with a dot and belongs to a text");
     return ERR_NONE;
@@ -480,10 +483,15 @@ static enum err check_credentials(struct reader *r, const struct connector_auth 
                : ERR_NONE;
 }
 
+/* Of methods that sign requests. */
+#define SIGNING_OPTIONS                                                                                                            \
+    "region", "service", "signature_method", "realm", "signed", "value", "algorithm", "encoding", "key_encoding",                  \
+        "timestamp_header", "timestamp_format", "nonce_header", "key_header", "body_hash_header"
+
 /* Options are auth/'s to understand; here only their shape. */
 static enum err check_auth_options(struct reader *r, const struct json *v, const char *at)
 {
-    static const char *const texts[] = { "header", "prefix", "username_suffix" };
+    static const char *const texts[] = { "header", "prefix", "username_suffix", SIGNING_OPTIONS };
     static const char *const maps[] = { "headers", "body" };
     struct str ignored;
     enum err e = ERR_NONE;
@@ -492,6 +500,9 @@ static enum err check_auth_options(struct reader *r, const struct json *v, const
     for (size_t i = 0; !e && i < COUNT(maps); i++)
         if (json_get(v, maps[i]) && !json_is(json_get(v, maps[i]), JSON_OBJECT))
             e = invalid(r, at, maps[i], "must be an object");
+    bool ignored_too;
+    if (!e)
+        e = take_bool(r, v, at, "unsigned_payload", &ignored_too);
     const struct json *query = json_get(v, "query");
     if (!e && query && query->type != JSON_OBJECT)
         e = take_text(r, v, at, "query", false, &ignored);
@@ -525,7 +536,7 @@ static enum err take_auth(struct reader *r, const struct json *v, const char *at
                                            "fields",         "instructions", "header",      "prefix",
                                            "query",          "headers",      "body",        "username_suffix",
                                            "oauth",          "login",        "login_hosts", "base_url",
-                                           "allowed_domain", "verify",       NULL };
+                                           "allowed_domain", "verify",       SIGNING_OPTIONS, "unsigned_payload", NULL };
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
     enum err e;
@@ -545,8 +556,8 @@ static enum err take_auth(struct reader *r, const struct json *v, const char *at
 static enum err take_auths(struct reader *r, const struct json *doc, struct connector *c)
 {
     const struct json *v = json_get(doc, "auth");
-    if (!json_is(v, JSON_ARRAY) || !v->count || v->count > 16)
-        return refuse(r, v ? ERR_FIELD_INVALID : ERR_FIELD_REQUIRED, v ? "must be a list of 1 to 16 auth types" : "auth", "/auth");
+    if (!json_is(v, JSON_ARRAY) || !v->count || v->count > 32)
+        return refuse(r, v ? ERR_FIELD_INVALID : ERR_FIELD_REQUIRED, v ? "must be a list of 1 to 32 auth types" : "auth", "/auth");
     c->auth = arena_array(r->a, v->count, sizeof *c->auth);
     json_each(item, v) {
         const char *at = str_fmt(r->a, "/auth/%zu", c->auth_count).p;

@@ -4,6 +4,7 @@
 
 #include "base/encode.h"
 #include "base/template.h"
+#include "crypto/hash.h"
 #include "vault/domain.h"
 #include "vault/header_name.h"
 
@@ -19,6 +20,7 @@ struct form {
     struct arena *a;
     const struct connector *connector;
     const struct connector_auth *auth;
+    bool fresh;                  /* the connection is being made: what the hub makes itself is made now */
     const struct egress *egress; /* NULL: nothing is allowed beyond the default */
     bool digits_ok;
     struct fault *why;
@@ -336,6 +338,20 @@ static enum err put_string(const struct form *f, const struct connector_field *f
     return ERR_NONE;
 }
 
+#define GENERATED 32 /* characters, of 5 bits each */
+
+static enum err put_generated(const struct form *f, const struct connector_field *field, const struct json *v, struct json_out *o,
+                              const char *at)
+{
+    char text[GENERATED];
+    if (v && v->type == JSON_STRING && str_trim(v->text).n)
+        return refuse(f, ERR_FIELD_INVALID, "is made by the hub; leave it out", "%s", at);
+    random_text(text, sizeof text);
+    json_key(o, field->key.p);
+    json_put_str(o, (struct str){ text, sizeof text });
+    return ERR_NONE;
+}
+
 /* An empty text says no more than nothing at all, except where the field says otherwise. */
 static bool is_blank(const struct connector_field *field, const struct json *v)
 {
@@ -345,6 +361,8 @@ static bool is_blank(const struct connector_field *field, const struct json *v)
 static enum err put_field(const struct form *f, const struct connector_field *field, const struct json *v, struct json_out *o)
 {
     const char *at = pointer_to(f, "fields", v ? v->key : field->key);
+    if (field->generated && f->fresh)
+        return put_generated(f, field, v, o, at);
     if (is_blank(field, v)) {
         if (field->preset.n)
             return put_preset(field, o);
@@ -664,7 +682,7 @@ enum err setup_check(struct arena *a, const struct connector *c, struct str auth
                      const struct json *credentials, struct str allowed_domain, const struct egress *egress, bool digits_ok,
                      struct setup *out, struct fault *why)
 {
-    struct form f = { .a = a, .connector = c, .egress = egress, .digits_ok = digits_ok, .why = why };
+    struct form f = { .a = a, .connector = c, .fresh = true, .egress = egress, .digits_ok = digits_ok, .why = why };
     enum err e = begin(&f, auth_type, out);
     if (!e)
         e = take_target(&f, fields, out);
@@ -685,6 +703,19 @@ enum err setup_check_fields(struct arena *a, const struct connector *c, struct s
         e = take_target(&f, fields, out);
     out->allowed_domain = frozen_domain;
     return e ? e : check_inside(&f, out);
+}
+
+enum err setup_check_generated(const struct connector_auth *auth, const struct json *stored, const struct json *fields,
+                               struct fault *why)
+{
+    for (size_t i = 0; auth && i < auth->field_count; i++) {
+        const struct connector_field *f = &auth->fields[i];
+        if (!f->generated || str_eq(json_str(stored, f->key.p), json_str(fields, f->key.p)))
+            continue;
+        fault(why, ERR_FIELD_IMMUTABLE, f->key, "made by the hub");
+        return fault_at(why, "/fields/%.*s", STR_ARG(f->key));
+    }
+    return ERR_NONE;
 }
 
 enum err setup_check_credentials(struct arena *a, const struct connector *c, struct str auth_type, const struct json *credentials,

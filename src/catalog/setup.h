@@ -44,6 +44,9 @@ enum err setup_check(struct arena *a, const struct connector *c, struct str auth
 enum err setup_check_fields(struct arena *a, const struct connector *c, struct str auth_type, const struct json *fields,
                             struct str frozen_domain, const struct egress *egress, bool digits_ok, struct setup *out,
                             struct fault *why) MUST_CHECK;
+/* What the hub made when the connection was made stays as it is. ERR_FIELD_IMMUTABLE. */
+enum err setup_check_generated(const struct connector_auth *auth, const struct json *stored, const struct json *fields,
+                               struct fault *why) MUST_CHECK;
 /* New credentials for a stored connection. */
 enum err setup_check_credentials(struct arena *a, const struct connector *c, struct str auth_type, const struct json *credentials,
                                  struct setup *out, struct fault *why) MUST_CHECK;

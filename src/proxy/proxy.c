@@ -214,7 +214,7 @@ static size_t gather_body(struct exchange *x, struct str span, bool end)
     }
     buf_add(&p->body, span);
     if (buf_failed(&p->body))
-        refuse_length(p, REWRITE_MAX);
+        refuse_length(p, (int64_t)p->body.max);
     return span.n;
 }
 
@@ -255,7 +255,7 @@ static void start_call(struct passage *p)
 {
     struct exchange *x = p->exchange;
     const struct framing *f = exchange_framing(x);
-    bool whole = live_needs_whole_body(p->to);
+    bool whole = live_needs_whole_body(p->to, exchange_head(x));
     p->source = address_of_client(exchange_head(x), exchange_peer(x), p->proxy->trusted);
     struct fault why;
     p->live = (struct live){
@@ -300,8 +300,8 @@ static void decided(struct passage *p)
         refuse_length(p, max);
         return;
     }
-    if (live_needs_whole_body(p->to) && f->kind != FRAMING_NONE) {
-        buf_init(&p->body, REWRITE_MAX);
+    if (live_needs_whole_body(p->to, exchange_head(p->exchange)) && f->kind != FRAMING_NONE) {
+        buf_init(&p->body, p->to->whole_max);
         exchange_read(p->exchange, gather_body);
         return;
     }

@@ -88,7 +88,7 @@ static bool takes(const struct connector *c, const struct connector_auth *auth, 
             return true;
     for (size_t i = 0; i < auth->field_count; i++)
         if (str_eq(auth->fields[i].key, field))
-            return true;
+            return !auth->fields[i].generated; /* the copy has its own */
     return false;
 }
 

@@ -517,7 +517,7 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
     struct web_request *q = c->q;
     struct connection_secret secrets[CONNECTION_SECRETS];
     const struct connector *connector;
-    struct json *merged;
+    struct json *merged, *stored;
     struct setup s = { 0 };
     size_t n = 0;
     enum err e;
@@ -526,6 +526,8 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
         return e;
     e = setup_check_fields(q->arena, connector, c->row.auth_type, merged, c->row.allowed_domain, q->hub->egress,
                            q->hub->header_digits_ok, &s, why);
+    if (!e && !(e = json_read(q->arena, c->row.fields, &stored, why)))
+        e = setup_check_generated(connector_auth_find(connector, c->row.auth_type), stored, s.fields_json, why);
     if (!e && c->row.state != CONNECTION_NEEDS_AUTH && c->row.state != CONNECTION_DRAFT) {
         e = connection_open_secrets(db, q->hub->keyring, q->arena, &c->row, secrets, &n, why);
         if (!e && n)

@@ -34,7 +34,8 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
 # Names: the same in every language. Fields of the API, and what stands for an empty or unreadable one.
-NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key", "login_url", "login_values", "headers"}
+NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key", "login_url",
+         "login_values", "headers", "role_arn", "timestamp_header", "nonce_header", "signed"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
 ELSEWHERE = {
@@ -65,6 +66,8 @@ ELSEWHERE = {
     "web/certificates.c": r"state: next, current, retired",
     "vault/connection_secret.c": r"it has more secrets .*|one of its secrets .*",  # notes
     "vault/domain.c": r"public_suffix_file is .*|no Public Suffix List; .*|built into libpsl, .*",
+    "auth/aws_role.c": r"application/x-www-form-urlencoded; .*",
+    "auth/sigv4.c": r"AWS4-HMAC-SHA256 .*", # a header
     "web/connection_call.c": r"text/plain; .*",
     "web/verify.c": r"(The|Le|L') ?.*",
     "web/connection_view.c": r"Another connection .*|Une autre connexion .*",

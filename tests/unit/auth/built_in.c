@@ -656,6 +656,64 @@ static const struct example {
       "https://login.acme.com/t",
       "",
       "grant_type=password&username=joe&password=p&client_id=id" },
+    { "http",
+      "aws_sigv4",
+      "{\"base_url\":\"https://lambda.eu-west-3.amazonaws.com\",\"region\":\"eu-west-3\",\"service\":\"lambda\"}",
+      "{\"access_key\":\"ASIAEXAMPLE\",\"secret_key\":\"wJalr/+=\",\"session_token\":\"IQoJ\"}",
+      NULL,
+      "https://lambda.eu-west-3.amazonaws.com",
+      "lambda.eu-west-3.amazonaws.com",
+      "",
+      { { INJECT_SIGNED, "Authorization", "" },
+        { INJECT_SIGNED, "X-Amz-Date", "" },
+        { INJECT_SIGNED, "X-Amz-Content-Sha256", "" },
+        { INJECT_HEADER, "X-Amz-Security-Token", "IQoJ" } },
+      { { NULL } } },
+    { "http",
+      "aws_assume_role",
+      "{\"base_url\":\"https://lambda.eu-west-3.amazonaws.com\",\"region\":\"eu-west-3\",\"service\":\"lambda\","
+      "\"role_arn\":\"arn:aws:iam::123456789012:role/raccord\"}",
+      "{\"access_key_id\":\"AKIAEXAMPLE\",\"secret_access_key\":\"wJalr/+=\"}",
+      NULL,
+      "https://lambda.eu-west-3.amazonaws.com",
+      "lambda.eu-west-3.amazonaws.com",
+      "",
+      { { INJECT_SIGNED, "Authorization", "" },
+        { INJECT_SIGNED, "X-Amz-Date", "" },
+        { INJECT_SIGNED, "X-Amz-Content-Sha256", "" },
+        { INJECT_SIGNED, "X-Amz-Security-Token", "" } },
+      { { NULL } } },
+    { "http",
+      "digest",
+      "{\"base_url\":\"https://camera.acme.com\"}",
+      "{\"login\":\"joe\",\"password\":\" p \"}",
+      NULL,
+      "https://camera.acme.com",
+      "camera.acme.com",
+      "",
+      { { INJECT_SIGNED, "Authorization", "" } },
+      { { NULL } } },
+    { "http",
+      "oauth1",
+      "{\"base_url\":\"https://1234567-sb1.suitetalk.api.netsuite.com\",\"realm\":\"1234567_SB1\"}",
+      "{\"consumer_key\":\"ck\",\"consumer_secret\":\"cs\",\"token_id\":\"tk\",\"token_secret\":\"ts\"}",
+      NULL,
+      "https://1234567-sb1.suitetalk.api.netsuite.com",
+      "1234567-sb1.suitetalk.api.netsuite.com",
+      "",
+      { { INJECT_SIGNED, "Authorization", "" } },
+      { { NULL } } },
+    { "http",
+      "hmac",
+      "{\"base_url\":\"https://api.acme.com\",\"signed\":\"{{timestamp}}{{method}}{{target}}{{body}}\",\"header\":\"X-Sign\","
+      "\"timestamp_header\":\"X-Time\",\"key_header\":\"X-Key\"}",
+      "{\"secret\":\"s\",\"key_id\":\"k1\"}",
+      NULL,
+      "https://api.acme.com",
+      "api.acme.com",
+      "",
+      { { INJECT_SIGNED, "X-Sign", "" }, { INJECT_SIGNED, "X-Time", "" }, { INJECT_HEADER, "X-Key", "k1" } },
+      { { NULL } } },
 };
 
 static void expect_text(const char *what, const struct example *x, struct str is, const char *wanted)
@@ -746,7 +804,9 @@ static void try_example(const struct catalog *catalog, const struct example *x)
 {
     struct trial *t = trial_new(x->auth, NULL, NULL);
     AUTO_SECRET token = secret_from(STR("tok"));
-    const struct auth_secret granted = { STR("access_token"), token };
+    const struct auth_secret granted[] = { { STR("access_token"), token },
+                                           { STR("role_access_key_id"), token },
+                                           { STR("role_secret_access_key"), token } };
     struct setup s;
     if (setup_check(t->a, catalog_find(catalog, str_of(x->connector)), str_of(x->auth), trial_json(t, x->fields),
                     credentials_of(t, x), str_of(x->domain), NULL, false, &s, &t->why))
@@ -758,8 +818,8 @@ static void try_example(const struct catalog *catalog, const struct example *x)
 
     t->in.options = s.auth->options;
     t->in.fields = s.fields_json;
-    t->in.granted = &granted;
-    t->in.granted_count = 1;
+    t->in.granted = granted;
+    t->in.granted_count = COUNT(granted);
     for (size_t i = 0; i < s.secret_count; i++)
         t->secrets[t->in.secret_count++] = (struct auth_secret){ s.secrets[i].name, secret_copy(s.secrets[i].value) };
     setup_end(&s);
