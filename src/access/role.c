@@ -51,7 +51,7 @@ static const struct {
     [RIGHT_CATALOG_VIEW] = { "catalog_view", "See the connectors." },
     [RIGHT_TOKEN_OWN] = { "token_own", "Make, see and revoke one's own tokens." },
     [RIGHT_PEOPLE] = { "people", "Users, groups, service accounts, and everybody's tokens." },
-    [RIGHT_POLICIES] = { "policies", "Say what is allowed, preset or forbidden." },
+    [RIGHT_POLICIES] = { "policies", "Say what is allowed, preset or forbidden; keep OAuth clients." },
     [RIGHT_AUDIT_READ] = { "audit_read", "Read, verify and export the whole audit log." },
     [RIGHT_KEYS] = { "keys", "Turn keys, and back up." },
     [RIGHT_METRICS] = { "metrics", "Read the metrics." },

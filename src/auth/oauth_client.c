@@ -1,5 +1,7 @@
 #include "auth/oauth_client.h"
 
+#include "auth/grant.h"
+
 #include <stdio.h>
 
 #include "base/encode.h"
@@ -231,7 +233,7 @@ enum err oauth_client_update(struct db *db, struct oauth_client *c, struct fault
         return fault(why, ERR_PRECONDITION_FAILED, STR(""), "oauth client changed meanwhile");
     c->revision++;
     c->updated = now;
-    return e;
+    return e ? e : grant_resume(db, c->id, STR(""), why);
 }
 
 enum err oauth_client_delete(struct db *db, const struct oauth_client *c, struct fault *why)
@@ -304,7 +306,9 @@ enum err oauth_client_set_secret(struct db *db, struct keyring *k, struct oauth_
     enum err e = remove_secret(db, c, which, why);
     if (!e && value.n)
         e = sealed_put(db, k, owner_of(c->id), bound_name(c, which, name), value, why);
-    return e ? e : note_secret(db, c, which, value.n ? clock_wall() : 0, why);
+    if (!e)
+        e = note_secret(db, c, which, value.n ? clock_wall() : 0, why);
+    return e ? e : grant_resume(db, c->id, STR(""), why);
 }
 
 enum err oauth_client_secret(struct db *db, struct keyring *k, const struct oauth_client *c, enum oauth_secret which,
@@ -354,6 +358,15 @@ enum err connection_oauth_put(struct db *db, struct str connection, const struct
     query_text(q, o->client.p ? o->client : STR(""));
     query_text(q, o->scopes);
     return query_end(q, why);
+}
+
+enum err connection_brings_client(struct db *db, struct str connection, bool *out, struct fault *why)
+{
+    int64_t n;
+    enum err e = count(db, "SELECT count(*) FROM connection_secret WHERE connection_id = $1 AND name = 'client_id'", connection,
+                       &n, why);
+    *out = n > 0;
+    return e;
 }
 
 static bool listed(struct str list, struct str scope)

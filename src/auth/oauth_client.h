@@ -80,6 +80,8 @@ struct connection_oauth {
 enum err connection_oauth_get(struct db *db, struct arena *a, struct str connection, struct connection_oauth *out,
                               struct fault *why) MUST_CHECK;
 enum err connection_oauth_put(struct db *db, struct str connection, const struct connection_oauth *o, struct fault *why) MUST_CHECK;
+/* Does the connection bring an OAuth client of its own? */
+enum err connection_brings_client(struct db *db, struct str connection, bool *out, struct fault *why) MUST_CHECK;
 /* A list, or a text with blanks and commas between; each once, as they came. Absent or null: STR_NONE. ERR_FIELD_INVALID at `at`,
  * ERR_LIMIT. */
 #define CONNECTION_SCOPES_MAX (16 * 1024)

@@ -8,6 +8,7 @@
 #include "base/encode.h"
 #include "base/template.h"
 #include "crypto/pair.h"
+#include "crypto/private_key.h"
 #include "http/url.h"
 #include "vault/oauth_settings.h"
 #include "vault/sealed.h"
@@ -283,17 +284,19 @@ static enum err take_client_row(struct load *l)
 
 static enum err take_own(struct load *l)
 {
-    static const char *const names[] = { "client_secret", "client_private_key" };
-    struct secret *const to[] = { &l->p->client_secret, &l->p->private_key };
+    /* A service account's key file has a client_id as well, which is not for token requests. */
+    if (!str_starts(json_str(l->in->options, "type"), STR("oauth2_")))
+        return ERR_NONE;
     const struct secret *id = auth_secret(l->in, "client_id");
     struct str typed = json_str(l->in->fields, "client_id");
     l->p->client_id = id ? arena_str(l->a, secret_str(*id)) : typed.n ? typed : STR("");
-    for (size_t i = 0; i < COUNT(names); i++) {
-        const struct secret *v = auth_secret(l->in, names[i]);
-        if (v && v->n)
-            *to[i] = secret_copy(*v);
-    }
-    return ERR_NONE;
+    const struct secret *secret = auth_secret(l->in, "client_secret"), *key = auth_secret(l->in, "client_private_key");
+    if (secret && secret->n)
+        l->p->client_secret = secret_copy(*secret);
+    if (!key || !key->n)
+        return ERR_NONE;
+    enum err e = private_key_read(secret_str(*key), &l->p->private_key, l->why);
+    return e ? fault_at(l->why, "/credentials/client_private_key") : ERR_NONE;
 }
 
 /* A policy's own: "pol_.../connector". Sealed with the policy, under names that web/policy_check.h makes. */

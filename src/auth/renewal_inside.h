@@ -107,6 +107,19 @@ enum err renewal_keep(struct renewals *r, struct unkept *u, struct fault *why) M
 /* The same for an answer that a dead process left. False: the database cannot take it now. */
 bool renewal_take_up(struct renewals *r, const char *holder, const struct kept_answer *k);
 
+/* A connection's grant and what it is renewed with, for the time of use(). No grant, or no auth type that has one: not called. */
+struct renewal_view {
+    const struct connection_row *row;
+    const struct oauth_profile *profile; /* NULL: none */
+    const struct grant_value *values; size_t value_count;
+    bool by_person;
+};
+enum err renewal_view(struct renewals *r, struct str connection,
+                      enum err (*use)(void *context, const struct renewal_view *view, struct fault *why), void *context,
+                      struct fault *why) MUST_CHECK;
+/* The next revocation that is due: true when there was one. */
+bool revocation_next(struct renewals *r);
+
 enum err renewal_recover(struct renewals *r, struct fault *why) MUST_CHECK;
 void *renewal_upkeep(void *renewals); /* the keeper's thread */
 

@@ -1094,3 +1094,23 @@ bool renewal_take_up(struct renewals *r, const char *holder, const struct kept_a
     renewal_unkept_free(f.unkept);
     return done;
 }
+
+/* ---- for others to look at ---- */
+
+enum err renewal_view(struct renewals *r, struct str connection,
+                      enum err (*use)(void *context, const struct renewal_view *view, struct fault *why), void *context,
+                      struct fault *why)
+{
+    struct flight f = { .obtain = true };
+    struct attempt x = { .r = r, .f = &f, .arena = arena_new(16 * 1024) };
+    str_copy(f.connection, sizeof f.connection, connection);
+    enum err e = load(&x, why);
+    if (e == ERR_NEEDS_AUTH || (!e && !x.value_count))
+        e = ERR_NONE;
+    else if (!e)
+        e = use(context,
+                &(struct renewal_view){ &x.row, x.has_profile ? &x.profile : NULL, x.values, x.value_count, x.how->by_person },
+                why);
+    attempt_end(&x);
+    return e;
+}

@@ -193,6 +193,8 @@ void *renewal_upkeep(void *renewals)
         pthread_mutex_unlock(&r->lock);
         beat(r);
         int64_t in = look ? take_up_due(r) : TICK_US;
+        if (!stopping && revocation_next(r))
+            in = in < 10000 ? in : 10000;
         if (!stopping && clock_mono_us() - counted >= COUNT_EVERY_US) {
             count_grants(r);
             counted = clock_mono_us();

@@ -10,6 +10,7 @@
 #include "access/token.h"
 #include "auth/jwt_caller.h"
 #include "auth/method.h"
+#include "auth/oauth_client.h"
 #include "auth/obtain.h"
 #include "base/map.h"
 #include "catalog/setup.h"
@@ -272,6 +273,8 @@ static enum err check_policies(struct switchboard *s, struct db *db, bool trying
         e = connection_secrets_since(db, p->row.id, &subject.secrets_since, why);
         p->until = subject.secrets_since ? subject.secrets_since + age : 0;
     }
+    if (!e && set && set->count && str_starts(p->row.auth_type, STR("oauth2_")))
+        e = connection_brings_client(db, p->row.id, &subject.own_client, why);
     if (!e && !(e = policy_decide(set, &subject, NULL, why))) {
         policy_gates(set, &subject, p->arena, &p->gates, &p->gate_count);
         p->secure = policy_next(set, &subject, POLICY_SECURE, &at, NULL) != NULL;

@@ -98,6 +98,7 @@ int backup_run(struct command *c)
 /* --- restore -------------------------------------------------------------------------------------------------------- */
 
 struct restore {
+    int64_t grants;                  /* that a person may have to authorize again */
     struct command *command;
     struct config config;
     struct str path, work;      /* the backup; a directory for the time until it is put in its place */
@@ -183,6 +184,27 @@ static enum err mark_restored(struct db *db, void *context, struct fault *why)
     return e ? e : local_tell(db, r->command, "backup.restore", STR_NONE, r->path, STR_NONE, why);
 }
 
+/* Requirement 19.7: whose tokens may be older than what the provider holds by now. */
+static enum err list_grants(struct restore *r, struct store *s, struct fault *why)
+{
+    struct db *db = store_reader(s, why);
+    AUTO_ARENA a = arena_new(4096);
+    if (!db)
+        return ERR_STORE;
+    struct query *q = query_begin(db, "SELECT f.path, c.key FROM connection_grant g JOIN connection c ON c.id = g.connection_id"
+                                      " JOIN folder f ON f.id = c.folder_id WHERE g.from_backup = 1 AND g.refreshable = 1"
+                                      " AND c.deleted_ms = 0 ORDER BY f.path, c.key");
+    while (query_next(q)) {
+        struct arena_mark mark = arena_mark(a);
+        if (!r->grants++)
+            puts("Their tokens may have been renewed since; the first use shows whether they are to be authorized again:");
+        struct str folder = query_get_text(q, 0, a), key = query_get_text(q, 1, a);
+        printf("  %.*s/%.*s\n", STR_ARG(folder), STR_ARG(key));
+        arena_rewind(a, mark);
+    }
+    return query_end(q, why);
+}
+
 /* Opened as the hub would, in the work directory: migrated, every page and value looked at. Closed again. */
 static enum err open_and_check(struct restore *r, bool verify, struct fault *why)
 {
@@ -191,7 +213,7 @@ static enum err open_and_check(struct restore *r, bool verify, struct fault *why
     enum err e = store_open(r->work, &s, why);
     if (e || (e = keyring_open(s, secret_copy(r->master), &k, why)) || (e = check_all(r, s, k, why)) || verify)
         return e;
-    if ((e = store_write(s, mark_restored, r, why)))
+    if ((e = store_write(s, mark_restored, r, why)) || (e = list_grants(r, s, why)))
         return e;
     return store_checkpoint(s, why);
 }

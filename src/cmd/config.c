@@ -66,6 +66,7 @@ static const struct setting settings[] = {
     NUMBER(sign_in.password_passes, "3", 2, 64, "passes over that memory"),
     CHOICE(sign_in.require_second_factor, "none", "none|admins|all", "who must sign in with a second factor"),
     TEXT(public_suffix_file, "", 0, "public suffix list; empty: the system's"),
+    TEXT(connectors, "", 0, "directory of connector files beside the built-in ones; read at start"),
     BOOL(header_names.allow_digits, "false", "permit digits in the names of credential headers"),
     BYTES(oauth.granted_scopes, "16K", 255, 16 * KIB,
           "longest list of scopes that a token may come with; 255 for what cannot store more"),

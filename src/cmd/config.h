@@ -38,6 +38,7 @@ struct config {
         int require_second_factor; /* enum second_factor_policy */
     } sign_in;
     struct str public_suffix_file;
+    struct str connectors;
     struct {
         bool allow_digits;
     } header_names;

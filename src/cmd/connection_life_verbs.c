@@ -156,6 +156,40 @@ int connections_history_run(struct command *c)
     return client_list(&k, &l);
 }
 
+/* ---- grants ---- */
+
+static int grant_ask(struct command *c, const char *method, const char *tail)
+{
+    AUTO_CLIENT k = { 0 };
+    struct client_answer answer;
+    int code = client_open(c, &k);
+    if (code || (code = client_ask(&k, method, client_path(c, "/connections", tail), NULL, &answer)))
+        return code;
+    client_show(&k, &answer);
+    return EXIT_DONE;
+}
+
+int connections_grant_run(struct command *c) { return grant_ask(c, "GET", "/grant"); }
+int connections_renew_run(struct command *c) { return grant_ask(c, "POST", "/renew"); }
+
+int connections_renewals_run(struct command *c)
+{
+    static const struct column columns[] = {
+        { "AT", "at", COLUMN_TIME },         { "WHAT", "what", COLUMN_TEXT },   { "CAUSE", "cause", COLUMN_TEXT },
+        { "REASON", "reason", COLUMN_TEXT }, { "MS", "took_ms", COLUMN_TEXT }, { "NODE", "node", COLUMN_TEXT },
+    };
+    AUTO_CLIENT k = { 0 };
+    int code = client_open(c, &k);
+    if (code)
+        return code;
+    struct str whole = client_path(c, "/connections", "/grant/events"), path, query;
+    bool asked = str_cut(whole, '?', &path, &query);
+    struct listing l = { .path = arena_cstr(c->arena, path), .columns = columns, .column_count = COUNT(columns),
+                         .query = asked ? str_sub(whole, path.n, whole.n) : STR(""),
+                         .empty = "It was never renewed.", .none_found = "It was never renewed." };
+    return client_list(&k, &l);
+}
+
 /* ---- verify ---- */
 
 /* The hub answers whether the provider took the credentials; "no" is the provider's failure. */

@@ -11,6 +11,7 @@
 #include "access/policy_store.h"
 #include "access/user.h"
 #include "auth/issuer.h"
+#include "auth/oauth_profile.h"
 #include "auth/renewal.h"
 #include "auth/token_answer.h"
 #include "base/encode.h"
@@ -230,7 +231,7 @@ static enum err open_outside(struct node *n, const struct config *c, const struc
 {
     enum err e;
     struct str private = list_join(boot, c->egress.allow_private, extra->allow_private);
-    if ((e = domain_suffixes_load(c->public_suffix_file, why)) || (e = catalog_load(boot, STR(""), &n->hub.catalog, why)) ||
+    if ((e = domain_suffixes_load(c->public_suffix_file, why)) || (e = catalog_load(boot, c->connectors, &n->hub.catalog, why)) ||
         (e = egress_new(boot, private, c->egress.allow_http, c->egress.ports, &n->hub.egress, why)) ||
         (e = tls_client_context(c->egress.ca_file, &n->client_tls, why)))
         return e;
@@ -388,6 +389,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         return why->err;
     token_answer_limit_scopes((size_t)c->oauth.granted_scopes);
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
+    oauth_profile_discover_with(n->hub.issuers);
     if (c->audit.strict && (e = start_intents(n, c, why)))
         return e;
     struct switchboard_config s = {
@@ -782,6 +784,7 @@ void node_stop(struct node *n)
     prober_free(n->hub.prober);
     audit_watch_stop(n->audit);
     intents_free(n->hub.intents);
+    oauth_profile_discover_with(NULL);
     issuers_free(n->hub.issuers);
     policy_book_free(n->hub.policies);
     keep_limit_hits(n);

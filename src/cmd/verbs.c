@@ -69,7 +69,7 @@ static const struct verb verbs[] = {
     { "connections create", "", 0, 0,
       CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |
           OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(CREDENTIAL) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) | PAIR |
-          OPTION(TLS_CA),
+          OPTION(TLS_CA) | OPTION(OAUTH_CLIENT) | OPTION(SCOPES),
       connections_create_run, false, "connect an account",
       "A credential never stands on the command line, where other users could read it:\n"
       "  --credential token            asks for it without showing it\n"
@@ -79,8 +79,8 @@ static const struct verb verbs[] = {
       "    --field base_url=https://api.example.com/v2 --credential token\n" },
     { "connections update", "ID", 1, 1,
       CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) |
-          OPTION(TLS_CA),
-      connections_update_run, false, "change name, notes, tags or fields", NULL },
+          OPTION(TLS_CA) | OPTION(OAUTH_CLIENT) | OPTION(SCOPES),
+      connections_update_run, false, "change name, notes, tags, fields, OAuth client or scopes", NULL },
     { "connections credentials", "ID", 1, 1,
       CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY) | OPTION(YES) | OPTION(VERIFY) | OPTION(FORCE) | PAIR,
       connections_credentials_run, false, "replace the credentials",
@@ -100,6 +100,11 @@ static const struct verb verbs[] = {
       "make it the default of its folder for its connector", NULL },
     { "connections usage", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_usage_run, false,
       "who depends on it, and who called through it", NULL },
+    { "connections grant", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_grant_run, false,
+      "what it was granted, and until when", "Scopes, the end, the next renewal; no tokens.\n" },
+    { "connections renewals", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(LIMIT), connections_renewals_run, false,
+      "the timeline of its renewals, newest first", NULL },
+    { "connections renew", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_renew_run, false, "renew its credential now", NULL },
     { "connections history", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(LIMIT), connections_history_run, false,
       "what happened to it, newest first", "Of a deleted connection too, by its id.\n" },
     { "connections duplicate", "ID", 1, 1,
@@ -284,6 +289,24 @@ static const struct verb verbs[] = {
       "where the hub has it: DIR/master.key, for instance. Sessions end.\n\n"
       "  raccord restore --verify /backup/raccord-2026-01-31 --data /var/lib/raccord\n"
       "  raccord restore /backup/raccord-2026-01-31 --data /var/lib/raccord-new --master-key-file master.key\n" },
+
+    { "oauth-clients list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTOR) | OPTION(SEARCH), oauth_clients_list_run, false,
+      "OAuth clients, and how many connections use each", NULL },
+    { "oauth-clients get", "ID", 1, 1, CLIENT, oauth_clients_get_run, false,
+      "one OAuth client, by key or id, without its secrets; redirect_uri is what to register at the provider", NULL },
+    { "oauth-clients create", "", 0, 0, CLIENT | OPTION(BODY), oauth_clients_create_run, false,
+      "keep an OAuth client that connections can use",
+      "The body is the API's, from a file or from standard input; docs/oauth-clients.md has examples.\n\n"
+      "  raccord oauth-clients create --body @crm.json\n" },
+    { "oauth-clients import", "FILE", 1, 1, CLIENT | OPTION(KEY) | OPTION(NAME) | OPTION(CONNECTOR), oauth_clients_import_run,
+      false, "keep the OAuth client of a file that Google's console gave (- is standard input)",
+      "  raccord oauth-clients import client_secret_7.json --key google\n" },
+    { "oauth-clients update", "ID", 1, 1, CLIENT | OPTION(BODY), oauth_clients_update_run, false,
+      "change it: a member that the body has replaces the whole of it; null takes it away", NULL },
+    { "oauth-clients activate", "ID", 1, 1, CLIENT, oauth_clients_activate_run, false,
+      "let its next_client_secret take the place of client_secret", NULL },
+    { "oauth-clients delete", "ID", 1, 1, CLIENT | OPTION(YES), oauth_clients_delete_run, false,
+      "delete an OAuth client that no connection uses", NULL },
 
     { "identity-providers list", "", 0, 0, CLIENT | OPTION(LIMIT), identity_providers_list_run, false,
       "who is believed about who somebody is", NULL },

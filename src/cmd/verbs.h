@@ -33,6 +33,9 @@ int user_create_run(struct command *c);
 int connections_default_run(struct command *c);              /* connection_verbs.c */
 int connections_duplicate_run(struct command *c);
 int connections_usage_run(struct command *c);                /* connection_life_verbs.c */
+int connections_grant_run(struct command *c);
+int connections_renewals_run(struct command *c);
+int connections_renew_run(struct command *c);
 int connections_history_run(struct command *c);
 int connections_restore_run(struct command *c);
 int user_invite_run(struct command *c);                      /* people_verbs.c */
@@ -94,6 +97,13 @@ int certificates_ca_run(struct command *c);
 int backup_run(struct command *c);                           /* backup_verbs.c */
 int restore_run(struct command *c);
 int identity_providers_list_run(struct command *c);          /* identity_verbs.c */
+int oauth_clients_list_run(struct command *c);
+int oauth_clients_get_run(struct command *c);
+int oauth_clients_create_run(struct command *c);
+int oauth_clients_update_run(struct command *c);
+int oauth_clients_activate_run(struct command *c);
+int oauth_clients_import_run(struct command *c);
+int oauth_clients_delete_run(struct command *c);
 int identity_providers_get_run(struct command *c);
 int identity_providers_create_run(struct command *c);
 int identity_providers_update_run(struct command *c);

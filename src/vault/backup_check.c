@@ -179,5 +179,10 @@ enum err backup_mark_restored(struct db *db, struct fault *why)
         return e;
     struct query *q = query_begin(db, "UPDATE connection SET restored_ms = $1");
     query_i64(q, clock_wall());
+    if ((e = query_end(q, why)))
+        return e;
+    /* Of grants: what was on its way when the backup was made, nobody waits for any more (requirement 19.7). */
+    q = query_begin(db, "UPDATE connection_grant SET from_backup = 1, holder = '', intent_ms = 0, intent_print = ''"
+                        " WHERE generation > 0");
     return query_end(q, why);
 }

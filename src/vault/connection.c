@@ -6,6 +6,7 @@
 #include "vault/certificate.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
+#include "vault/sealed.h"
 
 #define SQL_MAX (64 * 1024)
 #define KEY_TRIES 20
@@ -479,7 +480,8 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
 {
     AUTO_ARENA a = arena_new(512);
     enum err e = delete_secrets(db, id, why);
-    if (e || (e = certificate_forget(db, id, why)) || (e = connection_sealed_forget(db, id, why)))
+    if (e || (e = certificate_forget(db, id, why)) || (e = connection_sealed_forget(db, id, why)) ||
+        (e = sealed_forget(db, (struct data_owner){ STR("grant"), id }, why)))
         return e;
     struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1 RETURNING number, search");
     query_text(q, id);

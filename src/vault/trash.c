@@ -4,6 +4,7 @@
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
 #include "vault/data_key.h"
+#include "vault/sealed.h"
 
 /* Its own certificates with their keys. The choice to show the hub's, and roots, are no secrets. */
 static enum err destroy_certificates(struct db *db, struct str id, struct fault *why)
@@ -25,7 +26,8 @@ static enum err destroy_secrets(struct db *db, struct str id, struct fault *why)
     enum err e = query_end(q, why);
     if (e || (e = destroy_certificates(db, id, why)))
         return e;
-    return data_key_destroy(db, (struct data_owner){ STR("connection"), id }, why);
+    e = sealed_forget(db, (struct data_owner){ STR("grant"), id }, why);
+    return e ? e : data_key_destroy(db, (struct data_owner){ STR("connection"), id }, why);
 }
 
 enum err trash_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why)

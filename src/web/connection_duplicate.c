@@ -5,6 +5,7 @@
  * policies. */
 #include "access/rights.h"
 #include "vault/certificate.h"
+#include "auth/oauth_client.h"
 #include "web/body.h"
 #include "web/connection_view.h"
 #include "web/dependants.h"
@@ -125,7 +126,8 @@ static enum err add_tags(struct copy *c, struct fault *why)
 
 static enum err read_request(struct copy *c, struct fault *why)
 {
-    static const char *const members[] = { "auth_type", "key", "name", "folder", "fields", "credentials", "dry_run", NULL };
+    static const char *const members[] = { "auth_type",   "key",          "name",   "folder",  "fields",
+                                           "credentials", "oauth_client", "scopes", "dry_run", NULL };
     struct web_request *q = c->q;
     const struct json *body = body_of(q), *object;
     enum err e;
@@ -152,6 +154,22 @@ static enum err read_request(struct copy *c, struct fault *why)
     return fault_at(why, "/auth_type");
 }
 
+/* The same client and scopes, unless others were sent. */
+static enum err add_oauth(struct copy *c, struct fault *why)
+{
+    struct connection_oauth stored;
+    enum err e = connection_oauth_get(c->q->db, c->q->arena, c->from.id, &stored, why);
+    if (e || !str_starts(c->auth_type, STR("oauth2_")))
+        return e;
+    add_sent(c, "oauth_client");
+    add_sent(c, "scopes");
+    if (!json_get(body_of(c->q), "oauth_client") && str_starts(stored.client, STR("cli_")))
+        add_text(c, "oauth_client", stored.client);
+    if (!json_get(body_of(c->q), "scopes") && stored.scopes.p)
+        add_text(c, "scopes", stored.scopes);
+    return ERR_NONE;
+}
+
 static enum err make_body(struct copy *c, struct fault *why)
 {
     struct web_request *q = c->q;
@@ -168,6 +186,8 @@ static enum err make_body(struct copy *c, struct fault *why)
     add_sent(c, "key");
     add_credentials(c);
     enum err e = c->from.tags.p ? add_tags(c, why) : ERR_NONE;
+    if (!e)
+        e = add_oauth(c, why);
     return e ? e : add_fields(c, why);
 }
 

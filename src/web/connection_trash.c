@@ -2,6 +2,8 @@
 #include "vault/trash.h"
 
 #include "access/rights.h"
+#include "auth/revocation.h"
+#include "base/log.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/connection_view.h"
@@ -17,6 +19,7 @@ struct deletion {
     struct dependants dependants;
     struct str others;                  /* JSON array of who could be the default instead */
     struct str wanted_heir;
+    struct revocation *revocation; /* NULL: nothing to give back */
     bool force, purge, was_default, was_deleted;
 };
 
@@ -113,6 +116,8 @@ static enum err apply_delete(struct db *db, void *context, struct fault *why)
     q->audit.before = connection_audit(q, &d->row);
     if ((e = web_if_match(q, d->row.revision, why)))
         return e;
+    if ((e = revocation_store(db, d->revocation, why)))
+        return e;
     if (d->was_deleted)
         return connection_delete(db, d->row.id, why);
     if ((e = dependants_find(db, q->arena, d->row.id, &d->dependants, why)))
@@ -144,6 +149,18 @@ static void write_report(struct deletion *d, struct reply *r)
     json_close(&o, '}');
 }
 
+/* What the provider gave is given back (RFC 7009). When that cannot even be asked for, the connection goes all the same. */
+static void prepare_revocation(struct deletion *d)
+{
+    struct web_request *q = d->q;
+    struct connection_row row;
+    struct fault why;
+    if (!q->hub->renewals || connection_need(q, q->db, q->params[0], RIGHT_DELETE, &row, &why))
+        return;
+    if (revocation_new(q->hub->renewals, row.id, &d->revocation, &why))
+        log_fault(LOG_WARN, "tokens of a deleted connection are not given back", &why);
+}
+
 enum err connections_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     static const char *const allowed[] = { "folder", "force", "purge", "default", NULL };
@@ -152,12 +169,15 @@ enum err connections_delete(struct web_request *q, struct reply *r, struct fault
     if ((e = web_only_query(q, allowed, why)) || (e = web_flag(q, "force", &d.force, why)) ||
         (e = web_flag(q, "purge", &d.purge, why)) || (e = web_step_up(q, why)))
         return e;
+    prepare_revocation(&d);
     if ((e = web_write(q, apply_delete, &d, why))) {
+        revocation_free(d.revocation);
         if (e == ERR_IN_USE || e == ERR_DEFAULT_NEEDED)
             tell_why_not(&d, r);
         return e;
     }
     switchboard_forget_connection(q->hub->switchboard, d.row.id);
+    revocation_go(d.revocation);
     if (d.force)
         write_report(&d, r);
     else

@@ -5,6 +5,7 @@
 #include "crypto/hash.h"
 #include "web/certificates.h"
 #include "web/change.h"
+#include "web/connection_oauth.h"
 #include "web/dependants.h"
 #include "web/principal.h"
 
@@ -100,24 +101,28 @@ static void write_pair(struct json_out *o, const char *key, const char *first_ke
     json_close(o, '}');
 }
 
-/* OAuth grants fill these; the connections of this storey have none. */
-static void write_scopes(struct json_out *o)
+static void write_warnings(struct web_request *q, struct json_out *o, bool same_name, struct str missing)
 {
-    static const char *const lists[] = { "requested", "granted", "missing" };
-    json_key(o, "scopes");
-    json_open(o, '{');
-    for (size_t i = 0; i < COUNT(lists); i++) {
-        json_key(o, lists[i]);
-        json_open(o, '[');
-        json_close(o, ']');
-    }
-    json_close(o, '}');
+    bool french = q->language == LANG_FR;
+    if (!same_name && !missing.n)
+        return;
+    json_key(o, "warnings");
+    json_open(o, '[');
+    if (same_name)
+        json_put_str(o, french ? STR("Une autre connexion de ce dossier porte le même nom.")
+                               : STR("Another connection in this folder has the same name."));
+    if (missing.n)
+        json_put_str(o, str_fmt(q->arena, french ? "Autorisez à nouveau la connexion pour obtenir ces portées : %.*s"
+                                                 : "Authorize the connection again to be granted these scopes: %.*s",
+                                STR_ARG(missing)));
+    json_close(o, ']');
 }
 
 enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,
                           struct fault *why)
 {
     struct rights r;
+    struct str missing;
     int64_t used_by;
     /* Who has only this one connection does not learn where it lies. */
     enum err e = rights_in_folder(q->db, q->arena, q->caller, row->folder, &r, why);
@@ -139,7 +144,8 @@ enum err connection_write(struct web_request *q, struct json_out *o, const struc
     json_member_str(o, "state", str_of(connection_state_name(row->state)));
     json_member_str(o, "health", str_of(connection_health_name(row->health)));
     json_member_str(o, "account", row->account.n ? row->account : STR_NONE);
-    write_scopes(o);
+    if ((e = connection_oauth_write(q, o, row, &missing, why)))
+        return e;
     json_member_bool(o, "default", row->is_default);
     bool nobody = str_is(row->owner, CONNECTION_OWNER_SYSTEM);
     write_pair(o, "owner", "id", nobody ? STR_NONE : row->owner, "name",
@@ -154,13 +160,7 @@ enum err connection_write(struct web_request *q, struct json_out *o, const struc
     json_member_time(o, "credentials_due_at", row->due);
     if (row->deleted)
         json_member_time(o, "deleted_at", row->deleted);
-    if (with_warning) {
-        json_key(o, "warnings");
-        json_open(o, '[');
-        json_put_str(o, q->language == LANG_FR ? STR("Une autre connexion de ce dossier porte le même nom.")
-                                               : STR("Another connection in this folder has the same name."));
-        json_close(o, ']');
-    }
+    write_warnings(q, o, with_warning, missing);
     json_close(o, '}');
     return ERR_NONE;
 }

@@ -1,13 +1,18 @@
 /* web/connections.c - make, list, show, change and remove connections. */
+#include "auth/grant.h"
 #include "vault/connection.h"
+
+#include <stdlib.h>
 
 #include "access/folder.h"
 #include "access/rights.h"
 #include "auth/method.h"
+#include "auth/obtain.h"
 #include "catalog/setup.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/client_certificate.h"
+#include "web/connection_oauth.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
 #include "web/page.h"
@@ -76,6 +81,7 @@ struct creation {
     struct connection_row row;
     const struct setup *setup;
     struct client_certificate certificate;
+    struct connection_oauth_order oauth;
     struct str roots;
     bool make_default, same_name;
 };
@@ -155,7 +161,8 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
         return e;
     }
     if ((e = client_certificate_put(q, db, c->row.id, &c->certificate, why)) ||
-        (e = client_roots_put(db, q->arena, c->row.id, c->roots, why)))
+        (e = client_roots_put(db, q->arena, c->row.id, c->roots, why)) ||
+        (c->oauth.applies && (e = connection_oauth_put(db, c->row.id, &c->oauth.o, why))))
         return e;
     if (c->make_default && !c->row.is_default) {
         c->row.is_default = true;
@@ -164,11 +171,11 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
     }
     q->audit.after = with_credentials(q, connection_audit(q, &c->row), c->setup);
     q->audit.after = client_certificate_audit(q, q->audit.after, &c->certificate);
-    return ERR_NONE;
+    return connection_oauth_audit(q, db, &c->row, &q->audit.after, why);
 }
 
 static const char *const create_members[] = { "connector", "auth_type", "key", "name", "folder", "allowed_domain", "fields",
-                                              "credentials", "notes", "tags", "default", "tls_ca", NULL };
+                                              "credentials", "notes", "tags", "default", "tls_ca", "oauth_client", "scopes", NULL };
 
 struct creation_input {
     const struct connector *connector;
@@ -204,8 +211,9 @@ static enum err read_creation(struct web_request *q, struct creation *c, struct 
 
 static enum err store_creation(struct web_request *q, struct creation *c, const struct setup *s, struct fault *why)
 {
-    enum err e = s->has_credentials ? check_auth(q, s->connector, s->auth->type, s->fields_json, s->secrets, s->secret_count, why)
-                                    : ERR_NONE;
+    enum err e = s->has_credentials || s->secret_count
+                     ? check_auth(q, s->connector, s->auth->type, s->fields_json, s->secrets, s->secret_count, why)
+                     : ERR_NONE;
     if (e)
         return e;
     c->setup = s;
@@ -229,6 +237,19 @@ static struct str folder_meant(const struct creation *c)
     return folder_resolve(c->q->db, c->q->arena, c->q->caller, asked, &row, &ignored) ? STR_NONE : row.id;
 }
 
+/* Who gets its tokens. Where a person has to say yes, it is theirs only then. */
+static enum err settle_oauth(struct web_request *q, struct creation *c, struct setup *s, struct str folder, struct fault *why)
+{
+    struct connection_row row = { .connector = s->connector->id, .auth_type = s->auth->type, .folder = folder,
+                                  .allowed_domain = s->allowed_domain, .fields = s->fields };
+    enum err e = connection_oauth_read(q, s->auth->type, &c->oauth, why);
+    if (e || !c->oauth.applies)
+        return e;
+    e = connection_oauth_settle(q, q->db, s->connector, &row, s->fields_json, s->secrets, s->secret_count, &c->oauth, why);
+    s->has_credentials = c->oauth.ready && !c->oauth.by_person;
+    return e;
+}
+
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct creation c = { .q = q };
@@ -247,6 +268,8 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     if (!e)
         e = setup_check(q->arena, in.connector, in.auth_type, in.fields, rest, in.domain, q->hub->egress, q->hub->header_digits_ok,
                         &s, why);
+    if (!e)
+        e = settle_oauth(q, &c, &s, presets.row.folder, why);
     if (!e && !(e = client_roots_read(q, &given, &c.roots, why)) &&
         !(e = client_certificate_read(q, certificate, CERTIFICATE_POINTER, issued_kinds, &c.certificate, why)))
         e = store_creation(q, &c, &s, why);
@@ -412,17 +435,19 @@ static enum err change_begin(struct change *c, struct db *db, struct fault *why)
     if (e)
         return e;
     c->q->audit.before = connection_audit(c->q, &c->row);
-    return web_if_match(c->q, c->row.revision, why);
+    e = connection_oauth_audit(c->q, db, &c->row, &c->q->audit.before, why);
+    return e ? e : web_if_match(c->q, c->row.revision, why);
 }
 
 static enum err change_and_tell(struct db *db, void *context, struct fault *why)
 {
     struct change *c = context;
     enum err e = c->work(db, c, why);
-    if (!e)
-        c->q->audit.after = client_certificate_audit(c->q, with_credentials(c->q, connection_audit(c->q, &c->row), c->setup),
-                                                     &c->certificate);
-    return e;
+    if (e)
+        return e;
+    struct str after = with_credentials(c->q, connection_audit(c->q, &c->row), c->setup);
+    c->q->audit.after = client_certificate_audit(c->q, after, &c->certificate);
+    return connection_oauth_audit(c->q, db, &c->row, &c->q->audit.after, why);
 }
 
 /* `work` begins with change_begin(); what became of the row goes to the audit log. */
@@ -548,9 +573,16 @@ static enum err enabled_state(struct web_request *q, struct db *db, const struct
 {
     struct connection_secret_info *infos;
     size_t n;
-    enum err e = connection_secret_infos(db, q->arena, row->id, &infos, &n, why);
+    bool by_person, granted;
+    enum err e = connection_oauth_granted(db, q->arena, row, &by_person, &granted, why);
+    if (!e)
+        e = connection_secret_infos(db, q->arena, row->id, &infos, &n, why);
     if (e)
         return e;
+    if (by_person) {
+        *out = granted ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
+        return ERR_NONE;
+    }
     const struct auth_method *method = auth_find(row->auth_type);
     bool needs = !method || method->open_fields;
     for (const struct auth_field *f = method ? method->fields : NULL; f && f->name; f++)
@@ -584,14 +616,18 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
 {
     struct change *c = context;
     const struct json *body = body_of(c->q), *fields;
-    struct str name, notes;
+    struct str name, notes, fields_before;
     enum err e;
-    if ((e = change_begin(c, db, why)) || (e = check_immutable(c, db, why)) ||
+    if ((e = change_begin(c, db, why)))
+        return e;
+    fields_before = c->row.fields;
+    if ((e = check_immutable(c, db, why)) ||
         (e = body_text(body, "name", json_get(body, "name") != NULL, NAME_MAX_BYTES, &name, why)) ||
         (e = body_prose(body, "notes", NOTES_MAX_BYTES, &notes, why)) ||
         (e = body_bool(body, "default", &c->row.is_default, why)) || (e = body_object(body, "fields", &fields, why)) ||
         (e = change_state(c, db, why)) ||
         (fields && ((e = change_fields(c, db, fields, why)) || (e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why)))) ||
+        (e = connection_oauth_change(c->q, db, &c->row, fields_before, true, why)) ||
         (name.p && !str_eq(str_trim(name), c->row.name) && (e = policy_check_rename(c->q, db, &c->row, why))))
         return e;
     if (name.p)
@@ -608,14 +644,35 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
     return connection_update(db, &c->row, why);
 }
 
+/* Once outside the transaction: an issuer may have to be asked, and nobody who writes waits for that. */
+static enum err rehearse_oauth(struct web_request *q, struct fault *why)
+{
+    const struct json *body = body_of(q), *fields;
+    struct change c = { .q = q };
+    enum err e;
+    if (!json_get(body, "oauth_client") && !json_get(body, "scopes") && !json_get(body, "fields"))
+        return ERR_NONE;
+    if ((e = connection_need(q, q->db, q->params[0], q->route->right, &c.row, why)) ||
+        (e = body_object(body, "fields", &fields, why)))
+        return e;
+    const struct obtain *how = obtain_find(c.row.auth_type);
+    struct str before = c.row.fields;
+    if (!how || !how->oauth)
+        return ERR_NONE;
+    if (fields && (e = change_fields(&c, q->db, fields, why)))
+        return e;
+    return connection_oauth_change(q, q->db, &c.row, before, false, why);
+}
+
 enum err connections_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const members[] = { "name",      "notes",          "fields",    "default", "state", "key",
-                                           "auth_type", "allowed_domain", "connector", "folder",  "tags", "tls_ca", NULL };
+    static const char *const members[] = { "name", "notes",     "fields",         "default",   "state",
+                                           "key",  "auth_type", "allowed_domain", "connector", "folder",
+                                           "tags", "tls_ca",    "oauth_client",   "scopes",    NULL };
     struct change c = { .q = q };
     enum err e;
     if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||
-        (e = change_write(&c, apply_patch, why)))
+        (e = rehearse_oauth(q, why)) || (e = change_write(&c, apply_patch, why)))
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     return connection_reply(q, r, c.row.id, why);
@@ -637,9 +694,13 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
         (s && (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why))) ||
         (e = client_certificate_put(q, db, c->row.id, &c->certificate, why)))
         return e;
+    if (s && (e = grant_resume(db, STR(""), c->row.id, why)))
+        return e;
     /* Someone who disabled it meant it: new credentials do not enable it again. */
     if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))
         c->row.state = disabled ? CONNECTION_DISABLED : CONNECTION_ACTIVE;
+    if (s && (e = connection_oauth_credentials(q, db, s->connector, &c->row, s->secrets, s->secret_count, why)))
+        return e;
     if ((e = connection_adopt(db, &c->row, q->caller->principal, why)))
         return e;
     c->row.health = HEALTH_UNKNOWN;

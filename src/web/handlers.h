@@ -25,6 +25,9 @@ handler tokens_list, tokens_create, tokens_get, tokens_patch, tokens_delete;
 handler users_list, users_create, users_get, users_patch, users_delete;
 /* service_accounts.c */
 handler service_accounts_list, service_accounts_create, service_accounts_get, service_accounts_patch, service_accounts_delete;
+/* oauth_clients.c */
+handler oauth_clients_list, oauth_clients_create, oauth_clients_get, oauth_clients_patch, oauth_clients_delete,
+    oauth_clients_activate;
 /* identity_providers.c */
 handler identity_providers_list, identity_providers_create, identity_providers_get, identity_providers_patch,
     identity_providers_delete;
@@ -54,6 +57,8 @@ handler connections_history;
 handler connections_usage;
 /* connection_verify.c */
 handler connections_verify;
+/* connection_grant.c */
+handler connections_grant, connections_grant_events, connections_renew;
 /* connection_verify_many.c */
 handler connections_verify_many, connections_verify_progress;
 /* connection_call.c */

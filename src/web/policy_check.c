@@ -2,6 +2,7 @@
 
 #include "access/folder.h"
 #include "access/policy_store.h"
+#include "auth/oauth_client.h"
 #include "vault/sealed.h"
 
 static void release(void *set) { policy_set_release(set); }
@@ -242,6 +243,46 @@ enum err presets_apply(struct presets *p, const struct json **fields, const stru
         *fields = under_fields.object;
     if (under_credentials.object)
         *credentials = under_credentials.object;
+    return e;
+}
+
+/* Named by a policy's sealed value: what part credential has, an OAuth client has too, so that no reader of policies sees it. */
+static enum err find_preset_client(struct web_request *q, struct db *db, const struct policy *policy, const struct policy_rule *r,
+                                   struct str connector, struct preset_client *out, struct fault *why)
+{
+    struct data_owner owner = { STR("policy"), policy->id };
+    AUTO_SECRET key = SECRET_NONE;
+    struct oauth_client c;
+    enum err e = sealed_get(db, q->hub->keyring, owner, preset_secret_name(q->arena, connector, r), &key, why);
+    if (e || (e = oauth_client_get(db, q->arena, secret_str(key), &c, why)))
+        return e;
+    out->client = c.id;
+    out->key = c.key;
+    return ERR_NONE;
+}
+
+enum err preset_oauth_client(struct web_request *q, struct db *db, const struct connection_row *row, struct preset_client *out,
+                             struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    const struct policy *policy;
+    const struct policy_rule *r;
+    struct policy_subject s;
+    size_t at = 0;
+    *out = (struct preset_client){ .client = STR(""), .key = STR("") };
+    if (!set || !set->count)
+        return ERR_NONE;
+    enum err e = policy_subject_of(q, db, row, POLICY_CREATE, &s, why);
+    while (!e && !out->client.n && (r = policy_next(set, &s, POLICY_PRESET, &at, &policy))) {
+        if (r->preset.part != PRESET_OAUTH_CLIENT)
+            continue;
+        if (str_is(r->preset.name, "oauth_client"))
+            e = find_preset_client(q, db, policy, r, row->connector, out, why);
+        else if (str_is(r->preset.name, "client_id"))
+            out->client = str_fmt(q->arena, "%.*s/%.*s", STR_ARG(policy->id), STR_ARG(row->connector));
+        out->enforced = r->preset.mode != PRESET_OPTIONAL;
+        out->says = str_fmt(q->arena, "oauth_client (policy “%.*s”)", STR_ARG(policy->name));
+    }
     return e;
 }
 

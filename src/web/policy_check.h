@@ -41,6 +41,14 @@ struct presets {
  * ERR_CRYPTO, ERR_SEALED. */
 enum err presets_apply(struct presets *p, const struct json **fields, const struct json **credentials,
                        struct fault *why) MUST_CHECK;
+/* The OAuth client that a policy gives to connections of this row; client empty: none does. */
+struct preset_client {
+    struct str client, key;          /* cli_... and its key; or pol_.../connector, and no key */
+    bool enforced;
+    struct str says;                 /* for a refusal */
+};
+enum err preset_oauth_client(struct web_request *q, struct db *db, const struct connection_row *row, struct preset_client *out,
+                             struct fault *why) MUST_CHECK;
 void presets_end(struct presets *p); /* wipes what was unsealed */
 struct str preset_secret_name(struct arena *a, struct str connector, const struct policy_rule *r);
 

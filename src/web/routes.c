@@ -67,6 +67,13 @@ static const struct route routes[] = {
     { METHOD_PATCH, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, KB(64), identity_providers_patch, "identity_provider.update" },
     { METHOD_DELETE, "/api/v1/identity-providers/{id}", RIGHT_PEOPLE, 0, identity_providers_delete, "identity_provider.delete" },
 
+    { METHOD_GET, "/api/v1/oauth-clients", RIGHT_CATALOG_VIEW, 0, oauth_clients_list },
+    { METHOD_POST, "/api/v1/oauth-clients", RIGHT_POLICIES, KB(128), oauth_clients_create, "oauth_client.create" },
+    { METHOD_GET, "/api/v1/oauth-clients/{id}", RIGHT_CATALOG_VIEW, 0, oauth_clients_get },
+    { METHOD_PATCH, "/api/v1/oauth-clients/{id}", RIGHT_POLICIES, KB(128), oauth_clients_patch, "oauth_client.update" },
+    { METHOD_DELETE, "/api/v1/oauth-clients/{id}", RIGHT_POLICIES, 0, oauth_clients_delete, "oauth_client.delete" },
+    { METHOD_POST, "/api/v1/oauth-clients/{id}/activate", RIGHT_POLICIES, KB(1), oauth_clients_activate, "oauth_client.activate" },
+
     { METHOD_GET, "/api/v1/folders", RIGHT_VIEW, 0, folders_list },
     { METHOD_GET, "/api/v1/folders/{id}", RIGHT_VIEW, 0, folders_get },
     { METHOD_POST, "/api/v1/folders", RIGHT_EDIT, KB(8), folders_create, "folder.create" }, /* in the folder above */
@@ -107,6 +114,9 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/restore", RIGHT_DELETE, KB(4), connections_restore, "connection.restore" },
     { METHOD_POST, "/api/v1/connections/{id}/duplicate", RIGHT_VIEW, KB(256), connections_duplicate, "connection.create" },
     { METHOD_GET, "/api/v1/connections/{id}/history", RIGHT_VIEW, 0, connections_history },
+    { METHOD_GET, "/api/v1/connections/{id}/grant", RIGHT_VIEW, 0, connections_grant },
+    { METHOD_GET, "/api/v1/connections/{id}/grant/events", RIGHT_VIEW, 0, connections_grant_events },
+    { METHOD_POST, "/api/v1/connections/{id}/renew", RIGHT_USE, KB(1), connections_renew, "connection.renew" },
     { METHOD_GET, "/api/v1/connections/{id}/usage", RIGHT_VIEW, 0, connections_usage },
     { METHOD_POST, "/api/v1/connections/{id}/call", RIGHT_USE, CALL_BODY_MAX, connections_call, "connection.call",
       true },

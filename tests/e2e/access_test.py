@@ -135,6 +135,11 @@ class Doors(Case):
         ("GET", "/api/v1/identity-providers/{idp}", None, 403, 200),
         ("PATCH", "/api/v1/identity-providers/{idp}", {"name": "n"}, 403, 200),
         ("DELETE", "/api/v1/identity-providers/{idp}", None, 403, 204),
+        ("GET", "/api/v1/oauth-clients", None, 200, 200), ("GET", "/api/v1/oauth-clients/{client}", None, 200, 200),
+        ("POST", "/api/v1/oauth-clients", {"key": "c-{role}", "client_id": "x", "token_url": "https://localhost:1/t"}, 403, 201),
+        ("PATCH", "/api/v1/oauth-clients/{client}", {"name": "n"}, 403, 200),
+        ("POST", "/api/v1/oauth-clients/{client}/activate", {}, 403, 404),
+        ("DELETE", "/api/v1/oauth-clients/{client}", None, 403, 204),
         ("DELETE", "/api/v1/tokens/{token}", None, 404, 204), ("DELETE", "/api/v1/users/{user}", None, 403, 204),
         ("DELETE", "/api/v1/service-accounts/{account}", None, 403, 204),
         ("DELETE", "/api/v1/connections/{connection}?force=true", None, 403, 200),
@@ -153,10 +158,11 @@ class Doors(Case):
         self.wait_for(run)
         idp = self.hub1.post("/api/v1/identity-providers", {"key": "sso", "issuer": "https://localhost:1", "sign_in": {"client_id": "x"}})
         policy = self.hub1.post("/api/v1/policies", {"name": "p", "rules": []})
+        client = self.hub1.post("/api/v1/oauth-clients", {"key": "crm", "client_id": "x", "token_url": "https://localhost:1/t"})
         gone = self.hub1.post("/api/v1/connections", dict(NEW, key="gone", folder="shared")).json["id"]
         self.hub1.request("DELETE", f"/api/v1/connections/{gone}")
         session = other.ask("GET", "/api/v1/sessions").json["items"][0]["id"]
-        return {"policy": policy.json["id"], "session": session, "gone": gone, "idp": idp.json["id"], "user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
+        return {"policy": policy.json["id"], "client": client.json["id"], "session": session, "gone": gone, "idp": idp.json["id"], "user": other.id, "token": next(t["id"] for t in listed if t["principal"]["id"] == other.id), "account": account,
                 "run": run,
                 "connection": self.shared["id"], "folder": self.shared["folder"]["id"]}
 

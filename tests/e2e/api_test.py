@@ -103,6 +103,7 @@ class Api(harness.Case):
         owner = self.sign_in(hub)
         self.access(owner)
         self.identity()
+        self.oauth_clients()
         self.catalog()
         self.connections()
         self.certificates()
@@ -214,6 +215,21 @@ class Api(harness.Case):
         ask("DELETE", doors + "/sso", status=204)
         ask("GET", doors + "/sso", status=404)
 
+    def oauth_clients(self):
+        ask, doors = self.api.ask, API + "/oauth-clients"
+        made = ask("POST", doors, {"key": "crm", "client_id": "x", "client_secret": CANARY, "next_client_secret": CANARY,
+                                   "token_url": "https://login.example.com/token", "scopes": ["a"], "grant_types": ["client_credentials"],
+                                   "authorize_parameters": {"a": "b"}, "expired": {"status": [403]}, "lifetime": "1h"}, 201)
+        ask("POST", doors, {"key": "crm"}, 400)
+        ask("GET", doors + "?limit=1&search=c&connector=http")
+        tag = ask("GET", doors + "/crm").header("etag")
+        ask("PATCH", doors + "/crm", {"name": "n", "lifetime": None, "scopes": "a b"}, headers={"If-Match": tag})
+        ask("PATCH", doors + "/crm", {"name": "x"}, 412, headers={"If-Match": tag})
+        ask("POST", doors + "/crm/activate")
+        ask("POST", doors + "/crm/activate", status=404)
+        ask("DELETE", doors + "/" + made.json["id"], status=204)
+        ask("GET", doors + "/crm", status=404)
+
     def catalog(self):
         ask = self.api.ask
         for item in ask("GET", API + "/connectors?limit=200").json["items"]:
@@ -270,6 +286,9 @@ class Api(harness.Case):
         ask("DELETE", API + "/connections/" + twin["id"], status=404)
         self.assertEqual(ask("GET", API + "/connections?deleted=true").json["items"][0]["state"], "deleted")
         ask("POST", f"{API}/connections/{twin['id']}/restore", {"key": "twin"})
+        for path in ("grant", "grant/events"):
+            ask("GET", API + "/connections/twin/" + path, status=404 if path == "grant" else 200)
+        ask("POST", API + "/connections/twin/renew", status=404)
         self.assertEqual(ask("GET", API + "/connections/twin/history").json["items"][0]["action"], "connection.restore")
         ask("POST", API + "/connections/crm/duplicate", {"dry_run": True})
         copy = ask("POST", API + "/connections/crm/duplicate", {"auth_type": "basic", "credentials": {"username": "u", "password": CANARY}}, 201).json

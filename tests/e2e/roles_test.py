@@ -29,6 +29,8 @@ BODIES = {
     "PATCH /api/v1/service-accounts/{id}": {"disabled": False},
     "POST /api/v1/identity-providers": {"key": "x"},
     "PATCH /api/v1/identity-providers/{id}": {"name": "x"},
+    "POST /api/v1/oauth-clients": {"key": "Not A Key"},
+    "PATCH /api/v1/oauth-clients/{id}": {"name": "x"},
     "POST /api/v1/folders": {"path": "{folder}/Not-A-Slug"},
     "PATCH /api/v1/folders/{id}": {"preset": "inherited"},
     "PUT /api/v1/folders/{id}/members": {"members": []},
@@ -50,10 +52,10 @@ BODIES = {
     "POST /api/v1/policies:preview": {"policy": {"name": "p", "rules": []}},
 }
 WITHOUT_BODY = {
-    "POST /api/v1/connections/{id}/verify", "POST /api/v1/connections/{id}/enable", "POST /api/v1/connections/{id}/disable",
+    "POST /api/v1/connections/{id}/verify", "POST /api/v1/connections/{id}/renew", "POST /api/v1/connections/{id}/enable", "POST /api/v1/connections/{id}/disable",
     "POST /api/v1/connections/{id}/default", "POST /api/v1/connections/{id}/restore", "POST /api/v1/keys:rotate",
     "POST /api/v1/second-factor", "POST /api/v1/second-factor/recovery-codes", "POST /api/v1/users/{id}/invitation",
-    "POST /api/v1/certificates/{id}/activate",
+    "POST /api/v1/certificates/{id}/activate", "POST /api/v1/oauth-clients/{id}/activate",
 }
 # A copy stays in its folder unless said otherwise: making it there is editing.
 ASKS_MORE = {"POST /api/v1/connections/{id}/duplicate": "edit"}

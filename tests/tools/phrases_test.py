@@ -29,7 +29,7 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
              "auth/identity_provider.c": {"finds_owner": 1}, "auth/oauth_client.c": {"count": 1},
              # log events, thread names, notes
              "auth/answer_journal.c": {"keyring_derive": 1, "disk_fault": 1}, "auth/renewal.c": {"pthread_setname_np": 1},
-             "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}}
+             "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
@@ -70,7 +70,7 @@ ELSEWHERE = {
     "auth/sigv4.c": r"AWS4-HMAC-SHA256 .*", # a header
     "web/connection_call.c": r"text/plain; .*",
     "web/verify.c": r"(The|Le|L') ?.*",
-    "web/connection_view.c": r"Another connection .*|Une autre connexion .*",
+    "web/connection_view.c": r"Another connection .*|Une autre connexion .*|Authorize the .*|Autorisez à .*",
     "web/doorman.c": r"default-src .*|hosts takes .*", # a header; a setting
     "web/cookie.c": r"; .*|.*Path=/;.*",
     "web/health.c": r"text/plain; .*",

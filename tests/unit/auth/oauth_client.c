@@ -12,6 +12,7 @@
 #include "auth/oauth_profile.h"
 #include "store/room.h"
 #include "vault/connection.h"
+#include "vault/sealed.h"
 
 struct hall {
     struct room *room;
@@ -349,6 +350,29 @@ static void a_shared_secret_never_goes_to_a_host_of_the_connections_choice(void 
     assert_int_equal(h->p.client_auth, CLIENT_AUTH_BASIC);
 }
 
+static enum err seal_preset(struct db *db, void *context, struct fault *why)
+{
+    struct hall *h = context;
+    const struct data_owner owner = { STR("policy"), STR("pol_a") };
+    AUTO_SECRET id = secret_from(STR("theirs"));
+    AUTO_SECRET value = secret_from(STR("their secret"));
+    enum err e = sealed_put(db, h->keyring, owner, STR("shop.oauth_client.client_id"), id, why);
+    return e ? e : sealed_put(db, h->keyring, owner, STR("shop.oauth_client.client_secret"), value, why);
+}
+
+static void a_policys_client_is_used_as_the_policy_has_it_and_goes_where_the_connector_says(void **state)
+{
+    struct hall *h = *state;
+    static const char free_host[] = "{\"type\": \"oauth2_authorization_code\", \"oauth\": {\"token_url\": \"{{fields.url}}\"}}";
+    assert_int_equal(run(h, seal_preset), ERR_NONE);
+    loaded(h, tenant, "{\"shop\": \"acme\", \"tenant\": \"t\"}", STR("pol_a/shop"));
+    expect_str(h->p.client_id, "theirs");
+    expect_str(secret_str(h->p.client_secret), "their secret");
+    assert_int_equal(load(h, free_host, "{\"url\": \"https://evil.example.net/t\"}", STR("pol_a/shop")),
+                     ERR_TOKEN_HOST_NOT_ALLOWED);
+    assert_int_equal(load(h, tenant, "{\"shop\": \"acme\", \"tenant\": \"t\"}", STR("pol_b/shop")), ERR_NOT_FOUND);
+}
+
 static void a_client_without_a_secret_is_a_public_one(void **state)
 {
     struct hall *h = *state;
@@ -435,6 +459,7 @@ int main(void)
         in_hall(a_clients_settings_lie_over_the_connectors),
         in_hall(a_field_cannot_move_the_host),
         in_hall(a_shared_secret_never_goes_to_a_host_of_the_connections_choice),
+        in_hall(a_policys_client_is_used_as_the_policy_has_it_and_goes_where_the_connector_says),
         in_hall(a_client_without_a_secret_is_a_public_one),
         in_hall(a_client_that_lacks_what_its_proof_takes_says_so),
         in_hall(claims_take_fields_and_what_is_no_secret),

@@ -1,0 +1,456 @@
+#include "web/connection_oauth.h"
+
+#include "auth/grant.h"
+#include "auth/oauth_profile.h"
+#include "auth/obtain.h"
+#include "http/url.h"
+#include "web/body.h"
+#include "web/policy_check.h"
+
+/* ---- reading ---- */
+
+enum err connection_oauth_read(struct web_request *q, struct str auth_type, struct connection_oauth_order *out, struct fault *why)
+{
+    const struct obtain *how = obtain_find(auth_type);
+    const struct json *body = body_of(q), *client = json_get(body, "oauth_client"), *scopes = json_get(body, "scopes");
+    *out = (struct connection_oauth_order){ .applies = how && how->oauth, .by_person = how && how->by_person, .hosts = STR("") };
+    enum err e;
+    if (!out->applies && ((client && client->type != JSON_NULL) || (scopes && scopes->type != JSON_NULL)))
+        return body_fault(why, ERR_FIELD_INVALID, client && client->type != JSON_NULL ? "oauth_client" : "scopes",
+                          "the auth type has none");
+    /* As the API shows it, too: a client sends back what it read. */
+    if (json_is(client, JSON_OBJECT))
+        out->client = json_str(client, "id");
+    else if ((e = body_text(body, "oauth_client", false, 128, &out->client, why)))
+        return e;
+    out->client_given = client != NULL;
+    out->scopes_given = scopes != NULL;
+    out->o.client = STR("");
+    return connection_scopes_read(q->arena, scopes, "/scopes", &out->o.scopes, why);
+}
+
+/* ---- settling ---- */
+
+static bool has_secret(const struct connection_secret *secrets, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_is(secrets[i].name, name) && secrets[i].value.n)
+            return true;
+    return false;
+}
+
+static enum err unfit(struct fault *why, const char *says) { return body_fault(why, ERR_FIELD_INVALID, "oauth_client", says); }
+
+/* Is the client meant for a connection like this one? */
+static enum err check_fit(const struct oauth_client *c, const struct connection_row *row, struct fault *why)
+{
+    const struct json *grants = json_get(c->settings, "grant_types"), *domains = json_get(c->settings, "allowed_domains");
+    struct str prefix = STR("oauth2_");
+    if (c->connector.n && !str_eq(c->connector, row->connector))
+        return unfit(why, "it is a client of another connector");
+    bool permitted = !grants;
+    json_each(g, grants)
+        permitted |= str_starts(row->auth_type, prefix) && str_eq(g->text, str_sub(row->auth_type, prefix.n, row->auth_type.n));
+    if (!permitted)
+        return unfit(why, "it is not for this auth type");
+    permitted = !domains;
+    json_each(d, domains)
+        permitted |= policy_pattern_covers(d->text, row->allowed_domain);
+    return permitted ? ERR_NONE : unfit(why, "its tokens do not go to this allowed domain");
+}
+
+/* A client of one's own, where administrators want theirs to be used (GOV-01). */
+static enum err ask_policies(struct web_request *q, struct db *db, const struct connection_row *row, struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    struct policy_subject s;
+    if (!set || !set->count)
+        return ERR_NONE;
+    enum err e = policy_subject_of(q, db, row, POLICY_AUTHENTICATE, &s, why);
+    s.own_client = true;
+    return e ? e : policy_decide(set, &s, NULL, why);
+}
+
+static enum err choose_client(struct web_request *q, struct db *db, const struct connection_row *row, bool own,
+                              struct connection_oauth_order *order, struct fault *why)
+{
+    struct preset_client preset;
+    struct oauth_client c;
+    enum err e;
+    if (!str_starts(row->auth_type, STR("oauth2_")))
+        return order->client.n ? unfit(why, "the auth type has none") : ERR_NONE;
+    if (order->client.n && own)
+        return unfit(why, "give an OAuth client, or one of your own, not both");
+    if ((e = preset_oauth_client(q, db, row, &preset, why)))
+        return e;
+    if (preset.enforced &&
+        (own || (order->client.n && !str_eq(order->client, preset.client) && !str_eq(order->client, preset.key)))) {
+        fault(why, ERR_PRESET_ENFORCED, preset.says, "oauth client");
+        return fault_at(why, own ? "/credentials/client_id" : "/oauth_client");
+    }
+    if (own)
+        return ask_policies(q, db, row, why);
+    struct str wanted = order->client.n ? order->client : preset.client;
+    if (!wanted.n || str_starts(wanted, STR("pol_"))) {
+        order->o.client = preset.client.n && str_eq(wanted, preset.client) ? wanted : STR("");
+        return ERR_NONE;
+    }
+    if ((e = oauth_client_get(db, q->arena, wanted, &c, why)))
+        return fault_at(why, "/oauth_client");
+    order->o.client = c.id;
+    return check_fit(&c, row, why);
+}
+
+/* https, or http towards hosts that the administrator lists: for where the browser is sent, too. */
+static enum err check_urls(struct web_request *q, const struct oauth_profile *p, struct fault *why)
+{
+    const struct str urls[] = { p->authorization_url, p->token_url, p->revocation_url, p->device_url, p->introspection_url,
+                                p->par_url };
+    for (size_t i = 0; i < COUNT(urls); i++) {
+        struct url url;
+        enum err e = urls[i].n ? url_parse(q->arena, urls[i], &url, why) : ERR_NONE;
+        if (!e && urls[i].n)
+            e = egress_check_url(q->hub->egress, url.https, url.host, url.port, why);
+        if (e)
+            return fault_at(why, "/oauth_client");
+    }
+    return ERR_NONE;
+}
+
+static bool has_all(struct str auth_type, const struct connection_secret *secrets, size_t n)
+{
+    const struct auth_method *m = auth_find(auth_type);
+    for (const struct auth_field *f = m ? m->fields : NULL; f && f->name; f++)
+        if (f->required && !has_secret(secrets, n, f->name))
+            return false;
+    return m != NULL;
+}
+
+static struct auth_input lend(struct auth_secret lent[CONNECTION_SECRETS], const struct connector_auth *auth,
+                              const struct json *fields, const struct connection_secret *secrets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
+    return (struct auth_input){ .options = auth ? auth->options : NULL, .fields = fields, .secrets = lent, .secret_count = n };
+}
+
+enum err connection_oauth_settle(struct web_request *q, struct db *db, const struct connector *c, const struct connection_row *row,
+                                 const struct json *fields, const struct connection_secret *secrets, size_t n,
+                                 struct connection_oauth_order *order, struct fault *why)
+{
+    struct auth_secret lent[CONNECTION_SECRETS];
+    struct oauth_profile p;
+    bool own = has_secret(secrets, n, "client_id");
+    if (!order->applies)
+        return ERR_NONE;
+    enum err e = choose_client(q, db, row, own, order, why);
+    if (e)
+        return e;
+    struct auth_input in = lend(lent, connector_auth_find(c, row->auth_type), fields, secrets, n);
+    e = oauth_profile_load(db, q->hub->keyring, q->arena, &in, order->o.client, &p, why);
+    if (e == ERR_OAUTH_CLIENT_MISSING && !order->o.client.n && !order->client.n) {
+        order->ready = false; /* it waits for its client as others for their credentials */
+        return own ? e : ERR_NONE;
+    }
+    if (e)
+        return e;
+    order->ready = has_all(row->auth_type, secrets, n);
+    e = check_urls(q, &p, why);
+    oauth_profile_end(&p);
+    if (!e)
+        e = oauth_profile_hosts(db, q->hub->keyring, q->arena, &in, order->o.client, &order->hosts, why);
+    return e;
+}
+
+/* ---- changing ---- */
+
+static void end_secrets(struct connection_secret *secrets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        secret_end(&secrets[i].value);
+}
+
+static enum err has_grant(struct db *db, struct arena *a, struct str id, struct grant *g, bool *out, struct fault *why)
+{
+    struct fault missing = { 0 };
+    enum err e = grant_get(db, a, id, g, &missing);
+    *out = !e && g->generation > 0;
+    if (e && e != ERR_NOT_FOUND && why)
+        *why = missing;
+    return e == ERR_NOT_FOUND ? ERR_NONE : e;
+}
+
+struct turn {
+    struct web_request *q;
+    struct db *db;
+    const struct connector *connector;
+    struct connection_row *row;
+    struct connection_oauth before;
+    struct connection_secret secrets[CONNECTION_SECRETS];
+    size_t n;
+    struct connection_oauth_order order;
+};
+
+static enum err hosts_of(struct turn *t, struct str fields_text, struct str client, struct str *hosts)
+{
+    struct auth_secret lent[CONNECTION_SECRETS];
+    struct json *fields;
+    struct fault ignored;
+    *hosts = STR("");
+    if (json_read(t->q->arena, fields_text, &fields, &ignored))
+        return ERR_NONE;
+    struct auth_input in = lend(lent, connector_auth_find(t->connector, t->row->auth_type), fields, t->secrets, t->n);
+    /* What was incomplete had no hosts. */
+    (void)!oauth_profile_hosts(t->db, t->q->hub->keyring, t->q->arena, &in, client, hosts, &ignored);
+    return ERR_NONE;
+}
+
+static enum err check_frozen(struct turn *t, struct str fields_before, struct fault *why)
+{
+    struct grant g;
+    struct str hosts;
+    bool granted;
+    enum err e = has_grant(t->db, t->q->arena, t->row->id, &g, &granted, why);
+    if (e || (!granted && !t->n))
+        return e;
+    (void)hosts_of(t, fields_before, t->before.client, &hosts);
+    if (!hosts.n || str_eq(hosts, t->order.hosts))
+        return ERR_NONE;
+    return body_fault(why, ERR_FIELD_IMMUTABLE, t->order.client_given ? "oauth_client" : "fields",
+                      "its secrets would go to another token host; make a new connection");
+}
+
+/* What is asked for, over what is stored. */
+static enum err merge_order(struct turn *t, struct fault *why)
+{
+    struct connection_oauth_order *o = &t->order;
+    enum err e = connection_oauth_read(t->q, t->row->auth_type, o, why);
+    if (e)
+        return e;
+    if (!o->client_given)
+        o->client = t->before.client;
+    if (!o->scopes_given)
+        o->o.scopes = t->before.scopes;
+    return ERR_NONE;
+}
+
+static enum err turn_run(struct turn *t, struct str fields_before, bool store, struct fault *why)
+{
+    struct json *fields;
+    enum err e;
+    if ((e = connection_oauth_get(t->db, t->q->arena, t->row->id, &t->before, why)) || (e = merge_order(t, why)) ||
+        (e = json_read(t->q->arena, t->row->fields, &fields, why)) ||
+        (e = connection_open_secrets(t->db, t->q->hub->keyring, t->q->arena, t->row, t->secrets, &t->n, why)) ||
+        (e = connection_oauth_settle(t->q, t->db, t->connector, t->row, fields, t->secrets, t->n, &t->order, why)) ||
+        (e = check_frozen(t, fields_before, why)) || !store)
+        return e;
+    if (t->order.client_given && !t->order.hosts.n) {
+        fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "the one that it had is taken away");
+        return fault_at(why, "/oauth_client");
+    }
+    if (t->row->state == CONNECTION_NEEDS_AUTH && t->order.ready && !t->order.by_person)
+        t->row->state = CONNECTION_ACTIVE;
+    if ((e = connection_oauth_put(t->db, t->row->id, &t->order.o, why)))
+        return e;
+    return grant_resume(t->db, STR_NONE, t->row->id, why);
+}
+
+enum err connection_oauth_change(struct web_request *q, struct db *db, struct connection_row *row, struct str before, bool store,
+                                 struct fault *why)
+{
+    const struct obtain *how = obtain_find(row->auth_type);
+    const struct json *body = body_of(q);
+    bool asked = json_get(body, "oauth_client") || json_get(body, "scopes");
+    struct turn t = { .q = q, .db = db, .row = row, .connector = catalog_find(q->hub->catalog, row->connector) };
+    enum err e;
+    if (!how || !how->oauth)
+        return connection_oauth_read(q, row->auth_type, &t.order, why);
+    if (!asked && !json_get(body, "fields"))
+        return ERR_NONE;
+    if (!t.connector)
+        return fault(why, ERR_CONNECTOR_NOT_FOUND, row->connector, "stored connector is gone");
+    e = turn_run(&t, before, store, why);
+    end_secrets(t.secrets, t.n);
+    return e;
+}
+
+enum err connection_oauth_credentials(struct web_request *q, struct db *db, const struct connector *c, struct connection_row *row,
+                                      const struct connection_secret *secrets, size_t n, struct fault *why)
+{
+    const struct obtain *how = obtain_find(row->auth_type);
+    struct connection_oauth_order order = { .applies = true, .hosts = STR("") };
+    struct json *fields;
+    enum err e;
+    if (!how || !how->oauth)
+        return ERR_NONE;
+    if ((e = connection_oauth_get(db, q->arena, row->id, &order.o, why)) || (e = json_read(q->arena, row->fields, &fields, why)))
+        return e;
+    /* A client of one's own takes the place of the one that was chosen. */
+    order.client = has_secret(secrets, n, "client_id") ? STR_NONE : order.o.client;
+    order.o.client = STR("");
+    if ((e = connection_oauth_settle(q, db, c, row, fields, secrets, n, &order, why)) ||
+        (e = connection_oauth_put(db, row->id, &order.o, why)))
+        return e;
+    struct grant g;
+    bool granted = false;
+    if (how->by_person && (e = has_grant(db, q->arena, row->id, &g, &granted, why)))
+        return e;
+    /* Where a person has to say yes, the client alone is not enough. */
+    if (row->state == CONNECTION_ACTIVE && (how->by_person ? !granted : !order.ready))
+        row->state = CONNECTION_NEEDS_AUTH;
+    return grant_resume(db, STR_NONE, row->id, why);
+}
+
+enum err connection_oauth_granted(struct db *db, struct arena *a, const struct connection_row *row, bool *by_person, bool *granted,
+                                  struct fault *why)
+{
+    const struct obtain *how = obtain_find(row->auth_type);
+    struct grant g;
+    *by_person = how && how->by_person;
+    *granted = false;
+    return *by_person ? has_grant(db, a, row->id, &g, granted, why) : ERR_NONE;
+}
+
+enum err connection_oauth_audit(struct web_request *q, struct db *db, const struct connection_row *row, struct str *json,
+                                struct fault *why)
+{
+    const struct obtain *how = obtain_find(row->auth_type);
+    struct connection_oauth oauth;
+    if (!how || !how->oauth)
+        return ERR_NONE;
+    enum err e = connection_oauth_get(db, q->arena, row->id, &oauth, why);
+    AUTO_BUF text;
+    buf_init(&text, 2 * CONNECTION_SCOPES_MAX);
+    struct json_out o = json_out(&text);
+    json_open(&o, '{');
+    json_member_str(&o, "oauth_client", oauth.client.n ? oauth.client : STR_NONE);
+    json_member_str(&o, "scopes", oauth.scopes);
+    json_close(&o, '}');
+    /* One object of the two. */
+    if (!e)
+        *json = str_fmt(q->arena, "%.*s,%.*s", (int)json->n - 1, json->p, (int)text.n - 1, text.p + 1);
+    return e;
+}
+
+/* ---- showing ---- */
+
+static void write_client(struct json_out *o, struct str id, struct str key, struct str name)
+{
+    json_key(o, "oauth_client");
+    json_open(o, '{');
+    json_member_str(o, "id", id);
+    json_member_str(o, "key", key);
+    json_member_str(o, "name", name);
+    json_close(o, '}');
+}
+
+static enum err policy_name(struct db *db, struct arena *a, struct str from, struct str *id, struct str *name, struct fault *why)
+{
+    struct str rest;
+    (void)str_cut(from, '/', id, &rest);
+    struct query *q = query_begin(db, "SELECT name FROM policy WHERE id = $1");
+    query_text(q, *id);
+    *name = query_next(q) ? query_get_text(q, 0, a) : STR_NONE;
+    return query_end(q, why);
+}
+
+static struct str joined(struct arena *a, const struct json *list)
+{
+    AUTO_BUF b;
+    buf_init(&b, CONNECTION_SCOPES_MAX * 4);
+    json_each(s, list) {
+        if (b.n)
+            buf_char(&b, ' ');
+        buf_add(&b, s->text);
+    }
+    return arena_str(a, b.n ? buf_str(&b) : STR(""));
+}
+
+static void write_list(struct json_out *o, const char *name, struct str scopes)
+{
+    struct str piece;
+    json_key(o, name);
+    json_open(o, '[');
+    while (scopes.n && str_piece(&scopes, ' ', &piece))
+        if (piece.n)
+            json_put_str(o, piece);
+    json_close(o, ']');
+}
+
+static bool among(struct str list, struct str scope)
+{
+    struct str piece;
+    while (list.n && str_piece(&list, ' ', &piece))
+        if (str_eq(piece, scope))
+            return true;
+    return false;
+}
+
+static struct str lacking(struct arena *a, struct str requested, struct str granted)
+{
+    AUTO_BUF b;
+    struct str piece;
+    buf_init(&b, CONNECTION_SCOPES_MAX * 4);
+    while (requested.n && str_piece(&requested, ' ', &piece))
+        if (piece.n && !among(granted, piece))
+            buf_fmt(&b, b.n ? " %.*s" : "%.*s", STR_ARG(piece));
+    return arena_str(a, b.n ? buf_str(&b) : STR(""));
+}
+
+static void write_scopes(struct json_out *o, struct str requested, struct str granted, struct str missing)
+{
+    json_key(o, "scopes");
+    json_open(o, '{');
+    write_list(o, "requested", requested);
+    write_list(o, "granted", granted);
+    write_list(o, "missing", missing);
+    json_close(o, '}');
+}
+
+/* The connection's own scopes, else the client's, else the connector's. */
+static struct str requested_scopes(struct web_request *q, const struct connection_row *row, const struct connection_oauth *oauth,
+                                   const struct json *of_client)
+{
+    if (oauth->scopes.p)
+        return oauth->scopes;
+    if (json_get(of_client, "scopes"))
+        return joined(q->arena, json_get(of_client, "scopes"));
+    const struct connector *c = catalog_find(q->hub->catalog, row->connector);
+    const struct connector_auth *auth = c ? connector_auth_find(c, row->auth_type) : NULL;
+    return auth ? joined(q->arena, json_get(json_get(auth->options, "oauth"), "scopes")) : STR("");
+}
+
+enum err connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row, struct str *missing,
+                                struct fault *why)
+{
+    const struct obtain *how = obtain_find(row->auth_type);
+    struct connection_oauth oauth;
+    struct oauth_client c = { .settings = NULL };
+    struct grant g = { .granted = STR("") };
+    struct str id, name;
+    bool granted;
+    enum err e;
+    *missing = STR("");
+    if (!how || !how->oauth) {
+        json_member_null(o, "oauth_client");
+        write_scopes(o, STR(""), STR(""), STR(""));
+        return ERR_NONE;
+    }
+    if ((e = connection_oauth_get(q->db, q->arena, row->id, &oauth, why)) ||
+        (e = has_grant(q->db, q->arena, row->id, &g, &granted, why)))
+        return e;
+    if (str_starts(oauth.client, STR("pol_"))) {
+        if ((e = policy_name(q->db, q->arena, oauth.client, &id, &name, why)))
+            return e;
+        write_client(o, id, STR_NONE, name);
+    } else if (oauth.client.n && !oauth_client_get(q->db, q->arena, oauth.client, &c, NULL)) {
+        write_client(o, c.id, c.key, c.name);
+    } else {
+        json_member_null(o, "oauth_client");
+    }
+    struct str requested = requested_scopes(q, row, &oauth, c.settings);
+    struct str given = granted ? g.granted : STR("");
+    *missing = granted ? lacking(q->arena, requested, given) : STR("");
+    write_scopes(o, requested, given, *missing);
+    return ERR_NONE;
+}

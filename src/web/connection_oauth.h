@@ -1,0 +1,52 @@
+/* web/connection_oauth.h - what a connection has of OAuth: which client gets its tokens, and which scopes it asks for. Chosen when
+ * it is made, changed later, shown.
+ *
+ * Hosts of token requests are as final as the allowed domain, once there is something that would be sent to them: secrets of the
+ * connection's own, or a grant (OAU-06).
+ */
+#ifndef WEB_CONNECTION_OAUTH_H
+#define WEB_CONNECTION_OAUTH_H
+
+#include "auth/oauth_client.h"
+#include "catalog/connector.h"
+#include "vault/connection.h"
+#include "web/web.h"
+
+struct connection_oauth_order {
+    bool applies;              /* the auth type has grants of OAuth */
+    bool by_person;            /* the first of them takes a person */
+    bool client_given, scopes_given;
+    struct str client;         /* as asked: id or key; p == NULL: the connection's own, or a policy's */
+    struct connection_oauth o; /* what is to be stored */
+    bool ready;                /* nothing is missing but a grant */
+    struct str hosts;          /* of token requests; empty: not known yet */
+};
+
+/* The members `oauth_client` and `scopes` of the body. ERR_FIELD_INVALID, also where the auth type takes none. */
+enum err connection_oauth_read(struct web_request *q, struct str auth_type, struct connection_oauth_order *out,
+                               struct fault *why) MUST_CHECK;
+/* Finds the client, asks policies, and holds all of it together: connector, client, fields, secrets. May ask an issuer. `row`: what
+ * will be stored. Pointers: /oauth_client, /fields/x, /credentials/x. */
+enum err connection_oauth_settle(struct web_request *q, struct db *db, const struct connector *c, const struct connection_row *row,
+                                 const struct json *fields, const struct connection_secret *secrets, size_t n,
+                                 struct connection_oauth_order *order, struct fault *why) MUST_CHECK;
+/* Inside the transaction of a change of `row`, whose fields were `before`: the body's members over what is stored. Called first on
+ * a reader, where it may wait for an issuer: with `store` false it changes nothing. */
+enum err connection_oauth_change(struct web_request *q, struct db *db, struct connection_row *row, struct str before, bool store,
+                                 struct fault *why) MUST_CHECK;
+/* Other credentials came in place of the old ones. */
+enum err connection_oauth_credentials(struct web_request *q, struct db *db, const struct connector *c, struct connection_row *row,
+                                      const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
+
+/* Does its first grant take a person, and is there one? */
+enum err connection_oauth_granted(struct db *db, struct arena *a, const struct connection_row *row, bool *by_person, bool *granted,
+                                  struct fault *why) MUST_CHECK;
+/* Adds what the audit log keeps of it to the JSON of connection_audit(). */
+enum err connection_oauth_audit(struct web_request *q, struct db *db, const struct connection_row *row, struct str *json,
+                                struct fault *why) MUST_CHECK;
+
+/* The members `oauth_client` and `scopes`; *missing: scopes that were asked for and not granted, with ", " between; empty: none. */
+enum err connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row, struct str *missing,
+                                struct fault *why) MUST_CHECK;
+
+#endif

@@ -1,0 +1,66 @@
+// An authorization server for tests of renewals: the npm package oidc-provider on loopback, with rotating refresh tokens whose reuse
+// ends the family. Beside it a fault switch and a log of token requests:
+//   POST /_faults {"kind": "drop"|"garble"|"status"|"delay", "status": 503, "ms": 100, "n": 1, "commit": true}
+//   GET  /_log    {"requests": n, "revoked": n, "given": n}
+//   POST /_forget empties the log
+// Port 0 becomes a real one, which the line "issuer: ..." names. It ends with its standard input.
+import crypto from 'node:crypto';
+import http from 'node:http';
+import Provider, { errors } from 'oidc-provider';
+
+const LIFE = Number(process.env.ACCESS_TOKEN_LIFE || 3600);
+const CLIENT = { client_id: 'raccord', client_secret: 's3cr:et/+ %', token_endpoint_auth_method: 'client_secret_basic', id_token_signed_response_alg: 'ES256',
+  redirect_uris: [], response_types: [], grant_types: ['password', 'refresh_token', 'client_credentials'], scope: 'openid offline_access read write' };
+
+const server = http.createServer();
+server.listen(0, '127.0.0.1', () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const provider = new Provider(issuer, {
+    clients: [CLIENT],
+    scopes: ['openid', 'offline_access', 'read', 'write'],
+    features: { devInteractions: { enabled: false }, clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: () => true }, revocation: { enabled: true, allowedPolicy: () => true } },
+    rotateRefreshToken: true,
+    jwks: { keys: [{ ...crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' }), use: 'sig', kid: 'e1', alg: 'ES256' }] },
+    cookies: { keys: [crypto.randomBytes(16).toString('hex')] },
+    ttl: { AccessToken: LIFE, ClientCredentials: LIFE, RefreshToken: 86400, Grant: 86400, Session: 86400, Interaction: 600, IdToken: 300 },
+    findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  });
+  // A family of refresh tokens without a browser.
+  provider.registerGrantType('password', async (ctx) => {
+    const { client, params } = ctx.oidc;
+    if (params.password !== 'sesame') throw new errors.InvalidGrant('wrong password');
+    const grant = new provider.Grant({ accountId: params.username, clientId: client.clientId });
+    const scope = 'openid offline_access read';
+    grant.addOIDCScope(scope);
+    const grantId = await grant.save(), of = { accountId: params.username, client, grantId, scope, gty: 'password' };
+    ctx.body = { access_token: await new provider.AccessToken(of).save(), token_type: 'Bearer', expires_in: LIFE, scope,
+      refresh_token: await new provider.RefreshToken({ ...of, rotations: 0 }).save() };
+  }, ['username', 'password', 'scope']);
+
+  let fault = null, log = { requests: 0, given: 0, revoked: 0, last: '' };
+  const text = async (req) => { let all = ''; for await (const piece of req) all += piece; return all; };
+  const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+  provider.use(async (ctx, next) => {
+    if (ctx.path === '/_log') { ctx.body = log; return; }
+    if (ctx.path === '/_forget') { log = { requests: 0, given: 0, revoked: 0, last: '' }; ctx.body = log; return; }
+    if (ctx.path === '/_faults') { fault = JSON.parse(await text(ctx.req) || 'null'); ctx.body = {}; return; }
+    if (ctx.path !== '/token') { await next(); return; }
+    log.requests++;
+    const f = fault && fault.n-- > 0 ? fault : null;
+    if (f && f.kind === 'delay' && !f.commit) await wait(f.ms);
+    if (f && f.kind === 'status') { ctx.status = f.status; ctx.body = 'not well'; if (f.after) ctx.set('retry-after', String(f.after)); return; }
+    await next();
+    if (ctx.status === 200) log.given++;
+    log.last = ctx.status === 200 ? '' : ctx.body?.error ?? '';
+    if (f && f.kind === 'delay' && f.commit) await wait(f.ms);
+    if (f && f.kind === 'drop') { ctx.respond = false; ctx.req.socket.destroy(); } // given, and lost on its way
+    if (f && f.kind === 'garble') { ctx.body = JSON.stringify(ctx.body).slice(0, 40); ctx.type = 'json'; }
+  });
+  provider.on('grant.revoked', () => { log.revoked++; });
+  provider.on('server_error', (_, e) => console.error(e.stack));
+  server.on('request', provider.callback());
+  console.log(`issuer: ${issuer}`);
+});
+process.stdin.resume();
+process.stdin.on('end', () => process.exit(0));

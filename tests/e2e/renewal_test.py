@@ -1,0 +1,104 @@
+"""Credentials that end, with the real hub and a real authorization server (npm oidc-provider): callers share one request, faults do not
+reach them, nothing of a token is told, a stop and a kill -9 keep what came."""
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import subprocess
+import unittest
+import urllib.request
+
+import harness
+
+API = "/api/v1"
+OIDC = os.path.join(harness.ROOT, "tests/e2e/oidc")
+SECRET = "s3cr:et/+ %"
+
+
+class Renewals(harness.Case):
+    LIFE = "3600"
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
+            raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
+        node = subprocess.Popen(["node", OIDC + "/authority.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True, env={**os.environ, "ACCESS_TOKEN_LIFE": self.LIFE})
+        lines = harness.Lines(node.stdout)
+        self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
+        found = lines.wait(r"^issuer: (.*)$")
+        self.assertTrue(found, lines.text())
+        self.issuer = found.group(1)
+        self.provider = self.upstream([harness.answer(b'{"ok":true}')] * 500)
+        allowed = f"localhost:{self.provider.port},{self.issuer[7:]}"
+        self.hub1 = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": allowed, "RACCORD_EGRESS_ALLOW_HTTP": allowed})
+
+    def control(self, path, body=None):
+        with urllib.request.urlopen(self.issuer + path, data=json.dumps(body).encode(), timeout=harness.DEADLINE) as r:
+            return json.load(r)
+
+    def ask(self, method, path, body=None, status=200):
+        answer = self.hub1.request(method, API + path, body)
+        self.assertEqual(answer.status, status, answer)
+        return answer.json if answer.body else None
+
+    def make(self, **fields):
+        return self.ask("POST", "/connections", {
+            "connector": "http", "auth_type": "oauth2_client_credentials", "name": "crm", "allowed_domain": "localhost",
+            "fields": {"base_url": self.provider.url, "token_url": self.issuer + "/token", **fields},
+            "credentials": {"client_id": "raccord", "client_secret": SECRET}}, 201)
+
+    def call_many(self, n):
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            return list(pool.map(lambda _: self.hub1.get("/proxy/crm/x").status, range(n)))
+
+
+class Fetched(Renewals):
+    def test_many_calls_at_a_missing_token_make_one_request(self):
+        self.make()
+        self.assertEqual(set(self.call_many(200)), {200})
+        self.assertEqual(self.control("/_log")["requests"], 1)
+        grant = self.ask("GET", "/connections/crm/grant")
+        self.assertEqual((grant["state"], grant["generation"], grant["scopes"]["missing"]), ("good", 1, []))
+        token = re.search(rb"Authorization: Bearer ([^\r]+)", self.provider.received[0]).group(1).decode()
+        events = self.ask("GET", "/connections/crm/grant/events")["items"]
+        self.assertEqual([e["what"] for e in events], ["obtained"])
+        for text in (json.dumps(grant), json.dumps(events), self.hub1.log()):
+            self.assertNotIn(token, text)
+        self.assertIn('raccord_grants{state="good"}', self.hub1.get("/metrics").body.decode())
+
+    def test_a_server_that_is_not_well_fails_no_call(self):
+        self.make()
+        self.control("/_faults", {"kind": "status", "status": 503, "n": 1})
+        self.assertEqual(set(self.call_many(40)), {200})
+        self.assertEqual(self.control("/_log")["requests"], 2)
+
+    def test_a_renewal_that_is_asked_for_is_made_once_and_told(self):
+        self.make()
+        self.assertEqual(self.call_many(1), [200])
+        self.assertEqual(self.ask("POST", "/connections/crm/renew")["generation"], 2)
+        self.assertEqual(self.ask("GET", "/connections/crm/grant/events")["items"][0]["cause"], "asked")
+
+    def test_after_kill_9_the_token_is_still_there(self):
+        self.make()
+        self.assertEqual(self.call_many(1), [200])
+        self.hub1.kill()
+        self.hub1.start()
+        self.assertEqual(self.call_many(3), [200] * 3)
+        self.assertEqual(self.control("/_log")["requests"], 1)
+
+
+class ShortLived(Renewals):
+    LIFE = "2"
+
+    def test_tokens_that_live_two_seconds_reach_the_provider_alive(self):
+        self.make()
+        deadline = harness.Deadline(4)
+        rounds = 0
+        while deadline.left():
+            self.assertEqual(set(self.call_many(20)), {200})
+            rounds += 20
+        asked = self.control("/_log")["requests"]
+        self.assertGreaterEqual(asked, 2)
+        self.assertLess(asked, rounds / 3)

@@ -1,0 +1,183 @@
+"""Calls whose token is over: they wait for one renewal, go once more when the provider refused the token, and say clearly what failed."""
+import base64
+import json
+import re
+import threading
+import urllib.parse
+
+import harness
+
+PLAIN = {"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost"}
+RULED = {
+    "id": "ruled", "name": "Ruled", "version": "1.0.0", "stage": "stable", "documentation": "https://example.com",
+    "description": {"en": "A service with words of its own.", "fr": "Un service qui a ses propres mots."},
+    "domains": ["support"], "base_url": "{{fields.base_url}}", "prerequisites": {"en": "- None.", "fr": "- Aucun."},
+    "fields": [{"key": "base_url", "type": "url", "required": True, "label": {"en": "Base URL", "fr": "URL de base"}},
+               {"key": "token_url", "type": "url", "required": True, "label": {"en": "Token URL", "fr": "URL du jeton"}}],
+    "auth": [{"type": "oauth2_client_credentials", "label": {"en": "Client", "fr": "Client"},
+              "oauth": {"token_url": "{{fields.token_url}}",
+                        "expired": {"status": [403], "pointer": "/error/code", "equals": "token_expired"}},
+              "instructions": {"en": "None.", "fr": "Aucune."}}],
+}
+
+
+class Provider:
+    """Tokens and what they open, on one port: POST /token gives a new one, after which only that one is taken."""
+
+    def __init__(self, case):
+        self.lock = threading.Lock()
+        self.given = 0          # tokens
+        self.asked = []         # forms of token requests
+        self.tokens = {}        # number -> token
+        self.refuses = "401 Unauthorized", b'{"error": "invalid_token"}'
+        self.says = None        # instead of a token: (status, body)
+        self.hold = threading.Event()
+        self.hold.set()
+        self.upstream = case.upstream(self.serve)
+        self.url = self.upstream.url
+
+    def serve(self, s, number):
+        while raw := s.read_request():
+            s.sendall(self.token(raw) if raw.startswith(b"POST /token ") else self.call(raw))
+
+    def token(self, raw):
+        self.hold.wait(harness.DEADLINE)
+        with self.lock:
+            self.asked.append(dict(urllib.parse.parse_qsl(raw.split(b"\r\n\r\n", 1)[1].decode())))
+            if self.says:
+                return harness.answer(self.says[1], self.says[0])
+            self.given += 1
+            said = {"access_token": f"t0ken-{self.given}", "token_type": "Bearer", "expires_in": 3600}
+        return harness.answer(json.dumps(said).encode())
+
+    def call(self, raw):
+        with self.lock:
+            good = f"Bearer t0ken-{self.given}".encode()
+        shown = re.search(rb"^authorization: (.*)\r$", raw, re.M | re.I)
+        if not shown or shown.group(1) != good:
+            return harness.answer(self.refuses[1], self.refuses[0])
+        return harness.answer(raw.split(b"\r\n\r\n", 1)[1] or b'{"ok": true}')
+
+    def turn(self):
+        """The token that is out is good no longer."""
+        with self.lock:
+            self.given += 1
+
+    def calls(self):
+        return [head for head in self.upstream.requests() if not head.startswith("POST /token ")]
+
+
+class Case(harness.Case):
+    def start(self, connector="http", **env):
+        self.provider = Provider(self)
+        self.hub1 = self.hub(env={**PLAIN, **env})
+        made = self.hub1.post("/api/v1/connections", {
+            "connector": connector, "auth_type": "oauth2_client_credentials", "key": "crm", "folder": "shared",
+            "fields": {"base_url": self.provider.url, "token_url": self.provider.url + "/token"},
+            "credentials": {"client_id": "raccord", "client_secret": "s3cret-of-the-client"}})
+        self.assertEqual(made.status, 201, made)
+        return made.json
+
+    def many(self, count, method="GET", path="/proxy/crm/x", body=None):
+        answers = [None] * count
+
+        def ask(at):
+            answers[at] = self.hub1.request(method, path, body)
+
+        threads = [threading.Thread(target=ask, args=(at,)) for at in range(count)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(harness.DEADLINE)
+        return answers
+
+
+class Waiting(Case):
+    def test_the_first_callers_wait_for_one_token(self):
+        self.start()
+        self.provider.asked.clear()
+        self.provider.turn()
+        self.assertEqual([a.status for a in self.many(32)], [200] * 32)
+        self.assertLessEqual(len(self.provider.asked), 2)  # one when it was made, one now
+        self.assertEqual(self.provider.asked[-1]["grant_type"], "client_credentials")
+
+    def test_a_refused_token_is_renewed_once_for_all_and_nobody_notices(self):
+        self.start()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.turn()
+        before = len(self.provider.asked)
+        self.assertEqual([a.status for a in self.many(32)], [200] * 32)
+        self.assertEqual(len(self.provider.asked), before + 1)
+
+    def test_a_buffered_body_goes_again(self):
+        self.start()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.turn()
+        said = self.hub1.post("/api/v1/connections/crm/call", {"method": "POST", "path": "/x", "body": {"of": "mine"}})
+        self.assertEqual((said.status, said.json["status"], said.json["body"]), (200, 200, {"of": "mine"}), said)
+
+    def test_a_streamed_body_has_its_answer_and_the_next_call_a_new_token(self):
+        self.start()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.turn()
+        before = len(self.provider.asked)
+        self.assertEqual(self.hub1.request("POST", "/proxy/crm/x", {"n": 1}).status, 401)
+        deadline = harness.Deadline()
+        while self.hub1.request("POST", "/proxy/crm/x", {"n": 2}).status != 200:
+            self.assertTrue(deadline.left(), "the refused token was not renewed")
+        self.assertEqual(len(self.provider.asked), before + 1)
+
+    def test_a_provider_that_refuses_each_token_is_heard_after_one_more_try(self):
+        self.start()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.call = lambda raw: harness.answer(b"no", "401 Unauthorized")
+        said = self.hub1.get("/proxy/crm/x")
+        self.assertEqual((said.status, said.body), (401, b"no"), said)
+        self.assertIsNone(said.header("raccord-error"))
+
+    def test_who_leaves_while_waiting_stops_nothing(self):
+        self.start()
+        self.provider.turn()
+        self.provider.hold.clear()
+        late = self.hub1.request("GET", "/proxy/crm/x", headers={"Raccord-Timeout": "300ms"})
+        self.assertEqual((late.status, late.header("raccord-error")), (504, "upstream_timeout"), late)
+        self.provider.hold.set()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+
+    def test_a_wrong_client_is_named_as_the_cause_and_no_secret_with_it(self):
+        self.start()
+        self.provider.says = "401 Unauthorized", b'{"error": "invalid_client", "error_description": "who?"}'
+        self.provider.turn()
+        said = self.hub1.get("/proxy/crm/x")
+        self.assertEqual((said.status, said.header("raccord-error")), (502, "oauth_client"), said)
+        self.assertEqual(said.json["fault"], "configuration")
+        everything = said.body.decode() + self.hub1.log()
+        pair = base64.b64encode(b"raccord:s3cret-of-the-client").decode()
+        for hidden in ("s3cret-of-the-client", pair, "t0ken-"):
+            self.assertNotIn(hidden, everything)
+
+
+class WordsOfItsOwn(Case):
+    def start_ruled(self):
+        self.file("ruled.json", json.dumps(RULED))
+        self.start("ruled", RACCORD_CONNECTORS=self.folder)
+
+
+    def test_a_status_and_a_member_of_the_body_say_that_a_token_is_over(self):
+        self.start_ruled()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.refuses = "403 Forbidden", b'{"error": {"code": "token_expired"}}'
+        self.provider.turn()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+
+    def test_the_same_status_with_another_body_is_the_callers_whole(self):
+        self.start_ruled()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        before = len(self.provider.asked)
+        for body in (b'{"error": {"code": "no_right"}}', b"", b"<p>no</p>", b"x" * 300_000):
+            with self.subTest(body[:20]):
+                self.provider.refuses = "403 Forbidden", body
+                self.provider.call = lambda raw: harness.answer(body, "403 Forbidden", headers=["X-Told: yes"])
+                said = self.hub1.get("/proxy/crm/x")
+                self.assertEqual((said.status, said.body, said.header("x-told")), (403, body, "yes"))
+        self.assertEqual(len(self.provider.asked), before)
