@@ -154,6 +154,7 @@ class TheBuiltInConnectors(Case):
                                                               "auth_type": auth, "fields": fields, "credentials": credentials})
                 self.assertEqual(made.status, 201, made)
                 self.assertEqual(made.json["allowed_domain"], host)
+                self.assertNotIn("{{", "".join(made.json["scopes"]["requested"]))
                 self.assertEqual(self.hub1.request("GET", f"/proxy/{connector}{path}").status, 200)
                 asked = [r for r in self.provider.take() if r.all("host") == [server] and r.target == target]
                 self.assertEqual(len(asked), 1, asked)
@@ -164,6 +165,7 @@ class TheBuiltInConnectors(Case):
                 self.assertEqual(called.all("host"), [host])
                 self.assertEqual(called.all(header), [token if header.startswith("x-") else "Bearer " + token])
                 self.assertNotIn(b"s3cr3t-client", called.raw)
+                self.assertEqual(self.hub1.get(f"/api/v1/connections/{connector}").json["scopes"]["missing"], [])
         self.nothing_was_caught()
 
     def test_a_role_of_aws_is_asked_for_in_its_region_and_its_session_signs_for_lambda(self):
