@@ -163,7 +163,8 @@ static int fields_write(struct command *c, struct json_out *o)
 static int body_given(struct command *c, struct secret *out)
 {
     static const enum option others[] = { OPT_CONNECTOR, OPT_AUTH_TYPE, OPT_KEY, OPT_NAME, OPT_NOTES, OPT_ALLOWED_DOMAIN, OPT_FIELD,
-                                          OPT_CREDENTIAL, OPT_DEFAULT, OPT_TAG, OPT_CLIENT_CERTIFICATE, OPT_ISSUE, OPT_TLS_CA };
+                                          OPT_CREDENTIAL, OPT_DEFAULT, OPT_TAG, OPT_CLIENT_CERTIFICATE, OPT_ISSUE, OPT_TLS_CA,
+                                          OPT_OAUTH_CLIENT, OPT_SCOPES };
     for (size_t i = 0; i < COUNT(others); i++)
         if (command_has(c, others[i]))
             return command_wrong(c, "--body holds everything; --%s cannot stand beside it.", option_rows[others[i]].name);
@@ -194,6 +195,8 @@ static int body_write(struct command *c, struct json_out *o, const struct creden
     errand_member(o, c, OPT_NAME, "name");
     errand_member(o, c, OPT_NOTES, "notes");
     errand_member(o, c, OPT_ALLOWED_DOMAIN, "allowed_domain");
+    errand_member(o, c, OPT_OAUTH_CLIENT, "oauth_client");
+    errand_member(o, c, OPT_SCOPES, "scopes");
     if (s)
         errand_member(o, c, OPT_FOLDER, "folder");
     if (command_has(c, OPT_DEFAULT))

@@ -69,7 +69,7 @@ static const struct verb verbs[] = {
     { "connections create", "", 0, 0,
       CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |
           OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(CREDENTIAL) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) | PAIR |
-          OPTION(TLS_CA),
+          OPTION(TLS_CA) | OPTION(OAUTH_CLIENT) | OPTION(SCOPES),
       connections_create_run, false, "connect an account",
       "A credential never stands on the command line, where other users could read it:\n"
       "  --credential token            asks for it without showing it\n"
@@ -79,8 +79,8 @@ static const struct verb verbs[] = {
       "    --field base_url=https://api.example.com/v2 --credential token\n" },
     { "connections update", "ID", 1, 1,
       CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) |
-          OPTION(TLS_CA),
-      connections_update_run, false, "change name, notes, tags or fields", NULL },
+          OPTION(TLS_CA) | OPTION(OAUTH_CLIENT) | OPTION(SCOPES),
+      connections_update_run, false, "change name, notes, tags, fields, OAuth client or scopes", NULL },
     { "connections credentials", "ID", 1, 1,
       CLIENT | OPTION(FOLDER) | OPTION(CREDENTIAL) | OPTION(BODY) | OPTION(YES) | OPTION(VERIFY) | OPTION(FORCE) | PAIR,
       connections_credentials_run, false, "replace the credentials",

@@ -293,6 +293,15 @@ class Connections(Case):
         self.assertEqual(refused["code"], "managed_only")
         self.assertEqual(self.connect(oauth_client="crm")["state"], "active")
 
+    def test_the_command_line_names_the_client_and_the_scopes(self):
+        self.begin()
+        made = self.hub1.cli("connections", "create", "--connector", "http", "--auth-type", "oauth2_client_credentials", "--key", "c", "--folder",
+                             "shared", "--field", f"base_url={self.base}", "--oauth-client", "crm", "--scopes", "x, y", "--json")
+        self.assertEqual(made.code, 0, made)
+        self.assertEqual((made.json["oauth_client"]["key"], made.json["scopes"]["requested"]), ("crm", ["x", "y"]))
+        changed = self.hub1.cli("connections", "update", "c", "--scopes", "z", "--json")
+        self.assertEqual(changed.json["scopes"]["requested"], ["z"])
+
     def test_a_copy_has_the_same_client(self):
         self.begin()
         self.connect(oauth_client="crm", scopes="z")
