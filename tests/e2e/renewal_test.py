@@ -1,5 +1,6 @@
 """Credentials that end, with the real hub and a real authorization server (npm oidc-provider): callers share one request, faults do not
 reach them, nothing of a token is told, a stop and a kill -9 keep what came."""
+import base64
 import concurrent.futures
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import shutil
 import subprocess
 import unittest
+import urllib.parse
 import urllib.request
 
 import harness
@@ -87,6 +89,26 @@ class Fetched(Renewals):
         self.hub1.start()
         self.assertEqual(self.call_many(3), [200] * 3)
         self.assertEqual(self.control("/_log")["requests"], 1)
+
+
+class GivenBack(Renewals):
+    def make_with_client(self):
+        self.ask("POST", "/oauth-clients", {"key": "idp", "client_id": "raccord", "client_secret": SECRET, "token_url": self.issuer + "/token",
+                                            "revocation_url": self.issuer + "/token/revocation"}, 201)
+        self.ask("POST", "/connections", {"connector": "http", "auth_type": "oauth2_client_credentials", "name": "crm",
+                                          "allowed_domain": "localhost", "fields": {"base_url": self.provider.url}, "oauth_client": "idp"}, 201)
+        self.assertEqual(self.call_many(1), [200])
+
+    def test_a_deleted_connections_token_is_revoked_and_that_is_told(self):
+        self.make_with_client()
+        token = re.search(rb"Authorization: Bearer ([^\r]+)", self.provider.received[0]).group(1).decode()
+        self.ask("DELETE", "/connections/crm", status=204)
+        told = self.ask("GET", "/audit?action=connection.revoke")["items"]
+        self.assertEqual([(r["outcome"]) for r in told], ["done"])
+        sent = urllib.request.Request(self.issuer + "/token/introspection", data=urllib.parse.urlencode({"token": token}).encode(),
+                                      headers={"Authorization": "Basic " + base64.b64encode(b"raccord:s3cr%3Aet%2F%2B+%25").decode()})
+        with urllib.request.urlopen(sent, timeout=harness.DEADLINE) as r:
+            self.assertEqual(json.load(r), {"active": False})
 
 
 class ShortLived(Renewals):
