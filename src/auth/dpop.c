@@ -33,7 +33,7 @@ static struct str without_query(struct str url)
 }
 
 enum err dpop_proof(struct arena *a, const struct jwt_key *key, struct str method, struct str url, struct str nonce,
-                    struct str access_token, wall_ms now, struct secret *out, struct fault *why)
+                    struct str ath, wall_ms now, struct secret *out, struct fault *why)
 {
     char jti[JTI];
     AUTO_BUF claims;
@@ -47,8 +47,8 @@ enum err dpop_proof(struct arena *a, const struct jwt_key *key, struct str metho
     json_member_i64(&o, "iat", now / 1000);
     if (nonce.n)
         json_member_str(&o, "nonce", nonce);
-    if (access_token.n)
-        json_member_str(&o, "ath", dpop_ath(a, access_token));
+    if (ath.n)
+        json_member_str(&o, "ath", ath);
     json_close(&o, '}');
     *out = SECRET_NONE;
     if (buf_failed(&claims))

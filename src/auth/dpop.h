@@ -17,10 +17,10 @@ enum err dpop_key_open(struct secret pem, struct jwt_key **out, struct fault *wh
 /* The key's thumbprint, for the parameter dpop_jkt of an authorization request (10). */
 struct str dpop_thumbprint(struct arena *a, const struct jwt_key *key);
 
-/* The value of a DPoP header. `url`: query and fragment are cut off. `nonce`, `access_token` empty: none. *out is the caller's to
- * end. ERR_CRYPTO. */
+/* The value of a DPoP header. `url`: query and fragment are cut off. `nonce`, `ath` empty: none. *out is the caller's to end.
+ * ERR_CRYPTO. */
 enum err dpop_proof(struct arena *a, const struct jwt_key *key, struct str method, struct str url, struct str nonce,
-                    struct str access_token, wall_ms now, struct secret *out, struct fault *why) MUST_CHECK;
+                    struct str ath, wall_ms now, struct secret *out, struct fault *why) MUST_CHECK;
 /* The claim ath (4.2). */
 struct str dpop_ath(struct arena *a, struct str access_token);
 

@@ -1,7 +1,8 @@
 /* auth/oauth2.c - access tokens on requests, however they were obtained (auth/obtain.h): RFC 6750.
  *
  * `Authorization: Bearer TOKEN`, unless the connector says otherwise: `prefix` is another word, `header` and `query` another place
- * (a header of another name has no word before the token unless `prefix` gives one).
+ * (a header of another name has no word before the token unless `prefix` gives one). A token that is bound to a key goes as RFC
+ * 9449 has it.
  */
 #include "auth/json_key.h"
 #include "auth/methods.h"
@@ -68,11 +69,19 @@ static enum err prepare(struct arena *a, const struct auth_input *in, struct inj
     out->count = 0;
     if (!token || !token->n)
         return fault(why, ERR_NEEDS_AUTH, STR(""), "no access token yet");
+    if (dpop_bound(in)) {
+        dpop_inject(*token, out);
+        return ERR_NONE;
+    }
     struct auth_input with = with_token(in, *token, &lent);
     return sends(in)->prepare(a, &with, out, why);
 }
 
 /* ---- the rows ---- */
+
+#define BOUND                                                                                                     \
+    .signer_new = dpop_signer_new, .signer_free = dpop_signer_free, .signs_body = dpop_signs_body, .sign = dpop_sign, \
+    .challenged = dpop_challenged
 
 #define OWN_CLIENT { "client_id", false }, { "client_secret", false }, { "client_private_key", false }
 static const struct auth_field by_client[] = { OWN_CLIENT, { NULL, false } };
@@ -108,19 +117,19 @@ static enum err check_google(const struct auth_input *in, struct fault *why)
 }
 
 const struct auth_method auth_oauth2_authorization_code = {
-    .name = "oauth2_authorization_code", .fields = by_client, .check = check_by_client, .prepare = prepare,
+    .name = "oauth2_authorization_code", .fields = by_client, .check = check_by_client, .prepare = prepare, BOUND,
 };
 const struct auth_method auth_oauth2_client_credentials = {
-    .name = "oauth2_client_credentials", .fields = by_client, .check = check_by_client, .prepare = prepare,
+    .name = "oauth2_client_credentials", .fields = by_client, .check = check_by_client, .prepare = prepare, BOUND,
 };
 const struct auth_method auth_oauth2_password = {
-    .name = "oauth2_password", .fields = by_password, .check = check_by_password, .prepare = prepare,
+    .name = "oauth2_password", .fields = by_password, .check = check_by_password, .prepare = prepare, BOUND,
 };
 const struct auth_method auth_oauth2_jwt_bearer = {
-    .name = "oauth2_jwt_bearer", .fields = by_assertion, .check = check_by_assertion, .prepare = prepare,
+    .name = "oauth2_jwt_bearer", .fields = by_assertion, .check = check_by_assertion, .prepare = prepare, BOUND,
 };
 const struct auth_method auth_oauth2_device_code = {
-    .name = "oauth2_device_code", .fields = by_client, .check = check_by_client, .prepare = prepare,
+    .name = "oauth2_device_code", .fields = by_client, .check = check_by_client, .prepare = prepare, BOUND,
 };
 const struct auth_method auth_google_service_account = {
     .name = "google_service_account", .fields = google, .check = check_google, .prepare = prepare,

@@ -414,6 +414,16 @@ static enum err settle_client(struct load *l)
 
 /* ---- the rest ---- */
 
+struct str oauth_profile_scope_in(struct arena *a, struct str scope, const struct json *fields)
+{
+    const struct auth_input in = { .fields = fields };
+    struct oauth_profile none = { .client_id = STR("") };
+    struct load l = { .a = a, .in = &in, .p = &none };
+    struct expansion x = { .l = &l, .place = OAUTH_IN_TEXT };
+    struct str out;
+    return expand(&x, scope, &out) ? scope : out;
+}
+
 /* Entra names a resource in its scopes: "https://{{fields.organization}}/.default". One that comes out empty is not asked for. */
 static enum err take_scopes(struct load *l)
 {

@@ -71,6 +71,8 @@ enum err oauth_profile_of(struct db *db, struct keyring *k, struct arena *a, con
                           struct oauth_profile *out, struct fault *why) MUST_CHECK;
 /* The connection's own scopes, one blank between, in place of what the client or the connector says; p == NULL: those stay. */
 void oauth_profile_ask(struct arena *a, struct oauth_profile *p, struct str scopes);
+/* A scope as it is written, with the fields' values put in; as it is when it cannot be. */
+struct str oauth_profile_scope_in(struct arena *a, struct str scope, const struct json *fields);
 /* The scopes as one text, with the provider's separator. */
 struct str oauth_profile_scope(struct arena *a, const struct oauth_profile *p);
 void oauth_profile_end(struct oauth_profile *p);

@@ -9,6 +9,7 @@
 #define PLACES 1024      /* remembered decisions per loop; a power of two */
 #define NEAR 4           /* places that one decision may take */
 #define RECHECK_MS 300   /* how often running calls are looked over for rights that were withdrawn (requirement 16.4) */
+#define KEPT_BODY (64 * 1024) /* bytes of a body that is kept for a second try */
 
 /* A remembered decision: this token may use this connection. The key is a keyed 128-bit hash of both texts; the texts are not kept.
  */
@@ -251,11 +252,18 @@ static enum err read_wishes(struct passage *p, struct fault *why)
 
 static void keep_in_sight(struct passage *p);
 
+/* What must be there first; and what is small and may have to go a second time, with the next token. */
+static bool gathers(const struct passage *p, const struct framing *f)
+{
+    return live_needs_whole_body(p->to, exchange_head(p->exchange)) ||
+           (p->to->renews && f->kind == FRAMING_LENGTH && f->length <= KEPT_BODY);
+}
+
 static void start_call(struct passage *p)
 {
     struct exchange *x = p->exchange;
     const struct framing *f = exchange_framing(x);
-    bool whole = live_needs_whole_body(p->to, exchange_head(x));
+    bool whole = gathers(p, f);
     p->source = address_of_client(exchange_head(x), exchange_peer(x), p->proxy->trusted);
     struct fault why;
     p->live = (struct live){
@@ -300,8 +308,8 @@ static void decided(struct passage *p)
         refuse_length(p, max);
         return;
     }
-    if (live_needs_whole_body(p->to, exchange_head(p->exchange)) && f->kind != FRAMING_NONE) {
-        buf_init(&p->body, p->to->whole_max);
+    if (f->kind != FRAMING_NONE && gathers(p, f)) {
+        buf_init(&p->body, p->to->whole_max > KEPT_BODY ? p->to->whole_max : KEPT_BODY);
         exchange_read(p->exchange, gather_body);
         return;
     }

@@ -354,14 +354,14 @@ static enum err policy_name(struct db *db, struct arena *a, struct str from, str
     return query_end(q, why);
 }
 
-static struct str joined(struct arena *a, const struct json *list)
+static struct str joined(struct arena *a, const struct json *list, const struct json *fields)
 {
     AUTO_BUF b;
     buf_init(&b, CONNECTION_SCOPES_MAX * 4);
     json_each(s, list) {
         if (b.n)
             buf_char(&b, ' ');
-        buf_add(&b, s->text);
+        buf_add(&b, oauth_profile_scope_in(a, s->text, fields));
     }
     return arena_str(a, b.n ? buf_str(&b) : STR(""));
 }
@@ -391,8 +391,9 @@ static struct str lacking(struct arena *a, struct str requested, struct str gran
     AUTO_BUF b;
     struct str piece;
     buf_init(&b, CONNECTION_SCOPES_MAX * 4);
+    /* offline_access asks for a refresh token (OpenID Connect Core 11); Entra never names it among what it granted. */
     while (requested.n && str_piece(&requested, ' ', &piece))
-        if (piece.n && !among(granted, piece))
+        if (piece.n && !str_is(piece, "offline_access") && !among(granted, piece))
             buf_fmt(&b, b.n ? " %.*s" : "%.*s", STR_ARG(piece));
     return arena_str(a, b.n ? buf_str(&b) : STR(""));
 }
@@ -411,13 +412,16 @@ static void write_scopes(struct json_out *o, struct str requested, struct str gr
 static struct str requested_scopes(struct web_request *q, const struct connection_row *row, const struct connection_oauth *oauth,
                                    const struct json *of_client)
 {
+    struct json *fields = NULL;
     if (oauth->scopes.p)
         return oauth->scopes;
+    if (json_read(q->arena, row->fields, &fields, NULL))
+        fields = NULL;
     if (json_get(of_client, "scopes"))
-        return joined(q->arena, json_get(of_client, "scopes"));
+        return joined(q->arena, json_get(of_client, "scopes"), fields);
     const struct connector *c = catalog_find(q->hub->catalog, row->connector);
     const struct connector_auth *auth = c ? connector_auth_find(c, row->auth_type) : NULL;
-    return auth ? joined(q->arena, json_get(json_get(auth->options, "oauth"), "scopes")) : STR("");
+    return auth ? joined(q->arena, json_get(json_get(auth->options, "oauth"), "scopes"), fields) : STR("");
 }
 
 enum err connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row, struct str *missing,

@@ -16,7 +16,8 @@ NAMES = ",".join("DNS:" + name for name in ("example.com", "*.example.com", "api
                                             "acme.myshopify.com", "acme.my.salesforce.com", "login.salesforce.com",
                                             "acme.crm4.dynamics.com", "login.microsoftonline.com", "graph.microsoft.com",
                                             "api.mypurecloud.ie", "login.mypurecloud.ie", "bigquery.googleapis.com",
-                                            "admin.googleapis.com", "oauth2.googleapis.com", "*.flip.test"))
+                                            "admin.googleapis.com", "oauth2.googleapis.com", "lambda.eu-west-3.amazonaws.com",
+                                            "sts.eu-west-3.amazonaws.com", "*.flip.test"))
 SECRET = "s3cr3t-canary"
 REFUSED = ("field_invalid", "address_not_allowed", "domain_not_allowed", "scheme_not_allowed", "port_not_allowed", "url_invalid",
            "request_invalid", "domain_invalid")
@@ -153,6 +154,7 @@ class TheBuiltInConnectors(Case):
                                                               "auth_type": auth, "fields": fields, "credentials": credentials})
                 self.assertEqual(made.status, 201, made)
                 self.assertEqual(made.json["allowed_domain"], host)
+                self.assertNotIn("{{", "".join(made.json["scopes"]["requested"]))
                 self.assertEqual(self.hub1.request("GET", f"/proxy/{connector}{path}").status, 200)
                 asked = [r for r in self.provider.take() if r.all("host") == [server] and r.target == target]
                 self.assertEqual(len(asked), 1, asked)
@@ -163,6 +165,34 @@ class TheBuiltInConnectors(Case):
                 self.assertEqual(called.all("host"), [host])
                 self.assertEqual(called.all(header), [token if header.startswith("x-") else "Bearer " + token])
                 self.assertNotIn(b"s3cr3t-client", called.raw)
+                self.assertEqual(self.hub1.get(f"/api/v1/connections/{connector}").json["scopes"]["missing"], [])
+        self.nothing_was_caught()
+
+    def test_a_role_of_aws_is_asked_for_in_its_region_and_its_session_signs_for_lambda(self):
+        def answer(request):
+            if request.all("host") != ["sts.eu-west-3.amazonaws.com"]:
+                return harness.answer(b'{"Functions":[]}')
+            session = {"AccessKeyId": "ASIASESSION1", "SecretAccessKey": "s3ss1on", "SessionToken": "t0ken", "Expiration": time.time() + 3600}
+            return harness.answer(json.dumps({"AssumeRoleResponse": {"AssumeRoleResult": {"Credentials": session}}}).encode())
+        self.provider.answer = answer
+        key = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "s3cr3t-key"}
+        for auth, fields, signed_by in (
+                ("aws_sigv4", {"region": "eu-west-3"}, "AKIDEXAMPLE"),
+                ("aws_assume_role", {"region": "eu-west-3", "role_arn": "arn:aws:iam::123456789012:role/raccord"}, "ASIASESSION1")):
+            with self.subTest(auth):
+                made = self.hub1.post("/api/v1/connections", {"connector": "aws-lambda", "key": auth.replace("_", "-"), "folder": "shared",
+                                                              "auth_type": auth, "fields": fields, "credentials": key})
+                self.assertEqual((made.status, made.json["allowed_domain"]), (201, "lambda.eu-west-3.amazonaws.com"), made)
+                said = self.hub1.request("GET", f"/proxy/{auth.replace('_', '-')}/2015-03-31/functions/")
+                self.assertEqual(said.status, 200, said)
+                *asked, called = self.provider.take()
+                self.assertEqual([r.all("host") for r in asked], [["sts.eu-west-3.amazonaws.com"]] * (auth == "aws_assume_role"))
+                for request in asked:
+                    self.assertIn(made.json["fields"]["external_id"].encode(), request.raw)
+                self.assertEqual(called.all("host"), ["lambda.eu-west-3.amazonaws.com"])
+                self.assertRegex(called.all("authorization")[0],
+                                 f"^AWS4-HMAC-SHA256 Credential={signed_by}/[0-9]{{8}}/eu-west-3/lambda/aws4_request, ")
+                self.assertEqual(called.all("x-amz-security-token"), ["t0ken"] if auth == "aws_assume_role" else [])
         self.nothing_was_caught()
 
     def test_what_would_lead_a_token_elsewhere_is_refused(self):
@@ -173,7 +203,8 @@ class TheBuiltInConnectors(Case):
                  "/fields/organization"),
                 ("genesys-cloud", "oauth2_client_credentials", {"region": "evil.test"}, "/fields/region"),
                 ("shopify", "oauth2_client_credentials", {"shop": "evil.test/"}, "/fields/shop"),
-                ("google-cloud", "google_service_account", {"service": "evil.test#"}, "/fields/service")):
+                ("google-cloud", "google_service_account", {"service": "evil.test#"}, "/fields/service"),
+                ("aws-lambda", "aws_sigv4", {"region": "evil.test/"}, "/fields/region")):
             with self.subTest(connector):
                 said = self.hub1.post("/api/v1/connections", {"connector": connector, "key": connector, "folder": "shared",
                                                               "auth_type": auth, "fields": fields})
@@ -184,7 +215,7 @@ class TheBuiltInConnectors(Case):
     def test_the_catalog_has_no_connector_that_is_not_shown_here(self):
         ids = {c["id"] for c in self.hub1.get("/api/v1/connectors?limit=200").json["items"]}
         self.assertEqual(ids, {"github", "openai", "slack", "stripe", "zendesk", "http", "jira", "servicenow", "shopify", "genesys-cloud",
-                               "salesforce", "microsoft-dynamics-365", "microsoft-graph", "google-cloud", "google-workspace"})
+                               "aws-lambda", "salesforce", "microsoft-dynamics-365", "microsoft-graph", "google-cloud", "google-workspace"})
 
 
 class Redirects(Case):

@@ -26,7 +26,7 @@ HOSTS = {
     "acme.atlassian.net": [HOME], "acme.service-now.com": [HOME], "acme.myshopify.com": [HOME], "acme.my.salesforce.com": [HOME],
     "login.salesforce.com": [HOME], "acme.crm4.dynamics.com": [HOME], "login.microsoftonline.com": [HOME], "graph.microsoft.com": [HOME],
     "api.mypurecloud.ie": [HOME], "login.mypurecloud.ie": [HOME], "bigquery.googleapis.com": [HOME], "admin.googleapis.com": [HOME],
-    "oauth2.googleapis.com": [HOME],
+    "oauth2.googleapis.com": [HOME], "lambda.eu-west-3.amazonaws.com": [HOME], "sts.eu-west-3.amazonaws.com": [HOME],
     "loop.test": ["127.0.0.1"], "loop2.test": ["127.1.2.3"], "loop6.test": ["::1"], "private.test": ["10.0.0.5"],
     "private172.test": ["172.16.0.1"],
     "private192.test": ["192.168.1.1"], "linklocal.test": ["169.254.7.7"], "meta.test": ["169.254.169.254"],

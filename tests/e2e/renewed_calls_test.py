@@ -109,21 +109,28 @@ class Waiting(Case):
         self.assertEqual([a.status for a in self.many(32)], [200] * 32)
         self.assertEqual(len(self.provider.asked), before + 1)
 
-    def test_a_buffered_body_goes_again(self):
+    def test_the_body_of_a_buffered_call_goes_again(self):
         self.start()
         self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
         self.provider.turn()
         said = self.hub1.post("/api/v1/connections/crm/call", {"method": "POST", "path": "/x", "body": {"of": "mine"}})
         self.assertEqual((said.status, said.json["status"], said.json["body"]), (200, 200, {"of": "mine"}), said)
 
-    def test_a_streamed_body_has_its_answer_and_the_next_call_a_new_token(self):
+    def test_a_small_body_goes_again(self):
         self.start()
         self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
         self.provider.turn()
-        before = len(self.provider.asked)
-        self.assertEqual(self.hub1.request("POST", "/proxy/crm/x", {"n": 1}).status, 401)
+        said = self.hub1.request("POST", "/proxy/crm/x", {"of": "mine"})
+        self.assertEqual((said.status, said.json), (200, {"of": "mine"}), said)
+
+    def test_a_large_body_has_its_answer_and_the_next_call_a_new_token(self):
+        self.start()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.turn()
+        before, large = len(self.provider.asked), {"n": "x" * 100_000}
+        self.assertEqual(self.hub1.request("POST", "/proxy/crm/x", large).status, 401)
         deadline = harness.Deadline()
-        while self.hub1.request("POST", "/proxy/crm/x", {"n": 2}).status != 200:
+        while self.hub1.request("POST", "/proxy/crm/x", large).status != 200:
             self.assertTrue(deadline.left(), "the refused token was not renewed")
         self.assertEqual(len(self.provider.asked), before + 1)
 

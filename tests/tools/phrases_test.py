@@ -53,6 +53,7 @@ ELSEWHERE = {
     "web/policy_explain.c": r"role \{\}|limited to connections",               # a trace, for programs
     "auth/basic.c": r"Basic ",
     "auth/form.c": r"Basic ",
+    "auth/dpop_signer.c": r"DPoP ",
     "auth/obtain_assertion.c": r"Bearer ",
     "crypto/private_key.c": r"-----.*|[A-Z ]+(-----.*)?",    # the lines around PEM
     "auth/identity_settings.c": r"openid profile email|auto, client_secret_basic, .*",

@@ -714,6 +714,15 @@ static const struct example {
       "",
       { { INJECT_SIGNED, "X-Sign", "" }, { INJECT_SIGNED, "X-Time", "" }, { INJECT_HEADER, "X-Key", "k1" } },
       { { NULL } } },
+    { "aws-lambda", "aws_sigv4", "{\"region\":\"eu-west-3\"}", "{\"access_key\":\"AKIAEXAMPLE\",\"secret_key\":\"wJalr/+=\"}", NULL,
+      "https://lambda.eu-west-3.amazonaws.com", "lambda.eu-west-3.amazonaws.com", "/2015-03-31/functions/",
+      { { INJECT_SIGNED, "Authorization", "" }, { INJECT_SIGNED, "X-Amz-Date", "" }, { INJECT_SIGNED, "X-Amz-Content-Sha256", "" },
+        { INJECT_SIGNED, "X-Amz-Security-Token", "" } }, { { NULL } } },
+    { "aws-lambda", "aws_assume_role", "{\"region\":\"eu-west-3\",\"role_arn\":\"arn:aws:iam::123456789012:role/raccord\"}",
+      "{\"access_key_id\":\"AKIAEXAMPLE\",\"secret_access_key\":\"wJalr/+=\"}", NULL, "https://lambda.eu-west-3.amazonaws.com",
+      "lambda.eu-west-3.amazonaws.com", "/2015-03-31/functions/",
+      { { INJECT_SIGNED, "Authorization", "" }, { INJECT_SIGNED, "X-Amz-Date", "" }, { INJECT_SIGNED, "X-Amz-Content-Sha256", "" },
+        { INJECT_SIGNED, "X-Amz-Security-Token", "" } }, { { NULL } } },
 };
 
 static void expect_text(const char *what, const struct example *x, struct str is, const char *wanted)
@@ -934,6 +943,7 @@ static const struct {
     { "microsoft-graph", "oauth2_authorization_code", "graph_host", "" },
     { "microsoft-graph", "oauth2_authorization_code", "login_host", "" },
     { "genesys-cloud", "oauth2_client_credentials", "region", "" },
+    { "aws-lambda", "aws_sigv4", "region", "" },
 };
 
 static void no_field_that_decides_where_a_credential_goes_leads_anywhere_else(void **state)

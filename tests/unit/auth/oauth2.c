@@ -1,6 +1,8 @@
 /* Tokens on requests, and what is refused of the credentials that they are obtained with. */
 #include "room.h"
 
+#include "auth/dpop.h"
+#include "base/encode.h"
 #include "crypto/private_key.h"
 
 static const char *const types[] = { "oauth2_authorization_code", "oauth2_client_credentials", "oauth2_jwt_bearer",
@@ -97,6 +99,112 @@ static void a_google_key_needs_the_address_that_it_is_of(void **state)
     trial_end(t);
 }
 
+/* ---- tokens bound to a key: RFC 9449 ---- */
+
+struct bound {
+    struct trial *t;
+    struct auth_secret granted[2];
+    struct signer *signer;
+};
+
+static void bind(struct bound *b)
+{
+    b->t = trial_new("oauth2_authorization_code", NULL, NULL);
+    b->granted[0] = (struct auth_secret){ STR("access_token"), secret_from(STR("at-1")) };
+    b->granted[1] = (struct auth_secret){ STR("dpop_key"), SECRET_NONE };
+    assert_int_equal(dpop_key_new(&b->granted[1].value, &b->t->why), ERR_NONE);
+    b->t->in.granted = b->granted;
+    b->t->in.granted_count = 2;
+    assert_int_equal(b->t->method->prepare(b->t->a, &b->t->in, &b->t->out, &b->t->why), ERR_NONE);
+    assert_int_equal(b->t->method->signer_new(b->t->a, &b->t->in, &b->signer, &b->t->why), ERR_NONE);
+    assert_non_null(b->signer);
+}
+
+static void loosen(struct bound *b)
+{
+    b->t->method->signer_free(b->signer);
+    secret_end(&b->granted[0].value);
+    secret_end(&b->granted[1].value);
+    trial_end(b->t);
+}
+
+static const struct json *proof_for(struct bound *b, const char *host, const char *path)
+{
+    struct sign_request q = { .method = STR("PUT"), .host = str_of(host), .path = str_of(path), .query = STR("x=1"), .https = true,
+                              .now = 1790000000000 };
+    struct signature made = { 0 };
+    struct str head, claims, text;
+    assert_int_equal(b->t->method->sign(b->signer, b->t->a, &q, &b->t->out, &made, &b->t->why), ERR_NONE);
+    assert_null(made.values[0].p);
+    assert_true(str_cut(made.values[1], '.', &head, &claims));
+    str_cut(claims, '.', &claims, &head);
+    assert_true(base64_decode(b->t->a, claims, BASE64_URL, &text));
+    return trial_json(b->t, arena_cstr(b->t->a, text));
+}
+
+static bool challenge(struct bound *b, const char *host, int status, const char *nonce, const char *scheme)
+{
+    struct head answer = { .status = status, .count = 2,
+                           .headers = { { STR("DPoP-Nonce"), str_of(nonce) }, { STR("WWW-Authenticate"), str_of(scheme) } } };
+    struct signature sent = { 0 };
+    bool again = true;
+    assert_int_equal(b->t->method->challenged(b->signer, &sent, str_of(host), status, &answer, &again, &b->t->why), ERR_NONE);
+    return again;
+}
+
+static void a_bound_token_goes_with_a_proof_of_each_request(void **state)
+{
+    (void)state;
+    struct bound b;
+    bind(&b);
+    assert_int_equal(b.t->out.count, 2);
+    assert_true(str_is(secret_str(b.t->out.at[0].value), "DPoP at-1"));
+    assert_int_equal(b.t->out.at[1].where, INJECT_SIGNED);
+    assert_true(str_is(b.t->out.at[1].name, "DPoP"));
+    const struct json *c = proof_for(&b, "api.example.com:8443", "/v1/x"), *d = proof_for(&b, "api.example.com:8443", "/v1/x");
+    assert_true(str_is(json_str(c, "htm"), "PUT"));
+    assert_true(str_is(json_str(c, "htu"), "https://api.example.com:8443/v1/x"));
+    assert_true(str_eq(json_str(c, "ath"), dpop_ath(b.t->a, STR("at-1"))));
+    assert_false(str_eq(json_str(c, "jti"), json_str(d, "jti")));
+    assert_null(json_get(c, "nonce"));
+    loosen(&b);
+}
+
+static void an_apis_nonce_is_used_with_that_host_and_asks_for_one_more_try_only_when_it_is_wanted(void **state)
+{
+    (void)state;
+    struct bound b;
+    bind(&b);
+    assert_true(challenge(&b, "one", 401, "n-1", "DPoP error=\"use_dpop_nonce\""));
+    assert_true(str_is(json_str(proof_for(&b, "one", "/"), "nonce"), "n-1"));
+    assert_null(json_get(proof_for(&b, "two", "/"), "nonce"));
+    assert_false(challenge(&b, "one", 200, "n-2", ""));
+    assert_true(str_is(json_str(proof_for(&b, "one", "/"), "nonce"), "n-2"));
+    assert_false(challenge(&b, "one", 401, "n-3", "DPoP error=\"invalid_token\""));
+    assert_false(challenge(&b, "one", 401, "", "DPoP error=\"use_dpop_nonce\""));
+    assert_true(str_is(json_str(proof_for(&b, "one", "/"), "nonce"), "n-3"));
+    static const char *const more[] = { "a", "b", "c", "d" };
+    for (size_t i = 0; i < COUNT(more); i++)
+        challenge(&b, more[i], 200, more[i], "");
+    assert_null(json_get(proof_for(&b, "one", "/"), "nonce")); /* the oldest gave way */
+    assert_true(str_is(json_str(proof_for(&b, "d", "/"), "nonce"), "d"));
+    loosen(&b);
+}
+
+static void a_token_without_a_key_is_not_signed_for(void **state)
+{
+    (void)state;
+    struct trial *t = trial_new("oauth2_client_credentials", NULL, NULL);
+    AUTO_SECRET token = secret_from(STR("at"));
+    struct auth_secret granted[] = { { STR("access_token"), token } };
+    struct signer *s;
+    t->in.granted = granted;
+    t->in.granted_count = 1;
+    assert_int_equal(t->method->signer_new(t->a, &t->in, &s, &t->why), ERR_NONE);
+    assert_null(s);
+    trial_end(t);
+}
+
 /* ---- custom_oauth ---- */
 
 #define LOGIN "\"login\":{\"url\":\"https://e.com/\",\"values\":{\"access_token\":\"/t\",\"session\":\"$.s\"}}"
@@ -168,6 +276,9 @@ int main(void)
         cmocka_unit_test(a_place_that_cannot_carry_a_token_is_refused),
         cmocka_unit_test(what_a_grant_needs_is_asked_for),
         cmocka_unit_test(a_google_key_needs_the_address_that_it_is_of),
+        cmocka_unit_test(a_bound_token_goes_with_a_proof_of_each_request),
+        cmocka_unit_test(an_apis_nonce_is_used_with_that_host_and_asks_for_one_more_try_only_when_it_is_wanted),
+        cmocka_unit_test(a_token_without_a_key_is_not_signed_for),
         cmocka_unit_test(what_a_login_gave_goes_where_templates_say),
         cmocka_unit_test(a_login_that_could_not_work_is_refused_when_it_is_saved),
     };

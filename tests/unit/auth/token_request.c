@@ -347,9 +347,9 @@ static void a_proof_says_what_is_sent_where_and_when(void **state)
     verify(&t, pem, "ES256", sent);
 
     assert_int_equal(dpop_key_open(pem, &key, &t.why), ERR_NONE);
-    assert_int_equal(
-        dpop_proof(t.a, key, STR("GET"), STR("https://api.example.com/x?y=1#z"), STR(""), STR("at"), NOW, &proof, &t.why),
-        ERR_NONE);
+    assert_int_equal(dpop_proof(t.a, key, STR("GET"), STR("https://api.example.com/x?y=1#z"), STR(""), dpop_ath(t.a, STR("at")),
+                                NOW, &proof, &t.why),
+                     ERR_NONE);
     claims = part(&t, secret_str(proof), 1);
     assert_true(str_is(json_str(claims, "htu"), "https://api.example.com/x"));
     assert_null(json_get(claims, "nonce"));

@@ -17,7 +17,7 @@ static struct catalog *loaded(struct arena *a, const char *directory)
 static void the_built_in_connectors_are_there_in_order_of_name(void **state)
 {
     static const char *const names[] = {
-        "Genesys Cloud",   "GitHub", "Google Cloud", "Google Workspace", "HTTP",    "Jira",  "Microsoft Dynamics 365",
+        "AWS Lambda", "Genesys Cloud",   "GitHub", "Google Cloud", "Google Workspace", "HTTP",    "Jira",  "Microsoft Dynamics 365",
         "Microsoft Graph", "OpenAI", "Salesforce",   "ServiceNow",       "Shopify", "Slack", "Stripe",
         "Zendesk"
     };
@@ -176,7 +176,7 @@ static void people_find_connectors_by_what_they_do(void **state)
                   { "outlook", "microsoft-graph" },
                   { "centre de contact", "genesys-cloud" },
                   { "incident", "servicenow" },
-                  { "atlassian", "jira" } };
+                  { "atlassian", "jira" }, { "serverless", "aws-lambda" } };
     struct catalog *c = loaded(*state, NULL);
     for (size_t i = 0; i < COUNT(finds); i++)
         if (!connector_matches(catalog_find(c, str_of(finds[i].id)), str_of(finds[i].search)))
