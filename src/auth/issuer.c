@@ -112,6 +112,14 @@ enum err issuer_fetch(const struct issuers *s, struct arena *a, struct fetch_req
     return fetch(a, q, out, &failure) ? unavailable(why, &failure) : ERR_NONE;
 }
 
+enum err issuer_reach(const struct issuers *s, struct arena *a, struct fetch_request *q, struct fetch_answer *out,
+                      struct fault *why)
+{
+    q->egress = s->egress;
+    q->tls = s->tls;
+    return fetch(a, q, out, why);
+}
+
 static enum err fetch_document(struct issuers *s, struct str url, bool keys, struct document **out, struct fault *why)
 {
     AUTO_ARENA a = arena_new(16 * 1024);

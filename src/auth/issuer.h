@@ -48,6 +48,10 @@ enum err issuer_verify(struct issuers *s, struct str issuer, struct str keys, co
 enum err issuer_fetch(const struct issuers *s, struct arena *a, struct fetch_request *q, struct fetch_answer *out,
                       struct fault *why) MUST_CHECK;
 
+/* The same, for who wants to know why it failed: fetch()'s own errors. Time and size are the request's. */
+enum err issuer_reach(const struct issuers *s, struct arena *a, struct fetch_request *q, struct fetch_answer *out,
+                      struct fault *why) MUST_CHECK;
+
 /* An https URL, or an http one, without query and fragment: what may name an issuer or a door. ERR_URL_INVALID. */
 enum err issuer_check_url(struct str url, struct fault *why) MUST_CHECK;
 

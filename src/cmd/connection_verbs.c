@@ -5,6 +5,7 @@
 #include "cmd/certificate_option.h"
 #include "cmd/client.h"
 #include "cmd/connection_use.h"
+#include "cmd/connection_body.h"
 #include "cmd/errand.h"
 #include "cmd/terminal.h"
 #include "cmd/verbs.h"
@@ -186,9 +187,8 @@ static int roots_write(struct command *c, struct json_out *o)
 }
 
 /* What create and update share; `o` is inside the object. */
-static int body_write(struct command *c, struct json_out *o, const struct credentials *s)
+static int members_write(struct command *c, struct json_out *o, bool creates)
 {
-    json_open(o, '{');
     errand_member(o, c, OPT_CONNECTOR, "connector");
     errand_member(o, c, OPT_AUTH_TYPE, "auth_type");
     errand_member(o, c, OPT_KEY, "key");
@@ -197,14 +197,21 @@ static int body_write(struct command *c, struct json_out *o, const struct creden
     errand_member(o, c, OPT_ALLOWED_DOMAIN, "allowed_domain");
     errand_member(o, c, OPT_OAUTH_CLIENT, "oauth_client");
     errand_member(o, c, OPT_SCOPES, "scopes");
-    if (s)
+    if (creates)
         errand_member(o, c, OPT_FOLDER, "folder");
     if (command_has(c, OPT_DEFAULT))
         json_member_bool(o, "default", true);
     errand_members(o, c, OPT_TAG, "tags"); /* --tag "" takes all away */
     int code = fields_write(c, o);
-    if (!code)
-        code = roots_write(c, o);
+    return code ? code : roots_write(c, o);
+}
+
+int connection_body_write(struct command *c, struct json_out *o) { return members_write(c, o, true); }
+
+static int body_write(struct command *c, struct json_out *o, const struct credentials *s)
+{
+    json_open(o, '{');
+    int code = members_write(c, o, s != NULL);
     if (s && (s->count || s->certificate.given)) {
         json_key(o, "credentials");
         credentials_write(c->arena, o, s);

@@ -77,6 +77,15 @@ static const struct verb verbs[] = {
       "  --credential token=-          reads it from standard input\n\n"
       "  raccord connections create --connector http --auth-type bearer --key crm --name CRM \\\n"
       "    --field base_url=https://api.example.com/v2 --credential token\n" },
+    { "connections connect", "[ID]", 0, 1,
+      CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |
+          OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(TLS_CA) | OPTION(OAUTH_CLIENT) |
+          OPTION(SCOPES) | OPTION(NO_BROWSER) | OPTION(NO_WAIT),
+      connections_connect_run, false, "create a connection, or take one, and authorize it in the browser",
+      "  raccord connections connect --connector salesforce --oauth-client crm --name CRM\n"
+      "  raccord connections connect crm\n" },
+    { "connections authorize", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(NO_BROWSER) | OPTION(NO_WAIT),
+      connections_authorize_run, false, "let a person authorize it at its provider, in the browser or with a code", NULL },
     { "connections update", "ID", 1, 1,
       CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) |
           OPTION(TLS_CA) | OPTION(OAUTH_CLIENT) | OPTION(SCOPES),
@@ -100,8 +109,8 @@ static const struct verb verbs[] = {
       "make it the default of its folder for its connector", NULL },
     { "connections usage", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_usage_run, false,
       "who depends on it, and who called through it", NULL },
-    { "connections grant", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_grant_run, false,
-      "what it was granted, and until when", "Scopes, the end, the next renewal; no tokens.\n" },
+    { "connections grant", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_grant_run, false, "what it was granted, and until when",
+      "Scopes, the end, the next renewal; no tokens.\n" },
     { "connections renewals", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(LIMIT), connections_renewals_run, false,
       "the timeline of its renewals, newest first", NULL },
     { "connections renew", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_renew_run, false, "renew its credential now", NULL },
@@ -290,6 +299,17 @@ static const struct verb verbs[] = {
       "  raccord restore --verify /backup/raccord-2026-01-31 --data /var/lib/raccord\n"
       "  raccord restore /backup/raccord-2026-01-31 --data /var/lib/raccord-new --master-key-file master.key\n" },
 
+    { "connect-sessions create", "", 0, 0,
+      CLIENT | OPTION(CONNECTION) | OPTION(EXPIRES) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) |
+          OPTION(NOTES) | OPTION(FOLDER) | OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(TLS_CA) |
+          OPTION(OAUTH_CLIENT) | OPTION(SCOPES),
+      connect_sessions_create_run, false, "a link by which somebody without an account completes one connection",
+      "  raccord connect-sessions create --connection crm --expires 2h\n" },
+    { "connect-sessions get", "ID", 1, 1, CLIENT, connect_sessions_get_run, false, "what came of such a link", NULL },
+    { "connect-sessions withdraw", "ID", 1, 1, CLIENT, connect_sessions_withdraw_run, false, "let the link open nothing any more",
+      NULL },
+    { "doctor", "", 0, 0, CLIENT, doctor_run, false, "what may be wrong with this hub: addresses, clock, names, providers",
+      "Exits with 0 when all is well, and with 1 when something is wrong.\n" },
     { "oauth-clients list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTOR) | OPTION(SEARCH), oauth_clients_list_run, false,
       "OAuth clients, and how many connections use each", NULL },
     { "oauth-clients get", "ID", 1, 1, CLIENT, oauth_clients_get_run, false,

@@ -34,6 +34,12 @@ int connections_default_run(struct command *c);              /* connection_verbs
 int connections_duplicate_run(struct command *c);
 int connections_usage_run(struct command *c);                /* connection_life_verbs.c */
 int connections_grant_run(struct command *c);
+int connections_connect_run(struct command *c);              /* connect_verbs.c */
+int connections_authorize_run(struct command *c);
+int connect_sessions_create_run(struct command *c);
+int connect_sessions_get_run(struct command *c);
+int connect_sessions_withdraw_run(struct command *c);
+int doctor_run(struct command *c);                           /* doctor.c */
 int connections_renewals_run(struct command *c);
 int connections_renew_run(struct command *c);
 int connections_history_run(struct command *c);

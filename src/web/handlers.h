@@ -77,6 +77,8 @@ handler policies_list, policies_create, policies_get, policies_put, policies_del
 handler connections_authorize, authorizations_get, oauth_start, oauth_callback;
 /* connect_sessions.c, connect_page.c */
 handler connect_sessions_create, connect_sessions_get, connect_sessions_delete, connect_page_get, connect_page_post;
+/* doctor.c */
+handler doctor_get;
 /* limits.c */
 handler limits_list;
 

@@ -238,6 +238,7 @@ class Api(harness.Case):
                                              "token_url": "https://login.example.com/token"}, 201)
         con = ask("POST", API + "/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": "web", "folder": "shared",
                                                  "oauth_client": "web", "fields": {"base_url": self.provider.url}}, 201).json
+        ask("GET", API + "/doctor")
         begun = ask("POST", API + "/connections/web/authorize", {"return": "/"}, 201).json
         self.assertEqual(ask("GET", f"{API}/authorizations/{begun['id']}").json["state"], "pending")
         ask("POST", API + "/connections/crm/authorize", {}, 409)

@@ -297,6 +297,39 @@ class Code(Case):
         said = self.hub1.post(f"{API}/connections/{bearer['id'] if isinstance(bearer, dict) else 'plain'}/authorize", {})
         self.assertEqual((said.status, said.json["code"]), (409, "authorize_not_offered"))
 
+    def test_the_command_line_makes_a_connection_and_waits_for_its_person(self):
+        self.start()
+        said = subprocess.Popen([harness.binary(), "connections", "connect", "crm", "--no-browser"], stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True,
+                                        env=harness.environment(RACCORD_SERVER=self.hub1.url, RACCORD_TOKEN=self.hub1.admin))
+        url = next(m.group(1) for m in (re.search(r"^  (http\S+)$", line) for line in iter(said.stderr.readline, "")) if m)
+        browser = Browser()
+        self.assertEqual(browser.open(self.to_provider(browser, url)).status, 200)
+        out, err = said.communicate(timeout=harness.DEADLINE)
+        self.assertEqual(said.returncode, 0, out + err)
+        self.assertIn("active", out)
+        made = self.hub1.cli("connections", "connect", "--connector", "http", "--auth-type", self.TYPE, "--key", "cli", "--name", "C",
+                             "--oauth-client", "sso", "--field", f"base_url={self.provider.url}", "--no-wait", "--json")
+        self.assertEqual(made.code, 0, made)
+        self.assertEqual(made.json["state"], "pending")
+        link = self.hub1.cli("connect-sessions", "create", "--connection", "cli", "--expires", "2h", "--json")
+        self.assertIn("/connect/", link.json["url"])
+        self.assertEqual(self.hub1.cli("connect-sessions", "withdraw", link.json["id"]).code, 0)
+        self.assertEqual(self.hub1.cli("connect-sessions", "get", link.json["id"], "--json").json["state"], "withdrawn")
+
+    def test_the_doctor_sees_what_is_wrong(self):
+        self.start()
+        seen = self.hub1.cli("doctor")
+        self.assertEqual(seen.code, 0, seen)
+        for line in (self.hub1.url + CALLBACK, "leads back to this hub", "reachable", "agrees"):
+            self.assertIn(line, seen.out)
+        nobody = f"http://localhost:{harness.free_port()}"
+        made = self.hub1.post(API + "/oauth-clients", {"key": "gone", "client_id": "x", "authorization_url": nobody + "/a", "token_url": nobody + "/t"})
+        self.assertEqual(made.status, 201, made)
+        seen = self.hub1.cli("doctor", "--json")
+        self.assertEqual(seen.code, 1, seen)
+        self.assertEqual([c["check"] for c in seen.json["checks"] if c["result"] == "failed"], ["token_endpoint"])
+
 
 class Device(Case):
     TYPE = "oauth2_device_code"
