@@ -68,6 +68,8 @@ static const struct setting settings[] = {
     TEXT(public_suffix_file, "", 0, "public suffix list; empty: the system's"),
     TEXT(connectors, "", 0, "directory of connector files beside the built-in ones; read at start"),
     BOOL(header_names.allow_digits, "false", "permit digits in the names of credential headers"),
+    CHOICE(oauth.callback, "/oauth/callback", "/oauth/callback|/provisioning_/callback",
+           "path of the redirect URI that providers are told"),
     BYTES(oauth.granted_scopes, "16K", 255, 16 * KIB,
           "longest list of scopes that a token may come with; 255 for what cannot store more"),
     BOOL(insecure_listen, "false", "permit serving without TLS on an address that is not loopback"),

@@ -44,6 +44,7 @@ struct config {
     } header_names;
     struct {
         int64_t granted_scopes; /* bytes */
+        int callback;           /* 0: /oauth/callback, 1: /provisioning_/callback */
     } oauth;
     bool insecure_listen;
     struct {

@@ -32,6 +32,7 @@
 #include "proxy/proxy.h"
 #include "vault/domain.h"
 #include "vault/trash.h"
+#include "web/authorize.h"
 #include "web/doorman.h"
 #include "web/enter.h"
 #include "web/limit_hits.h"
@@ -419,6 +420,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     n->hub.public_url = c->public_url.n ? c->public_url : n->url;
     while (str_ends(n->hub.public_url, STR("/")))
         n->hub.public_url.n--;
+    n->hub.callback = c->oauth.callback ? STR(AUTHORIZE_CALLBACK_ALIAS) : STR(AUTHORIZE_CALLBACK);
     n->hub.path_prefix = path_of_url(n->hub.public_url);
     n->hub.public_is_https = str_starts(n->hub.public_url, STR("https://"));
     struct doorman_config door = { n->hub.public_url, c->hosts, c->trusted_proxies, &at, n->listener.context != NULL };

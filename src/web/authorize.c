@@ -16,6 +16,7 @@
 #include "web/connection_view.h"
 #include "web/cookie.h"
 #include "web/handlers.h"
+#include "web/oauth_client_view.h"
 #include "web/oidc.h"
 #include "web/pages.h"
 #include "web/policy_check.h"
@@ -118,7 +119,7 @@ enum err authorize_begin(struct web_request *q, const struct connection_row *row
         return e;
     b.t = (struct authorization){ .connection = row->id, .principal = q->caller->principal, .session = session,
                                   .issuer = g.profile.issuer, .return_path = return_path, .device = is_device(row),
-                                  .redirect_uri = str_fmt(q->arena, "%.*s%s", STR_ARG(q->hub->public_url), AUTHORIZE_CALLBACK) };
+                                  .redirect_uri = oauth_redirect_uri(q) };
     if (!b.t.device && (!g.profile.authorization_url.n || !g.profile.client_id.n))
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no authorization URL or client id");
     if (b.t.device &&
@@ -424,6 +425,16 @@ static enum err settle(struct db *db, void *context, struct fault *why)
     return v->t.session.n ? connect_session_done(db, v->t.session, why) : ERR_NONE;
 }
 
+/* Withdrawn, or too late: before anything is asked for, so that nothing is to be given back. */
+static enum err check_session(struct arrival *v, struct fault *why)
+{
+    struct connect_session s;
+    enum err e = v->t.session.n ? connect_session_get(v->q->db, v->q->arena, v->t.session, &s, why) : ERR_NONE;
+    if (e || !v->t.session.n || s.state == CONNECT_OPEN)
+        return e;
+    return fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "the connect session ended meanwhile");
+}
+
 static enum err arrive(struct arrival *v, struct fault *why)
 {
     struct web_request *q = v->q;
@@ -435,7 +446,8 @@ static enum err arrive(struct arrival *v, struct fault *why)
     q->audit.object = v->row.id;
     q->audit.name = v->row.name;
     q->audit.folder = v->row.folder;
-    if ((e = grip_open(q, &v->row, &g, why)) || (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
+    if ((e = check_session(v, why)) || (e = grip_open(q, &v->row, &g, why)) ||
+        (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
         return e;
     if (v->error.n)
         return fault(why, ERR_AUTHORIZATION_REFUSED, authorization_said(q->arena, v->error), "the provider said no");

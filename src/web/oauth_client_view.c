@@ -1,10 +1,12 @@
 #include "web/oauth_client_view.h"
 
 #include "auth/grant.h"
+#include "web/authorize.h"
 
 struct str oauth_redirect_uri(const struct web_request *q)
 {
-    return str_fmt(q->arena, "%.*s/oauth/callback", STR_ARG(q->hub->public_url));
+    struct str path = q->hub->callback.n ? q->hub->callback : STR(AUTHORIZE_CALLBACK);
+    return str_fmt(q->arena, "%.*s%.*s", STR_ARG(q->hub->public_url), STR_ARG(path));
 }
 
 static void write_secret(struct json_out *o, const struct oauth_client *c, enum oauth_secret s)

@@ -52,6 +52,7 @@ struct hub {
     struct renewals *renewals;      /* keeps credentials that end */
     struct device_flows *devices;   /* asks whether people entered their devices' codes; NULL until it runs */
     struct str public_url;          /* without trailing '/' */
+    struct str callback;            /* path of the redirect URI that providers are told; empty: AUTHORIZE_CALLBACK */
     struct str path_prefix;         /* of public_url: "/raccord", or empty */
     bool header_digits_ok;
     bool public_is_https;           /* cookies then carry Secure and the __Host- prefix */

@@ -1,5 +1,6 @@
 """Authorizing connections at their provider: in a browser, with a device's code, through a link for somebody without an account; and what
 a hostile browser, link or provider may not do."""
+import base64
 import json
 import os
 import re
@@ -22,24 +23,33 @@ NO_PUSH = {"pushedAuthorizationRequests": {"enabled": False}}  # where it is off
 class Case(harness.Case):
     PEOPLE = {"alice": {"email": "alice@example.com"}}
     TYPE = "oauth2_authorization_code"
+    environment = {}
 
     def begin(self):
         """A hub whose setup is done: before that, nobody's browser gets anywhere."""
-        self.hub1 = self.hub(env=PLAIN)
+        self.hub1 = self.hub(env={**PLAIN, **self.environment})
         code = self.hub1.line("setup").split("#")[1]
         made = self.hub1.post(API + "/setup", {"code": code, "email": "first@example.com", "password": harness.PASSWORD}, token="")
         self.assertEqual(made.status, 201, made)
 
-    def start(self, way="client_secret_basic", features=None, settings=None, grants=("authorization_code",), **client):
+    def start(self, way="client_secret_basic", features=None, settings=None, grants=("authorization_code",), callback=CALLBACK, **client):
         """A hub, a provider that others wrote, an OAuth client of the one at the other, and a connection that waits."""
         if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
             raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
         self.begin()
-        client = {"client_id": "raccord", "client_secret": SECRET, "redirect_uris": [self.hub1.url + CALLBACK],
+        client = {"client_id": "raccord", "client_secret": SECRET, "redirect_uris": [self.hub1.url + callback],
                   "token_endpoint_auth_method": way, "grant_types": list(grants),
                   "response_types": ["code"] if "authorization_code" in grants else [], **client}
         if way in ("none", "private_key_jwt"):
             del client["client_secret"]
+        if way == "private_key_jwt":
+            key = self.path("client.pem")
+            subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+            modulus = subprocess.run(["openssl", "rsa", "-in", key, "-noout", "-modulus"], check=True, capture_output=True, text=True).stdout
+            n = base64.urlsafe_b64encode(bytes.fromhex(modulus.strip().split("=")[1])).rstrip(b"=").decode()
+            client["jwks"] = {"keys": [{"kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "use": "sig"}]}
+            with open(key, encoding="ascii") as f:
+                settings = {**(settings or {}), "private_key": f.read()}
         node = subprocess.Popen(["node", OIDC + "/provider.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                 text=True, env={**os.environ, "PEOPLE": json.dumps(self.PEOPLE), "CLIENT": json.dumps(client),
                                                 "FEATURES": json.dumps(features or NO_PUSH)})
@@ -151,7 +161,7 @@ class Code(Case):
         self.assertIn("connection.authorized", [a["action"] for a in self.hub1.get(API + "/audit").json["items"]])
 
     def test_every_client_authentication_gets_its_token(self):
-        for way in ("client_secret_post", "client_secret_jwt", "none"):
+        for way in ("client_secret_post", "client_secret_jwt", "private_key_jwt", "none"):
             with self.subTest(way):
                 self.start(way)
                 self.round_trip()
@@ -286,6 +296,13 @@ class Code(Case):
             sent = self.hub1.get(path, token="", headers=headers)
             if sent.status != 421:
                 self.assertIn(urllib.parse.quote(self.hub1.url + CALLBACK, safe=""), sent.header("location"))
+
+    def test_apps_that_are_registered_with_another_hubs_path_keep_working(self):
+        self.environment = {"RACCORD_OAUTH_CALLBACK": "/provisioning_/callback"}
+        self.start(callback="/provisioning_/callback")
+        back, _, _ = self.round_trip()
+        self.assertTrue(back.startswith(self.hub1.url + "/provisioning_/callback?"), back)
+        self.assertEqual(self.sent["redirect_uri"], self.hub1.url + "/provisioning_/callback")
 
     def test_only_who_may_enter_credentials_may_authorize(self):
         self.start()
