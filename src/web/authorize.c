@@ -15,6 +15,7 @@
 #include "web/change.h"
 #include "web/connection_view.h"
 #include "web/cookie.h"
+#include "web/form.h"
 #include "web/handlers.h"
 #include "web/oauth_client_view.h"
 #include "web/oidc.h"
@@ -295,14 +296,7 @@ struct arrival {
     const struct json *capture;
 };
 
-static bool decode(struct arena *a, struct str in, struct str *out)
-{
-    char *copy = arena_cstr(a, in);
-    for (size_t i = 0; i < in.n; i++)
-        if (copy[i] == '+')
-            copy[i] = ' ';
-    return percent_decode(a, (struct str){ copy, in.n }, out) && utf8_valid(*out);
-}
+static bool decode(struct arena *a, struct str in, struct str *out) { return form_decode(a, in, out) && utf8_valid(*out); }
 
 static enum err malformed(struct fault *why, struct str what) { return fault(why, ERR_AUTHORIZATION_INVALID, what, "callback"); }
 

@@ -1,18 +1,19 @@
 #include "web/form.h"
 
 #include "base/encode.h"
+#include "crypto/secret.h"
 
 #define NAMES_MOST 64
 
-static bool decode(struct arena *a, struct str in, struct str *out)
+bool form_decode(struct arena *a, struct str in, struct str *out)
 {
     char *copy = arena_cstr(a, in);
     for (size_t i = 0; i < in.n; i++)
         if (copy[i] == '+')
             copy[i] = ' ';
     bool good = percent_decode(a, (struct str){ copy, in.n }, out);
-    memset(copy, 0, in.n);
-    return good && utf8_valid(*out);
+    secret_wipe(copy, in.n);
+    return good;
 }
 
 enum err form_read(struct arena *a, struct str body, struct json **out, struct fault *why)
@@ -24,8 +25,8 @@ enum err form_read(struct arena *a, struct str body, struct json **out, struct f
         str_cut(piece, '=', &key, &value);
         if (!piece.n)
             continue;
-        if (!decode(a, key, &name) || !decode(a, value, &text) || !name.n || json_get_str(*out, name) ||
-            (*out)->count == NAMES_MOST)
+        if (!form_decode(a, key, &name) || !form_decode(a, value, &text) || !utf8_valid(name) || !utf8_valid(text) || !name.n ||
+            json_get_str(*out, name) || (*out)->count == NAMES_MOST)
             return fault(why, ERR_INPUT_INVALID, STR("the form"), "%zu names", (*out)->count);
         struct json *v = json_new(a, JSON_STRING);
         v->key = name;

@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/json.h"
 
+/* '+' is a blank. False on a broken escape. Owned by `a`; no other copy stays behind. */
+bool form_decode(struct arena *a, struct str in, struct str *out);
 /* Names once each, at most 64, values UTF-8. ERR_INPUT_INVALID. */
 enum err form_read(struct arena *a, struct str body, struct json **out, struct fault *why) MUST_CHECK;
 

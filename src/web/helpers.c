@@ -3,25 +3,16 @@
 #include <stdio.h>
 
 #include "base/encode.h"
-
-/* Form decoding, as browsers and HTTP libraries write queries: '+' is a blank. False on a broken escape. */
-static bool query_decode(struct arena *a, struct str in, struct str *out)
-{
-    char *copy = arena_cstr(a, in);
-    for (size_t i = 0; i < in.n; i++)
-        if (copy[i] == '+')
-            copy[i] = ' ';
-    return percent_decode(a, (struct str){ copy, in.n }, out);
-}
+#include "web/form.h"
 
 struct str web_query(const struct web_request *q, const char *name)
 {
     struct str rest = q->query, piece, key, value, decoded;
     while (str_piece(&rest, '&', &piece)) {
         str_cut(piece, '=', &key, &value);
-        if (!query_decode(q->arena, key, &decoded) || !str_is(decoded, name))
+        if (!form_decode(q->arena, key, &decoded) || !str_is(decoded, name))
             continue;
-        if (!query_decode(q->arena, value, &decoded) || !utf8_valid(decoded))
+        if (!form_decode(q->arena, value, &decoded) || !utf8_valid(decoded))
             return STR("");
         return decoded.p ? decoded : STR("");
     }
@@ -65,7 +56,7 @@ enum err web_only_query(const struct web_request *q, const char *const *allowed,
         if (!piece.n)
             continue;
         str_cut(piece, '=', &key, &value);
-        if (!query_decode(q->arena, key, &decoded) || !query_decode(q->arena, value, &value) || !utf8_valid(value))
+        if (!form_decode(q->arena, key, &decoded) || !form_decode(q->arena, value, &value) || !utf8_valid(value))
             return fault(why, ERR_REQUEST_INVALID, STR("broken escape in the query"), "query of %zu bytes", q->query.n);
         if (!known(decoded, allowed))
             return fault(why, ERR_UNKNOWN_FIELD, utf8_valid(decoded) ? decoded : STR("?"), "unknown query parameter");
