@@ -98,7 +98,7 @@ class Usage(harness.Case):
                '\nCOMP_WORDS=(raccord runs list --li);COMP_CWORD=3;_raccord;echo "${COMPREPLY[@]}"'
                '\nCOMP_WORDS=(raccord "");COMP_CWORD=1;_raccord;echo "${COMPREPLY[@]}"')
         second, option, first = subprocess.run(["bash"], input=ask.encode(), stdout=subprocess.PIPE, check=True).stdout.decode().splitlines()
-        self.assertEqual(second.split(), "list get create update credentials verify enable disable default usage grant renewals renew history duplicate delete restore move share shares unshare".split())
+        self.assertEqual(second.split(), "list get create connect authorize update credentials verify enable disable default usage grant renewals renew history duplicate delete restore move share shares unshare".split())
         self.assertEqual(option, "--limit")
         self.assertEqual(set(first.split()) - {"--version"}, {v.split()[0] for v in self.verbs()})
 
