@@ -193,7 +193,7 @@ class Backup(harness.Case):
                 "SELECT d.sealed, s.sealed FROM connection c JOIN data_key d ON d.owner_id = c.id JOIN connection_secret s"
                 " ON s.connection_id = c.id WHERE c.key = 'c0'") for v in row]
         self.assertEqual(len(kept), 2)
-        self.assertEqual(hub.request("DELETE", "/api/v1/connections/c0").status // 100, 2)
+        self.assertEqual(hub.request("DELETE", "/api/v1/connections/c0?force=true").status // 100, 2)
         self.assertEqual(hub.cli("keys", "rotate", "--wait").code, 0)
         new = self.file("new.key", base64.b64encode(os.urandom(32)).decode())
         self.assertEqual(harness.run("keys", "rotate", "--master", "--new-key-file", new, "--data", hub.data, "--yes").code, 0)

@@ -177,7 +177,7 @@ class StartConditions(harness.Case):
         wrong = self.file("wrong.key", other + "\n")
         before = self.state(hub.data)
         for env in ({"RACCORD_MASTER_KEY_FILE": wrong}, {"RACCORD_MASTER_KEY": other}, {"RACCORD_MASTER_KEY": (b"q" * 32).hex()}):
-            ended = self.refuse(hub.data, "does not open this database", env=env)
+            ended = self.refuse(hub.data, "key_wrong", env=env)
             self.assertNotIn(other, ended.err + ended.out)
             self.assertEqual(self.state(hub.data), before)
         for bad in ("", "short", "z" * 44, base64.b64encode(b"k" * 31).decode()):
