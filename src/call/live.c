@@ -369,7 +369,6 @@ void live_write_end(struct live *c)
         upstream_write_end(&c->up);
 }
 
-
 /* ---- again: redirects and retries ---- */
 
 static bool replayable(const struct live *c) { return c->body_kind == FRAMING_NONE || c->body_buffered; }
