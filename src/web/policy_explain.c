@@ -328,7 +328,7 @@ static enum err ask(struct question *x, struct fault *why)
     ask_address(x);
     if (!x->route->calls)
         ask_token(x, door_method(x->route), STR_NONE);
-    if ((creates(x) || copies(x)) && x->who.limited) {
+    if ((creates(x) || copies(x)) && caller_limited(&x->who)) {
         struct fault f;
         settle(x, fault(&f, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "limited token"), &f);
         tell(x, "token", "connections", ERR_DENIED, STR("limited to connections"));
