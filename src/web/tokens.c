@@ -182,6 +182,21 @@ static enum err check_within(const struct web_request *q, const struct narrow *n
     return narrow_within(&inner, &outer, &which) ? ERR_NONE : more_than_own(which, why);
 }
 
+/* What a narrowed caller changes, it could have made as it is. A connection that is gone is one that it does not see. */
+static enum err could_have_made(struct web_request *q, const struct narrow *n, struct fault *why)
+{
+    struct grants_finder f = grants_finder_of(q);
+    struct fault unseen;
+    struct str id;
+    if (!caller_narrowed(q->caller))
+        return ERR_NONE;
+    for (enum narrow_kind k = NARROW_CONNECTION; k <= NARROW_FOLDER; k++)
+        for (size_t i = 0; i < n->lists[k].count; i++)
+            if (f.find(f.context, k, n->lists[k].at[i], &id, &unseen))
+                return more_than_own(k, why);
+    return check_within(q, n, why);
+}
+
 /* *n: what holds for kinds that the body does not name. */
 static enum err read_grants(struct web_request *q, struct narrow *n, struct fault *why)
 {
@@ -325,7 +340,8 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
     /* What a token may, and how long, is given by who could have made it: no token widens a sibling above itself. */
     if ((changes_end || json_get(body, "grants")) &&
-        ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why))))
+        ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why)) ||
+         (e = could_have_made(q, &row.narrow, why))))
         return e;
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
         return e;
