@@ -289,7 +289,8 @@ static enum err read_end(const struct json *o, const struct where *w, wall_ms *o
     enum err e = text(o, "expires_at", w, false, TEXT_MOST, &said);
     if (e || !said.p)
         return e;
-    return clock_parse(said, out) && *out > 0 ? ERR_NONE : bad(w, ERR_FIELD_INVALID, "expires_at", "a time, as 2027-01-31T00:00:00Z");
+    return clock_parse(said, out) && *out > 0 ? ERR_NONE
+                                              : bad(w, ERR_FIELD_INVALID, "expires_at", "a time, as 2027-01-31T00:00:00Z");
 }
 
 static enum err read_rule_grants(struct arena *a, const struct json *o, const struct where *w, const struct grants_finder *f,

@@ -19,8 +19,8 @@ enum err jwt_caller_resolve(struct issuers *s, struct db *db, struct arena *a, s
                             struct fault *why) MUST_CHECK;
 
 #define JWT_CALLER_NO_RULE SIZE_MAX /* a user who signs in through the provider */
-/* Who a token with these claims would be, for saying what it may: nothing is verified, and of time only the end of the rule, and the
- * token's lifetime when exp is among the claims. *rule: which one. ERR_TOKEN_INVALID. */
+/* Who a token with these claims would be, for saying what it may: nothing is verified, and of time only the end of the rule, and
+ * the token's lifetime when exp is among the claims. *rule: which one. ERR_TOKEN_INVALID. */
 enum err jwt_caller_of_claims(struct db *db, struct arena *a, const struct identity_provider *p, const struct json *claims,
                               struct caller *out, size_t *rule, struct fault *why) MUST_CHECK;
 

@@ -311,7 +311,9 @@ static void a_token_that_names_connections_is_limited_even_if_the_flag_was_forgo
     char text[TOKEN_TEXT];
     struct str id, one[] = { STR("con_a") };
     struct caller c;
-    assert_ok(make(h, (struct token_new){ .principal = h->ann, .narrow = &(struct narrow){ .lists[NARROW_CONNECTION] = { false, one, 1 } } }, text, &id));
+    assert_ok(make(
+        h, (struct token_new){ .principal = h->ann, .narrow = &(struct narrow){ .lists[NARROW_CONNECTION] = { false, one, 1 } } },
+        text, &id));
     assert_ok(resolve(h, text, &c));
     assert_true(caller_limited(&c));
     assert_false(caller_granted(&c, STR("con_b")));
@@ -354,8 +356,11 @@ static void a_token_is_shown_with_all_but_its_text(void **state)
     struct str id, one[] = { STR("con_a") };
     struct token_row row;
     wall_ms now = clock_wall(), expires = now + MINUTE;
-    assert_ok(make(h, (struct token_new){ .principal = h->admin, .name = STR("Caf\xc3\xa9"), .role = ROLE_ADMIN, .narrow = LIMITED(one, 1),
-                                          .expires = expires }, text, &id));
+    assert_ok(make(
+        h,
+        (struct token_new){
+            .principal = h->admin, .name = STR("Caf\xc3\xa9"), .role = ROLE_ADMIN, .narrow = LIMITED(one, 1), .expires = expires },
+        text, &id));
     assert_ok(token_get(h->db, h->arena, id, &row, &h->why));
     assert_true(str_eq(row.id, id));
     assert_true(str_is(row.name, "Caf\xc3\xa9"));
