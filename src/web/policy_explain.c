@@ -122,7 +122,7 @@ static enum err find_issued(struct question *x, struct fault *why)
     }
     x->decision = e; /* that is the answer */
     if (rule != JWT_CALLER_NO_RULE)
-        tell(x, "token", "jwt_callers", e, str_fmt(q->arena, "/jwt_callers/rules/%zu: %.*s", rule, STR_ARG(x->who.name)));
+        tell(x, "token", "jwt_callers", e, str_fmt(q->arena, "rule %zu of the provider, as %.*s", rule, STR_ARG(x->who.name)));
     return ERR_NONE;
 }
 

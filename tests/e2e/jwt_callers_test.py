@@ -179,7 +179,7 @@ class Narrowed(Case):
                                                                          "identity_provider": self.provider["key"], **more})
         said = ask(claims={"azp": "ci"}).json
         self.assertEqual((said["decision"], self.proxied()), ("allow", "ok"), said)
-        self.assertEqual((said["trace"][0]["rule"], said["trace"][0]["says"]), ("jwt_callers", "/jwt_callers/rules/0: robots"))
+        self.assertEqual((said["trace"][0]["rule"], said["trace"][0]["says"]), ("jwt_callers", "rule 0 of the provider, as robots"))
         said = ask(claims={"azp": "ci"}, method="DELETE").json
         self.assertEqual((said["code"], self.proxied("DELETE")), ("token_not_granted", "token_not_granted"), said)
         self.assertEqual(ask(claims={"azp": "someone"}).json["code"], "token_invalid")
