@@ -1,6 +1,6 @@
 /* web/idempotency.h - the same POST twice has one effect: the header Idempotency-Key (requirement 18.7).
  *
- * A key belongs to who sent it (principal and token) and to the path it was sent to. What came of the first request is kept for a
+ * A key belongs to who sent it (principal, token, and what narrows an issuer's) and to the path it was sent to. What came of the first request is kept for a
  * day: the same body again gets the same answer, with Idempotency-Replayed: true; another body is refused; while the first one
  * runs, the others are told to wait. Doors without a caller (sign-in, setup) take no keys.
  *
