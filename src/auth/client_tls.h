@@ -1,5 +1,5 @@
-/* auth/client_tls.h - the certificate by which a client proves itself to an authorization server, at each of its doors: token, pushed
- * requests, devices, revocation. RFC 8705 2.
+/* auth/client_tls.h - the certificate by which a client proves itself to an authorization server, at each of its doors: token,
+ * pushed requests, devices, revocation. RFC 8705 2.
  */
 #ifndef AUTH_CLIENT_TLS_H
 #define AUTH_CLIENT_TLS_H
