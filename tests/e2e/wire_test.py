@@ -425,3 +425,17 @@ class UnderLoad(Case):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             counts = list(pool.map(lambda job: job[0](job[1]), [(proxied, n) for n in range(4)] + [(buffered, 4), (buffered, 5), (leaving, 6)]))
         self.assertGreater(min(counts), 0)
+
+    def test_a_cold_start_asks_once_for_all_callers(self):
+        """One worker, room for one more question: two hundred callers of a connection that nobody has used yet are all served."""
+        def script(s, number):
+            for _ in iter(s.read_request, b""):
+                s.sendall(harness.answer(b"{}"))
+        hub = self.start(script, env={"RACCORD_THREADS": "1", "RACCORD_LIMITS_WORKERS": "1", "RACCORD_LIMITS_WORKER_QUEUE": "1"})
+        callers = [socket.create_connection((hub.host, hub.port)) for _ in range(200)]
+        for s in callers:
+            s.sendall(self.head(hub, "GET", "/proxy/p/", "Connection: close"))
+        told = [read_some(s, lambda got: b"\r\n" in got).split(b"\r\n")[0] for s in callers]
+        for s in callers:
+            s.close()
+        self.assertEqual(set(told), {b"HTTP/1.1 200 OK"})
