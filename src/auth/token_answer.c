@@ -297,7 +297,8 @@ static bool type_fits(const struct reading *r)
     struct str type = r->out->token_type;
     if (r->p->dpop)
         return str_ieq(type, STR("DPoP"));
-    return str_ieq(type, STR("Bearer")) || r->p->quirks.token_type_optional;
+    return str_ieq(type, STR("Bearer")) || r->p->quirks.token_type_optional ||
+           (r->p->quirks.token_type_na && str_ieq(type, STR("N_A")));
 }
 
 static enum token_outcome refuse(struct reading *r, const char *error)

@@ -10,7 +10,8 @@ import Provider, { errors } from 'oidc-provider';
 
 const LIFE = Number(process.env.ACCESS_TOKEN_LIFE || 3600);
 const CLIENT = { client_id: 'raccord', client_secret: 's3cr:et/+ %', token_endpoint_auth_method: 'client_secret_basic', id_token_signed_response_alg: 'ES256',
-  redirect_uris: [], response_types: [], grant_types: ['password', 'refresh_token', 'client_credentials'], scope: 'openid offline_access read write' };
+  redirect_uris: [], response_types: [], grant_types: ['password', 'refresh_token', 'client_credentials',
+    'urn:ietf:params:oauth:grant-type:token-exchange'], scope: 'openid offline_access read write' };
 
 const server = http.createServer();
 server.listen(0, '127.0.0.1', () => {
@@ -37,6 +38,22 @@ server.listen(0, '127.0.0.1', () => {
     ctx.body = { access_token: await new provider.AccessToken(of).save(), token_type: 'Bearer', expires_in: LIFE, scope,
       refresh_token: await new provider.RefreshToken({ ...of, rotations: 0 }).save() };
   }, ['username', 'password', 'scope']);
+
+  // One token for another (RFC 8693): the subject is an access token of this server's, or a statement signed with the key of SUBJECT_KEY.
+  const subjectOf = async (token, type) => {
+    if (type.endsWith(':access_token')) return (await provider.ClientCredentials.find(token))?.clientId;
+    const [head, body, signature] = token.split('.');
+    if (!crypto.verify('sha256', `${head}.${body}`, process.env.SUBJECT_KEY, Buffer.from(signature ?? '', 'base64url'))) return undefined;
+    const claims = JSON.parse(Buffer.from(body, 'base64url'));
+    return claims.aud === `${issuer}/token` && claims.exp * 1000 > Date.now() ? claims.sub : undefined;
+  };
+  provider.registerGrantType('urn:ietf:params:oauth:grant-type:token-exchange', async (ctx) => {
+    const { client, params } = ctx.oidc;
+    if (!await subjectOf(params.subject_token, params.subject_token_type)) throw new errors.InvalidRequest('the subject token is over');
+    if (params.audience !== 'orders') throw new errors.InvalidTarget();
+    ctx.body = { access_token: await new provider.ClientCredentials({ client, scope: params.scope }).save(), token_type: 'Bearer',
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token', expires_in: LIFE, scope: params.scope };
+  }, ['subject_token', 'subject_token_type', 'audience', 'scope']);
 
   let fault = null, log = { requests: 0, given: 0, revoked: 0, last: '' };
   const text = async (req) => { let all = ''; for await (const piece of req) all += piece; return all; };
