@@ -463,7 +463,7 @@ static enum err may_use(struct db *db, struct arena *a, const struct caller *c, 
 {
     struct caller unlimited = *c;
     struct rights r;
-    unlimited.limited = false;
+    unlimited.narrow.lists[NARROW_CONNECTION].set = false;
     enum err e = rights_on_connection(db, a, &unlimited, row->id, row->folder, &r, why);
     if (e)
         return e;

@@ -180,7 +180,6 @@ static const struct migration migrations[] = {
           " name TEXT NOT NULL,"
           " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
           " role TEXT NOT NULL,"
-          " limited BIGINT NOT NULL DEFAULT 0,"
           " created_ms BIGINT NOT NULL,"
           " expires_ms BIGINT NOT NULL DEFAULT 0,"
           " last_used_ms BIGINT NOT NULL DEFAULT 0,"

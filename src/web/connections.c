@@ -257,7 +257,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     struct setup s = { 0 };
     struct connection_row row;
     enum err e;
-    if (q->caller->limited)
+    if (caller_limited(q->caller))
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "a token limited to connections makes no new one");
     if ((e = read_creation(q, &c, &in, why)))
         return e;
@@ -331,16 +331,16 @@ static int by_id(const void *x, const void *y) { return str_cmp(*(const struct s
 static enum err list_granted(struct web_request *q, const struct connection_filter *f, struct connection_row **out, size_t *n,
                              struct fault *why)
 {
-    const struct caller *c = q->caller;
-    struct str *ids = arena_array(q->arena, c->connection_count + 1, sizeof *ids);
+    const struct narrow_list *l = caller_connections(q->caller);
+    struct str *ids = arena_array(q->arena, l->count + 1, sizeof *ids);
     struct connection_row *rows = arena_array(q->arena, (size_t)f->limit, sizeof *rows);
     *n = 0;
     *out = rows;
-    if (!c->connection_count)
+    if (!l->count)
         return ERR_NONE;
-    memcpy(ids, c->connections, c->connection_count * sizeof *ids);
-    qsort(ids, c->connection_count, sizeof *ids, by_id);
-    for (size_t i = 0; i < c->connection_count && *n < (size_t)f->limit; i++) {
+    memcpy(ids, l->at, l->count * sizeof *ids);
+    qsort(ids, l->count, sizeof *ids, by_id);
+    for (size_t i = 0; i < l->count && *n < (size_t)f->limit; i++) {
         if (f->after.p && str_cmp(ids[i], f->after) <= 0)
             continue;
         enum err e = f->deleted ? connection_get_deleted(q->db, q->arena, ids[i], &rows[*n], why)
@@ -389,7 +389,7 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
         return e;
     f.after = page.after;
     f.limit = page.limit + 1;
-    e = q->caller->limited ? list_granted(q, &f, &rows, &n, why) : connection_list(q->db, q->arena, &f, &rows, &n, why);
+    e = caller_limited(q->caller) ? list_granted(q, &f, &rows, &n, why) : connection_list(q->db, q->arena, &f, &rows, &n, why);
     if (e)
         return e;
     bool more = n > (size_t)page.limit;
@@ -400,7 +400,7 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
             return e;
     struct str last = STR_NONE;
     if (more)
-        last = q->caller->limited ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
+        last = caller_limited(q->caller) ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
     page_close(&o, q->arena, last);
     return ERR_NONE;
 }

@@ -277,10 +277,9 @@ static struct caller *limited_to(struct people *p, struct caller *base, const ch
 {
     struct caller *c = arena_zero(p->hall->boot, sizeof *c);
     *c = *base;
-    c->limited = true;
-    c->connections = arena_array(p->hall->boot, 1, sizeof *c->connections);
-    c->connections[0] = str_of(id);
-    c->connection_count = id ? 1 : 0;
+    struct str *ids = arena_array(p->hall->boot, 1, sizeof *ids);
+    ids[0] = str_of(id);
+    c->narrow.lists[NARROW_CONNECTION] = (struct narrow_list){ true, ids, id ? 1 : 0 };
     return c;
 }
 
