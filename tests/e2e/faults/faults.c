@@ -1,6 +1,6 @@
 /* Preloaded into the real program by tests/e2e/faults.py: the n-th file or network call of one of its threads kills the process,
- * tears a write in two, or fails with an errno. Counting starts when the test says so, in a file that both have mapped; each call that
- * was counted is written down there, so that a test can name the step at which it struck. It also moves the wall clock.
+ * tears a write in two, or fails with an errno. Counting starts when the test says so, in a file that both have mapped; each call
+ * that was counted is written down there, so that a test can name the step at which it struck. It also moves the wall clock.
  *
  * Calls go to the kernel by themselves, not to the C library's next definition: a sanitizer's runtime need not be up yet.
  */
