@@ -151,8 +151,8 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
     enum err e;
     c->row.id = STR_NONE;
     if ((e = choose_folder(c, db, why)) || (e = rights_need(db, q->arena, q->caller, c->row.folder, RIGHT_EDIT, why)) ||
-        (e = connection_folder_room(db, c->row.folder, why)) || (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) || (e = look_for_same_name(c, db, why)) ||
-        (e = begin_state(c, db, why)) ||
+        (e = connection_folder_room(db, c->row.folder, why)) || (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) ||
+        (e = look_for_same_name(c, db, why)) || (e = begin_state(c, db, why)) ||
         (e = connection_insert(db, q->hub->keyring, q->arena, &c->row, c->setup->secrets, c->setup->secret_count, why))) {
         c->row.key = key;
         if (e == ERR_CONFLICT)

@@ -20,7 +20,8 @@ static struct two *now;
 static enum err effect(struct db *db, void *context, struct fault *why)
 {
     enum err e = idempotency_mark(context, db, why);
-    struct query *q = query_begin(db, "INSERT INTO setting (name, value) VALUES ('effect.' || (SELECT COUNT(*) FROM setting), 'x')");
+    struct query *q =
+        query_begin(db, "INSERT INTO setting (name, value) VALUES ('effect.' || (SELECT COUNT(*) FROM setting), 'x')");
     enum err second = query_end(q, why);
     return e ? e : second;
 }
