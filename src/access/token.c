@@ -435,24 +435,27 @@ enum err token_revoke(struct db *db, struct str id, struct fault *why)
     return query_end(q, why);
 }
 
+static enum err delete_some(struct query *q, struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why)
+{
+    query_i64(q, before);
+    query_i64(q, most);
+    enum err e = query_end(q, why);
+    *deleted += e ? 0 : db_changes(db);
+    return e;
+}
+
+/* Two statements, for an index each. */
 enum err token_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why)
 {
-    /* One index each. */
-    static const char *const ended[] = {
-        "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE revoked_ms <> 0 AND revoked_ms < $1 LIMIT $2)",
-        "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE expires_ms <> 0 AND expires_ms < $1 LIMIT $2)",
-    };
     *deleted = 0;
-    for (size_t i = 0; i < COUNT(ended); i++) {
-        struct query *q = query_begin(db, ended[i]);
-        query_i64(q, before);
-        query_i64(q, most);
-        enum err e = query_end(q, why);
-        if (e)
-            return e;
-        *deleted += db_changes(db);
-    }
-    return ERR_NONE;
+    struct query *q = query_begin(db, "DELETE FROM token WHERE id IN"
+                                      " (SELECT id FROM token WHERE revoked_ms <> 0 AND revoked_ms < $1 LIMIT $2)");
+    enum err e = delete_some(q, db, before, most, deleted, why);
+    if (e)
+        return e;
+    q = query_begin(db, "DELETE FROM token WHERE id IN"
+                        " (SELECT id FROM token WHERE expires_ms <> 0 AND expires_ms < $1 LIMIT $2)");
+    return delete_some(q, db, before, most, deleted, why);
 }
 
 enum err token_touch(struct db *db, struct str id, wall_ms when, struct fault *why)
