@@ -82,7 +82,7 @@ static bool narrowed_in_calls(const struct caller *c)
     return c->narrow.calls || c->narrow.lists[NARROW_ACTION].set;
 }
 
-static bool narrowed_within(const struct caller *c) { return c->limited || narrowed_in_calls(c); }
+static bool narrowed_within(const struct caller *c) { return caller_limited(c) || narrowed_in_calls(c); }
 
 /* Whoever is narrowed in calls does not let others in, who would not be. */
 static unsigned kept_by_token(const struct caller *c, const struct place *p)
@@ -93,26 +93,18 @@ static unsigned kept_by_token(const struct caller *c, const struct place *p)
     return kept & (p->personal && p->own ? role_rights_own(c->narrowed) : role_rights_in(c->narrowed, p->preset));
 }
 
-static bool in_list(const struct narrow_list *l, struct str s)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (str_eq(l->at[i], s))
-            return true;
-    return false;
-}
-
 /* A token narrowed to folders leaves what is at or below one of them, whatever inherits. */
 static enum err granted_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, bool *out,
                                struct fault *why)
 {
     const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
-    *out = !l->set || in_list(l, folder);
+    *out = !l->set || narrow_list_holds(l, folder);
     if (*out || !l->count)
         return ERR_NONE;
     struct query *q = query_begin(db, "SELECT above_id FROM folder_above WHERE folder_id = $1");
     query_text(q, folder);
     while (!*out && query_next(q))
-        *out = in_list(l, query_get_text(q, 0, a));
+        *out = narrow_list_holds(l, query_get_text(q, 0, a));
     return query_end(q, why);
 }
 
@@ -234,7 +226,7 @@ enum err rights_need(struct db *db, struct arena *a, const struct caller *c, str
     caller_asked(c, right);
     if (!(r.mask & RIGHT_BIT(RIGHT_VIEW)))
         return fault(why, ERR_NOT_FOUND, STR("folder"), "no such folder, or not visible");
-    if (c->limited && right != RIGHT_VIEW)
+    if (caller_limited(c) && right != RIGHT_VIEW)
         return fault(why, ERR_DENIED, str_of(right_name(right)), "a token limited to connections has no folder");
     return r.mask & RIGHT_BIT(right) ? ERR_NONE : denied(a, right, r.path, why);
 }

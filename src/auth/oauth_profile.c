@@ -241,6 +241,8 @@ static enum err discover(struct load *l)
     enum err e = issuer_discover_server(s, l->a, p->issuer, &d, l->why);
     if (e)
         return e;
+    if (str_is(pick_text(l, "client_authentication"), client_auth_names[CLIENT_AUTH_TLS]))
+        issuer_doors_by_tls(&d);
     keep_written(&p->authorization_url, d.authorization);
     keep_written(&p->token_url, d.token);
     keep_written(&p->revocation_url, d.revocation);

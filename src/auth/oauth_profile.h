@@ -20,7 +20,7 @@ bool client_auth_parse(struct str s, enum client_auth *out);
 /* What a provider does otherwise than RFC 6749 says; all off by default (OAU-17). Pointers: RFC 6901, empty: the usual place. */
 struct token_quirks {
     bool json_body;                 /* the request is JSON, not a form */
-    bool token_type_optional;
+    bool token_type_optional, token_type_na; /* na: N_A is fine, for what is no access token (RFC 8693 2.2.1) */
     bool any_content_type;
     struct str access_token, refresh_token, expires_in, scope, ok, error;
 };

@@ -1,11 +1,9 @@
 #include <stdlib.h>
 
 #include "access/audit.h"
+#include "auth/client_tls.h"
 #include "auth/renewal_inside.h"
-#include "crypto/pair.h"
-#include "crypto/tls.h"
 #include "http/url.h"
-#include "vault/certificate.h"
 #include "vault/sealed.h"
 
 #define AGAIN_HOST_US 20000          /* the host has as many requests as it may have */
@@ -87,24 +85,6 @@ static enum err read_grant(struct attempt *x, struct db *db, struct str id, stru
     return grant_open(db, x->r->config.keyring, x->arena, id, x->values, &x->value_count, why);
 }
 
-/* RFC 8705: the client shows a certificate, its own or that of the connection's calls. */
-static enum err own_tls(struct attempt *x, struct db *db, struct fault *why)
-{
-    const struct renewals_config *c = &x->r->config;
-    struct pair *pair = NULL;
-    struct str authorities;
-    enum err e = certificate_open(db, c->keyring, x->arena, &x->row, &pair, &authorities, why);
-    if (!e && x->profile.certificate.n) {
-        pair_free(pair);
-        pair = NULL;
-        e = pair_read(x->profile.certificate, secret_str(x->profile.private_key), STR(""), &pair, why);
-    }
-    if (!e && (pair || authorities.n))
-        e = tls_client_own(c->tls, pair, authorities, &x->tls, why);
-    pair_free(pair);
-    return e;
-}
-
 /* May ask an issuer where its doors are. */
 static enum err read_profile(struct attempt *x, struct db *db, struct fault *why)
 {
@@ -113,8 +93,7 @@ static enum err read_profile(struct attempt *x, struct db *db, struct fault *why
     if (e || !x->how->oauth)
         return e;
     x->has_profile = true;
-    bool shows = x->profile.client_auth == CLIENT_AUTH_TLS || x->profile.refresh_auth == CLIENT_AUTH_TLS;
-    return shows ? own_tls(x, db, why) : ERR_NONE;
+    return client_tls(c->tls, db, c->keyring, x->arena, &x->row, &x->profile, &x->tls, why);
 }
 
 static enum err read_all(struct attempt *x, struct db *db, struct fault *why)

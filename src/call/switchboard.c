@@ -214,6 +214,7 @@ static enum err prepare_target(struct prepared *p, const struct connector_auth *
     p->base = t.base;
     p->base.host = arena_str(p->arena, t.base.host);
     p->authority = url_authority(p->arena, &p->base);
+    p->circuit = p->trial ? 0 : circuit_key(p->row.id, p->authority);
     p->verify_path = t.verify_path;
     p->verify_query = t.verify_query;
     p->verify_method = auth->verify.method;
@@ -462,7 +463,7 @@ static enum err may_use(struct db *db, struct arena *a, const struct caller *c, 
 {
     struct caller unlimited = *c;
     struct rights r;
-    unlimited.limited = false;
+    unlimited.narrow.lists[NARROW_CONNECTION].set = false;
     enum err e = rights_on_connection(db, a, &unlimited, row->id, row->folder, &r, why);
     if (e)
         return e;

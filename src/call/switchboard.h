@@ -11,6 +11,7 @@
 #include "access/caller.h"
 #include "access/policy_store.h"
 #include "call/call.h"
+#include "call/circuit.h"
 #include "call/intent.h"
 #include "call/prepared.h"
 #include "call/run.h"
@@ -40,6 +41,7 @@ struct switchboard_config {
     struct call_limits limits;
     struct issuers *issuers;    /* whose tokens are taken beside our own */
     struct secret seal_key;         /* of run records; lent; n == 0: they are not sealed */
+    struct circuits *circuits;      /* NULL: calls go out however many failed */
     struct intents *intents;        /* NULL: calls are not recorded before they are made */
     /* The provider answered a call of this connection with 401; may be NULL. On the recorder's thread, once or more for each:
      * quick. */
@@ -91,7 +93,12 @@ static inline bool pass_over(const struct pass *p)
 /* One of our tokens, or an issuer's (auth/jwt_caller.h). Worker threads only; an issuer's may wait for the network.
  * ERR_TOKEN_INVALID, ERR_TOKEN_EXPIRED, ERR_IDENTITY_PROVIDER. */
 enum err switchboard_pass(struct switchboard *s, struct str token, struct pass **out, struct fault *why) MUST_CHECK;
-void pass_release(struct pass *p);
+void pass_release(struct pass *p); /* NULL is fine */
+static inline struct pass *pass_keep(struct pass *p)
+{
+    atomic_fetch_add(&p->references, 1);
+    return p;
+}
 
 /* May a connection in this state be called? ERR_CONNECTION_DISABLED, ERR_NEEDS_AUTH, ERR_RECONNECT_REQUIRED. */
 enum err switchboard_state_permits(const struct connection_row *row, struct fault *why) MUST_CHECK;

@@ -367,8 +367,9 @@ static enum err check_domains(const struct check *c, const struct json *v, const
 static enum err check_grants(const struct check *c, const struct json *v, const char *name)
 {
     static const char *const choices[] = { "authorization_code", "client_credentials", "password", "jwt_bearer", "device_code",
-                                           NULL };
-    static const char says[] = "is a list of authorization_code, client_credentials, password, jwt_bearer and device_code";
+                                           "token_exchange",     NULL };
+    static const char says[] =
+        "is a list of authorization_code, client_credentials, password, jwt_bearer, device_code and token_exchange";
     if (v->type != JSON_ARRAY || !v->count || v->count > COUNT(choices) - 1)
         return bad(c, name, says);
     json_each(g, v) {

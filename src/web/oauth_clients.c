@@ -293,6 +293,8 @@ static enum err discover(struct order *o, struct fault *why)
         fault(why, ERR_AUTHORIZATION_SERVER, str_of(subject), "%s", note);
         return fault_at(why, "/issuer");
     }
+    if (str_is(json_str(o->settings, "client_authentication"), client_auth_name(CLIENT_AUTH_TLS)))
+        issuer_doors_by_tls(&d);
     fill(o, "authorization_url", d.authorization);
     fill(o, "token_url", d.token);
     fill(o, "revocation_url", d.revocation);

@@ -36,7 +36,7 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
 # Names: the same in every language. Fields of the API, and what stands for an empty or unreadable one.
-NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key", "login_url",
+NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "subject_token", "private_key", "login_url",
          "login_values", "headers", "role_arn", "timestamp_header", "nonce_header", "signed"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).
