@@ -433,7 +433,7 @@ class Strict(harness.Case):
         workers = [threading.Thread(target=call, args=(n,)) for n in range(8)]
         for w in workers:
             w.start()
-        self.until(lambda: len(self.seen) > 200, "the calls do not go through")
+        self.eventually(lambda: len(self.seen) > 200, "the calls do not go through")
         end(hub)
         halt.set()
         for w in workers:
