@@ -213,6 +213,7 @@ static enum err prepare_target(struct prepared *p, const struct connector_auth *
     p->base = t.base;
     p->base.host = arena_str(p->arena, t.base.host);
     p->authority = url_authority(p->arena, &p->base);
+    p->circuit = p->trial ? 0 : circuit_key(p->row.id, p->authority);
     p->verify_path = t.verify_path;
     p->verify_query = t.verify_query;
     p->verify_method = auth->verify.method;

@@ -97,6 +97,8 @@ static const struct setting settings[] = {
     TIME(timeouts.client_head, "10s", 1, HOUR_MS, "longest time for a client to send its request's head"),
     TIME(timeouts.client_idle, "60s", 1, HOUR_MS, "longest silence of a client"),
     TIME(timeouts.client_total, "300s", 1, DAY_MS, "longest time for a client to send its request"),
+    TIME(timeouts.circuit, "5s", 0, HOUR_MS,
+         "how long a provider is left alone after half of a connection's last twenty calls failed; 0: never"),
     TIME(timeouts.drain, "30s", 0, HOUR_MS, "longest time for open requests to finish when the hub stops"),
     TIME(retention.runs, "30d", HOUR_MS, 3653 * DAY_MS, "how long run records are kept"),
     TIME(retention.deleted_connections, "31d", 0, 3653 * DAY_MS, "how long a deleted connection can be restored"),

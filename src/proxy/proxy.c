@@ -223,11 +223,12 @@ static enum err read_wishes(struct passage *p, struct fault *why)
 
 static void keep_in_sight(struct passage *p);
 
-/* What must be there first; and what is small and may have to go a second time, with the next token. */
+/* What must be there first; and what is small and may have to go a second time: with the next token, or as the caller wishes. */
 static bool gathers(const struct passage *p, const struct framing *f)
 {
     return live_needs_whole_body(p->to, exchange_head(p->exchange)) ||
-           (p->to->renews && f->kind == FRAMING_LENGTH && f->length <= KEPT_BODY);
+           ((p->to->renews || head_find(exchange_head(p->exchange), STR("raccord-retries"))) && f->kind == FRAMING_LENGTH &&
+            f->length <= KEPT_BODY);
 }
 
 static void start_call(struct passage *p)
