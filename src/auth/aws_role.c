@@ -2,8 +2,8 @@
  * (AssumeRole), and the session's key signs the calls.
  *
  * The external id is made by the hub when the connection is made, and stands in the role's trust policy: nobody who knows the
- * role's name alone can have us take it on for him. The key is the connection's own, or that of a client that an administrator keeps
- * (auth/oauth_client.h: access key id and secret access key); that of the machine the hub runs on is never looked for.
+ * role's name alone can have us take it on for him. The key is the connection's own, or that of a client that an administrator
+ * keeps (auth/oauth_client.h: access key id and secret access key); that of the machine the hub runs on is never looked for.
  */
 #include "auth/aws_role.h"
 

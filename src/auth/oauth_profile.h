@@ -25,8 +25,8 @@ struct token_quirks {
     struct str access_token, refresh_token, expires_in, scope, ok, error;
 };
 
-/* A provider's own "this token is over", beside 401: a status, and in the body a member with a value, or one of some words (each may
- * be missing). */
+/* A provider's own "this token is over", beside 401: a status, and in the body a member with a value, or one of some words (each
+ * may be missing). */
 struct oauth_expired {
     int statuses[8];
     size_t status_count;

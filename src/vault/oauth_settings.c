@@ -375,8 +375,8 @@ static enum err check_grants(const struct check *c, const struct json *v, const 
 {
     static const char *const choices[] = { "authorization_code", "client_credentials", "password", "jwt_bearer", "device_code",
                                            "token_exchange",     "aws_assume_role",    NULL };
-    static const char says[] =
-        "is a list of authorization_code, client_credentials, password, jwt_bearer, device_code, token_exchange and aws_assume_role";
+    static const char says[] = "is a list of authorization_code, client_credentials, password, jwt_bearer, device_code, "
+                               "token_exchange and aws_assume_role";
     if (v->type != JSON_ARRAY || !v->count || v->count > COUNT(choices) - 1)
         return bad(c, name, says);
     json_each(g, v) {

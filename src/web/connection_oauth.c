@@ -14,7 +14,9 @@ enum err connection_oauth_read(struct web_request *q, struct str auth_type, stru
 {
     const struct obtain *how = obtain_find(auth_type);
     const struct json *body = body_of(q), *client = json_get(body, "oauth_client"), *scopes = json_get(body, "scopes");
-    *out = (struct connection_oauth_order){ .applies = obtain_takes_client(how), .by_person = how && how->by_person, .hosts = STR("") };
+    *out = (struct connection_oauth_order){ .applies = obtain_takes_client(how),
+                                            .by_person = how && how->by_person,
+                                            .hosts = STR("") };
     enum err e;
     if (how && how->keyed && scopes && scopes->type != JSON_NULL)
         return body_fault(why, ERR_FIELD_INVALID, "scopes", "the auth type has none");

@@ -70,7 +70,8 @@ static void a_word_in_any_kind_of_body_says_so(void **state)
 {
     (void)state;
     AUTO_ARENA a = arena_new(1024);
-    struct oauth_expired x = rule(a, "{\"oauth\":{\"expired\":{\"status\":[400,403],\"contains\":[\"ExpiredToken\",\"is expired\"]}}}");
+    struct oauth_expired x =
+        rule(a, "{\"oauth\":{\"expired\":{\"status\":[400,403],\"contains\":[\"ExpiredToken\",\"is expired\"]}}}");
     static const struct { const char *body; bool over; } rows[] = {
         { "{\"__type\":\"com.amazon.coral.service#ExpiredTokenException\"}", true },
         { "<Error><Code>ExpiredToken</Code></Error>", true },
