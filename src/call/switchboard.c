@@ -705,7 +705,7 @@ static void touches_note(struct touches *t)
 static enum err insert(struct db *db, void *context, struct fault *why)
 {
     const struct insertion *in = context;
-    enum err e = in->key.n ? run_seal_add(db, in->key, in->runs, in->n, why) : ERR_NONE;
+    enum err e = run_seal_add(db, in->key, in->runs, in->n, why);
     if (!e)
         e = runs_insert_from(db, in->runs, in->n, why);
     for (size_t k = 0; k < in->touches_count; k++) {
@@ -734,8 +734,9 @@ static void tell_suspects(const struct switchboard *s, const struct run *const *
 /* Records of several loops are of the same moments: together they make fuller blocks. */
 static void write_runs(struct switchboard *s, const struct batch *first)
 {
-    struct insertion in = { s->config.seal_key, s->touches, COUNT(s->touches), s->order, 0 };
+    AUTO_SECRET key = SECRET_NONE;
     struct fault why;
+    struct insertion in = { SECRET_NONE, s->touches, COUNT(s->touches), s->order, 0 };
     for (const struct batch *b = first; b; b = b->next)
         for (int i = 0; i < b->count; i++)
             s->order[in.n++] = &b->runs[i];
@@ -749,7 +750,10 @@ static void write_runs(struct switchboard *s, const struct batch *first)
     }
     for (size_t i = 0; i < COUNT(s->touches); i++)
         touches_of(&s->touches[i], first);
-    if (store_write(s->config.store, insert, &in, &why)) {
+    /* Made for each transaction: once the ring is wiped no record is written that nobody could vouch for. */
+    enum err e = keyring_derive(s->config.keyring, STR("run records"), &key, &why);
+    in.key = key;
+    if (e || store_write(s->config.store, insert, &in, &why)) {
         atomic_fetch_add(&s->lost, (uint64_t)in.n);
         s->config.report("run records could not be written", &why);
     } else {
