@@ -340,8 +340,9 @@ class Code(Case):
         self.start()
         seen = self.hub1.cli("doctor")
         self.assertEqual(seen.code, 0, seen)
-        for line in (self.hub1.url + CALLBACK, "leads back to this hub", "reachable", "agrees"):
+        for line in (self.hub1.url + CALLBACK, "leads back to this hub", "reachable, answers 400", "agrees"):
             self.assertIn(line, seen.out)
+        self.assertNotIn("404", seen.out)  # which a provider answers to a GET there
         nobody = f"http://localhost:{harness.free_port()}"
         made = self.hub1.post(API + "/oauth-clients", {"key": "gone", "client_id": "x", "authorization_url": nobody + "/a", "token_url": nobody + "/t"})
         self.assertEqual(made.status, 201, made)
