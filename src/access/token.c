@@ -146,12 +146,25 @@ static enum err check_room(struct db *db, struct str principal, struct fault *wh
     return e || n < TOKENS_MOST ? e : fault(why, ERR_LIMIT, STR("1000 tokens of one principal; revoke some"), "%lld", (long long)n);
 }
 
+/* Making and revoking in a loop fills no table. */
+static enum err drop_oldest_ended(struct db *db, struct str principal, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE principal_id = $1"
+                                      " AND (revoked_ms <> 0 OR expires_ms <> 0 AND expires_ms <= $2)"
+                                      " ORDER BY id DESC LIMIT 1000 OFFSET $3)");
+    query_text(q, principal);
+    query_i64(q, clock_wall());
+    query_i64(q, TOKENS_ENDED);
+    return query_end(q, why);
+}
+
 enum err token_create(struct db *db, struct arena *a, const struct token_new *t, char text[TOKEN_TEXT], struct str *id,
                       struct fault *why)
 {
     char own_id[ID_SIZE];
     enum err e;
-    if ((e = check_new(db, t, why)) || (e = check_room(db, t->principal, why)))
+    if ((e = check_new(db, t, why)) || (e = check_room(db, t->principal, why)) ||
+        (e = drop_oldest_ended(db, t->principal, why)))
         return e;
     make_text(text);
     *id = arena_str(a, str_of(id_new(own_id, "tok_")));
@@ -420,6 +433,29 @@ enum err token_revoke(struct db *db, struct str id, struct fault *why)
     query_text(q, id);
     query_i64(q, clock_wall());
     return query_end(q, why);
+}
+
+static enum err delete_some(struct query *q, struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why)
+{
+    query_i64(q, before);
+    query_i64(q, most);
+    enum err e = query_end(q, why);
+    *deleted += e ? 0 : db_changes(db);
+    return e;
+}
+
+/* Two statements, for an index each. */
+enum err token_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why)
+{
+    *deleted = 0;
+    struct query *q = query_begin(db, "DELETE FROM token WHERE id IN"
+                                      " (SELECT id FROM token WHERE revoked_ms <> 0 AND revoked_ms < $1 LIMIT $2)");
+    enum err e = delete_some(q, db, before, most, deleted, why);
+    if (e)
+        return e;
+    q = query_begin(db, "DELETE FROM token WHERE id IN"
+                        " (SELECT id FROM token WHERE expires_ms <> 0 AND expires_ms < $1 LIMIT $2)");
+    return delete_some(q, db, before, most, deleted, why);
 }
 
 enum err token_touch(struct db *db, struct str id, wall_ms when, struct fault *why)

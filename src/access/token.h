@@ -14,6 +14,7 @@
 #include "store/db.h"
 
 #define TOKENS_MOST 1000 /* of one principal, that are neither revoked nor over */
+#define TOKENS_ENDED 1000 /* of one principal, that are: the oldest make room for new tokens */
 #define TOKEN_TEXT 51 /* with NUL */
 bool token_well_formed(struct str text); /* prefix, alphabet and checksum; asks no database */
 
@@ -50,7 +51,9 @@ enum err token_list(struct db *db, struct arena *a, struct str principal /* p NU
 enum err token_update(struct db *db, struct str id, struct str name, wall_ms expires, struct fault *why) MUST_CHECK;
 /* Replace the grants of every kind. */
 enum err token_set_grants(struct db *db, struct str id, const struct narrow *narrow, struct fault *why) MUST_CHECK;
-enum err token_revoke(struct db *db, struct str id, struct fault *why) MUST_CHECK; /* the row stays, revoked */
+enum err token_revoke(struct db *db, struct str id, struct fault *why) MUST_CHECK; /* the row stays, revoked, for a while */
+/* Those that were revoked or over before then go, at most so many at once; the audit log still says what they were. */
+enum err token_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why) MUST_CHECK;
 /* Last-used times arrive in batches. A token that is gone is no error; time does not go back. */
 enum err token_touch(struct db *db, struct str id, wall_ms when, struct fault *why) MUST_CHECK;
 

@@ -104,6 +104,7 @@ static const struct setting settings[] = {
     TIME(retention.deleted_connections, "31d", 0, 3653 * DAY_MS, "how long a deleted connection can be restored"),
     TIME(retention.deleted_secrets, "31d", 0, 3653 * DAY_MS,
          "how long its credentials are kept, at most as long as itself; 0: they are destroyed at once"),
+    TIME(retention.ended_tokens, "31d", 0, 3653 * DAY_MS, "how long a revoked or expired token is listed"),
     TIME(probes.interval, "24h", 0, 365 * DAY_MS, "how often each connection is verified by itself, more or less; 0: never"),
     TEXT(client_certificates.organization, "", 0, "organisation named in client certificates that the hub issues; empty: none"),
     CHOICE(client_certificates.key, "ec-p256", "ec-p256|ec-p384|rsa-3072",

@@ -9,6 +9,7 @@
 
 #include "access/folder.h"
 #include "access/policy_store.h"
+#include "access/token.h"
 #include "access/user.h"
 #include "auth/issuer.h"
 #include "auth/device_flow.h"
@@ -519,6 +520,12 @@ static void prune_connections(struct node *n)
     prune_with(n, empty_trash, &p, "deleted connections were not removed");
 }
 
+static enum err prune_tokens(struct db *db, void *context, struct fault *why)
+{
+    struct prune *p = context;
+    return token_prune(db, p->before, PRUNE_AT_ONCE, &p->deleted, why);
+}
+
 static enum err compact_runs(struct db *db, void *more, struct fault *why) { return runs_compact(db, more, why); }
 
 /* What the recorder left: it does so after many batches only, and on a quiet day there are few. */
@@ -570,6 +577,7 @@ static void *upkeep_main(void *context)
             certificate_watch(&n->hub, clock_wall());
             prune_all_runs(n);
             prune_connections(n);
+            prune(n, prune_tokens, clock_wall() - n->config->retention.ended_tokens, "ended tokens were not removed");
             prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
             compact(n);
             keep_limit_hits(n);

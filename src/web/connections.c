@@ -97,9 +97,10 @@ enum err connection_key_allowed(struct str key, struct fault *why)
 }
 
 /* Everybody fills a workspace of their own; what is in shared folders, policies limit. */
-static enum err check_own_room(struct db *db, struct str folder, struct fault *why)
+enum err connection_folder_room(struct db *db, struct str folder, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT count(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 LIMIT $2) AS some");
+    struct query *q = query_begin(db, "SELECT count(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND EXISTS"
+                                      " (SELECT 1 FROM folder WHERE id = $1 AND kind = 'personal') LIMIT $2) AS some");
     query_text(q, folder);
     query_i64(q, OWN_MOST);
     int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
@@ -114,10 +115,8 @@ static enum err choose_folder(struct creation *c, struct db *db, struct fault *w
     bool user = str_starts(q->caller->principal, STR("usr_"));
     bool personal = c->folder.p ? str_is(c->folder, "personal") : user;
     enum err e;
-    if (personal && user) {
-        e = folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why);
-        return e ? e : check_own_room(db, c->row.folder, why);
-    }
+    if (personal && user)
+        return folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why);
     if ((e = folder_resolve(db, q->arena, q->caller, c->folder.p ? c->folder : STR("shared"), &row, why)))
         return fault_at(why, "/folder");
     c->row.folder = row.id;
@@ -152,8 +151,8 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
     enum err e;
     c->row.id = STR_NONE;
     if ((e = choose_folder(c, db, why)) || (e = rights_need(db, q->arena, q->caller, c->row.folder, RIGHT_EDIT, why)) ||
-        (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) || (e = look_for_same_name(c, db, why)) ||
-        (e = begin_state(c, db, why)) ||
+        (e = connection_folder_room(db, c->row.folder, why)) || (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) ||
+        (e = look_for_same_name(c, db, why)) || (e = begin_state(c, db, why)) ||
         (e = connection_insert(db, q->hub->keyring, q->arena, &c->row, c->setup->secrets, c->setup->secret_count, why))) {
         c->row.key = key;
         if (e == ERR_CONFLICT)

@@ -347,6 +347,65 @@ static void resolving_writes_nothing(void **state)
     assert_ok(token_resolve(reader, h->arena, str_of(text), &c, &h->why));
 }
 
+/* -- how many ---- */
+
+/* `n` rows beside those that are there; `ends`: columns for revoked_ms and expires_ms. */
+static void fill(struct house *h, struct str principal, int n, const char *ends)
+{
+    house_run(h, str_fmt(h->arena,
+        "WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < %d)"
+        " INSERT INTO token (id, hash, last4, name, principal_id, role, created_ms, revoked_ms, expires_ms)"
+        " SELECT 'tok_%d_' || i, 'h%d' || i, 'last', 'x', '%.*s', 'user', 1, %s FROM some", n, n, n, STR_ARG(principal), ends).p);
+}
+
+static void a_principal_has_at_most_a_thousand_tokens_that_work(void **state)
+{
+    struct house *h = *state;
+    char text[TOKEN_TEXT];
+    struct str id, last;
+    fill(h, h->ann, 999, "0, 0");
+    fill(h, h->ann, 10, "5, 0");
+    fill(h, h->ann, 11, "0, 5");
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &last));
+    assert_int_equal(make(h, (struct token_new){ .principal = h->ann }, text, &id), ERR_LIMIT);
+    assert_ok(make(h, (struct token_new){ .principal = h->bob }, text, &id));
+    assert_ok(token_revoke(h->db, last, &h->why));
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &id));
+}
+
+static void making_and_revoking_in_a_loop_leaves_the_last_thousand(void **state)
+{
+    struct house *h = *state;
+    char text[TOKEN_TEXT];
+    struct str id, kept;
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &kept));
+    fill(h, h->ann, 1500, "5, 0");
+    fill(h, h->bob, 3, "5, 0");
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &id));
+    assert_int_equal(house_number(h, "SELECT count(*) FROM token WHERE revoked_ms <> 0 AND name = 'x'"), 1000 + 3);
+    assert_int_equal(house_number(h, "SELECT count(*) FROM token WHERE revoked_ms = 0"), 2);
+}
+
+static void ended_tokens_go_when_their_time_has_come_and_take_their_grants_along(void **state)
+{
+    struct house *h = *state;
+    char text[TOKEN_TEXT];
+    struct str id, one[] = { STR("con_a") };
+    int64_t deleted;
+    assert_ok(make(h, (struct token_new){ .principal = h->ann, .narrow = LIMITED(one, 1) }, text, &id));
+    assert_ok(token_revoke(h->db, id, &h->why));
+    assert_ok(make(h, (struct token_new){ .principal = h->ann, .expires = clock_wall() + MINUTE }, text, &id));
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &id));
+    assert_ok(token_prune(h->db, clock_wall() - MINUTE, 100, &deleted, &h->why));
+    assert_int_equal(deleted, 0);
+    assert_ok(token_prune(h->db, clock_wall() + 2 * MINUTE, 1, &deleted, &h->why));
+    assert_int_equal(deleted, 2);
+    assert_int_equal(house_number(h, "SELECT count(*) FROM token"), 1);
+    assert_int_equal(house_number(h, "SELECT count(*) FROM token_grant"), 0);
+    assert_ok(token_prune(h->db, clock_wall() + 2 * MINUTE, 1, &deleted, &h->why));
+    assert_int_equal(deleted, 0);
+}
+
 /* -- rows ---- */
 
 static void a_token_is_shown_with_all_but_its_text(void **state)
@@ -466,6 +525,9 @@ int main(void)
         T(a_limited_token_names_its_connections_and_without_any_opens_none),
         T(a_token_that_names_connections_is_limited_even_if_the_flag_was_forgotten),
         T(many_grants_all_come_back),
+        T(a_principal_has_at_most_a_thousand_tokens_that_work),
+        T(making_and_revoking_in_a_loop_leaves_the_last_thousand),
+        T(ended_tokens_go_when_their_time_has_come_and_take_their_grants_along),
         T(resolving_writes_nothing),
         T(a_token_is_shown_with_all_but_its_text),
         T(tokens_are_listed_page_by_page_without_a_gap_or_a_double),
