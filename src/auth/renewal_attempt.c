@@ -139,4 +139,3 @@ enum err renewal_view(struct renewals *r, struct str connection,
     attempt_end(&x);
     return e;
 }
-
