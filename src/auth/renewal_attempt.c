@@ -1,6 +1,7 @@
 #include "auth/renewal_attempt.h"
 
 #include "auth/client_tls.h"
+#include "auth/oauth_client.h"
 
 #define CLOCK_FAULT_MS (5 * 60000)
 
@@ -22,10 +23,28 @@ static enum err read_grant(struct attempt *x, struct db *db, struct str id, stru
     return grant_open(db, x->r->config.keyring, x->arena, id, x->values, &x->value_count, why);
 }
 
+/* The key that an administrator keeps for connections that have none of their own. */
+static enum err read_key(struct attempt *x, struct db *db, struct fault *why)
+{
+    struct connection_oauth o;
+    if (auth_secret(&x->in, "access_key_id"))
+        return ERR_NONE;
+    enum err e = connection_oauth_get(db, x->arena, x->row.id, &o, why);
+    if (e || !o.client.n || (e = oauth_profile_client(db, x->r->config.keyring, x->arena, o.client, &x->profile, why)))
+        return e;
+    x->has_profile = true;
+    x->client_key = secret_from(x->profile.client_id);
+    x->lent[x->in.secret_count++] = (struct auth_secret){ STR("access_key_id"), x->client_key };
+    x->lent[x->in.secret_count++] = (struct auth_secret){ STR("secret_access_key"), x->profile.client_secret };
+    return ERR_NONE;
+}
+
 /* May ask an issuer where its doors are. */
 static enum err read_profile(struct attempt *x, struct db *db, struct fault *why)
 {
     const struct renewals_config *c = &x->r->config;
+    if (x->how->keyed)
+        return read_key(x, db, why);
     enum err e = x->how->oauth ? c->profile(c->context, db, x->arena, &x->row, &x->in, &x->profile, why) : ERR_NONE;
     if (e || !x->how->oauth)
         return e;
@@ -80,6 +99,7 @@ void attempt_end(struct attempt *x)
         secret_end(&x->values[i].value);
     if (x->has_profile)
         oauth_profile_end(&x->profile);
+    secret_end(&x->client_key);
     if (x->slot)
         answer_slot_free(x->slot);
     attempt_wipe(&x->raw);

@@ -19,7 +19,8 @@ struct attempt {
     struct grant_row g;
     const struct obtain *how;
     struct connection_secret secrets[CONNECTION_SECRETS]; size_t secret_count;
-    struct auth_secret lent[CONNECTION_SECRETS];
+    struct auth_secret lent[CONNECTION_SECRETS + 2];
+    struct secret client_key;        /* lent, too */
     struct grant_value values[GRANT_VALUES]; size_t value_count;
     struct auth_input in;
     struct oauth_profile profile;
