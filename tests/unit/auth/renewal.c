@@ -45,7 +45,9 @@ static const struct obtain *find_fetch(struct str auth_type)
 /* How it gets its tokens is what its issuer says, who does not answer so many times. */
 static const struct obtain *find_oauth(struct str auth_type)
 {
-    static const struct obtain oauth = { .auth_type = "bearer", .oauth = true, .by_person = true, .build = test_build, .read = test_read };
+    static const struct obtain oauth = {
+        .auth_type = "bearer", .oauth = true, .by_person = true, .build = test_build, .read = test_read
+    };
     (void)auth_type;
     return &oauth;
 }
