@@ -83,6 +83,8 @@ static const struct row {
     { 200, 0, "text/html", "<html>Sign in</html>", TOKEN_UNKNOWN, NULL, NULL, NULL, NONE, "http_200" },
     { 200, 0, "text/plain", "{" AT "}", TOKEN_ASKED_WRONG, NULL, NULL, NULL, NONE, "content_type" },
     { 200, 0, NULL, "{" AT "}", TOKEN_ASKED_WRONG, NULL, NULL, NULL, NONE, "content_type" },
+    { 200, 0, "text/plain", "{" AT ",\"refresh_token\":\"rt-2\"}", TOKEN_ASKED_WRONG, NULL, "rt-2", NULL, NONE, "content_type" },
+    { 200, 0, JSON, "{\"access_token\":\"at-1\",\"refresh_token\":\"rt-2\"}", TOKEN_ASKED_WRONG, NULL, "rt-2", NULL, NONE, "token_type" },
     { 200, ANY_CONTENT, "text/plain", "{" AT "}", TOKEN_GIVEN, "at-1", NULL, NULL, NONE, "" },
     { 200, ANY_CONTENT, NULL, "{" AT "}", TOKEN_GIVEN, "at-1", NULL, NULL, NONE, "" },
     { 200, 0, FORM, "access_token=at-1&token_type=bearer", TOKEN_UNKNOWN, NULL, NULL, NULL, NONE, "http_200" },
