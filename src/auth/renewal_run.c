@@ -2,6 +2,7 @@
 
 #include "access/audit.h"
 #include "auth/client_tls.h"
+#include "auth/oauth_client.h"
 #include "auth/renewal_inside.h"
 #include "http/url.h"
 #include "vault/sealed.h"
@@ -29,7 +30,8 @@ struct attempt {
     struct grant_row g;
     const struct obtain *how;
     struct connection_secret secrets[CONNECTION_SECRETS]; size_t secret_count;
-    struct auth_secret lent[CONNECTION_SECRETS];
+    struct auth_secret lent[CONNECTION_SECRETS + 2];
+    struct secret client_key;        /* lent, too */
     struct grant_value values[GRANT_VALUES]; size_t value_count;
     struct auth_input in;
     struct oauth_profile profile;
@@ -85,10 +87,28 @@ static enum err read_grant(struct attempt *x, struct db *db, struct str id, stru
     return grant_open(db, x->r->config.keyring, x->arena, id, x->values, &x->value_count, why);
 }
 
+/* The key that an administrator keeps for connections that have none of their own. */
+static enum err read_key(struct attempt *x, struct db *db, struct fault *why)
+{
+    struct connection_oauth o;
+    if (auth_secret(&x->in, "access_key_id"))
+        return ERR_NONE;
+    enum err e = connection_oauth_get(db, x->arena, x->row.id, &o, why);
+    if (e || !o.client.n || (e = oauth_profile_client(db, x->r->config.keyring, x->arena, o.client, &x->profile, why)))
+        return e;
+    x->has_profile = true;
+    x->client_key = secret_from(x->profile.client_id);
+    x->lent[x->in.secret_count++] = (struct auth_secret){ STR("access_key_id"), x->client_key };
+    x->lent[x->in.secret_count++] = (struct auth_secret){ STR("secret_access_key"), x->profile.client_secret };
+    return ERR_NONE;
+}
+
 /* May ask an issuer where its doors are. */
 static enum err read_profile(struct attempt *x, struct db *db, struct fault *why)
 {
     const struct renewals_config *c = &x->r->config;
+    if (x->how->keyed)
+        return read_key(x, db, why);
     enum err e = x->how->oauth ? c->profile(c->context, db, x->arena, &x->row, &x->in, &x->profile, why) : ERR_NONE;
     if (e || !x->how->oauth)
         return e;
@@ -143,6 +163,7 @@ static void attempt_end(struct attempt *x)
         secret_end(&x->values[i].value);
     if (x->has_profile)
         oauth_profile_end(&x->profile);
+    secret_end(&x->client_key);
     if (x->slot)
         answer_slot_free(x->slot);
     wipe(&x->raw);

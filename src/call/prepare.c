@@ -48,7 +48,6 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
     if (method->check(&in, &flaw))
         return fault(why, ERR_RECONNECT_REQUIRED, p->row.key, "connection %.*s is stored otherwise than it was saved: %s %.100s",
                      STR_ARG(p->row.id), flaw.pointer, flaw.note);
-    oauth_expired_read(auth ? auth->options : NULL, &p->expired);
     bool empty = p->renews && !p->generation;
     enum err e = empty ? ERR_NONE : method->prepare(p->arena, &in, &p->injections, why);
     if (!e && !empty && method->signer_new)
@@ -183,16 +182,23 @@ static enum err prepare_grant(struct switchboard *s, struct db *db, struct prepa
     return ERR_NONE;
 }
 
+/* The provider's own way to say that a token is over. */
+static enum err prepare_expired(struct db *db, struct prepared *p, const struct connector_auth *auth, struct fault *why)
+{
+    return p->renews && auth ? oauth_expired_of(db, p->arena, p->row.id, auth->options, &p->expired, why) : ERR_NONE;
+}
+
 static enum err prepare_stored(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
                                struct fault *why)
 {
+    const struct connector_auth *auth = connector_auth_find(p->connector, p->row.auth_type);
     struct connection_secret secrets[SECRETS];
     size_t n = 0;
     enum err e = connection_open_secrets(db, switchboard_config(s)->keyring, p->arena, &p->row, secrets, &n, why);
     if (!e) {
         size_t own = n;
-        if (!(e = prepare_grant(s, db, p, secrets, &n, why)))
-            e = prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, secrets, n, n - own, why);
+        if (!(e = prepare_grant(s, db, p, secrets, &n, why)) && !(e = prepare_expired(db, p, auth, why)))
+            e = prepare_auth(s, p, auth, fields, secrets, n, n - own, why);
         connection_secrets_end(secrets, n);
     }
     return e;

@@ -650,7 +650,7 @@ static enum err rehearse_oauth(struct web_request *q, struct fault *why)
         return e;
     const struct obtain *how = obtain_find(c.row.auth_type);
     struct str before = c.row.fields;
-    if (!how || !how->oauth)
+    if (!obtain_takes_client(how))
         return ERR_NONE;
     if (fields && (e = change_fields(&c, q->db, fields, why)))
         return e;

@@ -498,7 +498,10 @@ static enum err patch(struct order *o, struct fault *why)
 enum err oauth_clients_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct order o = { .q = q };
-    return finish(&o, r, patch(&o, why), why);
+    enum err e = patch(&o, why);
+    if (!e && json_get(body_of(q), "expired"))
+        switchboard_forget_connections(q->hub->switchboard); /* what they watch for in answers stands in what is prepared */
+    return finish(&o, r, e, why);
 }
 
 static enum err promote(struct db *db, void *context, struct fault *why)

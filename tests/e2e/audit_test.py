@@ -380,11 +380,12 @@ class Strict(harness.Case):
 
         def provider(s, _):
             while head := s.read_request():
-                self.seen.append(head)
-                self.recorded.append(self.tail())
+                with both:
+                    self.seen.append(head)
+                    self.recorded.append(self.tail())
                 s.sendall(harness.answer())
 
-        self.recorded = []
+        self.recorded, both = [], threading.Lock()
         self.provider = self.upstream(script or provider)
         at = f"localhost:{self.provider.port}"
         hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at, "RACCORD_AUDIT_STRICT": "true",
@@ -415,6 +416,46 @@ class Strict(harness.Case):
         self.assertNotIn("t0k-crm", self.tail())
         self.assertEqual(hub.post(API + "/connections/crm/call", {"method": "GET", "path": "/buffered"}).status, 200)
         self.assertIn('"path":"/buffered"', self.recorded[3])
+
+    def crowd(self, hub, file, end):
+        """Callers on both loops until `end(hub)` has stopped it. What the provider saw was written before, every time."""
+        token, halt = hub.admin, threading.Event()
+
+        def call(worker):
+            i = 0
+            while not halt.is_set():
+                try:
+                    hub.get(f"/proxy/crm/w{worker}-{i}", token=token)
+                except (OSError, harness.http.client.HTTPException):
+                    return
+                i += 1
+
+        workers = [threading.Thread(target=call, args=(n,)) for n in range(8)]
+        for w in workers:
+            w.start()
+        self.eventually(lambda: len(self.seen) > 200, "the calls do not go through")
+        end(hub)
+        halt.set()
+        for w in workers:
+            w.join()
+        seen = [head.split()[1].decode() for head in self.seen]
+        if file:
+            late = [path for path, tail in zip(seen, self.recorded) if f'"path":"{path}"' not in tail]
+            self.assertEqual(late, [])
+            got = self.verify_file(hub, 0)
+            self.assertGreaterEqual(got["calls"]["sealed"], len(seen))
+        else:
+            hub.start()
+            begun = {call["path"] for r in records(hub, action="calls.begun") for call in r["after"]}
+            self.assertEqual(set(seen) - begun, set())
+
+    def test_in_a_crowd_every_call_is_written_before_it_is_made(self):
+        for name, end in ("stop", lambda hub: hub.stop()), ("kill", lambda hub: hub.kill()):
+            with self.subTest(name):
+                self.crowd(self.start(), True, end)
+
+    def test_in_a_crowd_every_call_is_in_the_chain_before_it_is_made(self):
+        self.crowd(self.start(file=False), False, lambda hub: hub.kill())
 
     def test_without_a_file_the_chain_holds_what_was_begun(self):
         hub = self.start(file=False)

@@ -185,6 +185,21 @@ class WordsOfItsOwn(Case):
         self.file("ruled.json", json.dumps(RULED))
         self.start("ruled", RACCORD_CONNECTORS=self.folder)
 
+    def test_a_clients_own_words_hold_from_when_they_are_set(self):
+        self.provider = Provider(self)
+        self.hub1 = self.hub(env=PLAIN)
+        client = {"key": "own", "client_id": "raccord", "client_secret": "s3cret", "token_url": self.provider.url + "/token"}
+        self.assertEqual(self.hub1.post("/api/v1/oauth-clients", client).status, 201)
+        made = self.hub1.post("/api/v1/connections", {"connector": "http", "auth_type": "oauth2_client_credentials", "key": "crm",
+                                                      "folder": "shared", "oauth_client": "own", "fields": {"base_url": self.provider.url}})
+        self.assertEqual(made.status, 201, made)
+        self.provider.refuses = "419 Over", b"<p>session over</p>"
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.turn()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 419)
+        set_ = self.hub1.request("PATCH", "/api/v1/oauth-clients/own", {"expired": {"status": [419], "contains": ["session over"]}})
+        self.assertEqual(set_.status, 200, set_)
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
 
     def test_a_status_and_a_member_of_the_body_say_that_a_token_is_over(self):
         self.start_ruled()
