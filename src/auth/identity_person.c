@@ -52,7 +52,8 @@ static enum role role_of(const struct identity_sign_in *s, const struct oidc_per
     enum role role = ROLE_NONE;
     for (size_t i = 0; i < s->mapping_count; i++) {
         const struct identity_mapping *m = &s->mappings[i];
-        if (!m->folder.n && str_among(m->group, person->groups, person->group_count) && (role == ROLE_NONE || role_within(role, m->role)))
+        if (!m->folder.n && str_among(m->group, person->groups, person->group_count) &&
+            (role == ROLE_NONE || role_within(role, m->role)))
             role = m->role;
     }
     return role == ROLE_NONE ? s->default_role : role;

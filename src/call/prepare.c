@@ -41,8 +41,13 @@ static enum err prepare_auth(struct switchboard *s, struct prepared *p, const st
         lent[i] = (struct auth_secret){ secrets[i].name, secrets[i].value };
         values[i] = secrets[i].value;
     }
-    struct auth_input in = { .options = auth ? auth->options : NULL, .fields = fields, .secrets = lent, .secret_count = n - granted,
-                             .digits_ok = switchboard_config(s)->header_digits_ok, .granted = lent + (n - granted), .granted_count = granted };
+    struct auth_input in = { .options = auth ? auth->options : NULL,
+                             .fields = fields,
+                             .secrets = lent,
+                             .secret_count = n - granted,
+                             .digits_ok = switchboard_config(s)->header_digits_ok,
+                             .granted = lent + (n - granted),
+                             .granted_count = granted };
     /* It was accepted when it was saved. A damaged disk may have lost a row or a letter since (requirement 18.6). */
     struct fault flaw = { 0 };
     if (method->check(&in, &flaw))
