@@ -205,12 +205,6 @@ enum err connection_oauth_settle(struct web_request *q, struct db *db, const str
 
 /* ---- changing ---- */
 
-static void end_secrets(struct connection_secret *secrets, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        secret_end(&secrets[i].value);
-}
-
 static enum err has_grant(struct db *db, struct arena *a, struct str id, struct grant *g, bool *out, struct fault *why)
 {
     struct fault missing = { 0 };
@@ -311,7 +305,7 @@ enum err connection_oauth_change(struct web_request *q, struct db *db, struct co
     if (!t.connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, row->connector, "stored connector is gone");
     e = turn_run(&t, before, store, why);
-    end_secrets(t.secrets, t.n);
+    connection_secrets_end(t.secrets, t.n);
     return e;
 }
 
