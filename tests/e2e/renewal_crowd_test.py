@@ -141,3 +141,28 @@ class Stopped(Person):
         self.until("kept", lambda: self.grant()["generation"] == generation + 1)
         self.works()
         self.assertEqual(self.asked(), asked + 1)
+
+
+class Reconsidered(Person):
+    environment = {"RACCORD_RENEWALS_THREADS": "1", "RACCORD_THREADS": "1"}
+
+    def test_a_caller_that_waits_while_tokens_change_goes_on_and_one_whose_token_is_revoked_does_not(self):
+        made = [self.hub1.post("/api/v1/tokens", {"name": name, "role": "editor"}).json for name in ("stays", "goes")]
+        self.let_end()
+        self.control("/_faults", {"kind": "hold", "n": 1})
+        asked, said = self.asked(), {}
+
+        def call(token):
+            said[token["id"]] = self.hub1.get("/proxy/crm/me", token=token["secret"])
+        callers = [threading.Thread(target=call, args=(token,)) for token in made]
+        for caller in callers:
+            caller.start()
+        self.asks(asked + 1)
+        self.assertEqual(self.hub1.request("DELETE", f"/api/v1/tokens/{made[1]['id']}").status, 204)
+        callers[1].join(harness.DEADLINE)  # within a second it is asked anew who may
+        self.assertEqual(said[made[1]["id"]].status, 401)
+        late = self.hub1.get("/proxy/crm/me", token=made[0]["secret"], headers={"Raccord-Timeout": "100ms"})
+        self.assertEqual(late.header("raccord-error"), "upstream_timeout")  # nothing remembers the rights of before any more
+        self.control("/_release")
+        callers[0].join(harness.DEADLINE)
+        self.assertEqual((said[made[0]["id"]].status, said[made[0]["id"]].json["sub"]), (200, "alice"))
