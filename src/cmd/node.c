@@ -761,7 +761,7 @@ static void stop_on_loop(struct loop_job *job)
         server_free(d->node->metrics_server);
     server_free(d->server);
     d->server = NULL;
-    board_flush(d->board);
+    recording_flush(&d->board->recording);
     loop_stop(d->loop);
 }
 

@@ -207,12 +207,6 @@ enum err connection_oauth_settle(struct web_request *q, struct db *db, const str
 
 /* ---- changing ---- */
 
-static void end_secrets(struct connection_secret *secrets, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        secret_end(&secrets[i].value);
-}
-
 static enum err has_grant(struct db *db, struct arena *a, struct str id, struct grant *g, bool *out, struct fault *why)
 {
     struct fault missing = { 0 };
@@ -336,7 +330,7 @@ enum err connection_oauth_change(struct web_request *q, struct db *db, struct co
     if (!t.connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, row->connector, "stored connector is gone");
     e = turn_run(&t, before, store, another, why);
-    end_secrets(t.secrets, t.n);
+    connection_secrets_end(t.secrets, t.n);
     return e;
 }
 
@@ -399,7 +393,7 @@ enum err connection_oauth_rehearse(struct web_request *q, const struct connector
     if (connection_open_secrets(q->db, q->hub->keyring, q->arena, row, stored, &m, &lost))
         m = 0;
     *another = !str_eq(client_of(before, stored, m, fields), client_of(order.o.client, secrets, n, fields));
-    end_secrets(stored, m);
+    connection_secrets_end(stored, m);
     return ERR_NONE;
 }
 
@@ -508,19 +502,18 @@ static bool among(struct str list, struct str scope)
     return false;
 }
 
-static struct str lacking(struct arena *a, struct str requested, struct str granted)
+struct str connection_scopes_missing(struct arena *a, struct str requested, struct str granted)
 {
     AUTO_BUF b;
     struct str piece;
     buf_init(&b, CONNECTION_SCOPES_MAX * 4);
-    /* offline_access asks for a refresh token (OpenID Connect Core 11); Entra never names it among what it granted. */
     while (requested.n && str_piece(&requested, ' ', &piece))
         if (piece.n && !str_is(piece, "offline_access") && !among(granted, piece))
             buf_fmt(&b, b.n ? " %.*s" : "%.*s", STR_ARG(piece));
     return arena_str(a, b.n ? buf_str(&b) : STR(""));
 }
 
-static void write_scopes(struct json_out *o, struct str requested, struct str granted, struct str missing)
+void connection_scopes_write(struct json_out *o, struct str requested, struct str granted, struct str missing)
 {
     json_key(o, "scopes");
     json_open(o, '{');
@@ -559,7 +552,7 @@ enum err connection_oauth_write(struct web_request *q, struct json_out *o, const
     *missing = STR("");
     if (!obtain_takes_client(how)) {
         json_member_null(o, "oauth_client");
-        write_scopes(o, STR(""), STR(""), STR(""));
+        connection_scopes_write(o, STR(""), STR(""), STR(""));
         return ERR_NONE;
     }
     if ((e = connection_oauth_get(q->db, q->arena, row->id, &oauth, why)) ||
@@ -576,7 +569,7 @@ enum err connection_oauth_write(struct web_request *q, struct json_out *o, const
     }
     struct str requested = requested_scopes(q, row, &oauth, c.settings);
     struct str given = granted ? g.granted : STR("");
-    *missing = granted ? lacking(q->arena, requested, given) : STR("");
-    write_scopes(o, requested, given, *missing);
+    *missing = granted ? connection_scopes_missing(q->arena, requested, given) : STR("");
+    connection_scopes_write(o, requested, given, *missing);
     return ERR_NONE;
 }

@@ -58,4 +58,10 @@ enum err connection_oauth_audit(struct web_request *q, struct db *db, const stru
 enum err connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row, struct str *missing,
                                 struct fault *why) MUST_CHECK;
 
+/* "scopes": three lists out of three texts, one blank between. */
+void connection_scopes_write(struct json_out *o, struct str requested, struct str granted, struct str missing);
+/* What was asked for and not given. offline_access asks for a refresh token (OpenID Connect Core 11); Entra never names it among
+ * what it granted, so it is not missed. */
+struct str connection_scopes_missing(struct arena *a, struct str requested, struct str granted);
+
 #endif

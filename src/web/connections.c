@@ -68,12 +68,6 @@ static struct str with_credentials(struct web_request *q, struct str json, const
     return str_fmt(q->arena, "%.*s,\"credentials\":%.*s}", (int)json.n - 1, json.p, (int)text.n, text.p);
 }
 
-static void end_secrets(struct connection_secret *secrets, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        secret_end(&secrets[i].value);
-}
-
 /* ---- create ---- */
 
 struct creation {
@@ -559,7 +553,7 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
         e = connection_open_secrets(db, q->hub->keyring, q->arena, &c->row, secrets, &n, why);
         if (!e && n)
             e = check_auth(q, connector, c->row.auth_type, s.fields_json, secrets, n, why);
-        end_secrets(secrets, n);
+        connection_secrets_end(secrets, n);
     }
     if (!e) {
         c->row.fields = s.fields;
