@@ -18,7 +18,8 @@ static void put_claims(struct buf *text, const struct assertion *x, wall_ms now)
     const struct { const char *name; struct str value; } members[] = {
         { "iss", x->issuer }, { "sub", x->subject }, { "aud", x->audience }, { "scope", x->scope },
     };
-    int64_t most = ASSERTION_LIFETIME_S - ASSERTION_LEEWAY_S, life = x->lifetime_s > 0 && x->lifetime_s < most ? x->lifetime_s : most;
+    int64_t most = ASSERTION_LIFETIME_S - ASSERTION_LEEWAY_S,
+            life = x->lifetime_s > 0 && x->lifetime_s < most ? x->lifetime_s : most;
     int64_t iat = now / 1000 - ASSERTION_LEEWAY_S;
     char jti[JTI];
     struct json_out o = json_out(text);

@@ -7,8 +7,8 @@
 
 #include "base/json.h"
 
-/* `capture`: the setting of that name; NULL: nothing is wanted. Texts of `from` go into `fields`, an object in `a`. A field that has a
- * value keeps it, unless the setting says that it is replaced. True: something is there that was not there before. */
+/* `capture`: the setting of that name; NULL: nothing is wanted. Texts of `from` go into `fields`, an object in `a`. A field that
+ * has a value keeps it, unless the setting says that it is replaced. True: something is there that was not there before. */
 bool capture_into(struct arena *a, const struct json *capture, const struct json *from, struct json *fields);
 
 #endif

@@ -57,8 +57,8 @@ struct grant_event {
     struct str what, cause, reason, node;
     int64_t took_ms;
 };
-/* Inside store_write(): the grant is another client's than the one that the connection has now. Its tokens are destroyed, as if there
- * had been none; a renewal that is under way comes too late. */
+/* Inside store_write(): the grant is another client's than the one that the connection has now. Its tokens are destroyed, as if
+ * there had been none; a renewal that is under way comes too late. */
 enum err grant_drop(struct db *db, struct str connection, struct fault *why) MUST_CHECK;
 
 #define GRANT_EVENTS_KEPT 200 /* of each connection */

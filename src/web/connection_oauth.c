@@ -335,9 +335,10 @@ enum err connection_oauth_change(struct web_request *q, struct db *db, struct co
 }
 
 /* A client of one's own takes the place of the one that was chosen. */
-static enum err settle_credentials(struct web_request *q, struct db *db, const struct connector *c, const struct connection_row *row,
-                                   const struct connection_secret *secrets, size_t n, struct connection_oauth_order *order,
-                                   struct str *before, struct json **fields, struct fault *why)
+static enum err settle_credentials(struct web_request *q, struct db *db, const struct connector *c,
+                                   const struct connection_row *row, const struct connection_secret *secrets, size_t n,
+                                   struct connection_oauth_order *order, struct str *before, struct json **fields,
+                                   struct fault *why)
 {
     bool keyed = obtain_find(row->auth_type)->keyed;
     enum err e;
