@@ -20,7 +20,7 @@ void caller_asked(const struct caller *c, enum right right)
 
 bool caller_narrowed(const struct caller *c)
 {
-    bool narrowed = c->limited;
+    bool narrowed = false;
     for (enum narrow_kind k = 0; k < NARROW_KINDS; k++)
         narrowed |= c->narrow.lists[k].set;
     return narrowed;
@@ -28,10 +28,5 @@ bool caller_narrowed(const struct caller *c)
 
 bool caller_granted(const struct caller *c, struct str connection_id)
 {
-    if (!c->limited)
-        return true;
-    for (size_t i = 0; i < c->connection_count; i++)
-        if (str_eq(c->connections[i], connection_id))
-            return true;
-    return false;
+    return !caller_limited(c) || narrow_list_holds(caller_connections(c), connection_id);
 }

@@ -26,10 +26,7 @@ struct caller {
     struct str token;          /* tok_..., or STR_NONE for a session */
     struct str session_csrf;   /* for a session: the CSRF token expected; else STR_NONE */
     enum language language;
-    bool limited;              /* the token is limited to `connections` */
-    struct str *connections;   /* ids */
-    size_t connection_count;
-    struct narrow narrow;      /* what the token's grants leave beside that; zeroed for a session */
+    struct narrow narrow;      /* what the token's grants leave beside its role; zeroed for a session */
     wall_ms expires;           /* 0: never */
     unsigned *asked;           /* where the folder rights that were asked for are noted (RIGHT_BIT()s); NULL: nowhere */
     /* Of a session; STR_NONE and 0 for a token. */
@@ -44,6 +41,9 @@ bool caller_may(const struct caller *c, enum right right); /* NULL: nobody signe
 enum role caller_role(const struct caller *c);
 /* Notes that a folder right was asked for. */
 void caller_asked(const struct caller *c, enum right right);
+/* The connections that the token is limited to, if it is: ids. */
+static inline const struct narrow_list *caller_connections(const struct caller *c) { return &c->narrow.lists[NARROW_CONNECTION]; }
+static inline bool caller_limited(const struct caller *c) { return caller_connections(c)->set; }
 /* Does the token leave something out beside its role: connections, folders, methods, addresses ...? */
 bool caller_narrowed(const struct caller *c);
 /* False when the token is limited to other connections. */

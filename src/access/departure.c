@@ -4,8 +4,9 @@
 #include "access/session.h"
 
 /* Kinds of credentials that a person gave in their own name. */
-#define OF_A_PERSON \
-    "('oauth2_authorization_code', 'oauth2_device_code', 'oauth2_password', 'custom_oauth', 'oauth1', 'pat')"
+#define OF_A_PERSON                                                                                                                \
+    "('oauth2_authorization_code', 'oauth2_device_code', 'oauth2_password', 'oauth2_token_exchange', 'custom_oauth', 'oauth1', "   \
+    "'pat')"
 
 static enum err number(struct db *db, const char *sql, struct str who, int64_t *out, struct fault *why)
 {

@@ -34,6 +34,11 @@ static const struct {
     [NARROW_PATH] = { "path", "paths" },
 };
 
+bool narrow_list_holds(const struct narrow_list *l, struct str text)
+{
+    return str_among(text, l->at, l->count);
+}
+
 const char *narrow_kind_name(enum narrow_kind k) { return kinds[k].name; }
 const char *narrow_kind_member(enum narrow_kind k) { return kinds[k].member; }
 
@@ -358,7 +363,7 @@ static bool list_within(enum narrow_kind k, const struct narrow_list *inner, con
 
 bool narrow_within(const struct narrow *inner, const struct narrow *outer, enum narrow_kind *which)
 {
-    for (enum narrow_kind k = NARROW_ACTION; k < NARROW_KINDS; k++)
+    for (enum narrow_kind k = 0; k < NARROW_KINDS; k++)
         if (!list_within(k, &inner->lists[k], &outer->lists[k])) {
             *which = k;
             return false;

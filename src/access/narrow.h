@@ -36,6 +36,7 @@ struct narrow_range {
     unsigned char family, bits; /* 4 or 6; leading bits that count */
     unsigned char ip[16];
 };
+bool narrow_list_holds(const struct narrow_list *l, struct str text);
 /* Everything is in the arena it was made with. Zeroed: nothing is narrowed. */
 struct narrow {
     struct narrow_list lists[NARROW_KINDS]; /* texts; connections and folders are ids, and not asked here */
@@ -68,8 +69,8 @@ bool narrow_permits_address(const struct narrow *n, unsigned char family, const 
 bool narrow_permits_action(const struct narrow *n, struct str key);
 bool narrow_glob(struct str pattern, struct str text);
 
-/* Does `inner` leave nothing that `outer` does not? For kinds other than connections and folders. On false *which says the kind.
- * Strict: two patterns are compared as patterns, so an unusual spelling may be refused, never let through. */
+/* Does `inner` leave nothing that `outer` does not? On false *which says the kind. Strict: connections and folders are compared
+ * as ids, two patterns as patterns, so what lies deeper or is spelled unusually may be refused, never let through. */
 bool narrow_within(const struct narrow *inner, const struct narrow *outer, enum narrow_kind *which);
 
 #endif

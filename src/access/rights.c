@@ -148,7 +148,7 @@ static bool narrowed_in_calls(const struct caller *c)
     return c->narrow.calls || c->narrow.lists[NARROW_ACTION].set;
 }
 
-static bool narrowed_within(const struct caller *c) { return c->limited || narrowed_in_calls(c); }
+static bool narrowed_within(const struct caller *c) { return caller_limited(c) || narrowed_in_calls(c); }
 
 /* Whoever is narrowed in calls does not let others in, who would not be. */
 static unsigned kept_by_token(const struct caller *c, const struct place *p)
@@ -159,28 +159,20 @@ static unsigned kept_by_token(const struct caller *c, const struct place *p)
     return kept & (p->personal && p->own ? role_rights_own(c->narrowed) : role_rights_in(c->narrowed, p->preset));
 }
 
-static bool in_list(const struct narrow_list *l, struct str s)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (str_eq(l->at[i], s))
-            return true;
-    return false;
-}
-
 /* A token narrowed to folders leaves what is at or below one of them, whatever inherits. */
 static enum err granted_folders(struct db *db, struct arena *a, const struct caller *c, const struct many *folders, bool *out,
                                 struct fault *why)
 {
     const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
     for (size_t i = 0; i < folders->n; i++)
-        out[i] = !l->set || in_list(l, folders->keys[i]);
+        out[i] = !l->set || narrow_list_holds(l, folders->keys[i]);
     if (!l->set || !l->count)
         return ERR_NONE;
     struct query *q = many_begin(db, "SELECT folder_id, above_id FROM folder_above WHERE folder_id IN $keys", 0, folders);
     many_bind(q, folders);
     for (size_t i; query_next(q);)
         if (many_find(folders, query_get_text(q, 0, a), &i))
-            out[i] = out[i] || in_list(l, query_get_text(q, 1, a));
+            out[i] = out[i] || narrow_list_holds(l, query_get_text(q, 1, a));
     return query_end(q, why);
 }
 
@@ -319,7 +311,7 @@ enum err rights_need(struct db *db, struct arena *a, const struct caller *c, str
     caller_asked(c, right);
     if (!(r.mask & RIGHT_BIT(RIGHT_VIEW)))
         return fault(why, ERR_NOT_FOUND, STR("folder"), "no such folder, or not visible");
-    if (c->limited && right != RIGHT_VIEW)
+    if (caller_limited(c) && right != RIGHT_VIEW)
         return fault(why, ERR_DENIED, str_of(right_name(right)), "a token limited to connections has no folder");
     return r.mask & RIGHT_BIT(right) ? ERR_NONE : denied(a, right, r.path, why);
 }

@@ -11,7 +11,7 @@
 #define TOKEN_SIZE (CHECK_AT + CHECK_CHARACTERS)
 _Static_assert(TOKEN_SIZE + 1 == TOKEN_TEXT, "the header's size");
 
-#define GRANTS_MOST 1000 /* connections that one token may name; and entries of each other kind */
+#define GRANTS_MOST 1000 /* entries of each kind */
 #define PAGE_MOST 1000
 
 static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 6, lower case */
@@ -79,9 +79,7 @@ static enum err check_new(struct db *db, const struct token_new *t, struct fault
     if (t->role <= ROLE_NONE || t->role >= ROLE_COUNT)
         return fault(why, ERR_FIELD_INVALID, STR("role (owner, admin, editor, user, viewer, auditor, custodian)"), "role %d",
                      (int)t->role);
-    if (t->connection_count > GRANTS_MOST)
-        return fault(why, ERR_FIELD_INVALID, STR("connections (at most 1000)"), "%zu connections", t->connection_count);
-    for (enum narrow_kind k = NARROW_FOLDER; t->narrow && k < NARROW_KINDS; k++)
+    for (enum narrow_kind k = 0; t->narrow && k < NARROW_KINDS; k++)
         if (t->narrow->lists[k].count > GRANTS_MOST)
             return fault(why, ERR_FIELD_INVALID, STR("grants (at most 1000 of a kind)"), "%s", narrow_kind_name(k));
     struct query *q = query_begin(db, "SELECT id FROM principal WHERE id = $1 AND kind IN ('user', 'service_account')");
@@ -95,7 +93,7 @@ static enum err check_new(struct db *db, const struct token_new *t, struct fault
 static int64_t narrowed_bits(const struct narrow *n)
 {
     int64_t bits = 0;
-    for (enum narrow_kind k = NARROW_FOLDER; n && k < NARROW_KINDS; k++)
+    for (enum narrow_kind k = 0; n && k < NARROW_KINDS; k++)
         bits |= n->lists[k].set || n->lists[k].count ? 1 << k : 0;
     return bits;
 }
@@ -104,16 +102,14 @@ static enum err insert_token(struct db *db, const struct token_new *t, struct st
 {
     char hash[TEXT_HASH];
     struct query *q =
-        query_begin(db, "INSERT INTO token (id, hash, last4, name, principal_id, role, limited, created_ms, expires_ms, narrowed)"
-                        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
+        query_begin(db, "INSERT INTO token (id, hash, last4, name, principal_id, role, created_ms, expires_ms, narrowed)"
+                        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
     query_text(q, id);
     query_text(q, text_hash(text, hash));
     query_text(q, str_sub(text, text.n - 4, text.n));
     query_text(q, t->name);
     query_text(q, t->principal);
     query_text(q, str_of(role_name(t->role)));
-    /* Whoever names connections means a limit, whatever the flag says. */
-    query_i64(q, t->limited || t->connection_count);
     query_i64(q, clock_wall());
     query_i64(q, t->expires);
     query_i64(q, narrowed_bits(t->narrow));
@@ -130,13 +126,10 @@ static enum err insert_grant(struct db *db, struct str token, const char *kind, 
     return query_end(q, why);
 }
 
-static enum err insert_grants(struct db *db, struct str token, const struct str *connections, size_t n, const struct narrow *narrow,
-                              struct fault *why)
+static enum err insert_grants(struct db *db, struct str token, const struct narrow *narrow, struct fault *why)
 {
     enum err e = ERR_NONE;
-    for (size_t i = 0; !e && i < n; i++)
-        e = insert_grant(db, token, narrow_kind_name(NARROW_CONNECTION), connections[i], why);
-    for (enum narrow_kind k = NARROW_FOLDER; narrow && k < NARROW_KINDS; k++)
+    for (enum narrow_kind k = 0; narrow && k < NARROW_KINDS; k++)
         for (size_t i = 0; !e && i < narrow->lists[k].count; i++)
             e = insert_grant(db, token, narrow_kind_name(k), narrow->lists[k].at[i], why);
     return e;
@@ -153,17 +146,30 @@ static enum err check_room(struct db *db, struct str principal, struct fault *wh
     return e || n < TOKENS_MOST ? e : fault(why, ERR_LIMIT, STR("1000 tokens of one principal; revoke some"), "%lld", (long long)n);
 }
 
+/* Making and revoking in a loop fills no table. */
+static enum err drop_oldest_ended(struct db *db, struct str principal, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM token WHERE id IN (SELECT id FROM token WHERE principal_id = $1"
+                                      " AND (revoked_ms <> 0 OR expires_ms <> 0 AND expires_ms <= $2)"
+                                      " ORDER BY id DESC LIMIT 1000 OFFSET $3)");
+    query_text(q, principal);
+    query_i64(q, clock_wall());
+    query_i64(q, TOKENS_ENDED);
+    return query_end(q, why);
+}
+
 enum err token_create(struct db *db, struct arena *a, const struct token_new *t, char text[TOKEN_TEXT], struct str *id,
                       struct fault *why)
 {
     char own_id[ID_SIZE];
     enum err e;
-    if ((e = check_new(db, t, why)) || (e = check_room(db, t->principal, why)))
+    if ((e = check_new(db, t, why)) || (e = check_room(db, t->principal, why)) ||
+        (e = drop_oldest_ended(db, t->principal, why)))
         return e;
     make_text(text);
     *id = arena_str(a, str_of(id_new(own_id, "tok_")));
     e = insert_token(db, t, *id, (struct str){ text, TOKEN_SIZE }, why);
-    return e ? e : insert_grants(db, *id, t->connections, t->connection_count, t->narrow, why);
+    return e ? e : insert_grants(db, *id, t->narrow, why);
 }
 
 /* -- reading -------------------------------------------------------------------------------------------------- */
@@ -195,17 +201,12 @@ static enum err read_grants(struct db *db, struct arena *a, struct str token, st
 }
 
 /* `bits`: the token's own word for what is narrowed. */
-static enum err read_narrow(struct db *db, struct arena *a, struct str token, bool limited, int64_t bits, struct narrow *out,
-                            struct str **connections, size_t *n, struct fault *why)
+static enum err read_narrow(struct db *db, struct arena *a, struct str token, int64_t bits, struct narrow *out, struct fault *why)
 {
     *out = (struct narrow){ 0 };
-    for (enum narrow_kind k = NARROW_FOLDER; k < NARROW_KINDS; k++)
+    for (enum narrow_kind k = 0; k < NARROW_KINDS; k++)
         out->lists[k].set = bits & 1 << k;
-    enum err e = limited || bits ? read_grants(db, a, token, out->lists, why) : ERR_NONE;
-    *connections = out->lists[NARROW_CONNECTION].at;
-    *n = out->lists[NARROW_CONNECTION].count;
-    out->lists[NARROW_CONNECTION] = (struct narrow_list){ 0 };
-    return e;
+    return bits ? read_grants(db, a, token, out->lists, why) : ERR_NONE;
 }
 
 struct found {
@@ -222,25 +223,24 @@ static enum role role_of(struct str name)
 }
 
 #define SELECT_CALLER                                                                                            \
-    "SELECT t.id, t.role, t.limited, t.expires_ms, t.revoked_ms, p.id, p.name, p.role, p.language, p.disabled,"   \
+    "SELECT t.id, t.role, t.expires_ms, t.revoked_ms, p.id, p.name, p.role, p.language, p.disabled,"             \
     " t.narrowed FROM token t JOIN principal p ON p.id = t.principal_id "
 
 /* Ends the query. */
 static enum err read_found(struct query *q, struct arena *a, struct found *f, struct caller *c, struct fault *why)
 {
     f->row = query_next(q);
-    f->revoked = query_get_i64(q, 4) != 0;
-    f->disabled = query_get_i64(q, 9) != 0;
-    f->narrowed = query_get_i64(q, 10);
+    f->revoked = query_get_i64(q, 3) != 0;
+    f->disabled = query_get_i64(q, 8) != 0;
+    f->narrowed = query_get_i64(q, 9);
     *c = (struct caller){
         .token = query_get_text(q, 0, a),
-        .role = role_of(query_get_text(q, 7, a)),
+        .role = role_of(query_get_text(q, 6, a)),
         .narrowed = role_of(query_get_text(q, 1, a)),
-        .limited = query_get_i64(q, 2) != 0,
-        .expires = query_get_i64(q, 3),
-        .principal = query_get_text(q, 5, a),
-        .name = query_get_text(q, 6, a),
-        .language = str_is(query_get_text(q, 8, a), "fr") ? LANG_FR : LANG_EN,
+        .expires = query_get_i64(q, 2),
+        .principal = query_get_text(q, 4, a),
+        .name = query_get_text(q, 5, a),
+        .language = str_is(query_get_text(q, 7, a), "fr") ? LANG_FR : LANG_EN,
     };
     return query_end(q, why);
 }
@@ -253,7 +253,7 @@ static enum err admit(struct db *db, struct arena *a, const struct found *f, str
                      f->revoked ? "revoked" : f->disabled ? "its principal is disabled" : "no role");
     if (c->expires && c->expires <= clock_wall())
         return fault(why, ERR_TOKEN_EXPIRED, STR(""), "%.*s has expired", STR_ARG(c->token));
-    e = read_narrow(db, a, c->token, c->limited, f->narrowed, &c->narrow, &c->connections, &c->connection_count, why);
+    e = read_narrow(db, a, c->token, f->narrowed, &c->narrow, why);
     if (e)
         return e;
     narrow_prepare(a, &c->narrow);
@@ -311,23 +311,22 @@ enum err principal_caller(struct db *db, struct arena *a, struct str id, struct 
 }
 
 #define SELECT_ROWS \
-    "SELECT t.id, t.name, t.principal_id, p.name, t.last4, t.role, t.limited, t.created_ms, t.expires_ms, t.last_used_ms," \
+    "SELECT t.id, t.name, t.principal_id, p.name, t.last4, t.role, t.created_ms, t.expires_ms, t.last_used_ms," \
     " t.revoked_ms, t.narrowed FROM token t JOIN principal p ON p.id = t.principal_id "
 
 static struct token_row read_row(struct query *q, struct arena *a, int64_t *narrowed)
 {
-    *narrowed = query_get_i64(q, 11);
+    *narrowed = query_get_i64(q, 10);
     struct token_row row = {
         .id = query_get_text(q, 0, a),
         .name = query_get_text(q, 1, a),
         .principal = query_get_text(q, 2, a),
         .principal_name = query_get_text(q, 3, a),
         .last4 = query_get_text(q, 4, a),
-        .limited = query_get_i64(q, 6) != 0,
-        .created = query_get_i64(q, 7),
-        .expires = query_get_i64(q, 8),
-        .last_used = query_get_i64(q, 9),
-        .revoked = query_get_i64(q, 10),
+        .created = query_get_i64(q, 6),
+        .expires = query_get_i64(q, 7),
+        .last_used = query_get_i64(q, 8),
+        .revoked = query_get_i64(q, 9),
     };
     role_parse(query_get_text(q, 5, a), &row.role);
     return row;
@@ -345,7 +344,7 @@ enum err token_get(struct db *db, struct arena *a, struct str id, struct token_r
         return e;
     if (!found)
         return fault(why, ERR_NOT_FOUND, STR("token"), "no such token");
-    if ((e = read_narrow(db, a, id, row.limited, narrowed, &row.narrow, &row.connections, &row.connection_count, why)))
+    if ((e = read_narrow(db, a, id, narrowed, &row.narrow, why)))
         return e;
     *out = row;
     return ERR_NONE;
@@ -374,8 +373,7 @@ enum err token_list(struct db *db, struct arena *a, struct str principal, struct
         rows[count] = read_row(q, a, &narrowed[count]), count++;
     enum err e = query_end(q, why);
     for (size_t i = 0; !e && i < count; i++)
-        e = read_narrow(db, a, rows[i].id, rows[i].limited, narrowed[i], &rows[i].narrow, &rows[i].connections,
-                        &rows[i].connection_count, why);
+        e = read_narrow(db, a, rows[i].id, narrowed[i], &rows[i].narrow, why);
     *out = rows;
     *n = count;
     return e;
@@ -409,8 +407,7 @@ enum err token_update(struct db *db, struct str id, struct str name, wall_ms exp
     return query_end(q, why);
 }
 
-enum err token_set_grants(struct db *db, struct str id, bool limited, const struct str *connections, size_t n,
-                          const struct narrow *narrow, struct fault *why)
+enum err token_set_grants(struct db *db, struct str id, const struct narrow *narrow, struct fault *why)
 {
     wall_ms expires;
     enum err e = find_expires(db, id, &expires, why);
@@ -418,11 +415,10 @@ enum err token_set_grants(struct db *db, struct str id, bool limited, const stru
         return e;
     struct query *q = query_begin(db, "DELETE FROM token_grant WHERE token_id = $1");
     query_text(q, id);
-    if ((e = query_end(q, why)) || (e = insert_grants(db, id, connections, n, narrow, why)))
+    if ((e = query_end(q, why)) || (e = insert_grants(db, id, narrow, why)))
         return e;
-    q = query_begin(db, "UPDATE token SET limited = $2, narrowed = $3 WHERE id = $1");
+    q = query_begin(db, "UPDATE token SET narrowed = $2 WHERE id = $1");
     query_text(q, id);
-    query_i64(q, limited || n);
     query_i64(q, narrowed_bits(narrow));
     return query_end(q, why);
 }
@@ -437,6 +433,29 @@ enum err token_revoke(struct db *db, struct str id, struct fault *why)
     query_text(q, id);
     query_i64(q, clock_wall());
     return query_end(q, why);
+}
+
+static enum err delete_some(struct query *q, struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why)
+{
+    query_i64(q, before);
+    query_i64(q, most);
+    enum err e = query_end(q, why);
+    *deleted += e ? 0 : db_changes(db);
+    return e;
+}
+
+/* Two statements, for an index each. */
+enum err token_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why)
+{
+    *deleted = 0;
+    struct query *q = query_begin(db, "DELETE FROM token WHERE id IN"
+                                      " (SELECT id FROM token WHERE revoked_ms <> 0 AND revoked_ms < $1 LIMIT $2)");
+    enum err e = delete_some(q, db, before, most, deleted, why);
+    if (e)
+        return e;
+    q = query_begin(db, "DELETE FROM token WHERE id IN"
+                        " (SELECT id FROM token WHERE expires_ms <> 0 AND expires_ms < $1 LIMIT $2)");
+    return delete_some(q, db, before, most, deleted, why);
 }
 
 enum err token_touch(struct db *db, struct str id, wall_ms when, struct fault *why)

@@ -14,21 +14,20 @@
 #include "store/db.h"
 
 #define TOKENS_MOST 1000 /* of one principal, that are neither revoked nor over */
+#define TOKENS_ENDED 1000 /* of one principal, that are: the oldest make room for new tokens */
 #define TOKEN_TEXT 51 /* with NUL */
 bool token_well_formed(struct str text); /* prefix, alphabet and checksum; asks no database */
 
 struct token_row {
     struct str id, name, principal, principal_name, last4;
     enum role role;
-    struct str *connections; size_t connection_count; bool limited;
-    struct narrow narrow;         /* texts only, not prepared; without connections */
+    struct narrow narrow;         /* texts only, not prepared */
     wall_ms created, expires, last_used, revoked; /* 0: never */
 };
 struct token_new {
     struct str name, principal;   /* principal: usr_ or svc_ id */
     enum role role;               /* at most the principal's own: checked by the caller */
-    bool limited; const struct str *connections; size_t connection_count;
-    const struct narrow *narrow;  /* every other kind; entries in their stored form. NULL: none */
+    const struct narrow *narrow;  /* entries in their stored form. NULL: none */
     wall_ms expires;              /* 0: never */
 };
 
@@ -50,10 +49,11 @@ enum err token_get(struct db *db, struct arena *a, struct str id, struct token_r
 enum err token_list(struct db *db, struct arena *a, struct str principal /* p NULL: all */, struct str after, int limit,
                     struct token_row **out, size_t *n, struct fault *why) MUST_CHECK;
 enum err token_update(struct db *db, struct str id, struct str name, wall_ms expires, struct fault *why) MUST_CHECK;
-/* Replace the grants of every kind; `connections` as in token_new. */
-enum err token_set_grants(struct db *db, struct str id, bool limited, const struct str *connections, size_t n,
-                          const struct narrow *narrow, struct fault *why) MUST_CHECK;
-enum err token_revoke(struct db *db, struct str id, struct fault *why) MUST_CHECK; /* the row stays, revoked */
+/* Replace the grants of every kind. */
+enum err token_set_grants(struct db *db, struct str id, const struct narrow *narrow, struct fault *why) MUST_CHECK;
+enum err token_revoke(struct db *db, struct str id, struct fault *why) MUST_CHECK; /* the row stays, revoked, for a while */
+/* Those that were revoked or over before then go, at most so many at once; the audit log still says what they were. */
+enum err token_prune(struct db *db, wall_ms before, int most, int64_t *deleted, struct fault *why) MUST_CHECK;
 /* Last-used times arrive in batches. A token that is gone is no error; time does not go back. */
 enum err token_touch(struct db *db, struct str id, wall_ms when, struct fault *why) MUST_CHECK;
 

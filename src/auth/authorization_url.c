@@ -69,22 +69,41 @@ static enum err odd(struct arena *a, struct str says, struct fault *why, const c
     return fault(why, ERR_AUTHORIZATION_SERVER, said, "%s", note);
 }
 
-/* A client's proof goes along, as to the token endpoint. *body: its JSON object. */
-static enum err ask(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct str door,
-                    const struct parameters *sent, struct fetch_answer *answer, struct json **body, struct fault *why)
+static enum err send(const struct issuers *s, struct arena *a, const struct client_door *c, struct secret proof, struct str door,
+                     const struct parameters *sent, struct fetch_answer *answer, struct fault *why)
 {
-    struct oauth_profile plain = *p; /* lent: always a form (RFC 9126 2.1, RFC 8628 3.1) */
+    struct oauth_profile plain = *c->profile; /* lent: always a form (RFC 9126 2.1, RFC 8628 3.1) */
     struct token_request request;
-    struct fault ignored;
     plain.quirks.json_body = false;
+    plain.client_secret = proof;
     enum err e = token_request_build(a, &plain, door, TOKEN_FIRST, sent->at, sent->n, SECRET_NONE, STR(""), clock_wall(), &request,
                                      why);
+    request.http.tls = c->tls;
     if (!e && (e = issuer_fetch(s, a, &request.http, answer, why)) == ERR_IDENTITY_PROVIDER)
         e = odd(a, STR("it cannot be reached"), why, "authorization server");
     token_request_end(&request);
+    return e;
+}
+
+static bool read_body(struct arena *a, const struct fetch_answer *answer, struct json **body)
+{
+    struct fault ignored;
+    return !json_read_lenient_keys(a, answer->body, body, &ignored) && json_is(*body, JSON_OBJECT);
+}
+
+/* A client's proof goes along, as to the token endpoint. *body: its JSON object. */
+static enum err ask(const struct issuers *s, struct arena *a, const struct client_door *c, struct str door,
+                    const struct parameters *sent, struct fetch_answer *answer, struct json **body, struct fault *why)
+{
+    const struct oauth_profile *p = c->profile;
+    enum err e = send(s, a, c, p->client_secret, door, sent, answer, why);
+    bool read = !e && read_body(a, answer, body);
+    if (!e && p->next_secret.n && (answer->status == 401 || (read && str_is(json_str(*body, "error"), "invalid_client")))) {
+        e = send(s, a, c, p->next_secret, door, sent, answer, why); /* during rotation (OAU-04) */
+        read = !e && read_body(a, answer, body);
+    }
     if (e)
         return e;
-    bool read = !json_read_lenient_keys(a, answer->body, body, &ignored) && json_is(*body, JSON_OBJECT);
     if (answer->status / 100 == 2 && read)
         return ERR_NONE;
     struct str code = read ? json_str(*body, "error") : STR_NONE;
@@ -97,12 +116,13 @@ static enum err ask(const struct issuers *s, struct arena *a, const struct oauth
 
 /* ---- the browser's address ---- */
 
-static enum err push(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct parameters *sent,
+static enum err push(const struct issuers *s, struct arena *a, const struct client_door *c, struct parameters *sent,
                      struct fault *why)
 {
+    const struct oauth_profile *p = c->profile;
     struct fetch_answer answer;
     struct json *body;
-    enum err e = ask(s, a, p, p->par_url, sent, &answer, &body, why);
+    enum err e = ask(s, a, c, p->par_url, sent, &answer, &body, why);
     if (e)
         return e;
     struct str uri = json_str(body, "request_uri");
@@ -114,9 +134,10 @@ static enum err push(const struct issuers *s, struct arena *a, const struct oaut
     return ERR_NONE;
 }
 
-enum err authorization_url(const struct issuers *s, struct arena *a, const struct oauth_profile *p,
+enum err authorization_url(const struct issuers *s, struct arena *a, const struct client_door *c,
                            const struct authorization_request *r, struct str *url, struct fault *why)
 {
+    const struct oauth_profile *p = c->profile;
     struct parameters sent;
     enum err e;
     if (!p->authorization_url.n || !p->client_id.n)
@@ -124,7 +145,7 @@ enum err authorization_url(const struct issuers *s, struct arena *a, const struc
     if (p->par && !p->par_url.n)
         return odd(a, STR("it wants requests pushed, and does not say where"), why, "par");
     gather(a, p, r, &sent);
-    if (p->par_url.n && (e = push(s, a, p, &sent, why)))
+    if (p->par_url.n && (e = push(s, a, c, &sent, why)))
         return e;
     *url = join(a, p->authorization_url, &sent);
     return url->n ? ERR_NONE : fault(why, ERR_LIMIT, STR("16 KiB of an authorization URL"), "parameters");
@@ -140,8 +161,9 @@ static bool page_ok(struct arena *a, const struct egress *egress, struct str tex
 }
 
 enum err authorization_device_ask(const struct issuers *s, const struct egress *egress, struct arena *a,
-                                  const struct oauth_profile *p, struct authorization *t, struct secret *code, struct fault *why)
+                                  const struct client_door *c, struct authorization *t, struct secret *code, struct fault *why)
 {
+    const struct oauth_profile *p = c->profile;
     struct parameters sent = { .n = 0 };
     struct fetch_answer answer;
     struct device_code d;
@@ -154,7 +176,7 @@ enum err authorization_device_ask(const struct issuers *s, const struct egress *
         if (v->type == JSON_STRING)
             put(&sent, v->key, v->text);
     put(&sent, STR("client_id"), p->client_id);
-    enum err e = ask(s, a, p, p->device_url, &sent, &answer, &body, why);
+    enum err e = ask(s, a, c, p->device_url, &sent, &answer, &body, why);
     if (e)
         return e;
     if (device_code_read(a, &answer, &d, &odd_answer))

@@ -2,8 +2,8 @@
  * (AssumeRole), and the session's key signs the calls.
  *
  * The external id is made by the hub when the connection is made, and stands in the role's trust policy: nobody who knows the
- * role's name alone can have us take it on for him. The key is the connection's own; that of the machine the hub runs on is never
- * looked for.
+ * role's name alone can have us take it on for him. The key is the connection's own, or that of a client that an administrator
+ * keeps (auth/oauth_client.h: access key id and secret access key); that of the machine the hub runs on is never looked for.
  */
 #include "auth/aws_role.h"
 
@@ -19,7 +19,7 @@
 #define DURATION_PRESET "3600"
 #define BODY_MAX (16 * 1024)
 
-static const struct auth_field fields[] = { { "access_key_id", true }, { "secret_access_key", true }, { NULL, false } };
+static const struct auth_field fields[] = { { "access_key_id", false }, { "secret_access_key", false }, { NULL, false } };
 
 /* ---- what was typed ---- */
 
@@ -85,7 +85,7 @@ static enum err check(const struct auth_input *in, struct fault *why)
     enum err e = aws_check_place(in, why);
     if (!e)
         e = check_role(in, why);
-    return e ? e : aws_check_key(in, why);
+    return e || !(auth_secret(in, "access_key_id") || auth_secret(in, "secret_access_key")) ? e : aws_check_key(in, why);
 }
 
 /* ---- calls, with what STS gave ---- */
@@ -151,6 +151,9 @@ static enum err build(struct arena *a, const struct obtain_input *q, struct toke
     struct url url;
     char hash[SIGV4_HASH_SIZE], *date = arena_alloc(a, SIGV4_DATE_SIZE);
     struct str text = endpoint(a, in), signature;
+    *out = (struct token_request){ 0 };
+    if (!auth_secret(in, "access_key_id") || !auth_secret(in, "secret_access_key"))
+        return fault(why, ERR_NEEDS_AUTH, STR(""), "neither a key of its own nor a client's");
     enum err e = url_parse(a, text, &url, why);
     if (e)
         return e;
@@ -277,4 +280,4 @@ static void read(struct arena *a, const struct obtain_input *q, const struct fet
     put(out, "role_session_token", said(&s, s.credentials, "SessionToken"));
 }
 
-const struct obtain obtain_aws_role = { .auth_type = "aws_assume_role", .build = build, .read = read };
+const struct obtain obtain_aws_role = { .auth_type = "aws_assume_role", .keyed = true, .build = build, .read = read };

@@ -48,7 +48,7 @@ static enum err finish(struct arena *a, struct stored *s, struct fault *why)
     enum err e;
     if ((e = parse(a, s->sign_in, &sign_in, why)) || (e = parse(a, s->callers, &callers, why)))
         return e;
-    return identity_provider_read(NULL, a, sign_in, callers, &s->p, why);
+    return identity_provider_read(NULL, a, NULL, sign_in, callers, &s->p, why);
 }
 
 enum err identity_provider_get(struct db *db, struct arena *a, struct str id, struct identity_provider *out, struct fault *why)

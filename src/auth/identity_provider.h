@@ -7,6 +7,7 @@
 #ifndef AUTH_IDENTITY_PROVIDER_H
 #define AUTH_IDENTITY_PROVIDER_H
 
+#include "access/grants.h"
 #include "access/role.h"
 #include "base/arena.h"
 #include "base/clock.h"
@@ -24,8 +25,12 @@
 struct identity_claim { struct str claim, equals; };
 /* Who is in the provider's group has the role: in the folder, or in the instance when `folder` is empty. */
 struct identity_mapping { struct str group, folder; enum role role; };
-/* Who shows the claim acts as the principal, with at most the role. */
-struct identity_rule { struct identity_claim when; struct str principal; enum role role; };
+/* Who shows the claim acts as the principal: with at most the role (ROLE_NONE: the principal's own), within the grants, by tokens
+ * that live no longer than that (0: any), until then (0: for good). */
+struct identity_rule {
+    struct identity_claim when; struct str principal; enum role role;
+    struct narrow narrow; int64_t lifetime_max_s; wall_ms expires;
+};
 
 enum identity_token_auth { TOKEN_AUTH_AUTO, TOKEN_AUTH_BASIC, TOKEN_AUTH_POST, TOKEN_AUTH_NONE };
 
@@ -59,10 +64,10 @@ struct identity_provider {
 };
 
 /* From the members of a body or of a stored row; everything checked. NULL: does not sign in, or has no callers. Principals in rules
- * may be names of service accounts or e-mail addresses: they become ids. ERR_FIELD_INVALID, ERR_FIELD_REQUIRED, ERR_UNKNOWN_FIELD
- * with the pointer. */
-enum err identity_provider_read(struct db *db, struct arena *a, const struct json *sign_in, const struct json *callers,
-                                struct identity_provider *out, struct fault *why) MUST_CHECK;
+ * may be names of service accounts or e-mail addresses: they become ids, and so does what `f` finds; `db` and `f` NULL: all of it
+ * is ids already. ERR_FIELD_INVALID, ERR_FIELD_REQUIRED, ERR_UNKNOWN_FIELD and the finder's, with the pointer. */
+enum err identity_provider_read(struct db *db, struct arena *a, const struct grants_finder *f, const struct json *sign_in,
+                                const struct json *callers, struct identity_provider *out, struct fault *why) MUST_CHECK;
 /* The two members as the API shows them and the store keeps them. */
 void identity_provider_write_sign_in(struct json_out *o, const struct identity_provider *p);
 void identity_provider_write_callers(struct json_out *o, const struct identity_provider *p);

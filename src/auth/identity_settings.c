@@ -269,9 +269,47 @@ static enum err find_principal(struct db *db, struct arena *a, const struct wher
     return e || found ? e : bad(w, ERR_FIELD_INVALID, "principal", "no such service account or user");
 }
 
-static enum err read_rules(struct db *db, struct arena *a, const struct json *o, const struct where *up, struct identity_callers *c)
+static enum err read_lifetime(const struct json *o, const struct where *w, int64_t *out)
 {
-    static const char *const members[] = { "claim", "equals", "principal", "role", NULL };
+    struct str said = STR_NONE;
+    int64_t ms;
+    enum err e = text(o, "max_lifetime", w, false, TEXT_MOST, &said);
+    if (e || !said.p)
+        return e;
+    if (!duration_parse(said, &ms) || ms < LIFETIME_LEAST_S * 1000)
+        return bad(w, ERR_FIELD_INVALID, "max_lifetime", "a duration such as 1h, at least 60s");
+    *out = ms / 1000;
+    return ERR_NONE;
+}
+
+/* One that has passed stays as it is: saving the other rules again is no reason to refuse. */
+static enum err read_end(const struct json *o, const struct where *w, wall_ms *out)
+{
+    struct str said = STR_NONE;
+    enum err e = text(o, "expires_at", w, false, TEXT_MOST, &said);
+    if (e || !said.p)
+        return e;
+    return clock_parse(said, out) && *out > 0 ? ERR_NONE
+                                              : bad(w, ERR_FIELD_INVALID, "expires_at", "a time, as 2027-01-31T00:00:00Z");
+}
+
+static enum err read_rule_grants(struct arena *a, const struct json *o, const struct where *w, const struct grants_finder *f,
+                                 struct narrow *out)
+{
+    const struct json *g = json_get(o, "grants");
+    char at[100];
+    if (!g || g->type == JSON_NULL)
+        return ERR_NONE;
+    if (g->type != JSON_OBJECT)
+        return bad(w, ERR_FIELD_INVALID, "grants", "an object is expected");
+    snprintf(at, sizeof at, "%s/grants", w->parent);
+    return grants_read(a, g, at, f, out, w->why);
+}
+
+static enum err read_rules(struct db *db, struct arena *a, const struct grants_finder *f, const struct json *o,
+                           const struct where *up, struct identity_callers *c)
+{
+    static const char *const members[] = { "claim", "equals", "principal", "role", "grants", "max_lifetime", "expires_at", NULL };
     const struct json *from;
     struct where w = *up;
     char pointer[80];
@@ -284,7 +322,8 @@ static enum err read_rules(struct db *db, struct arena *a, const struct json *o,
         r->role = ROLE_NONE; /* as the principal's own */
         if ((e = element(v, members, &w, pointer, "/jwt_callers/rules", c->rule_count)) || (e = claim_is(v, &w, &r->when)) ||
             (e = text(v, "principal", &w, true, TEXT_MOST, &r->principal)) || (e = role(v, "role", &w, false, &r->role)) ||
-            (e = find_principal(db, a, &w, &r->principal)))
+            (e = find_principal(db, a, &w, &r->principal)) || (e = read_rule_grants(a, v, &w, f, &r->narrow)) ||
+            (e = read_lifetime(v, &w, &r->lifetime_max_s)) || (e = read_end(v, &w, &r->expires)))
             return e;
         c->rule_count++;
     }
@@ -310,27 +349,15 @@ static enum err read_required(struct arena *a, const struct json *o, const struc
     return ERR_NONE;
 }
 
-static enum err read_lifetime(const struct json *o, const struct where *w, int64_t *out)
-{
-    struct str said = STR_NONE;
-    int64_t ms;
-    enum err e = text(o, "max_lifetime", w, false, TEXT_MOST, &said);
-    if (e || !said.p)
-        return e;
-    if (!duration_parse(said, &ms) || ms < LIFETIME_LEAST_S * 1000)
-        return bad(w, ERR_FIELD_INVALID, "max_lifetime", "a duration such as 1h, at least 60s");
-    *out = ms / 1000;
-    return ERR_NONE;
-}
-
-static enum err read_callers(struct db *db, struct arena *a, const struct json *o, struct identity_callers *c, struct fault *why)
+static enum err read_callers(struct db *db, struct arena *a, const struct grants_finder *f, const struct json *o,
+                             struct identity_callers *c, struct fault *why)
 {
     static const char *const members[] = { "audience", "users", "rules", "required_claims", "max_lifetime", NULL };
     struct where w = { "/jwt_callers", why };
     enum err e;
     *c = (struct identity_callers){ 0 };
     if ((e = json_only(o, members, w.parent, why)) || (e = text(o, "audience", &w, true, TEXT_MOST, &c->audience)) ||
-        (e = truth(o, "users", &w, &c->users)) || (e = read_rules(db, a, o, &w, c)) || (e = read_required(a, o, &w, c)) ||
+        (e = truth(o, "users", &w, &c->users)) || (e = read_rules(db, a, f, o, &w, c)) || (e = read_required(a, o, &w, c)) ||
         (e = read_lifetime(o, &w, &c->lifetime_max_s)))
         return e;
     if (!c->users && !c->rule_count)
@@ -338,15 +365,15 @@ static enum err read_callers(struct db *db, struct arena *a, const struct json *
     return ERR_NONE;
 }
 
-enum err identity_provider_read(struct db *db, struct arena *a, const struct json *sign_in, const struct json *callers,
-                                struct identity_provider *out, struct fault *why)
+enum err identity_provider_read(struct db *db, struct arena *a, const struct grants_finder *f, const struct json *sign_in,
+                                const struct json *callers, struct identity_provider *out, struct fault *why)
 {
     enum err e;
     out->signs_in = sign_in != NULL;
     out->calls = callers != NULL;
     if (sign_in && (e = read_sign_in(a, sign_in, &out->sign_in, why)))
         return e;
-    return callers ? read_callers(db, a, callers, &out->callers, why) : ERR_NONE;
+    return callers ? read_callers(db, a, f, callers, &out->callers, why) : ERR_NONE;
 }
 
 /* ---- writing ---- */
@@ -422,22 +449,36 @@ static void write_claim_is(struct json_out *o, const struct identity_claim *c)
     json_member_str(o, "equals", c->equals);
 }
 
+static void write_lifetime(struct json_out *o, int64_t seconds)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%llds", (long long)seconds);
+    json_member_str(o, "max_lifetime", seconds ? str_of(text) : STR_NONE);
+}
+
+static void write_rule(struct json_out *o, const struct identity_rule *r)
+{
+    json_open(o, '{');
+    write_claim_is(o, &r->when);
+    json_member_str(o, "principal", r->principal);
+    json_member_str(o, "role", r->role == ROLE_NONE ? STR_NONE : str_of(role_name(r->role)));
+    json_key(o, "grants");
+    grants_write(o, &r->narrow);
+    write_lifetime(o, r->lifetime_max_s);
+    json_member_time(o, "expires_at", r->expires);
+    json_close(o, '}');
+}
+
 void identity_provider_write_callers(struct json_out *o, const struct identity_provider *p)
 {
     const struct identity_callers *c = &p->callers;
-    char lifetime[32];
     json_open(o, '{');
     json_member_str(o, "audience", c->audience);
     json_member_bool(o, "users", c->users);
     json_key(o, "rules");
     json_open(o, '[');
-    for (size_t i = 0; i < c->rule_count; i++) {
-        json_open(o, '{');
-        write_claim_is(o, &c->rules[i].when);
-        json_member_str(o, "principal", c->rules[i].principal);
-        json_member_str(o, "role", c->rules[i].role == ROLE_NONE ? STR_NONE : str_of(role_name(c->rules[i].role)));
-        json_close(o, '}');
-    }
+    for (size_t i = 0; i < c->rule_count; i++)
+        write_rule(o, &c->rules[i]);
     json_close(o, ']');
     json_key(o, "required_claims");
     json_open(o, '[');
@@ -447,7 +488,6 @@ void identity_provider_write_callers(struct json_out *o, const struct identity_p
         json_close(o, '}');
     }
     json_close(o, ']');
-    snprintf(lifetime, sizeof lifetime, "%llds", (long long)c->lifetime_max_s);
-    json_member_str(o, "max_lifetime", c->lifetime_max_s ? str_of(lifetime) : STR_NONE);
+    write_lifetime(o, c->lifetime_max_s);
     json_close(o, '}');
 }

@@ -101,12 +101,15 @@ static enum err unavailable(struct fault *why, const struct fault *from)
     return fault(why, ERR_IDENTITY_PROVIDER, STR("it cannot be reached"), "%s: %s", err_row(from->err)->code, from->note);
 }
 
+struct tls_context *issuers_tls(const struct issuers *s) { return s->tls; }
+
 enum err issuer_fetch(const struct issuers *s, struct arena *a, struct fetch_request *q, struct fetch_answer *out,
                       struct fault *why)
 {
     struct fault failure;
     q->egress = s->egress;
-    q->tls = s->tls;
+    if (!q->tls)
+        q->tls = s->tls;
     q->timeout_ms = TIMEOUT_MS;
     q->response_max = DOCUMENT_MAX;
     return fetch(a, q, out, &failure) ? unavailable(why, &failure) : ERR_NONE;
@@ -275,6 +278,13 @@ static enum err read_doors(struct arena *a, struct str text, struct str issuer, 
         (e = read_door(a, d, "device_authorization_endpoint", &out->device, why)) ||
         (e = read_door(a, d, "pushed_authorization_request_endpoint", &out->par, why)))
         return e;
+    const struct json *aliases = json_get(d, "mtls_endpoint_aliases");
+    if ((e = read_door(a, aliases, "token_endpoint", &out->by_tls.token, why)) ||
+        (e = read_door(a, aliases, "revocation_endpoint", &out->by_tls.revocation, why)) ||
+        (e = read_door(a, aliases, "introspection_endpoint", &out->by_tls.introspection, why)) ||
+        (e = read_door(a, aliases, "device_authorization_endpoint", &out->by_tls.device, why)) ||
+        (e = read_door(a, aliases, "pushed_authorization_request_endpoint", &out->by_tls.par, why)))
+        return e;
     const struct json *ways = json_get(d, "token_endpoint_auth_methods_supported");
     out->takes_basic = !ways || jwt_claim_is(ways, STR("client_secret_basic")); /* RFC 8414 2: the one that goes without saying */
     out->takes_post = jwt_claim_is(ways, STR("client_secret_post"));
@@ -285,6 +295,21 @@ static enum err read_doors(struct arena *a, struct str text, struct str issuer, 
     out->par_required = json_bool(d, "require_pushed_authorization_requests", false);
     out->names_itself = json_bool(d, "authorization_response_iss_parameter_supported", false);
     return ERR_NONE;
+}
+
+static void prefer(struct str *door, struct str alias)
+{
+    if (alias.n)
+        *door = alias;
+}
+
+void issuer_doors_by_tls(struct issuer_doors *d)
+{
+    prefer(&d->token, d->by_tls.token);
+    prefer(&d->revocation, d->by_tls.revocation);
+    prefer(&d->introspection, d->by_tls.introspection);
+    prefer(&d->device, d->by_tls.device);
+    prefer(&d->par, d->by_tls.par);
 }
 
 enum err issuer_discover(struct issuers *s, struct arena *a, struct str issuer, struct issuer_doors *out, struct fault *why)

@@ -21,6 +21,7 @@ struct issuers; /* the memory of all of them; one for the process, safe from any
 /* Both are lent for its life. */
 struct issuers *issuers_new(const struct egress *egress, struct tls_context *tls);
 void issuers_free(struct issuers *s); /* NULL is fine; nobody uses it any more */
+struct tls_context *issuers_tls(const struct issuers *s); /* lent */
 
 /* What the discovery document says; texts in `a`. Empty: it names none. */
 struct issuer_doors {
@@ -30,7 +31,10 @@ struct issuer_doors {
     struct str revocation, introspection, device, par;
     bool par_required;     /* authorization requests are to be pushed (RFC 9126 5) */
     bool takes_private_key_jwt, takes_secret_jwt, takes_tls, takes_none;
+    struct issuer_aliases { struct str token, revocation, introspection, device, par; } by_tls; /* see below */
 };
+/* RFC 8705 5: a client that shows a certificate goes to the doors that ask for one, where there are such. */
+void issuer_doors_by_tls(struct issuer_doors *d);
 /* ERR_IDENTITY_PROVIDER, its subject a class of reasons. The document must be the issuer's own: its `issuer` is compared exactly.
  */
 enum err issuer_discover(struct issuers *s, struct arena *a, struct str issuer, struct issuer_doors *out,
@@ -44,7 +48,8 @@ enum err issuer_discover_server(struct issuers *s, struct arena *a, struct str i
  * ERR_IDENTITY_PROVIDER. Claims are not looked at. */
 enum err issuer_verify(struct issuers *s, struct str issuer, struct str keys, const struct jwt *t, struct fault *why) MUST_CHECK;
 
-/* One request to an issuer's door, within the egress policy. Any status is an answer. ERR_IDENTITY_PROVIDER. */
+/* One request to an issuer's door, within the egress policy. Any status is an answer. With q->tls, that is what is shown and
+ * trusted. ERR_IDENTITY_PROVIDER. */
 enum err issuer_fetch(const struct issuers *s, struct arena *a, struct fetch_request *q, struct fetch_answer *out,
                       struct fault *why) MUST_CHECK;
 

@@ -4,10 +4,26 @@
 
 /* A new method is one file, one line in methods.h and one here. */
 static const struct auth_method *const methods[] = {
-    &auth_none, &auth_api_key, &auth_basic, &auth_bearer, &auth_pat, &auth_custom_fields,
-    &auth_aws_sigv4, &auth_aws_assume_role, &auth_digest, &auth_oauth1, &auth_hmac,
-    &auth_oauth2_authorization_code, &auth_oauth2_client_credentials, &auth_oauth2_password, &auth_oauth2_jwt_bearer,
-    &auth_oauth2_device_code, &auth_google_service_account, &auth_github_app, &auth_custom_oauth,
+    &auth_none,
+    &auth_api_key,
+    &auth_basic,
+    &auth_bearer,
+    &auth_pat,
+    &auth_custom_fields,
+    &auth_aws_sigv4,
+    &auth_aws_assume_role,
+    &auth_digest,
+    &auth_oauth1,
+    &auth_hmac,
+    &auth_oauth2_authorization_code,
+    &auth_oauth2_client_credentials,
+    &auth_oauth2_password,
+    &auth_oauth2_jwt_bearer,
+    &auth_oauth2_token_exchange,
+    &auth_oauth2_device_code,
+    &auth_google_service_account,
+    &auth_github_app,
+    &auth_custom_oauth,
 };
 
 const struct auth_method *auth_find(struct str name)

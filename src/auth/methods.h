@@ -6,7 +6,8 @@
 
 extern const struct auth_method auth_none, auth_api_key, auth_basic, auth_bearer, auth_pat, auth_custom_fields;
 extern const struct auth_method auth_oauth2_authorization_code, auth_oauth2_client_credentials, auth_oauth2_password,
-    auth_oauth2_jwt_bearer, auth_oauth2_device_code, auth_google_service_account, auth_github_app, auth_custom_oauth;
+    auth_oauth2_jwt_bearer, auth_oauth2_token_exchange, auth_oauth2_device_code, auth_google_service_account, auth_github_app,
+    auth_custom_oauth;
 
 extern const struct auth_method auth_aws_sigv4, auth_aws_assume_role, auth_digest, auth_oauth1, auth_hmac;
 

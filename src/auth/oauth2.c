@@ -91,6 +91,10 @@ static const struct auth_field by_password[] = {
 static const struct auth_field by_assertion[] = {
     { "private_key", false }, { "private_key_id", false }, OWN_CLIENT, { NULL, false }
 };
+static const struct auth_field by_token[] = {
+    { "subject_token", false }, { "actor_token", false }, { "private_key", false }, { "private_key_id", false }, OWN_CLIENT,
+    { NULL, false },
+};
 static const struct auth_field google[] = {
     { "private_key", true }, { "private_key_id", false }, { "client_email", false }, { "client_id", false }, { NULL, false },
 };
@@ -99,6 +103,7 @@ static const struct auth_field github[] = { { "private_key", true }, { NULL, fal
 static enum err check_by_client(const struct auth_input *in, struct fault *why) { return check_all(in, by_client, why); }
 static enum err check_by_password(const struct auth_input *in, struct fault *why) { return check_all(in, by_password, why); }
 static enum err check_by_assertion(const struct auth_input *in, struct fault *why) { return check_all(in, by_assertion, why); }
+static enum err check_by_token(const struct auth_input *in, struct fault *why) { return check_all(in, by_token, why); }
 static enum err check_github(const struct auth_input *in, struct fault *why) { return check_all(in, github, why); }
 
 /* A whole key file says whose the key is; a key alone does not. */
@@ -127,6 +132,9 @@ const struct auth_method auth_oauth2_password = {
 };
 const struct auth_method auth_oauth2_jwt_bearer = {
     .name = "oauth2_jwt_bearer", .fields = by_assertion, .check = check_by_assertion, .prepare = prepare, BOUND,
+};
+const struct auth_method auth_oauth2_token_exchange = {
+    .name = "oauth2_token_exchange", .fields = by_token, .check = check_by_token, .prepare = prepare, BOUND,
 };
 const struct auth_method auth_oauth2_device_code = {
     .name = "oauth2_device_code", .fields = by_client, .check = check_by_client, .prepare = prepare, BOUND,

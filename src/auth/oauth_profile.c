@@ -241,6 +241,8 @@ static enum err discover(struct load *l)
     enum err e = issuer_discover_server(s, l->a, p->issuer, &d, l->why);
     if (e)
         return e;
+    if (str_is(pick_text(l, "client_authentication"), client_auth_names[CLIENT_AUTH_TLS]))
+        issuer_doors_by_tls(&d);
     keep_written(&p->authorization_url, d.authorization);
     keep_written(&p->token_url, d.token);
     keep_written(&p->revocation_url, d.revocation);
@@ -529,7 +531,7 @@ static enum err take_assertion(struct load *l)
 
 static void take_quirks(struct load *l)
 {
-    const struct json *answer = pick(l, "answer", NULL), *expired = pick(l, "expired", NULL);
+    const struct json *answer = pick(l, "answer", NULL);
     struct oauth_profile *p = l->p;
     p->quirks = (struct token_quirks){
         .json_body = str_is(pick_text(l, "body"), "json"),
@@ -542,13 +544,7 @@ static void take_quirks(struct load *l)
         .ok = json_str(answer, "ok"),
         .error = json_str(answer, "error"),
     };
-    json_each(s, json_get(expired, "status")) {
-        int64_t n;
-        if (p->expired.status_count < COUNT(p->expired.statuses) && json_i64(s, &n))
-            p->expired.statuses[p->expired.status_count++] = (int)n;
-    }
-    p->expired.pointer = json_str(expired, "pointer");
-    p->expired.equals = json_str(expired, "equals");
+    oauth_expired_read(pick(l, "expired", NULL), &p->expired);
 }
 
 static int64_t pick_time(const struct load *l, const char *name)
@@ -574,14 +570,30 @@ static enum err take_rest(struct load *l)
     return take_assertion(l);
 }
 
+static const struct oauth_profile nothing = {
+    .issuer = { "", 0 }, .client = { "", 0 }, .client_id = { "", 0 }, .key_id = { "", 0 }, .certificate = { "", 0 },
+    .thumbprint = { "", 0 },
+};
+
+enum err oauth_profile_client(struct db *db, struct keyring *k, struct arena *a, struct str client, struct oauth_profile *out,
+                              struct fault *why)
+{
+    const struct auth_input none = { .options = NULL };
+    struct load l = { .db = db, .keyring = k, .a = a, .in = &none, .p = out, .why = why };
+    *out = nothing;
+    enum err e = take_client(&l, client);
+    if (e)
+        oauth_profile_end(out);
+    return e;
+}
+
 enum err oauth_profile_load(struct db *db, struct keyring *k, struct arena *a, const struct auth_input *in, struct str client,
                             struct oauth_profile *out, struct fault *why)
 {
     struct fault spare = { 0 };
     struct load l = { .db = db, .keyring = k, .a = a, .in = in, .lower = json_get(in->options, "oauth"), .p = out,
                       .why = why ? why : &spare };
-    *out = (struct oauth_profile){ .issuer = STR(""), .client = STR(""), .client_id = STR(""), .key_id = STR(""),
-                                   .certificate = STR(""), .thumbprint = STR("") };
+    *out = nothing;
     enum err e;
     if ((e = take_client(&l, client)) || (e = take_urls(&l)) || (e = settle_client(&l)) || (e = take_rest(&l))) {
         oauth_profile_end(out);

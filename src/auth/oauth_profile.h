@@ -20,20 +20,25 @@ bool client_auth_parse(struct str s, enum client_auth *out);
 /* What a provider does otherwise than RFC 6749 says; all off by default (OAU-17). Pointers: RFC 6901, empty: the usual place. */
 struct token_quirks {
     bool json_body;                 /* the request is JSON, not a form */
-    bool token_type_optional;
+    bool token_type_optional, token_type_na; /* na: N_A is fine, for what is no access token (RFC 8693 2.2.1) */
     bool any_content_type;
     struct str access_token, refresh_token, expires_in, scope, ok, error;
 };
 
-/* A provider's own "this token is over", beside 401: a status, and a member of the JSON body with a value (either may be missing).
- */
+/* A provider's own "this token is over", beside 401: a status, and in the body a member with a value, or one of some words (each
+ * may be missing). */
 struct oauth_expired {
     int statuses[8];
     size_t status_count;
-    struct str pointer, equals;
+    struct str pointer, equals;     /* of a JSON body */
+    struct str contains[4];         /* of any body */
+    size_t word_count;
 };
-/* From a connector's auth entry, which was checked when it was loaded; no rule is fine. Texts stay the entry's. */
-void oauth_expired_read(const struct json *options, struct oauth_expired *out);
+/* `rule` was checked when it was stored; NULL is fine: 401 alone. Texts stay the rule's. */
+void oauth_expired_read(const struct json *rule, struct oauth_expired *out);
+/* A stored connection's: its OAuth client's, else that of the connector's auth entry. Texts in `a`, or the entry's. */
+enum err oauth_expired_of(struct db *db, struct arena *a, struct str connection, const struct json *options,
+                          struct oauth_expired *out, struct fault *why) MUST_CHECK;
 
 struct oauth_profile {
     struct str issuer;              /* empty: none is configured */
@@ -69,6 +74,9 @@ enum err oauth_profile_load(struct db *db, struct keyring *k, struct arena *a, c
 /* The same for a stored connection, whose client and scopes stand in the table connection_oauth (auth/oauth_client.h). */
 enum err oauth_profile_of(struct db *db, struct keyring *k, struct arena *a, const struct auth_input *in, struct str connection,
                           struct oauth_profile *out, struct fault *why) MUST_CHECK;
+/* A client alone (cli_..., or pol_.../connector): its id and its secrets. ERR_NOT_FOUND "oauth client". */
+enum err oauth_profile_client(struct db *db, struct keyring *k, struct arena *a, struct str client, struct oauth_profile *out,
+                              struct fault *why) MUST_CHECK;
 /* The connection's own scopes, one blank between, in place of what the client or the connector says; p == NULL: those stay. */
 void oauth_profile_ask(struct arena *a, struct oauth_profile *p, struct str scopes);
 /* A scope as it is written, with the fields' values put in; as it is when it cannot be. */

@@ -5,8 +5,8 @@
 
 static const struct obtain *const rows[] = {
     &obtain_authorization_code, &obtain_client_credentials, &obtain_password,   &obtain_device_code,
-    &obtain_jwt_bearer,         &obtain_google,             &obtain_github_app, &obtain_custom,
-    &obtain_aws_role,
+    &obtain_jwt_bearer,         &obtain_token_exchange,     &obtain_google,     &obtain_github_app,
+    &obtain_custom,             &obtain_aws_role,
 };
 
 const struct obtain *obtain_find(struct str auth_type)

@@ -35,6 +35,7 @@ void obtained_end(struct obtained *o);
 struct obtain {
     const char *auth_type;
     bool oauth;         /* has a profile */
+    bool keyed;         /* has none, but a client of the hub's may hold its key: an access key, as client id and secret */
     bool by_person;     /* the first time takes a person: a grant that is over cannot be had again without one */
     /* ERR_NEEDS_AUTH: only a person can. *out is the caller's to end, an error or not. Where no person is needed and a refresh
      * token was refused (TOKEN_GRANT_OVER), the same without "refresh_token" among the values starts anew. */
@@ -43,6 +44,7 @@ struct obtain {
     void (*read)(struct arena *a, const struct obtain_input *q, const struct fetch_answer *f, wall_ms received,
                  struct obtained *out);
 };
+static inline bool obtain_takes_client(const struct obtain *o) { return o && (o->oauth || o->keyed); }
 const struct obtain *obtain_find(struct str auth_type); /* NULL: its stored secrets are the credential */
 
 #endif

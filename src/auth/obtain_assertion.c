@@ -1,5 +1,5 @@
-/* Grants that a signature gives: JWT bearer (RFC 7523), Google's service accounts, GitHub's apps. Nothing is refreshed: what is
- * over is signed for again. */
+/* Grants that a signature gives: JWT bearer (RFC 7523), Google's service accounts, GitHub's apps; and token exchange (RFC 8693),
+ * where a token that somebody gave may stand in the signed one's place. What is over is asked for again. */
 #include "auth/assertion.h"
 #include "auth/json_key.h"
 #include "auth/obtain_inside.h"
@@ -60,6 +60,72 @@ static enum err build_jwt_bearer(struct arena *a, const struct obtain_input *q, 
 const struct obtain obtain_jwt_bearer = {
     .auth_type = "oauth2_jwt_bearer", .oauth = true, .build = build_jwt_bearer, .read = obtain_read,
 };
+
+/* ---- token exchange (RFC 8693): one token for another, for other ears ---- */
+
+#define GRANT_EXCHANGE "urn:ietf:params:oauth:grant-type:token-exchange"
+#define TYPE_ACCESS_TOKEN STR("urn:ietf:params:oauth:token-type:access_token")
+#define TYPE_JWT STR("urn:ietf:params:oauth:token-type:jwt")
+
+/* The token that was given, else one that the connection's key, or its client's, signs. */
+static enum err subject_of(const struct obtain_input *q, struct secret *signed_one, struct str *out, struct fault *why)
+{
+    *out = obtain_secret(q, "subject_token");
+    if (out->n)
+        return ERR_NONE;
+    if (!key_of(q).n)
+        return value_refuse(ERR_FIELD_REQUIRED, STR("subject_token"), why, "/credentials/subject_token");
+    struct assertion x = described(q, STR(""));
+    enum err e = assertion_sign(&x, key_of(q), q->now, signed_one, why);
+    *out = secret_str(*signed_one);
+    return value_at(e, why, "/credentials/private_key");
+}
+
+static enum err build_exchange(struct arena *a, const struct obtain_input *q, struct token_request *out, struct fault *why)
+{
+    AUTO_SECRET signed_one = SECRET_NONE;
+    struct str subject, actor = obtain_secret(q, "actor_token");
+    enum err e;
+    *out = (struct token_request){ 0 };
+    if (obtain_again(a, q, out, &e, why))
+        return e;
+    if ((e = subject_of(q, &signed_one, &subject, why)))
+        return e;
+    struct str usual = signed_one.n ? TYPE_JWT : TYPE_ACCESS_TOKEN;
+    const struct token_param params[] = {
+        { STR("grant_type"), STR(GRANT_EXCHANGE) },
+        { STR("subject_token"), subject },
+        { STR("subject_token_type"), first(value_option(q->in, "subject_token_type"), usual) },
+        { STR("actor_token"), actor },
+        { STR("actor_token_type"), actor.n ? first(value_option(q->in, "actor_token_type"), TYPE_ACCESS_TOKEN) : STR("") },
+        { STR("requested_token_type"), value_option(q->in, "requested_token_type") },
+        { STR("audience"), value_option(q->in, "audience") },
+        { STR("resource"), value_option(q->in, "resource") },
+        { STR("scope"), obtain_scope(a, q) },
+    };
+    return obtain_send(a, q, TOKEN_FIRST, params, COUNT(params), out, why);
+}
+
+/* 2.2.1: what is no access token, and was asked for, is of the type N_A. 2.2.2: a subject that is over is an invalid_request: no
+ * setting mends that, another token does. */
+static void read_exchange(struct arena *a, const struct obtain_input *q, const struct fetch_answer *f, wall_ms received,
+                          struct obtained *out)
+{
+    struct oauth_profile p = *q->profile;
+    struct obtain_input with = *q;
+    p.quirks.token_type_na = value_option(q->in, "requested_token_type").n > 0;
+    with.profile = &p;
+    obtain_read(a, &with, f, received, out);
+    bool given = obtain_secret(q, "subject_token").n > 0;
+    if (given && out->answer.outcome == TOKEN_ASKED_WRONG && str_is(out->answer.error, "invalid_request"))
+        out->answer.outcome = TOKEN_GRANT_OVER;
+}
+
+const struct obtain obtain_token_exchange = {
+    .auth_type = "oauth2_token_exchange", .oauth = true, .build = build_exchange, .read = read_exchange,
+};
+
+/* ---- Google ---- */
 
 /* Scopes are a claim there. `sub` only where somebody is to be impersonated (CON-21): without delegation over the domain Google
  * refuses it. */

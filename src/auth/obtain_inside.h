@@ -5,7 +5,7 @@
 #include "auth/obtain.h"
 
 extern const struct obtain obtain_authorization_code, obtain_client_credentials, obtain_password, obtain_device_code,
-    obtain_jwt_bearer, obtain_google, obtain_github_app, obtain_custom;
+    obtain_jwt_bearer, obtain_token_exchange, obtain_google, obtain_github_app, obtain_custom;
 
 /* A text of the connection's fields; STR_NONE. */
 struct str obtain_field(const struct obtain_input *q, const char *name);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "access/audit.h"
+#include "auth/client_tls.h"
 #include "auth/renewal_inside.h"
 #include "http/url.h"
 #include "vault/sealed.h"
@@ -11,20 +12,24 @@
 #define ITEMS 2                       /* the refresh token, and the access token */
 #define AGAIN_MS 60000                /* then twice as long each time */
 #define AGAIN_MOST_MS (6 * 3600 * (int64_t)1000)
-#define REQUEST_MAX (64 * 1024)
-#define HEADERS 8
+#define ABOUT_MAX (48 * 1024)         /* a certificate chain and what else is known of the client */
+#define REPLY_MAX (64 * 1024)
 
 struct item {
     char id[ID_SIZE];
-    struct secret text;               /* the request: {"url", "headers": [[name, value]], "body"} */
+    const char *hint;
+    struct secret token;
 };
 
+/* The request is made anew for each try: a signed proof lives for minutes, the queue for days. So what it is made of is kept. */
 struct revocation {
     struct renewals *r;
     struct arena *arena;
     struct connection_row row;
     bool by_person;
     struct str host;
+    struct secret about;              /* JSON: the door, and how the client proves itself there */
+    struct secret client_secret, next_secret, private_key;
     struct item items[ITEMS];
     size_t count;
 };
@@ -34,62 +39,57 @@ void revocation_free(struct revocation *v)
     if (!v)
         return;
     for (size_t i = 0; i < v->count; i++)
-        secret_end(&v->items[i].text);
+        secret_end(&v->items[i].token);
+    secret_end(&v->about);
+    secret_end(&v->client_secret);
+    secret_end(&v->next_secret);
+    secret_end(&v->private_key);
     arena_free(v->arena);
     free(v);
 }
 
-/* ---- making the requests ---- */
+/* ---- what is kept ---- */
 
-static enum err flatten(const struct fetch_request *q, struct secret *out, struct fault *why)
+static enum err describe(struct revocation *v, const struct oauth_profile *p, struct fault *why)
 {
-    struct buf b;
-    buf_init(&b, REQUEST_MAX);
-    buf_room(&b, REQUEST_MAX); /* it does not move and leave copies behind */
+    AUTO_BUF b;
+    buf_init(&b, ABOUT_MAX);
     struct json_out o = json_out(&b);
     json_open(&o, '{');
-    json_member_str(&o, "url", q->url);
-    json_key(&o, "headers");
-    json_open(&o, '[');
-    for (size_t i = 0; i < q->header_count; i++) {
-        json_open(&o, '[');
-        json_put_str(&o, q->headers[i][0]);
-        json_put_str(&o, q->headers[i][1]);
-        json_close(&o, ']');
-    }
-    json_close(&o, ']');
-    json_member_str(&o, "body", q->body);
+    json_member_str(&o, "url", p->revocation_url);
+    json_member_str(&o, "token_url", p->token_url);
+    json_member_str(&o, "issuer", p->issuer);
+    json_member_str(&o, "client_id", p->client_id);
+    json_member_str(&o, "client_authentication", str_of(client_auth_name(p->refresh_auth)));
+    json_member_str(&o, "algorithm", p->algorithm);
+    json_member_str(&o, "key_id", p->key_id);
+    json_member_str(&o, "thumbprint", p->thumbprint);
+    json_member_str(&o, "certificate", p->certificate);
+    json_member_bool(&o, "json", p->quirks.json_body);
     json_close(&o, '}');
-    bool fits = !buf_failed(&b);
-    if (fits)
-        *out = secret_from(buf_str(&b));
-    secret_wipe(b.p, b.n);
-    buf_end(&b);
-    return fits ? ERR_NONE : fault(why, ERR_LIMIT, STR("64 KiB in one secret"), "revocation");
+    if (buf_failed(&b))
+        return fault(why, ERR_LIMIT, STR("64 KiB in one secret"), "revocation");
+    v->about = secret_from(buf_str(&b));
+    v->client_secret = secret_copy(p->client_secret);
+    v->next_secret = secret_copy(p->next_secret);
+    v->private_key = secret_copy(p->private_key);
+    return ERR_NONE;
 }
 
-static enum err add(struct revocation *v, const struct oauth_profile *p, struct secret token, struct str hint, struct fault *why)
+static void add(struct revocation *v, struct secret token, const char *hint)
 {
-    struct token_request req = { 0 };
-    struct url url;
-    const struct token_param params[] = { { STR("token"), secret_str(token) }, { STR("token_type_hint"), hint } };
-    enum err e = token_request_build(v->arena, p, p->revocation_url, TOKEN_REFRESH, params, COUNT(params), SECRET_NONE, STR(""),
-                                     clock_wall(), &req, why);
-    if (!e)
-        e = url_parse(v->arena, p->revocation_url, &url, why);
-    if (!e && !(e = flatten(&req.http, &v->items[v->count].text, why))) {
-        v->host = arena_str(v->arena, url.host);
-        id_new(v->items[v->count++].id, "rvk_");
-    }
-    token_request_end(&req);
-    return e;
+    struct item *item = &v->items[v->count++];
+    item->hint = hint;
+    item->token = secret_copy(token);
+    id_new(item->id, "rvk_");
 }
 
 static enum err make(void *revocation, const struct renewal_view *view, struct fault *why)
 {
     struct revocation *v = revocation;
     static const char *const names[ITEMS] = { "refresh_token", "access_token" };
-    enum err e = ERR_NONE;
+    struct url url;
+    enum err e;
     v->by_person = view->by_person;
     v->row = *view->row;
     v->row.id = arena_str(v->arena, view->row->id);
@@ -97,11 +97,14 @@ static enum err make(void *revocation, const struct renewal_view *view, struct f
     v->row.folder = arena_str(v->arena, view->row->folder);
     if (!view->profile || !view->profile->revocation_url.n)
         return ERR_NONE;
-    for (size_t k = 0; k < ITEMS && !e; k++)
-        for (size_t i = 0; i < view->value_count && !e; i++)
+    if ((e = url_parse(v->arena, view->profile->revocation_url, &url, why)) || (e = describe(v, view->profile, why)))
+        return e;
+    v->host = arena_str(v->arena, url.host);
+    for (size_t k = 0; k < ITEMS; k++)
+        for (size_t i = 0; i < view->value_count; i++)
             if (str_is(view->values[i].name, names[k]))
-                e = add(v, view->profile, view->values[i].value, str_of(names[k]), why);
-    return e;
+                add(v, view->values[i].value, names[k]);
+    return ERR_NONE;
 }
 
 enum err revocation_new(struct renewals *r, struct str connection, struct revocation **out, struct fault *why)
@@ -123,6 +126,19 @@ enum err revocation_new(struct renewals *r, struct str connection, struct revoca
 
 static struct data_owner owner_of(struct str id) { return (struct data_owner){ STR(KIND), id }; }
 
+static enum err keep(struct db *db, const struct revocation *v, const struct item *item, struct fault *why)
+{
+    const struct { const char *name; struct secret value; } all[] = {
+        { "about", v->about }, { item->hint, item->token }, { "client_secret", v->client_secret },
+        { "next_client_secret", v->next_secret }, { "private_key", v->private_key },
+    };
+    enum err e = ERR_NONE;
+    for (size_t i = 0; i < COUNT(all) && !e; i++)
+        if (all[i].value.n)
+            e = sealed_put(db, v->r->config.keyring, owner_of(str_of(item->id)), str_of(all[i].name), all[i].value, why);
+    return e;
+}
+
 static enum err insert(struct db *db, struct revocation *v, const struct item *item, wall_ms now, struct fault *why)
 {
     struct query *q = query_begin(db, "INSERT INTO revocation (id, connection_id, name, folder, host, tries, next_ms, created_ms)"
@@ -135,7 +151,7 @@ static enum err insert(struct db *db, struct revocation *v, const struct item *i
     query_i64(q, now + AGAIN_MS); /* the first try is made at once, by who deletes */
     query_i64(q, now);
     enum err e = query_end(q, why);
-    return e ? e : sealed_put(db, v->r->config.keyring, owner_of(str_of(item->id)), STR("request"), item->text, why);
+    return e ? e : keep(db, v, item, why);
 }
 
 enum err revocation_store(struct db *db, struct revocation *v, struct fault *why)
@@ -189,6 +205,105 @@ static enum err settle(struct db *db, void *settling, struct fault *why)
     return audit_add(db, &entry, why);
 }
 
+/* ---- one try ---- */
+
+struct order {
+    struct oauth_profile profile;
+    struct secret about, token;
+    struct str hint;
+    struct tls_context *tls;          /* NULL: that of all */
+};
+
+static void order_end(struct order *o)
+{
+    oauth_profile_end(&o->profile);
+    secret_end(&o->about);
+    secret_end(&o->token);
+    tls_context_free(o->tls);
+}
+
+/* None there is fine. */
+static enum err kept(struct renewals *r, struct db *db, struct str id, const char *name, struct secret *out, struct fault *why)
+{
+    enum err e = sealed_get(db, r->config.keyring, owner_of(id), str_of(name), out, why);
+    return e == ERR_NOT_FOUND ? ERR_NONE : e;
+}
+
+static enum err read_about(struct arena *a, struct order *o, struct fault *why)
+{
+    struct oauth_profile *p = &o->profile;
+    struct json *v;
+    enum err e = json_read(a, secret_str(o->about), &v, why);
+    if (e)
+        return e;
+    p->revocation_url = json_str(v, "url");
+    p->token_url = json_str(v, "token_url");
+    p->issuer = json_str(v, "issuer");
+    p->client_id = json_str(v, "client_id");
+    (void)client_auth_parse(json_str(v, "client_authentication"), &p->client_auth);
+    p->refresh_auth = p->client_auth;
+    p->algorithm = json_str(v, "algorithm");
+    p->key_id = json_str(v, "key_id");
+    p->thumbprint = json_str(v, "thumbprint");
+    p->certificate = json_str(v, "certificate");
+    p->quirks.json_body = json_bool(v, "json", false);
+    return ERR_NONE;
+}
+
+/* The connection may be in the trash, or gone: then its own certificate is, too. */
+static enum err show(struct renewals *r, struct db *db, struct arena *a, struct str connection, struct order *o, struct fault *why)
+{
+    struct connection_row row;
+    struct fault gone;
+    bool there = !connection_get(db, a, connection, &row, &gone) || !connection_get_deleted(db, a, connection, &row, &gone);
+    return client_tls(r->config.tls, db, r->config.keyring, a, there ? &row : NULL, &o->profile, &o->tls, why);
+}
+
+static enum err order_open(struct renewals *r, struct db *db, struct arena *a, const struct settling *s, struct order *o,
+                           struct fault *why)
+{
+    enum err e;
+    o->hint = STR("refresh_token");
+    if ((e = sealed_get(db, r->config.keyring, owner_of(s->id), STR("about"), &o->about, why)) ||
+        (e = kept(r, db, s->id, "refresh_token", &o->token, why)))
+        return e;
+    if (!o->token.n) {
+        o->hint = STR("access_token");
+        if ((e = sealed_get(db, r->config.keyring, owner_of(s->id), o->hint, &o->token, why)))
+            return e;
+    }
+    if ((e = kept(r, db, s->id, "client_secret", &o->profile.client_secret, why)) ||
+        (e = kept(r, db, s->id, "next_client_secret", &o->profile.next_secret, why)) ||
+        (e = kept(r, db, s->id, "private_key", &o->profile.private_key, why)) || (e = read_about(a, o, why)))
+        return e;
+    return show(r, db, a, s->connection, o, why);
+}
+
+static enum err send(struct renewals *r, struct arena *a, const struct order *o, int64_t ms, struct fetch_answer *answer,
+                     struct fault *why)
+{
+    const struct token_param params[] = { { STR("token"), secret_str(o->token) }, { STR("token_type_hint"), o->hint } };
+    struct token_request q;
+    enum err e = token_request_build(a, &o->profile, o->profile.revocation_url, TOKEN_REFRESH, params, COUNT(params), SECRET_NONE,
+                                     STR(""), clock_wall(), &q, why);
+    q.http.egress = r->config.egress;
+    q.http.tls = o->tls ? o->tls : r->config.tls;
+    q.http.timeout_ms = ms;
+    q.http.response_max = REPLY_MAX;
+    if (!e)
+        e = fetch(a, &q.http, answer, why);
+    token_request_end(&q);
+    return e;
+}
+
+static bool refuses_client(struct arena *a, const struct fetch_answer *answer)
+{
+    struct json *body;
+    struct fault ignored;
+    return answer->status == 401 || (answer->status == 400 && !json_read_lenient_keys(a, answer->body, &body, &ignored) &&
+                                     str_is(json_str(body, "error"), "invalid_client"));
+}
+
 /* RFC 7009 2.2: 200 for a token that the server does not know, too. 2.2.1: 503 is later. */
 static void judge(struct settling *s, enum err e, const struct fetch_answer *answer)
 {
@@ -198,40 +313,35 @@ static void judge(struct settling *s, enum err e, const struct fetch_answer *ans
     s->code = e ? str_of(err_row(e)->code) : STR("refused");
 }
 
-static bool read_request(struct arena *a, struct secret text, struct fetch_request *out)
-{
-    struct json *v;
-    struct fault unused;
-    if (json_read(a, secret_str(text), &v, &unused))
-        return false;
-    out->method = STR("POST");
-    out->url = json_str(v, "url");
-    out->body = json_str(v, "body");
-    json_each(pair, json_get(v, "headers"))
-    {
-        if (out->header_count == HEADERS || !pair->child || !pair->child->next)
-            return false;
-        out->headers[out->header_count][0] = pair->child->text;
-        out->headers[out->header_count++][1] = pair->child->next->text;
-    }
-    return true;
-}
-
-static void send(struct renewals *r, struct settling *s, struct secret text, int64_t ms)
+/* False: nothing could be tried, for a reason of the hub's own that passes. */
+static bool attempt(struct renewals *r, struct db *db, struct settling *s, int64_t ms)
 {
     AUTO_ARENA a = arena_new(8192);
-    struct fetch_request q = { .egress = r->config.egress, .tls = r->config.tls, .timeout_ms = ms, .response_max = REQUEST_MAX };
+    struct order o = { .about = SECRET_NONE };
     struct fetch_answer answer = { 0 };
     struct fault why;
-    if (!read_request(a, text, &q)) {
+    enum err e = order_open(r, db, a, s, &o, &why);
+    bool passes = e == ERR_SEALED || e == ERR_STORE;
+    if (e) {
         s->over = true;
         s->code = STR("unreadable");
     } else {
-        judge(s, fetch(a, &q, &answer, &why), &answer);
+        e = send(r, a, &o, ms, &answer, &why);
+        if (!e && o.profile.next_secret.n && refuses_client(a, &answer)) { /* during rotation (OAU-04) */
+            struct secret first = o.profile.client_secret;
+            o.profile.client_secret = o.profile.next_secret;
+            o.profile.next_secret = first;
+            e = send(r, a, &o, ms, &answer, &why);
+        }
+        judge(s, e, &answer);
     }
+    order_end(&o);
     s->now = clock_steady();
+    if (passes)
+        return false;
     if (store_write(r->config.store, settle, s, &why))
         renewal_report(r, "what came of a revocation was not noted", &why);
+    return true;
 }
 
 void revocation_go(struct revocation *v)
@@ -240,8 +350,10 @@ void revocation_go(struct revocation *v)
     for (size_t i = 0; v && i < v->count; i++) {
         struct settling s = { .id = str_of(v->items[i].id), .connection = v->row.id, .name = v->row.name, .folder = v->row.folder };
         int64_t left = until - clock_mono().ms;
-        if (left > 100)
-            send(v->r, &s, v->items[i].text, left);
+        struct fault unused;
+        struct db *db = store_reader(v->r->config.store, &unused);
+        if (db && left > 100)
+            (void)attempt(v->r, db, &s, left);
     }
     revocation_free(v);
 }
@@ -267,7 +379,6 @@ enum err renewals_revoke(struct renewals *r, struct str connection, struct fault
 bool revocation_next(struct renewals *r)
 {
     AUTO_ARENA a = arena_new(2048);
-    AUTO_SECRET text = SECRET_NONE;
     struct settling s = { .now = clock_steady() };
     struct fault why;
     struct db *db = store_reader(r->config.store, &why);
@@ -286,14 +397,9 @@ bool revocation_next(struct renewals *r)
     wall_ms created = query_get_i64(q, 5);
     if (query_end(q, &why) || !found)
         return false;
-    enum err e = sealed_get(db, r->config.keyring, owner_of(s.id), STR("request"), &text, &why);
-    if (e == ERR_SEALED || e == ERR_STORE)
-        return false;
-    s.over = e || s.now - created > REVOCATION_GIVE_UP_MS;
+    s.over = s.now - created > REVOCATION_GIVE_UP_MS;
     s.code = STR("given_up");
     if (!s.over)
-        send(r, &s, text, REVOCATION_WAIT_MS);
-    else if (store_write(r->config.store, settle, &s, &why))
-        return false;
-    return true;
+        return attempt(r, db, &s, REVOCATION_WAIT_MS);
+    return !store_write(r->config.store, settle, &s, &why);
 }

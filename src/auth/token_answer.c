@@ -150,16 +150,10 @@ static void read_error(struct reading *r)
 
 /* ---- the envelope ---- */
 
-/* RFC 9110 10.2.3 */
 static int64_t retry_after(const struct reading *r)
 {
-    struct str s = fetch_header(r->f, "Retry-After");
-    uint64_t seconds;
-    wall_ms at;
-    int64_t ms = str_u64(s, &seconds) ? seconds > RETRY_MOST_MS / 1000 ? RETRY_MOST_MS : (int64_t)seconds * 1000
-                 : clock_parse_http(s, &at) ? at - r->received
-                                            : 0;
-    return ms < 0 ? 0 : ms > RETRY_MOST_MS ? RETRY_MOST_MS : ms;
+    int64_t ms = head_retry_after(fetch_header(r->f, "Retry-After"), r->received);
+    return ms > RETRY_MOST_MS ? RETRY_MOST_MS : ms;
 }
 
 static struct str media_type(const struct fetch_answer *f)
@@ -303,7 +297,8 @@ static bool type_fits(const struct reading *r)
     struct str type = r->out->token_type;
     if (r->p->dpop)
         return str_ieq(type, STR("DPoP"));
-    return str_ieq(type, STR("Bearer")) || r->p->quirks.token_type_optional;
+    return str_ieq(type, STR("Bearer")) || r->p->quirks.token_type_optional ||
+           (r->p->quirks.token_type_na && str_ieq(type, STR("N_A")));
 }
 
 static enum token_outcome refuse(struct reading *r, const char *error)

@@ -6,7 +6,7 @@ enum hold_verdict hold_judge(const struct oauth_expired *x, int status)
 {
     for (size_t i = 0; i < x->status_count; i++)
         if (x->statuses[i] == status)
-            return x->pointer.n ? HOLD_LOOK_AT_BODY : HOLD_OVER;
+            return x->pointer.n || x->word_count ? HOLD_LOOK_AT_BODY : HOLD_OVER;
     return status == 401 ? HOLD_OVER : HOLD_NO; /* RFC 6750 3.1 */
 }
 
@@ -36,7 +36,10 @@ bool hold_says_over(struct hold *h, struct arena *a, const struct oauth_expired 
 {
     struct fault unused;
     struct json *body;
-    return !json_read_lenient_keys(a, buf_str(&h->body), &body, &unused) &&
+    for (size_t i = 0; i < x->word_count; i++)
+        if (str_find_str(buf_str(&h->body), x->contains[i]) != SIZE_MAX)
+            return true;
+    return x->pointer.n && !json_read_lenient_keys(a, buf_str(&h->body), &body, &unused) &&
            json_scalar_is(json_at(a, body, x->pointer), x->equals);
 }
 

@@ -1,5 +1,5 @@
 /* call/hold.h - an answer that is held back until it is known whether it is a provider's own way to say that a token is over: some
- * say it with 403 or 400 and a member of the body. Short bodies only: such answers are short.
+ * say it with 403 or 400 and a member or a word of the body. Short bodies only: such answers are short.
  */
 #ifndef CALL_HOLD_H
 #define CALL_HOLD_H

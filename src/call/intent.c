@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define GATHER_NS 500000            /* between two syncs: what comes meanwhile shares the next */
-#define WAITING_MOST 20000          /* more are refused at once: as many calls as clients may be connected */
+/* A group costs CPU time by itself, above all its sync. Groups follow one another so slowly that this is a SHARE-th of the time,
+ * and never more slowly than GAP_MOST_NS; a loop that has nothing else to do does not wait for that. */
+#define SHARE 20
+#define GAP_MOST_NS 4000000
+#define WAITING_MOST 20000          /* of a loop; more are refused at once: as many calls as clients may be connected */
 #define TEXT_MOST (64 * 1024 * 1024)
 #define RECORD_MOST (AUDIT_VALUE_MAX - 2048) /* bytes of one chained record */
 #define WATCH_MS 250                /* how often the file's thread is looked after */
@@ -26,59 +29,97 @@ struct batch {
     bool durable;
 };
 
+/* In a round of its loop the lane holds its batch and fills it; at the round's end it lays it down, where a writer takes it.
+ * Neither waits for the other, and a call costs no lock. */
 struct intent_lane {
     struct intents *all;
     struct loop *loop;
-    pthread_mutex_t lock;           /* over `filling` and what it holds but the waiting */
-    struct batch *filling;
-    struct batch *spare, *made;     /* loop thread only */
-    struct list refused;            /* loop thread only */
+    struct batch *_Atomic down;     /* for who comes first: a writer, or the lane in its next round */
+    _Atomic bool holding;           /* `filling` is there, or about to be */
+    struct batch *filling;          /* what follows is the loop thread's */
+    struct batch *spare, *made;
+    struct loop_job round_ends;
+    bool round;                     /* round_ends is due */
+    struct loop_job nudge;
+    _Atomic bool nudged;
+    struct list refused;
     struct loop_job refuse;
     bool refusing;
+    int64_t second;                 /* the text of */
+    char second_text[CLOCK_TEXT];
+};
+
+/* A thread that writes groups. */
+struct writer {
+    pthread_t thread;
+    pthread_cond_t some;
+    bool runs;
+    _Atomic bool idle;              /* waits to be called; whoever makes it false calls */
+    bool called;                    /* under the lock */
+    _Atomic int64_t next;           /* nanoseconds: no group before, unless a loop is idle */
+    _Atomic int64_t since;          /* monotonic ms: it writes since; 0: it does not */
+    int64_t cost;                   /* nanoseconds of a group, smoothed */
 };
 
 struct intents {
     struct store *store;
     struct intent_file *file;       /* NULL: none */
-    pthread_t file_thread, chain_thread;
-    bool file_runs, chain_runs;
+    struct writer to_file, to_chain;
     struct intent_lane lanes[LANES];
-    int lane_count;
-    _Atomic int64_t waiting;        /* calls that no thread has taken; may be off by those being added */
+    _Atomic int lane_count;
     _Atomic bool closed;
     pthread_mutex_t lock;           /* over what follows */
-    pthread_cond_t some, for_chain;
     bool closing, stopped, file_done, abandoned;
     struct batch *in_hand;          /* the file's thread writes these; NULL: it has none, or they were taken from it */
     struct batch *chained;          /* for the chain */
-    int64_t file_since, chain_since; /* monotonic ms; 0: idle */
     bool file_lost, chain_lost;
     struct intent_mark mark;
 };
 
-static int64_t nanoseconds(void)
+static int64_t nanoseconds(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* ---- a loop's side ---- */
 
-static void write_run(struct buf *b, const struct run *r)
+static void add_time(struct intent_lane *lane, struct buf *b, wall_ms at)
 {
-    struct json_out o = json_out(b);
-    json_open(&o, '{');
-    json_member_str(&o, "run", str_of(r->id));
-    json_member_time(&o, "at", r->started);
-    json_member_str(&o, "caller", str_of(r->caller));
-    json_member_str(&o, "token", str_of(r->token));
-    json_member_str(&o, "connection", str_of(r->connection));
-    json_member_str(&o, "method", str_of(r->method));
-    json_member_str(&o, "host", str_of(r->host));
-    json_member_str(&o, "path", str_of(r->path));
-    json_close(&o, '}');
-    buf_char(b, '\n');
+    int64_t second = at / 1000;
+    unsigned ms = (unsigned)(at % 1000);
+    if (lane->second != second || !*lane->second_text) {
+        clock_format(second * 1000, lane->second_text);
+        lane->second = second;
+    }
+    size_t n = strlen(lane->second_text) - 4; /* "000Z" */
+    char digits[3] = { (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10) };
+    buf_add(b, (struct str){ lane->second_text, n });
+    buf_add(b, (struct str){ digits, sizeof digits });
+    buf_char(b, 'Z');
+}
+
+/* One line of JSON. By hand: it is written for each call, on the loop. */
+static void write_run(struct intent_lane *lane, struct buf *b, const struct run *r)
+{
+    buf_add(b, STR("{\"run\":\""));
+    json_escape(b, str_of(r->id));
+    buf_add(b, STR("\",\"at\":\""));
+    add_time(lane, b, r->started);
+    buf_add(b, STR("\",\"caller\":\""));
+    json_escape(b, str_of(r->caller));
+    buf_add(b, STR("\",\"token\":\""));
+    json_escape(b, str_of(r->token));
+    buf_add(b, STR("\",\"connection\":\""));
+    json_escape(b, str_of(r->connection));
+    buf_add(b, STR("\",\"method\":\""));
+    json_escape(b, str_of(r->method));
+    buf_add(b, STR("\",\"host\":\""));
+    json_escape(b, str_of(r->host));
+    buf_add(b, STR("\",\"path\":\""));
+    json_escape(b, str_of(r->path));
+    buf_add(b, STR("\"}\n"));
 }
 
 static void tell_all(struct list *waiting, bool durable)
@@ -91,6 +132,14 @@ static void tell_all(struct list *waiting, bool durable)
 }
 
 static void batch_late(struct timer *t) { tell_all(&list_entry(t, struct batch, late)->waiting, false); }
+
+static void round_due(struct intent_lane *lane)
+{
+    if (lane->round)
+        return;
+    lane->round = true;
+    loop_later(lane->loop, &lane->round_ends);
+}
 
 static void batch_back(struct loop_job *job)
 {
@@ -119,7 +168,6 @@ static struct batch *batch_get(struct intent_lane *lane)
         buf_init(&b->text, TEXT_MOST);
     }
     b->next = NULL;
-    timer_set(lane->loop, &b->late, INTENT_DEADLINE_MS, batch_late);
     return b;
 }
 
@@ -139,39 +187,90 @@ static void refuse(struct intent_lane *lane, struct intent *i)
     loop_post(lane->loop, &lane->refuse);
 }
 
-static bool file_hangs(const struct intents *s)
+static bool hangs(const struct writer *w)
 {
-    return s->file_since && clock_mono().ms - s->file_since >= INTENT_PATIENCE_MS;
+    int64_t since = atomic_load(&w->since);
+    return since && clock_mono().ms - since >= INTENT_PATIENCE_MS;
 }
 
-/* The thread is woken by the first call that finds nothing waiting; it takes the others with it. */
-static void count_one(struct intents *s)
+/* Who takes what is laid down now. */
+static struct writer *writer_now(struct intents *s)
 {
-    if (atomic_fetch_add(&s->waiting, 1) != 0)
+    return s->to_file.runs && !hangs(&s->to_file) ? &s->to_file : &s->to_chain;
+}
+
+static void call_locked(struct writer *w)
+{
+    w->called = true;
+    pthread_cond_signal(&w->some);
+}
+
+static void call_writer(struct intents *s, struct writer *w)
+{
+    if (!atomic_exchange(&w->idle, false))
         return;
     pthread_mutex_lock(&s->lock);
-    pthread_cond_signal(s->file_runs && !file_hangs(s) ? &s->some : &s->for_chain);
+    call_locked(w);
     pthread_mutex_unlock(&s->lock);
+}
+
+/* A writer that is not idle looks by itself when it is done. One that is, is called when its time has come, or nothing else is to
+ * do: until then this runs again after each round. */
+static void round_ends(struct loop_job *job)
+{
+    struct intent_lane *lane = list_entry(job, struct intent_lane, round_ends);
+    lane->round = false;
+    if (lane->filling) {
+        atomic_store(&lane->down, lane->filling);
+        lane->filling = NULL;
+        atomic_store(&lane->holding, false);
+    }
+    struct writer *w = writer_now(lane->all);
+    if (!atomic_load(&lane->down) || !atomic_load(&w->idle))
+        return;
+    if (loop_idle(lane->loop) || nanoseconds(CLOCK_MONOTONIC) >= atomic_load(&w->next))
+        call_writer(lane->all, w);
+    else
+        round_due(lane);
+}
+
+static void nudged(struct loop_job *job)
+{
+    struct intent_lane *lane = list_entry(job, struct intent_lane, nudge);
+    atomic_store(&lane->nudged, false);
+    round_due(lane);
+}
+
+/* False: nothing is taken any more. */
+static bool hold(struct intent_lane *lane)
+{
+    if (lane->filling)
+        return true;
+    atomic_store(&lane->holding, true);
+    if (atomic_load(&lane->all->closed)) {
+        atomic_store(&lane->holding, false);
+        return false;
+    }
+    lane->filling = atomic_exchange(&lane->down, NULL);
+    if (!lane->filling)
+        lane->filling = batch_get(lane);
+    round_due(lane);
+    return true;
 }
 
 void intent_write(struct intent_lane *lane, struct intent *i, const struct run *run)
 {
-    struct intents *s = lane->all;
     i->waits = true;
-    pthread_mutex_lock(&lane->lock);
-    bool taken = !atomic_load(&s->closed) && atomic_load(&s->waiting) < WAITING_MOST;
-    if (taken) {
-        if (!lane->filling)
-            lane->filling = batch_get(lane);
-        write_run(&lane->filling->text, run);
-        lane->filling->count++;
-        list_push_back(&lane->filling->waiting, &i->link);
-    }
-    pthread_mutex_unlock(&lane->lock);
-    if (taken)
-        count_one(s);
-    else
+    if (!hold(lane) || lane->filling->count >= WAITING_MOST) {
         refuse(lane, i);
+        return;
+    }
+    struct batch *b = lane->filling;
+    if (list_empty(&b->waiting)) /* the first; or the others have waited too long already */
+        timer_set(lane->loop, &b->late, INTENT_DEADLINE_MS, batch_late);
+    write_run(lane, &b->text, run);
+    b->count++;
+    list_push_back(&b->waiting, &i->link);
 }
 
 void intent_leave(struct intent *i)
@@ -187,19 +286,32 @@ void intent_leave(struct intent *i)
 static struct batch *take_all(struct intents *s)
 {
     struct batch *first = NULL;
-    for (int i = 0; i < s->lane_count; i++) {
-        struct intent_lane *lane = &s->lanes[i];
-        pthread_mutex_lock(&lane->lock);
-        struct batch *b = lane->filling;
-        lane->filling = NULL;
-        pthread_mutex_unlock(&lane->lock);
+    for (int i = 0; i < atomic_load(&s->lane_count); i++) {
+        struct batch *b = atomic_exchange(&s->lanes[i].down, NULL);
         if (!b)
             continue;
         b->next = first;
         first = b;
-        atomic_fetch_sub(&s->waiting, b->count);
     }
     return first;
+}
+
+static bool some_down(struct intents *s)
+{
+    for (int i = 0; i < atomic_load(&s->lane_count); i++)
+        if (atomic_load(&s->lanes[i].down))
+            return true;
+    return false;
+}
+
+/* To the loops whose lanes laid something down while the writer could not be called: each looks whether it is time. */
+static void nudge(struct intents *s)
+{
+    for (int i = 0; i < atomic_load(&s->lane_count); i++) {
+        struct intent_lane *lane = &s->lanes[i];
+        if (atomic_load(&lane->down) && !atomic_exchange(&lane->nudged, true))
+            loop_post(lane->loop, &lane->nudge);
+    }
 }
 
 static void bring_back(struct batch *first, bool durable)
@@ -211,15 +323,47 @@ static void bring_back(struct batch *first, bool durable)
     }
 }
 
-/* With the lock held, which is let go meanwhile. The first after a quiet while goes at once. */
-static void gather(struct intents *s, int64_t last)
+static void pace(struct writer *w, int64_t began, int64_t cpu_before)
 {
-    int64_t rest = last + GATHER_NS - nanoseconds();
-    if (rest <= 0 || s->closing)
+    int64_t cost = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
+    w->cost = w->cost ? w->cost + (cost - w->cost) / 8 : cost;
+    int64_t gap = w->cost * SHARE < GAP_MOST_NS ? w->cost * SHARE : GAP_MOST_NS;
+    atomic_store(&w->next, began + gap);
+}
+
+static bool due(struct intents *s, const struct writer *w)
+{
+    return w == writer_now(s) && some_down(s) && nanoseconds(CLOCK_MONOTONIC) >= atomic_load(&w->next);
+}
+
+/* With the lock held, which is let go meanwhile: until somebody calls, or `most_ms` have passed (0: no end). */
+static void wait_called(struct intents *s, struct writer *w, int64_t most_ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += most_ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (!w->called)
+        if (!most_ms)
+            pthread_cond_wait(&w->some, &s->lock);
+        else if (pthread_cond_timedwait(&w->some, &s->lock, &until))
+            return;
+}
+
+/* Likewise: until there is something to write and it is time. */
+static void wait_for_calls(struct intents *s, struct writer *w, int64_t most_ms)
+{
+    w->called = false;
+    if (s->closing || due(s, w))
         return;
+    atomic_store(&w->idle, true);
     pthread_mutex_unlock(&s->lock);
-    nanosleep(&(struct timespec){ 0, rest }, NULL);
+    nudge(s); /* what was laid down before `idle` could be seen */
     pthread_mutex_lock(&s->lock);
+    if (!s->closing && (w != &s->to_chain || !s->chained))
+        wait_called(s, w, most_ms);
+    atomic_store(&w->idle, false);
 }
 
 /* ---- the chain ---- */
@@ -259,7 +403,6 @@ static void chain_write(struct intents *s, struct batch *first)
     bring_back(first, good);
     pthread_mutex_lock(&s->lock);
     s->chain_lost = !good;
-    s->chain_since = 0;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -270,13 +413,15 @@ static void append(struct batch **list, struct batch *more)
     *list = more;
 }
 
+static bool chain_alone(const struct intents *s) { return !s->to_file.runs || s->file_done; }
+
 /* Under the lock: what the chain has to write; with a file, that is what the file did not take. */
 static struct batch *for_chain(struct intents *s)
 {
     struct batch *mine = s->chained;
     s->chained = NULL;
-    if (s->file_runs && !s->file_done) {
-        if (!file_hangs(s))
+    if (!chain_alone(s)) {
+        if (!hangs(&s->to_file))
             return mine;
         append(&mine, s->in_hand);
         s->in_hand = NULL;
@@ -285,41 +430,29 @@ static struct batch *for_chain(struct intents *s)
     return mine;
 }
 
-static void wait_for_chain(struct intents *s)
-{
-    struct timespec until;
-    if (!s->file_runs || s->file_done) {
-        if (atomic_load(&s->waiting) <= 0 && !s->closing)
-            pthread_cond_wait(&s->for_chain, &s->lock);
-        return;
-    }
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WATCH_MS * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    if (!s->chained && !(file_hangs(s) && atomic_load(&s->waiting) > 0))
-        pthread_cond_timedwait(&s->for_chain, &s->lock, &until);
-}
-
 static void *chain_main(void *context)
 {
     struct intents *s = context;
-    int64_t last = 0;
+    struct writer *w = &s->to_chain;
     pthread_mutex_lock(&s->lock);
     for (;;) {
-        wait_for_chain(s);
-        if (!s->file_runs || file_hangs(s))
-            gather(s, last);
+        if (!s->chained)
+            wait_for_calls(s, w, chain_alone(s) ? 0 : WATCH_MS);
         struct batch *mine = for_chain(s);
-        if (!mine && s->closing && (!s->file_runs || s->file_done || file_hangs(s)))
+        if (!mine && s->closing && (chain_alone(s) || hangs(&s->to_file)))
             break;
-        if (!mine)
+        if (!mine) {
+            if (s->closing) /* the file's thread calls when it is done, unless it hangs */
+                wait_called(s, w, WATCH_MS);
             continue;
-        s->chain_since = clock_mono().ms;
+        }
+        atomic_store(&w->since, clock_mono().ms);
         pthread_mutex_unlock(&s->lock);
-        last = nanoseconds();
+        int64_t began = nanoseconds(CLOCK_MONOTONIC), cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
         chain_write(s, mine);
+        pace(w, began, cpu);
         pthread_mutex_lock(&s->lock);
+        atomic_store(&w->since, 0);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -340,20 +473,22 @@ static void file_step(struct intents *s, struct buf *text)
     struct batch *mine = take_all(s);
     if (!mine)
         return;
+    int64_t began = nanoseconds(CLOCK_MONOTONIC), cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
     copy_text(text, mine);
     s->in_hand = mine;
-    s->file_since = clock_mono().ms;
+    atomic_store(&s->to_file.since, clock_mono().ms);
     pthread_mutex_unlock(&s->lock);
     bool good = !buf_failed(text) && intent_file_write(s->file, text);
+    pace(&s->to_file, began, cpu);
     pthread_mutex_lock(&s->lock);
     mine = s->in_hand; /* NULL: the chain has taken them */
     s->in_hand = NULL;
-    s->file_since = 0;
+    atomic_store(&s->to_file.since, 0);
     s->file_lost = !good;
     s->mark = *intent_file_mark(s->file);
     if (!good && mine) {
         append(&s->chained, mine);
-        pthread_cond_signal(&s->for_chain);
+        call_locked(&s->to_chain);
     } else if (mine) {
         pthread_mutex_unlock(&s->lock);
         bring_back(mine, true);
@@ -365,18 +500,14 @@ static void *file_main(void *context)
 {
     struct intents *s = context;
     AUTO_BUF text;
-    int64_t last = 0;
     buf_init(&text, 2 * TEXT_MOST);
     pthread_mutex_lock(&s->lock);
-    while (!s->closing || atomic_load(&s->waiting) > 0) {
-        while (atomic_load(&s->waiting) <= 0 && !s->closing)
-            pthread_cond_wait(&s->some, &s->lock);
-        gather(s, last);
-        last = nanoseconds();
+    while (!s->closing || some_down(s)) {
+        wait_for_calls(s, &s->to_file, 0);
         file_step(s, &text);
     }
     s->file_done = true;
-    pthread_cond_signal(&s->for_chain);
+    call_locked(&s->to_chain);
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }
@@ -385,10 +516,10 @@ static void *file_main(void *context)
 
 static enum err start(struct intents *s, struct fault *why)
 {
-    s->chain_runs = !pthread_create(&s->chain_thread, NULL, chain_main, s);
-    if (!s->chain_runs)
+    s->to_chain.runs = !pthread_create(&s->to_chain.thread, NULL, chain_main, s);
+    if (!s->to_chain.runs)
         return fault(why, ERR_INTERNAL, STR(""), "cannot start the thread of intents");
-    pthread_setname_np(s->chain_thread, "intents");
+    pthread_setname_np(s->to_chain.thread, "intents");
     return ERR_NONE;
 }
 
@@ -400,12 +531,12 @@ static enum err start_file(struct intents *s, const char *path, struct fault *wh
         return fault(why, ERR_FILE, str_of(say), "%m");
     }
     s->mark = *intent_file_mark(s->file);
-    s->file_runs = true; /* before a thread reads it */
-    if (pthread_create(&s->file_thread, NULL, file_main, s)) {
-        s->file_runs = false;
+    s->to_file.runs = true; /* before a thread reads it */
+    if (pthread_create(&s->to_file.thread, NULL, file_main, s)) {
+        s->to_file.runs = false;
         return fault(why, ERR_INTERNAL, STR(""), "cannot start the thread of the file of intents");
     }
-    pthread_setname_np(s->file_thread, "intents-file");
+    pthread_setname_np(s->to_file.thread, "intents-file");
     return ERR_NONE;
 }
 
@@ -417,8 +548,8 @@ enum err intents_new(struct store *store, struct str file, struct secret key, st
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->some, NULL);
-    pthread_cond_init(&s->for_chain, &monotonic);
+    pthread_cond_init(&s->to_file.some, &monotonic);
+    pthread_cond_init(&s->to_chain.some, &monotonic);
     pthread_condattr_destroy(&monotonic);
     *out = s;
     if (!file.n) {
@@ -433,28 +564,27 @@ enum err intents_new(struct store *store, struct str file, struct secret key, st
 
 struct intent_lane *intents_lane(struct intents *s, struct loop *loop)
 {
-    if (s->lane_count == LANES)
+    int n = atomic_load(&s->lane_count);
+    if (n == LANES)
         bug("more than %d loops", LANES);
-    pthread_mutex_lock(&s->lock);
-    struct intent_lane *lane = &s->lanes[s->lane_count];
+    struct intent_lane *lane = &s->lanes[n];
     lane->all = s;
     lane->loop = loop;
+    lane->round_ends.do_it = round_ends;
+    lane->nudge.do_it = nudged;
     lane->refuse.do_it = refuse_now;
     list_init(&lane->refused);
-    pthread_mutex_init(&lane->lock, NULL);
-    s->lane_count++;
-    pthread_mutex_unlock(&s->lock);
+    atomic_store(&s->lane_count, n + 1);
     return lane;
 }
 
-/* No lane takes more once its lock was held after this. */
+/* After this all that lanes took is laid down, and they take no more. */
 static void close_lanes(struct intents *s)
 {
     atomic_store(&s->closed, true);
-    for (int i = 0; i < s->lane_count; i++) {
-        pthread_mutex_lock(&s->lanes[i].lock);
-        pthread_mutex_unlock(&s->lanes[i].lock);
-    }
+    for (int i = 0; i < atomic_load(&s->lane_count); i++)
+        while (atomic_load(&s->lanes[i].holding)) /* to the end of its loop's round */
+            nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
 }
 
 /* A stop does not wait for a device that hangs: what it was given is in the chain by now. */
@@ -463,7 +593,7 @@ static bool join_file(struct intents *s)
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += INTENT_DEADLINE_MS / 1000;
-    return !pthread_timedjoin_np(s->file_thread, NULL, &until);
+    return !pthread_timedjoin_np(s->to_file.thread, NULL, &until);
 }
 
 void intents_stop(struct intents *s)
@@ -473,12 +603,12 @@ void intents_stop(struct intents *s)
     close_lanes(s);
     pthread_mutex_lock(&s->lock);
     s->closing = true;
-    pthread_cond_signal(&s->some);
-    pthread_cond_signal(&s->for_chain);
+    call_locked(&s->to_file);
+    call_locked(&s->to_chain);
     pthread_mutex_unlock(&s->lock);
-    if (s->chain_runs)
-        pthread_join(s->chain_thread, NULL);
-    if (s->file_runs)
+    if (s->to_chain.runs)
+        pthread_join(s->to_chain.thread, NULL);
+    if (s->to_file.runs)
         s->abandoned = !join_file(s);
     s->stopped = true;
 }
@@ -490,7 +620,6 @@ static void lane_end(struct intent_lane *lane)
         buf_end(&b->text);
         free(b);
     }
-    pthread_mutex_destroy(&lane->lock);
 }
 
 void intents_free(struct intents *s)
@@ -500,20 +629,20 @@ void intents_free(struct intents *s)
     intents_stop(s);
     if (s->abandoned)
         return; /* a thread still uses it; the process is about to end */
-    for (int i = 0; i < s->lane_count; i++)
+    for (int i = 0; i < atomic_load(&s->lane_count); i++)
         lane_end(&s->lanes[i]);
     intent_file_free(s->file);
-    pthread_cond_destroy(&s->some);
-    pthread_cond_destroy(&s->for_chain);
+    pthread_cond_destroy(&s->to_file.some);
+    pthread_cond_destroy(&s->to_chain.some);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
 struct intents_state intents_state(struct intents *s)
 {
-    int64_t now = clock_mono().ms;
+    int64_t now = clock_mono().ms, chain_since = atomic_load(&s->to_chain.since);
     pthread_mutex_lock(&s->lock);
-    bool file_stuck = file_hangs(s), chain_stuck = s->chain_since && now - s->chain_since > INTENT_DEADLINE_MS;
+    bool file_stuck = hangs(&s->to_file), chain_stuck = chain_since && now - chain_since > INTENT_DEADLINE_MS;
     struct intents_state out = { .file_lost = s->file && (s->file_lost || file_stuck), .chain_lost = s->chain_lost,
                                  .stuck = file_stuck || chain_stuck };
     out.mute = (out.chain_lost || chain_stuck) && (!s->file || out.file_lost);

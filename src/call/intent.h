@@ -1,7 +1,8 @@
 /* call/intent.h - no audit, no secret (audit.strict): what is about to be called is on the disk before the credential is used.
  *
  * Each loop has a lane, into which its calls write their lines; one thread takes what all lanes have, writes it in one go and syncs
- * once (group commit), and gives each lane its batch back: one wake-up for all calls of a loop. Written is to the file when
+ * once (group commit), and gives each lane its batch back: one wake-up for all calls of a loop. A busy loop lets groups grow until
+ * syncing costs little beside the calls; one that has nothing else to do has its calls written at once. Written is to the file when
  * there is one, else into the audit chain. When the file fails, or hangs for a second, the chain takes over; when both fail
  * the calls do. Who waits longer than two seconds is told so by its own loop's timer: a device that hangs holds nobody up for
  * longer.

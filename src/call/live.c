@@ -13,6 +13,7 @@
 #define REDIRECTS_MAX 5
 #define RETRY_FIRST_MS 100
 #define RETRY_MOST_MS 2000
+#define RETRY_AFTER_MOST_MS (60 * 1000) /* a provider that wants more peace than that has the last word */
 #define TOKEN_MOST_MS (60 * 1000) /* for which a call waits for a token when it has no limit of its own */
 
 static struct live *of(struct upstream *u) { return list_entry(u, struct live, up); }
@@ -45,7 +46,7 @@ static void record(struct live *c, enum run_outcome outcome, enum err e)
     r->reused = c->up.timing.reused;
     r->response_bytes = (int64_t)c->up.body_bytes;
     r->total_us = (int32_t)(clock_mono_us() - c->started_us);
-    board_record(c->board, r);
+    recording_add(&c->board->recording, r);
     atomic_fetch_add_explicit(&c->board->calls, 1, memory_order_relaxed);
     if (outcome == RUN_FAILED)
         atomic_fetch_add_explicit(&c->board->failures, 1, memory_order_relaxed);
@@ -84,6 +85,33 @@ static void describe_target(struct live *c, struct str host, struct str path)
 {
     str_copy(c->run.host, sizeof c->run.host, mask_apply(c->to->mask, c->arena, host));
     str_copy(c->run.path, sizeof c->run.path, mask_apply(c->to->mask, c->arena, path));
+}
+
+/* ---- a provider in trouble ---- */
+
+/* Of the base URL's host; elsewhere, after a redirect, there is none. */
+static struct circuits *circuits_of(const struct live *c)
+{
+    bool counts = c->to->circuit && c->board->switchboard && c->target.host.p == c->to->base.host.p;
+    return counts ? switchboard_config(c->board->switchboard)->circuits : NULL;
+}
+
+static void tell_circuit(struct live *c, bool failed)
+{
+    struct circuits *all = circuits_of(c);
+    if (!all || c->told)
+        return;
+    c->told = true;
+    if (circuit_tell(all, c->to->circuit, loop_now(c->board->loop).ms, failed, c->probe))
+        log_line(LOG_WARN, "circuit_opened", LOG("connection", c->to->row.id), LOG("host", c->target.host));
+}
+
+/* Down, or too slow for anybody: a caller in a hurry proves nothing, and neither does an answer that ends early. */
+static bool shows_trouble(const struct live *c, const struct fault *why)
+{
+    bool hurry = c->total_ms && str_is(str_of(why->subject), "total");
+    return why->err == ERR_UPSTREAM_DNS || why->err == ERR_UPSTREAM_CONNECT || why->err == ERR_UPSTREAM_CLOSED ||
+           (why->err == ERR_UPSTREAM_TIMEOUT && !hurry);
 }
 
 /* ---- where it goes ---- */
@@ -377,9 +405,15 @@ static void dial_again(struct live *c);
 
 static void retry_due(struct timer *t) { dial_again(list_entry(t, struct live, retry)); }
 
-static bool may_retry(const struct live *c) { return c->retries > 0 && idempotent(c->method) && replayable(c); }
+/* Requirement 20.1: what may be sent twice, within the budget of its connection. Asked last: the budget is spent by asking. */
+static bool may_retry(struct live *c)
+{
+    struct circuits *all = circuits_of(c);
+    bool harmless = idempotent(c->method) || head_find(c->from, STR("idempotency-key"));
+    return c->retries > 0 && harmless && replayable(c) && (!all || circuit_may_retry(all, c->to->circuit));
+}
 
-static void retry_later(struct live *c)
+static void retry_later(struct live *c, int64_t least_ms)
 {
     int64_t most =
         RETRY_FIRST_MS << (c->board->switchboard ? switchboard_config(c->board->switchboard)->limits.retries - c->retries : 0);
@@ -387,7 +421,24 @@ static void retry_later(struct live *c)
     c->retries--;
     random_bytes(&dice, sizeof dice);
     most = most < RETRY_MOST_MS ? most : RETRY_MOST_MS;
-    timer_set(c->board->loop, &c->retry, most * dice / 65536, retry_due); /* full jitter */
+    timer_set(c->board->loop, &c->retry, least_ms + most * dice / 65536, retry_due); /* full jitter */
+}
+
+static int64_t time_left(const struct live *c, bool *limited);
+
+/* A provider that is too busy may say for how long. False: not worth it, or not within the call's time. */
+static bool retry_answer(struct live *c, const struct head *h)
+{
+    static const int worth[] = { 429, 502, 503, 504 };
+    bool limited, busy = false;
+    for (size_t i = 0; i < COUNT(worth); i++)
+        busy = busy || h->status == worth[i];
+    int64_t left = time_left(c, &limited), wait = head_retry_after(head_value(h, STR("retry-after")), clock_wall());
+    if (!busy || wait > RETRY_AFTER_MOST_MS || (limited && wait >= left) || !may_retry(c))
+        return false;
+    upstream_cancel(&c->up);
+    retry_later(c, wait);
+    return true;
 }
 
 /* RFC 9110 15.4: what the next request is. False: hand the answer back. */
@@ -444,7 +495,10 @@ static void got_token(void *who, struct prepared *to, const struct fault *why)
     }
     prepared_release(c->renewed);
     c->renewed = c->to = to;
-    if (rewrite(c, &flaw))
+    if (to->secure)
+        c->run.path[0] = 0;
+    /* A policy, or the connection's own settings, may have changed while it waited. */
+    if (check_target(c, &c->target, &flaw) || check_narrowing(c, c->method, &c->target, &flaw) || rewrite(c, &flaw))
         give_up(c, &flaw);
     else
         dial_again(c);
@@ -459,8 +513,6 @@ static void token_late(struct timer *t)
     fault(&why, ERR_UPSTREAM_TIMEOUT, STR("token"), "a renewal takes longer than the call may");
     give_up(c, &why);
 }
-
-static int64_t time_left(const struct live *c, bool *limited);
 
 static void await_token(struct live *c, enum renewal_cause cause)
 {
@@ -568,13 +620,9 @@ static void on_head(struct upstream *u, const struct head *h, const struct frami
         return;
     if (c->to->renews && !c->refused && judge(c, h, f))
         return;
-    static const int worth[] = { 429, 502, 503, 504 };
-    for (size_t i = 0; i < COUNT(worth) && may_retry(c); i++)
-        if (h->status == worth[i]) {
-            upstream_cancel(u);
-            retry_later(c);
-            return;
-        }
+    tell_circuit(c, h->status == 502 || h->status == 503 || h->status == 504);
+    if (retry_answer(c, h))
+        return;
     if (redirect(c, h)) {
         upstream_cancel(u);
         dial_again(c);
@@ -616,8 +664,10 @@ static void on_failed(struct upstream *u, const struct fault *why)
 {
     struct live *c = of(u);
     bool before_sending = why->err == ERR_UPSTREAM_CONNECT || why->err == ERR_UPSTREAM_DNS;
-    if (!c->run.status && err_row(why->err)->retryable && may_retry(c) && (before_sending || !c->wrote_streamed)) {
-        retry_later(c);
+    if (shows_trouble(c, why))
+        tell_circuit(c, true);
+    if (!c->run.status && err_row(why->err)->retryable && (before_sending || !c->wrote_streamed) && may_retry(c)) {
+        retry_later(c, 0);
         return;
     }
     give_up(c, why);
@@ -643,17 +693,23 @@ static int64_t time_left(const struct live *c, bool *limited)
 static void dial_again(struct live *c)
 {
     bool limited;
+    struct fault why;
     int64_t left = time_left(c, &limited);
     if (limited && left <= 0) {
-        struct fault why;
         fault(&why, ERR_UPSTREAM_TIMEOUT, STR("total"), "between tries");
         give_up(c, &why);
         return;
     }
+    struct circuits *circuits = circuits_of(c);
+    if (circuits && !c->probe && circuit_enter(circuits, c->to->circuit, loop_now(c->board->loop).ms, &c->probe, &why)) {
+        fault(&why, ERR_CIRCUIT_OPEN, c->target.host, "most of the last calls failed");
+        give_up(c, &why);
+        return;
+    }
+    c->told = false;
     bool at_base = c->target.host.p == c->to->base.host.p; /* the common case: the texts are there already */
     c->host = at_base ? c->to->authority : url_authority(c->arena, &c->target);
     if (c->to->signer) {
-        struct fault why;
         c->signature_sent = false;
         if (sign_live(c, &why)) {
             give_up(c, &why);

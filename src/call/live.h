@@ -59,6 +59,7 @@ struct live {
     struct hold *hold;              /* an answer that may say that the token is over */
     int64_t started_us;
     int redirects;
+    bool probe, told;               /* of an open circuit; how this try went is told (call/circuit.h) */
     bool started, over, wrote_streamed, challenged, signature_sent;
     bool refused;                   /* the provider refused a token; a second time it is the caller's */
 };

@@ -34,6 +34,7 @@ struct prepared {
     struct mask *mask;
     struct tls_context *tls;        /* with its client certificate and its own roots; NULL: the loop's, as most have it */
     uint64_t pool;                  /* names its upstream sockets; never used twice */
+    uint64_t circuit;               /* names its circuit (call/circuit.h); 0: it has none */
     bool follow_redirects;
     struct str verify_method, verify_path, verify_query, verify_account, verify_ok; /* path empty: none */
     struct str headers[8][2];       /* the connector's own, expanded */

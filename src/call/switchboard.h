@@ -11,8 +11,10 @@
 #include "access/caller.h"
 #include "access/policy_store.h"
 #include "call/call.h"
+#include "call/circuit.h"
 #include "call/intent.h"
 #include "call/prepared.h"
+#include "call/recorder.h"
 #include "call/run.h"
 #include "catalog/connector.h"
 #include "http/upstream.h"
@@ -40,6 +42,7 @@ struct switchboard_config {
     struct call_limits limits;
     struct issuers *issuers;    /* whose tokens are taken beside our own */
     struct secret seal_key;         /* of run records; lent; n == 0: they are not sealed */
+    struct circuits *circuits;      /* NULL: calls go out however many failed */
     struct intents *intents;        /* NULL: calls are not recorded before they are made */
     /* The provider answered a call of this connection with 401; may be NULL. On the recorder's thread, once or more for each:
      * quick. */
@@ -55,17 +58,13 @@ struct board {
     struct loop *loop;
     struct upstreams *upstreams;
     struct intent_lane *lane; /* NULL: calls are not recorded before they are made */
-    struct run *batch;      /* of the recorder's shape: switchboard.c only */
-    int batch_count;
-    struct timer batch_timer;
+    struct recording recording;
     _Atomic uint64_t calls, failures, refusals; /* relaxed: for /metrics */
 };
 
 enum err switchboard_new(const struct switchboard_config *c, struct switchboard **out, struct fault *why) MUST_CHECK;
 /* At boot, before the loop runs; takes `u`. */
 struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upstreams *u);
-/* On each board's loop, when it stops: hands over what is recorded. */
-void board_flush(struct board *b);
 /* After the loops have ended. Records that were handed over are written first. */
 void switchboard_free(struct switchboard *s);
 /* At boot, before calls: who keeps credentials that end. */
@@ -91,7 +90,12 @@ static inline bool pass_over(const struct pass *p)
 /* One of our tokens, or an issuer's (auth/jwt_caller.h). Worker threads only; an issuer's may wait for the network.
  * ERR_TOKEN_INVALID, ERR_TOKEN_EXPIRED, ERR_IDENTITY_PROVIDER. */
 enum err switchboard_pass(struct switchboard *s, struct str token, struct pass **out, struct fault *why) MUST_CHECK;
-void pass_release(struct pass *p);
+void pass_release(struct pass *p); /* NULL is fine */
+static inline struct pass *pass_keep(struct pass *p)
+{
+    atomic_fetch_add(&p->references, 1);
+    return p;
+}
 
 /* May a connection in this state be called? ERR_CONNECTION_DISABLED, ERR_NEEDS_AUTH, ERR_RECONNECT_REQUIRED. */
 enum err switchboard_state_permits(const struct connection_row *row, struct fault *why) MUST_CHECK;
@@ -101,8 +105,5 @@ enum err switchboard_state_permits(const struct connection_row *row, struct faul
  * ERR_DENIED. */
 enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out,
                                 wall_ms *until, struct fault *why) MUST_CHECK;
-
-/* Put a finished record into the batch. */
-void board_record(struct board *b, const struct run *r);
 
 #endif

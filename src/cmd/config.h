@@ -57,10 +57,10 @@ struct config {
         int64_t clients, upstreams_per_connection, workers, worker_queue;
     } limits;
     struct {
-        int64_t connect, tls, first_byte, idle, total, client_head, client_idle, client_total, drain; /* total: 0 = none */
+        int64_t connect, tls, first_byte, idle, total, client_head, client_idle, client_total, drain, circuit; /* total: 0 = none */
     } timeouts;
     struct {
-        int64_t runs, deleted_connections, deleted_secrets;
+        int64_t runs, deleted_connections, deleted_secrets, ended_tokens;
     } retention;
     struct {
         int64_t interval; /* 0: none */

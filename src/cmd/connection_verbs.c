@@ -129,37 +129,6 @@ static void credentials_write(struct arena *a, struct json_out *o, const struct 
 
 /* --- Bodies --------------------------------------------------------------------------------------------------------- */
 
-/* name=text, name:=json */
-static int fields_write(struct command *c, struct json_out *o)
-{
-    int at = 0;
-    bool any = false;
-    for (char *word; (word = command_next(c, OPT_FIELD, &at));) {
-        struct str name, value;
-        if (!str_cut(str_of(word), '=', &name, &value) || !name.n)
-            return command_wrong(c, "--field takes NAME=VALUE, not “%s”.", word);
-        bool raw = str_ends(name, STR(":"));
-        name.n -= raw;
-        struct json *v;
-        struct fault why = { 0 };
-        if (raw && json_read(c->arena, value, &v, &why))
-            return command_wrong(c, "the value of the field “%.*s” is not valid JSON.", STR_ARG(name));
-        if (!any) {
-            json_key(o, "fields");
-            json_open(o, '{');
-        }
-        any = true;
-        const char *key = arena_cstr(c->arena, name);
-        if (raw)
-            json_member_raw(o, key, value);
-        else
-            json_member_str(o, key, value);
-    }
-    if (any)
-        json_close(o, '}');
-    return EXIT_DONE;
-}
-
 /* --body @file or -, instead of everything else. *out is in locked memory: the body may hold credentials. */
 static int body_given(struct command *c, struct secret *out)
 {
@@ -202,7 +171,7 @@ static int members_write(struct command *c, struct json_out *o, bool creates)
     if (command_has(c, OPT_DEFAULT))
         json_member_bool(o, "default", true);
     errand_members(o, c, OPT_TAG, "tags"); /* --tag "" takes all away */
-    int code = fields_write(c, o);
+    int code = errand_pairs(c, o, OPT_FIELD, "fields");
     return code ? code : roots_write(c, o);
 }
 
@@ -326,7 +295,7 @@ int connections_duplicate_run(struct command *c)
     errand_member(&o, c, OPT_FOLDER, "folder");
     if (command_has(c, OPT_DRY_RUN))
         json_member_bool(&o, "dry_run", true);
-    code = fields_write(c, &o);
+    code = errand_pairs(c, &o, OPT_FIELD, "fields");
     if (s.count || s.certificate.given) {
         json_key(&o, "credentials");
         credentials_write(c->arena, &o, &s);

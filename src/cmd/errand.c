@@ -81,6 +81,36 @@ void errand_members(struct json_out *o, const struct command *c, enum option opt
     json_close(o, ']');
 }
 
+int errand_pairs(struct command *c, struct json_out *o, enum option option, const char *member)
+{
+    int at = 0;
+    bool any = false;
+    for (char *word; (word = command_next(c, option, &at));) {
+        struct str name, value;
+        if (!str_cut(str_of(word), '=', &name, &value) || !name.n)
+            return command_wrong(c, "--%s takes NAME=VALUE, not “%s”.", option_rows[option].name, word);
+        bool raw = str_ends(name, STR(":"));
+        name.n -= raw;
+        struct json *v;
+        struct fault why = { 0 };
+        if (raw && json_read(c->arena, value, &v, &why))
+            return command_wrong(c, "the value of “%.*s” is not valid JSON.", STR_ARG(name));
+        if (!any) {
+            json_key(o, member);
+            json_open(o, '{');
+        }
+        any = true;
+        const char *key = arena_cstr(c->arena, name);
+        if (raw)
+            json_member_raw(o, key, value);
+        else
+            json_member_str(o, key, value);
+    }
+    if (any)
+        json_close(o, '}');
+    return EXIT_DONE;
+}
+
 struct str errand_path(struct command *c, const char *collection, const char *tail)
 {
     AUTO_BUF b;

@@ -21,6 +21,9 @@ void errand_member(struct json_out *o, const struct command *c, enum option opti
 /* All values of one that repeats, as a list; "" takes all away. */
 void errand_members(struct json_out *o, const struct command *c, enum option option, const char *name);
 
+/* NAME=TEXT and NAME:=JSON of an option that repeats, as an object; none given: nothing. */
+int errand_pairs(struct command *c, struct json_out *o, enum option option, const char *member);
+
 /* "/tokens/{first argument}{tail}", encoded, without ?folder=. */
 struct str errand_path(struct command *c, const char *collection, const char *tail);
 

@@ -85,21 +85,21 @@ static enum err entries_read(const struct order *o, struct narrow *out, struct f
 static enum err grants_read(struct db *db, const struct order *o, struct token_new *t, struct fault *why)
 {
     struct arena *a = o->c->arena;
-    struct str *ids = arena_array(a, COMMAND_OPTIONS, sizeof *ids);
+    struct narrow *narrow = arena_zero(a, sizeof *narrow);
+    struct narrow_list *named = &narrow->lists[NARROW_CONNECTION];
     struct folder_scope seen;
     enum err e = scope_read(db, o, t->principal, &seen, why);
     if (e)
         return e;
+    named->at = arena_array(a, COMMAND_OPTIONS, sizeof *named->at);
     int at = 0;
     for (char *key; (key = command_next(o->c, OPT_CONNECTION, &at));) {
         struct connection_row row;
         if ((e = connection_find(db, a, str_of(key), &seen, &row, why)))
             return e;
-        ids[t->connection_count++] = row.id;
+        named->set = true;
+        named->at[named->count++] = row.id;
     }
-    t->connections = ids;
-    t->limited = t->connection_count > 0;
-    struct narrow *narrow = arena_zero(a, sizeof *narrow);
     if (command_value(o->c, OPT_FOLDER))
         narrow->lists[NARROW_FOLDER] = (struct narrow_list){ true, (struct str *)(uintptr_t)seen.folders, seen.folder_count };
     t->narrow = narrow;

@@ -9,6 +9,7 @@
 
 #include "access/folder.h"
 #include "access/policy_store.h"
+#include "access/token.h"
 #include "access/user.h"
 #include "auth/issuer.h"
 #include "auth/device_flow.h"
@@ -76,6 +77,7 @@ struct node {
     struct listener_tls listener;
     struct certificate_rules certificates;
     struct workers *workers;
+    struct circuits *circuits;
     struct audit_watch *audit;
     struct prober *_Atomic prober;  /* hub.prober, for the recorder's thread */
     struct desk desks[LOOPS_MAX];
@@ -143,6 +145,11 @@ static void metrics(struct hub *h, struct buf *out)
     metric(out, "raccord_upstreams_retried_total", "counter", "Requests sent again because a kept connection had died.", u.retried);
     metric(out, "raccord_upstreams_idle", "gauge", "Kept connections without a request.", (uint64_t)u.idle);
     metric(out, "raccord_upstreams_busy", "gauge", "Connections to providers in use.", (uint64_t)u.busy);
+    struct circuit_counts down = circuits_counts(n->circuits, clock_mono().ms);
+    metric(out, "raccord_circuits_open", "gauge", "Connections whose provider is left alone for a while.", (uint64_t)down.open);
+    metric(out, "raccord_circuits_opened_total", "counter", "Times that a connection's provider was found to be down.",
+           down.opened);
+    metric(out, "raccord_circuit_refused_total", "counter", "Calls refused meanwhile.", down.refused);
     const struct sign_in_counts *s = &h->sign_ins;
     metric(out, "raccord_sign_ins_total", "counter", "Passwords, codes and links that were right.", atomic_load(&s->right));
     metric(out, "raccord_sign_in_failures_total", "counter", "Passwords, codes and links that were wrong.", atomic_load(&s->wrong));
@@ -383,6 +390,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         (e = open_setup(n, boot, why)) ||
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
+    n->circuits = circuits_new(c->timeouts.circuit);
     n->hub.limit_hits = limit_hits_new();
     n->hub.limits = limit_settings(n, c, boot);
     n->hub.policies = policy_book_new();
@@ -399,7 +407,7 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,
         .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .issuers = n->hub.issuers,
         .seal_key = n->hub.seal_key,
-        .intents = n->hub.intents, .policies = n->hub.policies, .report = report, .suspect = suspect,
+        .circuits = n->circuits, .intents = n->hub.intents, .policies = n->hub.policies, .report = report, .suspect = suspect,
         .suspect_context = n,
     };
     if ((e = switchboard_new(&s, &n->hub.switchboard, why)) || (e = renewing_start(&n->hub, c, n->client_tls, why)))
@@ -512,6 +520,12 @@ static void prune_connections(struct node *n)
     prune_with(n, empty_trash, &p, "deleted connections were not removed");
 }
 
+static enum err prune_tokens(struct db *db, void *context, struct fault *why)
+{
+    struct prune *p = context;
+    return token_prune(db, p->before, PRUNE_AT_ONCE, &p->deleted, why);
+}
+
 static enum err compact_runs(struct db *db, void *more, struct fault *why) { return runs_compact(db, more, why); }
 
 /* What the recorder left: it does so after many batches only, and on a quiet day there are few. */
@@ -563,6 +577,7 @@ static void *upkeep_main(void *context)
             certificate_watch(&n->hub, clock_wall());
             prune_all_runs(n);
             prune_connections(n);
+            prune(n, prune_tokens, clock_wall() - n->config->retention.ended_tokens, "ended tokens were not removed");
             prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
             compact(n);
             keep_limit_hits(n);
@@ -746,7 +761,7 @@ static void stop_on_loop(struct loop_job *job)
         server_free(d->node->metrics_server);
     server_free(d->server);
     d->server = NULL;
-    board_flush(d->board);
+    recording_flush(&d->board->recording);
     loop_stop(d->loop);
 }
 
@@ -784,6 +799,7 @@ void node_stop(struct node *n)
     for (int i = 0; i < n->desk_count; i++)
         stop_desk(&n->desks[i]);
     switchboard_free(n->hub.switchboard);
+    circuits_free(n->circuits);
     renewals_free(n->hub.renewals);
     prober_free(n->hub.prober);
     audit_watch_stop(n->audit);

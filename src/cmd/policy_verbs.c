@@ -74,9 +74,12 @@ int policies_explain_run(struct command *c)
     struct str who = str_of(command_value(c, OPT_CALLER));
     if (who.p)
         json_member_str(&o, str_starts(who, STR("tok_")) ? "token" : "principal", who);
+    errand_member(&o, c, OPT_IDENTITY_PROVIDER, "identity_provider");
+    int code = errand_pairs(c, &o, OPT_CLAIM, "claims");
     json_close(&o, '}');
     struct str body = buf_str(&b);
-    int code = client_open(c, &k);
+    if (!code)
+        code = client_open(c, &k);
     if (!code)
         code = client_ask(&k, "POST", STR("/policies:explain"), &body, &answer);
     return code ? code : print_trace(&k, &answer);

@@ -212,11 +212,13 @@ static const struct verb verbs[] = {
       NULL },
     { "policies explain", "OPERATION", 1, 1,
       CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) |
-          OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION),
+          OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION) |
+          OPTION(IDENTITY_PROVIDER) | OPTION(CLAIM),
       policies_explain_run, false, "may somebody do that, and why?",
       "OPERATION is as the audit log names it. --caller is a user, a service account or the id of a token;\n"
-      "without it, oneself.\n\n"
-      "  raccord policies explain connection.call --caller reports --connection crm --method DELETE\n" },
+      "without it, oneself. --identity-provider and --claim: whoever presents a token with these claims.\n\n"
+      "  raccord policies explain connection.call --caller reports --connection crm --method DELETE\n"
+      "  raccord policies explain connection.call --identity-provider ci --claim repository=acme/billing --connection crm\n" },
     { "policies preview", "[ID]", 0, 1, CLIENT | OPTION(BODY), policies_preview_run, false,
       "what would break if this policy were saved, in place of ID if given", NULL },
     { "limits", "", 0, 0, CLIENT | OPTION(LIMIT), limits_run, false, "each limit: value, use, source, when it was last reached",

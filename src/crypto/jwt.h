@@ -55,6 +55,9 @@ struct jwt_expected {
 /* exp is always required, nbf and iat are held against the clock when there. *expires: when the token ends, leeway included. */
 enum err jwt_check(const struct json *claims, const struct jwt_expected *x, wall_ms *expires, struct fault *why) MUST_CHECK;
 
+/* exp - iat at most, both there; for whoever knows the limit only once the token is believed. */
+enum err jwt_check_lifetime(const struct json *claims, int64_t most_s, struct fault *why) MUST_CHECK;
+
 /* A claim by name; a name that begins with '/' is a JSON pointer (RFC 6901). NULL when absent. */
 const struct json *jwt_claim(struct arena *a, const struct json *claims, struct str name);
 /* Is the claim this text, or a list that holds it? Numbers and booleans compare as written. */

@@ -468,3 +468,12 @@ bool head_is_value(struct str s)
     char first = s.p[0], last = s.p[s.n - 1];
     return first != ' ' && first != '\t' && last != ' ' && last != '\t' && value_end(s.p, s.p + s.n) == s.p + s.n;
 }
+
+int64_t head_retry_after(struct str value, wall_ms now)
+{
+    uint64_t seconds;
+    wall_ms at;
+    if (str_u64(value, &seconds))
+        return seconds > INT64_MAX / 1000 ? INT64_MAX : (int64_t)seconds * 1000;
+    return clock_parse_http(value, &at) && at > now ? at - now : 0;
+}

@@ -7,6 +7,7 @@
 #ifndef HTTP_HEAD_H
 #define HTTP_HEAD_H
 
+#include "base/clock.h"
 #include "base/str.h"
 
 #define HEAD_HEADERS_MAX 128
@@ -72,6 +73,10 @@ struct head_list {
 bool head_list(const struct head *h, struct str name, struct head_list *at, struct str *member);
 /* True when the list holds `member`, letter case ignored. */
 bool head_list_has(const struct head *h, struct str name, struct str member);
+
+/* A Retry-After value, in seconds or as a date (RFC 9110 10.2.3): milliseconds from `now` on; 0: it says nothing, or the time is
+ * past. */
+int64_t head_retry_after(struct str value, wall_ms now);
 
 /* RFC 9110 5.6.2: one or more token characters. */
 bool head_is_token(struct str s);

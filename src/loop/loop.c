@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -16,7 +17,8 @@
 
 struct loop {
     uv_loop_t uv;
-    uv_async_t wake;
+    uv_async_t keeper;     /* never sent: with it libuv runs at all when no look-up is under way */
+    struct watch wake;     /* an eventfd, edge-triggered: each write wakes, and nobody has to read it */
     int number;
     int set;               /* our sockets, and libuv's own set as one member of it */
     struct watch uv_ready;
@@ -26,6 +28,7 @@ struct loop {
 
     struct epoll_event events[EVENTS];
     int event_count, event_at;
+    bool idle;             /* the last look found nothing */
 
     struct loop_job *later, **later_end;
 
@@ -69,9 +72,10 @@ static void on_uv_ready(struct watch *w, unsigned events)
     uv_run(&l->uv, UV_RUN_NOWAIT);
 }
 
-static void on_wake(uv_async_t *handle)
+static void on_wake(struct watch *w, unsigned events)
 {
-    struct loop *l = handle->data;
+    struct loop *l = list_entry(w, struct loop, wake);
+    (void)events;
     pthread_mutex_lock(&l->lock);
     struct loop_job *job = l->posted;
     l->posted = NULL;
@@ -153,12 +157,14 @@ enum err loop_new(int number, struct loop **out, struct fault *why)
         return fault(why, ERR_INTERNAL, STR(""), "epoll_create1: %m");
     }
     l->uv.data = l;
-    l->wake.data = l;
-    uv_async_init(&l->uv, &l->wake, on_wake);
-    /* libuv puts its wake-ups into its set when it runs; from then on that set tells ours. */
+    uv_async_init(&l->uv, &l->keeper, NULL);
+    /* libuv puts its own wake-ups into its set when it runs; from then on that set tells ours. */
     uv_run(&l->uv, UV_RUN_NOWAIT);
     l->uv_ready = (struct watch){ uv_backend_fd(&l->uv), on_uv_ready };
-    enum err bad = watch_add_listener(l, &l->uv_ready, why);
+    l->wake = (struct watch){ eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), on_wake };
+    enum err bad = l->wake.fd < 0 ? fault(why, ERR_INTERNAL, STR(""), "eventfd: %m") : watch_add(l, &l->wake, why);
+    if (!bad)
+        bad = watch_add_listener(l, &l->uv_ready, why);
     if (bad) {
         loop_free(l);
         return bad;
@@ -174,6 +180,7 @@ void loop_run(struct loop *l)
     while (!l->stopping) {
         int64_t wait = l->later ? 0 : (l->ticks + 1) * TICK_MS - l->now.ms;
         int n = epoll_wait(l->set, l->events, EVENTS, wait > 0 ? (int)wait : 0);
+        l->idle = n <= 0;
         refresh_now(l);
         dispatch(l, n);
         tick(l);
@@ -202,11 +209,14 @@ void loop_free(struct loop *l)
         ;
     uv_loop_close(&l->uv);
     close(l->set);
+    if (l->wake.fd >= 0)
+        close(l->wake.fd);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }
 
 struct mono loop_now(const struct loop *l) { return l->now; }
+bool loop_idle(const struct loop *l) { return l->idle; }
 bool loop_is_current(const struct loop *l) { return pthread_equal(l->thread, pthread_self()); }
 uv_loop_t *loop_uv(struct loop *l) { return &l->uv; }
 void loop_refresh(struct loop *l) { refresh_now(l); }
@@ -215,10 +225,12 @@ void loop_post(struct loop *l, struct loop_job *job)
 {
     job->next = NULL;
     pthread_mutex_lock(&l->lock);
+    bool first = !l->posted;
     *l->posted_end = job;
     l->posted_end = &job->next;
     pthread_mutex_unlock(&l->lock);
-    uv_async_send(&l->wake);
+    if (first) /* who finds others there knows that the loop is on its way */
+        (void)!write(l->wake.fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
 void loop_later(struct loop *l, struct loop_job *job)

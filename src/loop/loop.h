@@ -1,9 +1,8 @@
 /* loop/loop.h - one event loop per thread: an edge-triggered epoll set for sockets, with libuv's set as one member of it.
  *
- * libuv gives wake-ups from other threads and the look-up pool. Sockets are registered once, edge-triggered, and never
- * touched again until closed: no system call is spent on changing interest, and one epoll_wait() fetches a whole round. A watch's
- * callback runs when the kernel says something changed; what to do next is the owner's state. All functions but loop_post() belong
- * to the loop's own thread.
+ * libuv gives the look-up pool. Sockets are registered once, edge-triggered, and never touched again until closed: no system call
+ * is spent on changing interest, and one epoll_wait() fetches a whole round. A watch's callback runs when the kernel says something
+ * changed; what to do next is the owner's state. All functions but loop_post() belong to the loop's own thread.
  */
 #ifndef LOOP_LOOP_H
 #define LOOP_LOOP_H
@@ -19,6 +18,7 @@ void loop_run(struct loop *l);   /* until loop_stop() */
 void loop_stop(struct loop *l);  /* from the loop's thread; from others: post it */
 void loop_free(struct loop *l);  /* after run has returned */
 struct mono loop_now(const struct loop *l); /* as of this round; cheap */
+bool loop_idle(const struct loop *l);       /* this round began without an event: nothing is there to do now */
 bool loop_is_current(const struct loop *l);
 
 /* Run do_it(what) on the loop's thread, soon, in order. From any thread. `job` is the caller's and must stay until it has run. */

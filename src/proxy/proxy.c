@@ -4,27 +4,15 @@
 
 #include "call/live.h"
 #include "call/rewrite.h"
-#include "crypto/hash.h"
+#include "proxy/decisions.h"
 
-#define PLACES 1024      /* remembered decisions per loop; a power of two */
-#define NEAR 4           /* places that one decision may take */
 #define RECHECK_MS 300   /* how often running calls are looked over for rights that were withdrawn (requirement 16.4) */
 #define KEPT_BODY (64 * 1024) /* bytes of a body that is kept for a second try */
-
-/* A remembered decision: this token may use this connection. The key is a keyed 128-bit hash of both texts; the texts are not kept.
- */
-struct decision {
-    struct fingerprint key;
-    struct pass *pass;
-    struct prepared *to;
-    wall_ms until;       /* when a membership or a share ends that it rests on; 0: none does */
-};
 
 struct proxy {
     struct proxy_config config;
     const struct address_ranges *trusted;
-    struct decision decisions[PLACES];
-    unsigned turn;       /* whose place is taken when all are */
+    struct decisions *decisions;
     struct list running; /* calls in progress */
     struct timer recheck;
     bool rechecking;     /* the timer is set */
@@ -39,28 +27,13 @@ struct passage {
     struct prepared *to;
     wall_ms until;             /* when the right ends that it began with; 0: it does not by itself */
     struct list in_running;
-    struct lookup *asked;      /* whether it still may; NULL: nobody asks just now */
+    struct question question;  /* whether it may, or still may */
     struct str token, name, path, query;
     struct address source;     /* where the caller is, behind proxies that are trusted too */
     uint64_t body_seen;
     struct buf body;           /* only when the whole must be there first */
     bool streams_body, answered;
     struct loop_job again;
-};
-
-/* What a worker does when the decision is not remembered. On the heap: the caller may leave meanwhile. */
-struct lookup {
-    struct work work;
-    struct loop_job back;
-    struct passage *for_whom;  /* NULL once the caller has left; loop thread only */
-    struct proxy *proxy;
-    struct secret token;
-    char name[256];
-    struct pass *pass;
-    struct prepared *to;
-    wall_ms until;
-    struct fault why;
-    enum err err;
 };
 
 static struct passage *of(struct live *c) { return list_entry(c, struct passage, live); }
@@ -71,9 +44,7 @@ static void passage_end(struct passage *p)
 {
     if (p->in_running.next)
         list_remove(&p->in_running);
-    if (p->asked)
-        p->asked->for_whom = NULL;
-    p->asked = NULL;
+    question_drop(&p->question);
     buf_end(&p->body);
     prepared_release(p->to);
     pass_release(p->pass);
@@ -252,11 +223,12 @@ static enum err read_wishes(struct passage *p, struct fault *why)
 
 static void keep_in_sight(struct passage *p);
 
-/* What must be there first; and what is small and may have to go a second time, with the next token. */
+/* What must be there first; and what is small and may have to go a second time: with the next token, or as the caller wishes. */
 static bool gathers(const struct passage *p, const struct framing *f)
 {
     return live_needs_whole_body(p->to, exchange_head(p->exchange)) ||
-           (p->to->renews && f->kind == FRAMING_LENGTH && f->length <= KEPT_BODY);
+           ((p->to->renews || head_find(exchange_head(p->exchange), STR("raccord-retries"))) && f->kind == FRAMING_LENGTH &&
+            f->length <= KEPT_BODY);
 }
 
 static void start_call(struct passage *p)
@@ -318,112 +290,36 @@ static void decided(struct passage *p)
 
 /* ---- who may ---- */
 
-static struct fingerprint fingerprint_of(const struct passage *p)
-{
-    return fingerprint(p->token, p->name);
-}
+static void gone_while_asking(struct exchange *x) { passage_end(exchange_user(x)); }
 
-static struct decision *remembered(struct proxy *proxy, struct fingerprint key)
+static void enter_with(struct passage *p, const struct decision *d)
 {
-    for (unsigned i = 0; i < NEAR; i++) {
-        struct decision *d = &proxy->decisions[(key.low + i) % PLACES];
-        if (!d->pass || d->key.low != key.low || d->key.high != key.high)
-            continue;
-        if (!pass_over(d->pass) && !atomic_load_explicit(&d->to->stale, memory_order_acquire) &&
-            (!d->until || d->until > clock_wall()))
-            return d;
-        pass_release(d->pass);
-        prepared_release(d->to);
-        *d = (struct decision){ 0 };
-    }
-    return NULL;
-}
-
-static void remember(struct proxy *proxy, struct fingerprint key, struct pass *pass, struct prepared *to, wall_ms until)
-{
-    struct decision *place = NULL;
-    for (unsigned i = 0; i < NEAR && !place; i++)
-        if (!proxy->decisions[(key.low + i) % PLACES].pass)
-            place = &proxy->decisions[(key.low + i) % PLACES];
-    if (!place)
-        place = &proxy->decisions[(key.low + proxy->turn++ % NEAR) % PLACES];
-    pass_release(place->pass);
-    prepared_release(place->to);
-    atomic_fetch_add(&pass->references, 1);
-    *place = (struct decision){ key, pass, prepared_keep(to), until };
-}
-
-static void lookup_free(struct lookup *l)
-{
-    secret_end(&l->token);
-    pass_release(l->pass);
-    prepared_release(l->to);
-    free(l);
-}
-
-static void looked_up(struct loop_job *job)
-{
-    struct lookup *l = list_entry(job, struct lookup, back);
-    struct passage *p = l->for_whom;
-    if (!p) {
-        lookup_free(l);
-        return;
-    }
+    p->pass = pass_keep(d->pass);
+    p->to = prepared_keep(d->to);
+    p->until = d->until;
     exchange_on_gone(p->exchange, on_gone);
-    if (l->err) {
-        struct fault why = l->why;
-        p->pass = l->pass; /* who it was, if that much is known */
-        l->pass = NULL;
-        lookup_free(l);
-        refuse(p, &why);
-        return;
-    }
-    p->pass = l->pass;
-    p->to = l->to;
-    p->until = l->until;
-    l->pass = NULL;
-    l->to = NULL;
-    remember(p->proxy, fingerprint_of(p), p->pass, p->to, l->until);
-    lookup_free(l);
     decided(p);
 }
 
-static void look_up(struct work *work)
+static void on_told(struct question *q, const struct decision *d, const struct fault *refusal)
 {
-    struct lookup *l = list_entry(work, struct lookup, work);
-    struct board *board = l->proxy->config.board;
-    struct switchboard *s = board->switchboard;
-    l->err = switchboard_pass(s, secret_str(l->token), &l->pass, &l->why);
-    if (!l->err)
-        l->err = switchboard_connection(s, &l->pass->caller, str_of(l->name), &l->to, &l->until, &l->why);
-    loop_post(board->loop, &l->back);
+    struct passage *p = list_entry(q, struct passage, question);
+    if (!refusal) {
+        enter_with(p, d);
+        return;
+    }
+    exchange_on_gone(p->exchange, on_gone);
+    p->pass = d->pass ? pass_keep(d->pass) : NULL; /* who it was, if that much is known */
+    refuse(p, refusal);
 }
 
-static void gone_while_looking(struct exchange *x)
-{
-    struct passage *p = exchange_user(x);
-    struct lookup *l = p->live.user;
-    l->for_whom = NULL;
-    passage_end(p);
-}
-
-static void ask_worker(struct passage *p)
+static void ask(struct passage *p)
 {
     struct fault why;
-    struct lookup *l = calloc(1, sizeof *l);
-    if (!l)
-        abort();
-    l->work.run = look_up;
-    l->back.do_it = looked_up;
-    l->for_whom = p;
-    l->proxy = p->proxy;
-    l->token = secret_from(p->token);
-    str_copy(l->name, sizeof l->name, p->name);
-    p->live.user = l;
-    exchange_on_gone(p->exchange, gone_while_looking);
-    if (workers_post(switchboard_config(p->proxy->config.board->switchboard)->workers, &l->work, &why)) {
+    p->question.told = on_told;
+    exchange_on_gone(p->exchange, gone_while_asking);
+    if (decisions_ask(p->proxy->decisions, p->token, p->name, &p->question, &why)) {
         exchange_on_gone(p->exchange, NULL);
-        lookup_free(l);
         refuse(p, &why);
     }
 }
@@ -437,47 +333,28 @@ static bool is_refusal(enum err e)
     return status == 401 || status == 403 || status == 404;
 }
 
-static void asked_again(struct loop_job *job)
+static void told_again(struct question *q, const struct decision *d, const struct fault *refusal)
 {
-    struct lookup *l = list_entry(job, struct lookup, back);
-    struct passage *p = l->for_whom;
-    if (!p) {
-        lookup_free(l);
+    struct passage *p = list_entry(q, struct passage, question);
+    if (refusal && is_refusal(refusal->err)) {
+        live_cancel(&p->live, refusal->err);
+        refuse(p, refusal);
         return;
     }
-    p->asked = NULL;
-    if (l->err && is_refusal(l->err)) {
-        struct fault why = l->why;
-        lookup_free(l);
-        live_cancel(&p->live, why.err);
-        refuse(p, &why);
-        return;
-    }
-    if (!l->err) {
+    if (!refusal) {
         pass_release(p->pass);
-        p->pass = l->pass;
-        p->until = l->until;
-        l->pass = NULL;
+        p->pass = pass_keep(d->pass);
+        p->until = d->until;
     }
-    lookup_free(l);
 }
 
-/* Same token, same connection: may it still? Too many questions at once: the next round asks. */
+/* Same token, same connection: may it still? */
 static void ask_again(struct passage *p)
 {
     struct fault why;
-    struct lookup *l = mem_zero(sizeof *l);
-    l->work.run = look_up;
-    l->back.do_it = asked_again;
-    l->for_whom = p;
-    l->proxy = p->proxy;
-    l->token = secret_from(p->token);
-    str_copy(l->name, sizeof l->name, p->to->row.id);
-    if (workers_post(switchboard_config(p->proxy->config.board->switchboard)->workers, &l->work, &why)) {
-        lookup_free(l);
-        return;
-    }
-    p->asked = l;
+    p->question.told = told_again;
+    if (decisions_ask(p->proxy->decisions, p->token, p->to->row.id, &p->question, &why))
+        return; /* too many questions at once: the next round asks */
 }
 
 static void set_recheck(struct proxy *proxy);
@@ -490,7 +367,7 @@ static void recheck(struct timer *t)
     list_each (node, &proxy->running) {
         struct passage *p = list_entry(node, struct passage, in_running);
         bool withdrawn = atomic_load_explicit(&p->pass->stale, memory_order_acquire) || (p->until && p->until <= now);
-        if (withdrawn && !p->asked)
+        if (withdrawn && !question_waits(&p->question))
             ask_again(p);
     }
     if (!list_empty(&proxy->running))
@@ -555,44 +432,31 @@ void proxy_enter(struct proxy *proxy, struct exchange *x)
         refuse_with(p, ERR_CONNECTION_NOT_FOUND, p->name, "connection name");
         return;
     }
-    struct fingerprint key = fingerprint_of(p);
-    struct decision *d = remembered(proxy, key);
-    if (!d) {
-        ask_worker(p);
-        return;
-    }
-    p->pass = d->pass;
-    p->to = prepared_keep(d->to);
-    p->until = d->until;
-    atomic_fetch_add(&p->pass->references, 1);
-    exchange_on_gone(x, on_gone);
-    decided(p);
+    const struct decision *d = decisions_recall(proxy->decisions, p->token, p->name);
+    if (d)
+        enter_with(p, d);
+    else
+        ask(p);
 }
 
 struct proxy *proxy_new(const struct proxy_config *c)
 {
     struct proxy *p = mem_zero(sizeof *p);
     p->config = *c;
+    p->decisions = decisions_new(c->board);
     list_init(&p->running);
     return p;
 }
 
 void proxy_trust(struct proxy *p, const struct address_ranges *trusted) { p->trusted = trusted; }
 
-void proxy_forget(struct proxy *p)
-{
-    for (unsigned i = 0; i < PLACES; i++) {
-        pass_release(p->decisions[i].pass);
-        prepared_release(p->decisions[i].to);
-        p->decisions[i] = (struct decision){ 0 };
-    }
-}
+void proxy_forget(struct proxy *p) { decisions_forget(p->decisions); }
 
 void proxy_free(struct proxy *p)
 {
     if (!p)
         return;
     timer_stop(&p->recheck);
-    proxy_forget(p);
+    decisions_free(p->decisions);
     free(p);
 }

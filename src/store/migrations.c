@@ -77,6 +77,7 @@
     " id TEXT PRIMARY KEY," /* hex SHA-256 of caller, path and key */                                                              \
     " principal_id TEXT NOT NULL,"                                                                                                 \
     " request TEXT NOT NULL," /* keyed fingerprint of query and body */                                                            \
+    " maker TEXT NOT NULL,"   /* which of the requests wrote it */                                                                 \
     " created_ms BIGINT NOT NULL,"                                                                                                 \
     " bytes BIGINT NOT NULL);" /* of the answer, which is a sealed_value; 0: none was kept */                                      \
     "CREATE INDEX idempotency_of ON idempotency (principal_id, bytes);"                                                            \
@@ -186,13 +187,14 @@ static const struct migration migrations[] = {
           " name TEXT NOT NULL,"
           " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
           " role TEXT NOT NULL,"
-          " limited BIGINT NOT NULL DEFAULT 0,"
           " created_ms BIGINT NOT NULL,"
           " expires_ms BIGINT NOT NULL DEFAULT 0,"
           " last_used_ms BIGINT NOT NULL DEFAULT 0,"
           " revoked_ms BIGINT NOT NULL DEFAULT 0);"
           "CREATE UNIQUE INDEX token_hash ON token (hash);"
           "CREATE INDEX token_of ON token (principal_id);"
+          "CREATE INDEX token_revoked ON token (revoked_ms) WHERE revoked_ms <> 0;"
+          "CREATE INDEX token_over ON token (expires_ms) WHERE expires_ms <> 0;"
           "CREATE TABLE token_grant ("
           " token_id TEXT NOT NULL REFERENCES token (id) ON DELETE CASCADE,"
           " kind TEXT NOT NULL,"                     /* connection; later: folder, action, method, ... */

@@ -50,6 +50,7 @@ enum err connection_tags_read(struct arena *a, const struct json *array, struct 
 struct connection_secret_info { struct str name; wall_ms updated; };
 struct connection_secret { struct str name; struct secret value; };
 #define CONNECTION_SECRETS 32
+void connection_secrets_end(struct connection_secret *secrets, size_t n); /* wipes the values */
 
 /* Insert row (id, key, revision and times are filled in: key falls back to a slug of the name, made unique in the folder) with its
  * secrets. ERR_CONFLICT when the key is taken in that folder. The first connection of a connector in a folder becomes its default.

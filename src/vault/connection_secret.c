@@ -122,6 +122,12 @@ static enum err open_all(struct db *db, struct keyring *k, struct arena *a, cons
     return ERR_NONE;
 }
 
+void connection_secrets_end(struct connection_secret *secrets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        secret_end(&secrets[i].value);
+}
+
 enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
                                  struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why)
 {

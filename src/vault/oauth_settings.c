@@ -11,6 +11,7 @@
 #define NAME_MAX_BYTES 128
 #define SCOPE_MAX 512
 #define STATUSES 8
+#define WORDS 4
 
 struct check {
     const struct oauth_settings_rules *rules;
@@ -293,19 +294,25 @@ static enum err check_capture(const struct check *c, const struct json *v, const
 
 static enum err check_expired(const struct check *c, const struct json *v, const char *name)
 {
-    static const char *const members[] = { "status", "pointer", "equals", NULL };
-    static const char says[] = "takes status (a list of 1 to 8 statuses), pointer and equals";
+    static const char *const members[] = { "status", "pointer", "equals", "contains", NULL };
+    static const char says[] = "takes status (a list of 1 to 8 statuses), and pointer and equals, or contains (1 to 4 texts)";
     char inside[160];
     if (v->type != JSON_OBJECT)
         return bad(c, name, says);
     snprintf(inside, sizeof inside, "%s/%s", c->at, name);
-    const struct json *status = json_get(v, "status"), *pointer = json_get(v, "pointer"), *equals = json_get(v, "equals");
+    const struct json *status = json_get(v, "status"), *pointer = json_get(v, "pointer"), *equals = json_get(v, "equals"),
+                      *contains = json_get(v, "contains");
     enum err e = json_only(v, members, inside, c->why);
     if (e)
         return e;
     if (!json_is(status, JSON_ARRAY) || !status->count || status->count > STATUSES || (pointer && !pointer_ok(pointer)) ||
         (equals && (equals->type != JSON_STRING || !pointer)))
         return bad(c, name, says);
+    if (contains && (pointer || contains->type != JSON_ARRAY || !contains->count || contains->count > WORDS))
+        return bad(c, name, says);
+    json_each(w, contains)
+        if (w->type != JSON_STRING || w->text.n < 4 || w->text.n > 256)
+            return bad(c, name, says);
     json_each(s, status) {
         int64_t n;
         if (!json_i64(s, &n) || n < 100 || n > 599)
@@ -367,8 +374,9 @@ static enum err check_domains(const struct check *c, const struct json *v, const
 static enum err check_grants(const struct check *c, const struct json *v, const char *name)
 {
     static const char *const choices[] = { "authorization_code", "client_credentials", "password", "jwt_bearer", "device_code",
-                                           NULL };
-    static const char says[] = "is a list of authorization_code, client_credentials, password, jwt_bearer and device_code";
+                                           "token_exchange",     "aws_assume_role",    NULL };
+    static const char says[] = "is a list of authorization_code, client_credentials, password, jwt_bearer, device_code, "
+                               "token_exchange and aws_assume_role";
     if (v->type != JSON_ARRAY || !v->count || v->count > COUNT(choices) - 1)
         return bad(c, name, says);
     json_each(g, v) {

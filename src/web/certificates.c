@@ -154,7 +154,7 @@ static enum err may_turn(struct web_request *q, struct db *db, struct str owner,
     struct connection_row c;
     if (!certificate_owner_is_connection(owner)) {
         caller_asked(q->caller, RIGHT_SECRETS_WRITE);
-        if (caller_may(q->caller, RIGHT_KEYS) && !q->caller->limited)
+        if (caller_may(q->caller, RIGHT_KEYS) && !caller_limited(q->caller))
             return ERR_NONE;
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_KEYS)), "a certificate of the whole hub");
     }

@@ -239,7 +239,7 @@ static enum err carry(struct db *db, void *context, struct fault *why)
     if (m->blocking_count && !m->preview)
         return refuse_blocked(m, why);
     q->audit.before = connection_audit(q, &m->row);
-    if ((e = policy_check_move(q, db, &m->row, m->to.id, NULL, why)))
+    if ((e = policy_check_move(q, db, &m->row, m->to.id, NULL, why)) || (e = connection_folder_room(db, m->to.id, why)))
         return e;
     if ((e = connection_move(db, &m->row, m->to.id, why)))
         return e == ERR_CONFLICT ? fault_at(why, "/folder") : e;

@@ -6,6 +6,7 @@
 #include "access/rights.h"
 #include "vault/certificate.h"
 #include "auth/oauth_client.h"
+#include "auth/obtain.h"
 #include "web/body.h"
 #include "web/connection_view.h"
 #include "web/dependants.h"
@@ -159,13 +160,16 @@ static enum err add_oauth(struct copy *c, struct fault *why)
 {
     struct connection_oauth stored;
     enum err e = connection_oauth_get(c->q->db, c->q->arena, c->from.id, &stored, why);
-    if (e || !str_starts(c->auth_type, STR("oauth2_")))
+    const struct obtain *how = obtain_find(c->auth_type);
+    if (e || !obtain_takes_client(how))
         return e;
+    bool alike = how->oauth || str_eq(c->auth_type, c->from.auth_type);
     add_sent(c, "oauth_client");
-    add_sent(c, "scopes");
-    if (!json_get(body_of(c->q), "oauth_client") && str_starts(stored.client, STR("cli_")))
+    if (how->oauth)
+        add_sent(c, "scopes");
+    if (!json_get(body_of(c->q), "oauth_client") && str_starts(stored.client, STR("cli_")) && alike)
         add_text(c, "oauth_client", stored.client);
-    if (!json_get(body_of(c->q), "scopes") && stored.scopes.p)
+    if (how->oauth && !json_get(body_of(c->q), "scopes") && stored.scopes.p)
         add_text(c, "scopes", stored.scopes);
     return ERR_NONE;
 }

@@ -4,6 +4,7 @@
 #include "auth/oauth_profile.h"
 #include "auth/obtain.h"
 #include "http/url.h"
+#include "vault/oauth_settings.h"
 #include "web/body.h"
 #include "web/policy_check.h"
 
@@ -13,8 +14,12 @@ enum err connection_oauth_read(struct web_request *q, struct str auth_type, stru
 {
     const struct obtain *how = obtain_find(auth_type);
     const struct json *body = body_of(q), *client = json_get(body, "oauth_client"), *scopes = json_get(body, "scopes");
-    *out = (struct connection_oauth_order){ .applies = how && how->oauth, .by_person = how && how->by_person, .hosts = STR("") };
+    *out = (struct connection_oauth_order){ .applies = obtain_takes_client(how),
+                                            .by_person = how && how->by_person,
+                                            .hosts = STR("") };
     enum err e;
+    if (how && how->keyed && scopes && scopes->type != JSON_NULL)
+        return body_fault(why, ERR_FIELD_INVALID, "scopes", "the auth type has none");
     if (!out->applies && ((client && client->type != JSON_NULL) || (scopes && scopes->type != JSON_NULL)))
         return body_fault(why, ERR_FIELD_INVALID, client && client->type != JSON_NULL ? "oauth_client" : "scopes",
                           "the auth type has none");
@@ -45,12 +50,14 @@ static enum err unfit(struct fault *why, const char *says) { return body_fault(w
 static enum err check_fit(const struct oauth_client *c, const struct connection_row *row, struct fault *why)
 {
     const struct json *grants = json_get(c->settings, "grant_types"), *domains = json_get(c->settings, "allowed_domains");
-    struct str prefix = STR("oauth2_");
+    struct str prefix = STR("oauth2_"), type = row->auth_type;
+    bool oauth = str_starts(type, prefix);
     if (c->connector.n && !str_eq(c->connector, row->connector))
         return unfit(why, "it is a client of another connector");
-    bool permitted = !grants;
+    /* An access key is no OAuth client: one that holds one says so. */
+    bool permitted = !grants && oauth;
     json_each(g, grants)
-        permitted |= str_starts(row->auth_type, prefix) && str_eq(g->text, str_sub(row->auth_type, prefix.n, row->auth_type.n));
+        permitted |= str_eq(g->text, oauth ? str_sub(type, prefix.n, type.n) : type);
     if (!permitted)
         return unfit(why, "it is not for this auth type");
     permitted = !domains;
@@ -77,7 +84,8 @@ static enum err choose_client(struct web_request *q, struct db *db, const struct
     struct preset_client preset;
     struct oauth_client c;
     enum err e;
-    if (!str_starts(row->auth_type, STR("oauth2_")))
+    const struct obtain *how = obtain_find(row->auth_type);
+    if (!str_starts(row->auth_type, STR("oauth2_")) && !how->keyed)
         return order->client.n ? unfit(why, "the auth type has none") : ERR_NONE;
     if (order->client.n && own)
         return unfit(why, "give an OAuth client, or one of your own, not both");
@@ -134,6 +142,37 @@ static struct auth_input lend(struct auth_secret lent[CONNECTION_SECRETS], const
     return (struct auth_input){ .options = auth ? auth->options : NULL, .fields = fields, .secrets = lent, .secret_count = n };
 }
 
+/* A client's access key signs a request to AWS's own token service, or to one of the client's token hosts. */
+static enum err check_sts(struct web_request *q, struct db *db, const struct json *fields, struct str client, struct fault *why)
+{
+    struct oauth_client c;
+    struct url url;
+    struct str door = json_str(fields, "sts_endpoint");
+    enum err e;
+    if (!door.n || !client.n)
+        return ERR_NONE;
+    if ((e = url_parse(q->arena, door, &url, why)))
+        return fault_at(why, "/fields/sts_endpoint");
+    if (str_starts(client, STR("cli_")) && (e = oauth_client_get(db, q->arena, client, &c, why)))
+        return e;
+    if (str_starts(client, STR("cli_")) && oauth_hosts_hold(json_get(c.settings, "token_hosts"), url.host))
+        return ERR_NONE;
+    fault(why, ERR_TOKEN_HOST_NOT_ALLOWED, url.host, "sts_endpoint with a client's key");
+    return fault_at(why, "/fields/sts_endpoint");
+}
+
+static enum err settle_key(struct web_request *q, struct db *db, const struct connection_row *row, const struct json *fields,
+                           const struct connection_secret *secrets, size_t n, struct connection_oauth_order *order,
+                           struct fault *why)
+{
+    bool own = has_secret(secrets, n, "access_key_id");
+    enum err e = choose_client(q, db, row, own, order, why);
+    if (e || (e = check_sts(q, db, fields, order->o.client, why)))
+        return e;
+    order->ready = own || order->o.client.n;
+    return ERR_NONE;
+}
+
 enum err connection_oauth_settle(struct web_request *q, struct db *db, const struct connector *c, const struct connection_row *row,
                                  const struct json *fields, const struct connection_secret *secrets, size_t n,
                                  struct connection_oauth_order *order, struct fault *why)
@@ -143,6 +182,8 @@ enum err connection_oauth_settle(struct web_request *q, struct db *db, const str
     bool own = has_secret(secrets, n, "client_id");
     if (!order->applies)
         return ERR_NONE;
+    if (obtain_find(row->auth_type)->keyed)
+        return settle_key(q, db, row, fields, secrets, n, order, why);
     enum err e = choose_client(q, db, row, own, order, why);
     if (e)
         return e;
@@ -163,12 +204,6 @@ enum err connection_oauth_settle(struct web_request *q, struct db *db, const str
 }
 
 /* ---- changing ---- */
-
-static void end_secrets(struct connection_secret *secrets, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        secret_end(&secrets[i].value);
-}
 
 static enum err has_grant(struct db *db, struct arena *a, struct str id, struct grant *g, bool *out, struct fault *why)
 {
@@ -244,7 +279,7 @@ static enum err turn_run(struct turn *t, struct str fields_before, bool store, s
         (e = connection_oauth_settle(t->q, t->db, t->connector, t->row, fields, t->secrets, t->n, &t->order, why)) ||
         (e = check_frozen(t, fields_before, why)) || !store)
         return e;
-    if (t->order.client_given && !t->order.hosts.n) {
+    if (t->order.client_given && !t->order.hosts.n && !(t->order.ready && obtain_find(t->row->auth_type)->keyed)) {
         fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "the one that it had is taken away");
         return fault_at(why, "/oauth_client");
     }
@@ -263,14 +298,14 @@ enum err connection_oauth_change(struct web_request *q, struct db *db, struct co
     bool asked = json_get(body, "oauth_client") || json_get(body, "scopes");
     struct turn t = { .q = q, .db = db, .row = row, .connector = catalog_find(q->hub->catalog, row->connector) };
     enum err e;
-    if (!how || !how->oauth)
+    if (!obtain_takes_client(how))
         return connection_oauth_read(q, row->auth_type, &t.order, why);
     if (!asked && !json_get(body, "fields"))
         return ERR_NONE;
     if (!t.connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, row->connector, "stored connector is gone");
     e = turn_run(&t, before, store, why);
-    end_secrets(t.secrets, t.n);
+    connection_secrets_end(t.secrets, t.n);
     return e;
 }
 
@@ -281,12 +316,12 @@ enum err connection_oauth_credentials(struct web_request *q, struct db *db, cons
     struct connection_oauth_order order = { .applies = true, .hosts = STR("") };
     struct json *fields;
     enum err e;
-    if (!how || !how->oauth)
+    if (!obtain_takes_client(how))
         return ERR_NONE;
     if ((e = connection_oauth_get(db, q->arena, row->id, &order.o, why)) || (e = json_read(q->arena, row->fields, &fields, why)))
         return e;
     /* A client of one's own takes the place of the one that was chosen. */
-    order.client = has_secret(secrets, n, "client_id") ? STR_NONE : order.o.client;
+    order.client = has_secret(secrets, n, how->keyed ? "access_key_id" : "client_id") ? STR_NONE : order.o.client;
     order.o.client = STR("");
     if ((e = connection_oauth_settle(q, db, c, row, fields, secrets, n, &order, why)) ||
         (e = connection_oauth_put(db, row->id, &order.o, why)))
@@ -316,7 +351,7 @@ enum err connection_oauth_audit(struct web_request *q, struct db *db, const stru
 {
     const struct obtain *how = obtain_find(row->auth_type);
     struct connection_oauth oauth;
-    if (!how || !how->oauth)
+    if (!obtain_takes_client(how))
         return ERR_NONE;
     enum err e = connection_oauth_get(db, q->arena, row->id, &oauth, why);
     AUTO_BUF text;
@@ -336,8 +371,7 @@ enum err connection_oauth_audit(struct web_request *q, struct db *db, const stru
 
 bool connection_oauth_applies(struct str auth_type)
 {
-    const struct obtain *how = obtain_find(auth_type);
-    return how && how->oauth;
+    return obtain_takes_client(obtain_find(auth_type));
 }
 
 static void write_client(struct json_out *o, struct str id, struct str key, struct str name)
@@ -390,19 +424,18 @@ static bool among(struct str list, struct str scope)
     return false;
 }
 
-static struct str lacking(struct arena *a, struct str requested, struct str granted)
+struct str connection_scopes_missing(struct arena *a, struct str requested, struct str granted)
 {
     AUTO_BUF b;
     struct str piece;
     buf_init(&b, CONNECTION_SCOPES_MAX * 4);
-    /* offline_access asks for a refresh token (OpenID Connect Core 11); Entra never names it among what it granted. */
     while (requested.n && str_piece(&requested, ' ', &piece))
         if (piece.n && !str_is(piece, "offline_access") && !among(granted, piece))
             buf_fmt(&b, b.n ? " %.*s" : "%.*s", STR_ARG(piece));
     return arena_str(a, b.n ? buf_str(&b) : STR(""));
 }
 
-static void write_scopes(struct json_out *o, struct str requested, struct str granted, struct str missing)
+void connection_scopes_write(struct json_out *o, struct str requested, struct str granted, struct str missing)
 {
     json_key(o, "scopes");
     json_open(o, '{');
@@ -503,10 +536,10 @@ void connection_oauth_write(struct web_request *q, struct json_out *o, const str
     else
         json_member_null(o, "oauth_client");
     if (!v) {
-        write_scopes(o, STR(""), STR(""), STR(""));
+        connection_scopes_write(o, STR(""), STR(""), STR(""));
         return;
     }
     struct str requested = requested_scopes(q, row, v);
-    *missing = v->granted.p ? lacking(q->arena, requested, v->granted) : STR("");
-    write_scopes(o, requested, v->granted.p ? v->granted : STR(""), *missing);
+    *missing = v->granted.p ? connection_scopes_missing(q->arena, requested, v->granted) : STR("");
+    connection_scopes_write(o, requested, v->granted.p ? v->granted : STR(""), *missing);
 }

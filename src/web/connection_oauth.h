@@ -62,4 +62,10 @@ enum err connection_oauth_views(struct web_request *q, const struct many *connec
 void connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row,
                             const struct connection_oauth_view *v, struct str *missing);
 
+/* "scopes": three lists out of three texts, one blank between. */
+void connection_scopes_write(struct json_out *o, struct str requested, struct str granted, struct str missing);
+/* What was asked for and not given. offline_access asks for a refresh token (OpenID Connect Core 11); Entra never names it among
+ * what it granted, so it is not missed. */
+struct str connection_scopes_missing(struct arena *a, struct str requested, struct str granted);
+
 #endif

@@ -75,7 +75,7 @@ static enum err find_all(struct bulk *m, const struct json *filter, struct fault
     struct connection_row *rows;
     size_t n = 0;
     enum err e = read_filter(m, filter, &f, why);
-    if (!e && m->q->caller->limited)
+    if (!e && caller_limited(m->q->caller))
         return fault(why, ERR_FIELD_INVALID, STR("ids: a token limited to connections names them"), "filter of a limited token");
     do {
         if (e || (e = connection_list(m->q->db, m->q->arena, &f, &rows, &n, why)))

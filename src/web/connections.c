@@ -67,12 +67,6 @@ static struct str with_credentials(struct web_request *q, struct str json, const
     return str_fmt(q->arena, "%.*s,\"credentials\":%.*s}", (int)json.n - 1, json.p, (int)text.n, text.p);
 }
 
-static void end_secrets(struct connection_secret *secrets, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        secret_end(&secrets[i].value);
-}
-
 /* ---- create ---- */
 
 struct creation {
@@ -97,9 +91,10 @@ enum err connection_key_allowed(struct str key, struct fault *why)
 }
 
 /* Everybody fills a workspace of their own; what is in shared folders, policies limit. */
-static enum err check_own_room(struct db *db, struct str folder, struct fault *why)
+enum err connection_folder_room(struct db *db, struct str folder, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT count(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 LIMIT $2) AS some");
+    struct query *q = query_begin(db, "SELECT count(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND EXISTS"
+                                      " (SELECT 1 FROM folder WHERE id = $1 AND kind = 'personal') LIMIT $2) AS some");
     query_text(q, folder);
     query_i64(q, OWN_MOST);
     int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
@@ -114,10 +109,8 @@ static enum err choose_folder(struct creation *c, struct db *db, struct fault *w
     bool user = str_starts(q->caller->principal, STR("usr_"));
     bool personal = c->folder.p ? str_is(c->folder, "personal") : user;
     enum err e;
-    if (personal && user) {
-        e = folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why);
-        return e ? e : check_own_room(db, c->row.folder, why);
-    }
+    if (personal && user)
+        return folder_ensure_personal(db, q->arena, q->caller->principal, &c->row.folder, why);
     if ((e = folder_resolve(db, q->arena, q->caller, c->folder.p ? c->folder : STR("shared"), &row, why)))
         return fault_at(why, "/folder");
     c->row.folder = row.id;
@@ -152,8 +145,8 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
     enum err e;
     c->row.id = STR_NONE;
     if ((e = choose_folder(c, db, why)) || (e = rights_need(db, q->arena, q->caller, c->row.folder, RIGHT_EDIT, why)) ||
-        (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) || (e = look_for_same_name(c, db, why)) ||
-        (e = begin_state(c, db, why)) ||
+        (e = connection_folder_room(db, c->row.folder, why)) || (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) ||
+        (e = look_for_same_name(c, db, why)) || (e = begin_state(c, db, why)) ||
         (e = connection_insert(db, q->hub->keyring, q->arena, &c->row, c->setup->secrets, c->setup->secret_count, why))) {
         c->row.key = key;
         if (e == ERR_CONFLICT)
@@ -257,7 +250,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     struct setup s = { 0 };
     struct connection_row row;
     enum err e;
-    if (q->caller->limited)
+    if (caller_limited(q->caller))
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "a token limited to connections makes no new one");
     if ((e = read_creation(q, &c, &in, why)))
         return e;
@@ -331,16 +324,16 @@ static int by_id(const void *x, const void *y) { return str_cmp(*(const struct s
 static enum err list_granted(struct web_request *q, const struct connection_filter *f, struct connection_row **out, size_t *n,
                              struct fault *why)
 {
-    const struct caller *c = q->caller;
-    struct str *ids = arena_array(q->arena, c->connection_count + 1, sizeof *ids);
+    const struct narrow_list *l = caller_connections(q->caller);
+    struct str *ids = arena_array(q->arena, l->count + 1, sizeof *ids);
     struct connection_row *rows = arena_array(q->arena, (size_t)f->limit, sizeof *rows);
     *n = 0;
     *out = rows;
-    if (!c->connection_count)
+    if (!l->count)
         return ERR_NONE;
-    memcpy(ids, c->connections, c->connection_count * sizeof *ids);
-    qsort(ids, c->connection_count, sizeof *ids, by_id);
-    for (size_t i = 0; i < c->connection_count && *n < (size_t)f->limit; i++) {
+    memcpy(ids, l->at, l->count * sizeof *ids);
+    qsort(ids, l->count, sizeof *ids, by_id);
+    for (size_t i = 0; i < l->count && *n < (size_t)f->limit; i++) {
         if (f->after.p && str_cmp(ids[i], f->after) <= 0)
             continue;
         enum err e = f->deleted ? connection_get_deleted(q->db, q->arena, ids[i], &rows[*n], why)
@@ -389,7 +382,7 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
         return e;
     f.after = page.after;
     f.limit = page.limit + 1;
-    e = q->caller->limited ? list_granted(q, &f, &rows, &n, why) : connection_list(q->db, q->arena, &f, &rows, &n, why);
+    e = caller_limited(q->caller) ? list_granted(q, &f, &rows, &n, why) : connection_list(q->db, q->arena, &f, &rows, &n, why);
     if (e)
         return e;
     bool more = n > (size_t)page.limit;
@@ -399,7 +392,7 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
         return e;
     struct str last = STR_NONE;
     if (more)
-        last = q->caller->limited ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
+        last = caller_limited(q->caller) ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
     page_close(&o, q->arena, last);
     return ERR_NONE;
 }
@@ -556,7 +549,7 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
         e = connection_open_secrets(db, q->hub->keyring, q->arena, &c->row, secrets, &n, why);
         if (!e && n)
             e = check_auth(q, connector, c->row.auth_type, s.fields_json, secrets, n, why);
-        end_secrets(secrets, n);
+        connection_secrets_end(secrets, n);
     }
     if (!e) {
         c->row.fields = s.fields;
@@ -656,7 +649,7 @@ static enum err rehearse_oauth(struct web_request *q, struct fault *why)
         return e;
     const struct obtain *how = obtain_find(c.row.auth_type);
     struct str before = c.row.fields;
-    if (!how || !how->oauth)
+    if (!obtain_takes_client(how))
         return ERR_NONE;
     if (fields && (e = change_fields(&c, q->db, fields, why)))
         return e;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "access/grants.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -23,6 +24,7 @@ struct once {
     struct str id;      /* hex SHA-256 of who, where and the key */
     struct str request; /* keyed fingerprint of query and body */
     struct str principal;
+    struct str maker;   /* this request, and no other */
 };
 
 /* What these do happens at a provider: that they began is written before, for nobody could tell after a crash. */
@@ -68,15 +70,30 @@ static enum err read_key(const struct web_request *q, struct str *key, struct fa
     return good ? ERR_NONE : fault(why, ERR_FIELD_INVALID, STR("Idempotency-Key: 1 to 255 visible ASCII characters"), "key");
 }
 
+/* An issuer's tokens have one name here, and may differ in what they may: none gets the answer to a wider one. Tokens of ours have
+ * one each, whatever becomes of their grants. */
+static struct str narrowing_of(const struct web_request *q)
+{
+    AUTO_BUF text;
+    buf_init(&text, 1024 * 1024);
+    if (str_starts(q->caller->token, STR("tok_")))
+        return STR("");
+    buf_add(&text, str_of(role_name(q->caller->narrowed)));
+    struct json_out o = json_out(&text);
+    grants_write(&o, &q->caller->narrow);
+    return hex_digest(q->arena, buf_str(&text));
+}
+
 static struct once *once_new(const struct web_request *q, struct str key)
 {
     const struct caller *c = q->caller;
     struct once *o = arena_zero(q->arena, sizeof *o);
     struct str body = hex_digest(q->arena, q->body);
+    char maker[ID_SIZE];
     o->principal = c->principal;
-    /* An issuer's tokens have one name here, and may differ in what they may. */
-    o->id = hex_digest(q->arena, str_fmt(q->arena, "%.*s|%.*s|%s|%.*s|%.*s", STR_ARG(c->principal), STR_ARG(c->token),
-                                         role_name(c->narrowed), STR_ARG(q->path), STR_ARG(key)));
+    o->maker = arena_str(q->arena, str_of(id_new(maker, "req_")));
+    o->id = hex_digest(q->arena, str_fmt(q->arena, "%.*s|%.*s|%.*s|%.*s|%.*s", STR_ARG(c->principal), STR_ARG(c->token),
+                                         STR_ARG(narrowing_of(q)), STR_ARG(q->path), STR_ARG(key)));
     /* Keyed: a plain digest of a body with a short password would let it be guessed. */
     o->request = keyring_fingerprint(q->hub->keyring, q->arena, str_fmt(q->arena, "%.*s|%.*s", STR_ARG(body), STR_ARG(q->query)));
     return o;
@@ -89,6 +106,11 @@ static enum err reused(struct fault *why)
     return fault(why, ERR_IDEMPOTENCY_KEY_REUSED, STR(""), "another body or query under the same key");
 }
 
+static enum err in_flight(struct fault *why)
+{
+    return fault(why, ERR_IDEMPOTENCY_IN_FLIGHT, STR(""), "the first request with this key still runs");
+}
+
 static enum err take_turn(struct idempotency *t, struct once *o, struct fault *why)
 {
     enum err e = ERR_NONE;
@@ -99,7 +121,7 @@ static enum err take_turn(struct idempotency *t, struct once *o, struct fault *w
     else if (!str_eq(other->request, o->request))
         e = reused(why);
     else
-        e = fault(why, ERR_IDEMPOTENCY_IN_FLIGHT, STR(""), "the first request with this key still runs");
+        e = in_flight(why);
     pthread_mutex_unlock(&t->lock);
     return e;
 }
@@ -114,17 +136,17 @@ static void end_turn(struct idempotency *t, const struct once *o)
 /* ---- the row ---- */
 
 struct kept {
-    struct str request;
+    struct str request, maker;
     wall_ms created;
     int64_t bytes; /* of the answer; 0: none was kept */
 };
 
 static enum err find(struct db *db, struct arena *a, struct str id, struct kept *out, bool *found, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT request, created_ms, bytes FROM idempotency WHERE id = $1");
+    struct query *q = query_begin(db, "SELECT request, created_ms, bytes, maker FROM idempotency WHERE id = $1");
     query_text(q, id);
     *found = query_next(q);
-    *out = (struct kept){ query_get_text(q, 0, a), query_get_i64(q, 1), query_get_i64(q, 2) };
+    *out = (struct kept){ query_get_text(q, 0, a), query_get_text(q, 3, a), query_get_i64(q, 1), query_get_i64(q, 2) };
     enum err e = query_end(q, why);
     *found = *found && clock_wall() - out->created < IDEMPOTENCY_KEPT_MS;
     return e;
@@ -166,11 +188,13 @@ static enum err insert_row(struct db *db, const struct once *o, struct fault *wh
     if (e)
         return e;
     struct query *q =
-        query_begin(db, "INSERT INTO idempotency (id, principal_id, request, created_ms, bytes) VALUES ($1, $2, $3, $4, 0)");
+        query_begin(db, "INSERT INTO idempotency (id, principal_id, request, created_ms, bytes, maker)"
+                        " VALUES ($1, $2, $3, $4, 0, $5)");
     query_text(q, o->id);
     query_text(q, o->principal);
     query_text(q, o->request);
     query_i64(q, clock_wall());
+    query_text(q, o->maker);
     return query_end(q, why);
 }
 
@@ -184,8 +208,10 @@ enum err idempotency_mark(struct web_request *q, struct db *db, struct fault *wh
     enum err e = find(db, q->arena, q->once->id, &row, &found, why);
     if (e || !found)
         return e ? e : insert_row(db, q->once, why);
-    /* Another process on the same database was quicker, with another request. */
-    return str_eq(row.request, q->once->request) ? ERR_NONE : reused(why);
+    if (str_eq(row.maker, q->once->maker))
+        return ERR_NONE;
+    /* Another process on the same database was quicker: this one's change is not made. */
+    return str_eq(row.request, q->once->request) ? in_flight(why) : reused(why);
 }
 
 struct writing {
@@ -355,7 +381,8 @@ static void after_failure(struct web_request *q, const struct reply *r, const st
     struct kept row;
     struct fault why;
     bool marked;
-    if (find(q->db, q->arena, q->once->id, &row, &marked, &why) || !marked)
+    if (find(q->db, q->arena, q->once->id, &row, &marked, &why) || !marked ||
+        !str_eq(row.maker, q->once->maker))
         return;
     if (leaves(q) && !r->run_id.n)
         forget(q);

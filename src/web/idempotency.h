@@ -1,8 +1,8 @@
 /* web/idempotency.h - the same POST twice has one effect: the header Idempotency-Key (requirement 18.7).
  *
- * A key belongs to who sent it (principal and token) and to the path it was sent to. What came of the first request is kept for a
- * day: the same body again gets the same answer, with Idempotency-Replayed: true; another body is refused; while the first one
- * runs, the others are told to wait. Doors without a caller (sign-in, setup) take no keys.
+ * A key belongs to who sent it (principal, token, and what narrows an issuer's) and to the path it was sent to. What came of the
+ * first request is kept for a day: the same body again gets the same answer, with Idempotency-Replayed: true; another body is
+ * refused; while the first one runs, the others are told to wait. Doors without a caller (sign-in, setup) take no keys.
  *
  * That a change was made is written in the transaction of the change, its answer after it: if the hub dies in between, the next one
  * is told that the answer is lost, and nothing happens twice. A failure without an effect is not kept.

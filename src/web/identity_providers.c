@@ -5,6 +5,7 @@
 #include "auth/issuer.h"
 #include "web/body.h"
 #include "web/change.h"
+#include "web/grants.h"
 #include "web/handlers.h"
 #include "web/oidc.h"
 #include "web/page.h"
@@ -141,9 +142,10 @@ static enum err read_halves(struct change *c, struct db *db, struct fault *why)
 {
     const struct json *body = body_of(c->q), *sign_in, *callers;
     struct identity_provider before = c->p;
+    struct grants_finder f = grants_finder_of(c->q);
     enum err e;
     if ((e = body_object(body, "sign_in", &sign_in, why)) || (e = body_object(body, "jwt_callers", &callers, why)) ||
-        (e = identity_provider_read(db, c->q->arena, sign_in, callers, &c->p, why)))
+        (e = identity_provider_read(db, c->q->arena, &f, sign_in, callers, &c->p, why)))
         return e;
     if (!json_get(body, "sign_in")) {
         c->p.signs_in = before.signs_in;

@@ -293,6 +293,8 @@ static enum err discover(struct order *o, struct fault *why)
         fault(why, ERR_AUTHORIZATION_SERVER, str_of(subject), "%s", note);
         return fault_at(why, "/issuer");
     }
+    if (str_is(json_str(o->settings, "client_authentication"), client_auth_name(CLIENT_AUTH_TLS)))
+        issuer_doors_by_tls(&d);
     fill(o, "authorization_url", d.authorization);
     fill(o, "token_url", d.token);
     fill(o, "revocation_url", d.revocation);
@@ -496,7 +498,10 @@ static enum err patch(struct order *o, struct fault *why)
 enum err oauth_clients_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct order o = { .q = q };
-    return finish(&o, r, patch(&o, why), why);
+    enum err e = patch(&o, why);
+    if (!e && json_get(body_of(q), "expired"))
+        switchboard_forget_connections(q->hub->switchboard); /* what they watch for in answers stands in what is prepared */
+    return finish(&o, r, e, why);
 }
 
 static enum err promote(struct db *db, void *context, struct fault *why)

@@ -1,4 +1,4 @@
-/* web/policy_check.h - policies, asked where connections are made, changed and shown. Calls ask in call/switchboard.c. */
+/* web/policy_check.h - policies, asked where connections are made, changed and shown. Calls ask in call/prepare.c. */
 #ifndef WEB_POLICY_CHECK_H
 #define WEB_POLICY_CHECK_H
 

@@ -3,6 +3,7 @@
 #include "access/policy_store.h"
 #include "access/rights.h"
 #include "access/token.h"
+#include "auth/jwt_caller.h"
 #include "call/switchboard.h"
 #include "vault/trash.h"
 #include "web/body.h"
@@ -17,7 +18,8 @@ struct question {
     struct web_request as;   /* the same request, by whom it is about */
     struct caller who;
     const struct route *route;
-    struct str principal, operation, connector, auth_type, domain, connection, folder, method, path, action, token;
+    struct str principal, operation, connector, auth_type, domain, connection, folder, method, path, action, token, provider;
+    const struct json *claims;
     struct address address;
     bool has_address;
     struct policy_trace trace;
@@ -49,7 +51,8 @@ static const struct route *route_of(struct str operation)
 static enum err read_question(struct question *x, struct fault *why)
 {
     static const char *const members[] = { "principal",  "operation", "connector", "auth_type", "domain", "connection", "folder",
-                                           "method",     "path",      "address",   "action",    "token",  NULL };
+                                           "method",     "path",      "address",   "action",    "token",  "identity_provider",
+                                           "claims",     NULL };
     const struct json *body = body_of(x->q);
     struct str address;
     struct {
@@ -58,12 +61,19 @@ static enum err read_question(struct question *x, struct fault *why)
     } texts[] = { { "principal", &x->principal }, { "operation", &x->operation }, { "connector", &x->connector },
                   { "auth_type", &x->auth_type }, { "domain", &x->domain },       { "connection", &x->connection },
                   { "folder", &x->folder },       { "method", &x->method },       { "path", &x->path },
-                  { "address", &address },        { "action", &x->action },       { "token", &x->token } };
+                  { "address", &address },        { "action", &x->action },       { "token", &x->token },
+                  { "identity_provider", &x->provider } };
     enum err e = json_only(body, members, "", why);
     for (size_t i = 0; !e && i < COUNT(texts); i++)
         e = body_text(body, texts[i].name, texts[i].to == &x->operation, TEXT_MAX, texts[i].to, why);
     if (e)
         return e;
+    if ((e = body_object(body, "claims", &x->claims, why)))
+        return e;
+    if (!x->claims != !x->provider.p)
+        return body_fault(why, ERR_FIELD_REQUIRED, x->claims ? "identity_provider" : "claims", "");
+    if (x->claims && (x->principal.p || x->token.p))
+        return body_fault(why, ERR_FIELD_INVALID, x->token.p ? "token" : "principal", "the claims say who it is");
     x->has_address = address.p;
     if (address.p && !address_parse(address, &x->address))
         return body_fault(why, ERR_FIELD_INVALID, "address", "an address such as 192.0.2.7");
@@ -74,11 +84,55 @@ static enum err read_question(struct question *x, struct fault *why)
     return ERR_NONE;
 }
 
+static void tell(struct question *x, const char *layer, const char *rule, enum err e, struct str says)
+{
+    policy_trace_add(&x->trace, (struct policy_step){ .layer = layer, .rule = rule, .allows = !e, .says = says });
+}
+
+/* The first refusal is the decision. True: go on. */
+static bool settle(struct question *x, enum err e, const struct fault *f)
+{
+    if (e && !x->decision) {
+        x->decision = e;
+        x->because = *f;
+    }
+    return !e;
+}
+
+/* ---- who ---- */
+
+/* Whoever presents a token with these claims, of that provider's issuer: rules are for those who may read them. */
+static enum err find_issued(struct question *x, struct fault *why)
+{
+    struct web_request *q = x->q;
+    struct identity_provider provider;
+    size_t rule;
+    enum err e;
+    for (size_t i = 0; i < 2; i++) {
+        enum right needed = i ? RIGHT_POLICIES : RIGHT_PEOPLE;
+        if (!caller_may(q->caller, needed))
+            return fault(why, ERR_DENIED, str_of(right_name(needed)), "explain for an issuer's token");
+    }
+    if ((e = identity_provider_get(q->db, q->arena, x->provider, &provider, why)))
+        return e;
+    e = jwt_caller_of_claims(q->db, q->arena, &provider, x->claims, &x->who, &rule, &x->because);
+    if (e && e != ERR_TOKEN_INVALID) {
+        *why = x->because;
+        return e;
+    }
+    x->decision = e; /* that is the answer */
+    if (rule != JWT_CALLER_NO_RULE)
+        tell(x, "token", "jwt_callers", e, str_fmt(q->arena, "rule %zu of the provider, as %.*s", rule, STR_ARG(x->who.name)));
+    return ERR_NONE;
+}
+
 /* Who it is about. Oneself, with what one holds; others are for administrators to ask about. */
 static enum err find_who(struct question *x, struct fault *why)
 {
     struct web_request *q = x->q;
     enum err e = ERR_NONE;
+    if (x->provider.p)
+        return find_issued(x, why);
     bool self =
         !x->token.p && (!x->principal.p || str_eq(x->principal, q->caller->principal) || str_eq(x->principal, q->caller->name));
     if (self) {
@@ -104,21 +158,6 @@ static enum err find_who(struct question *x, struct fault *why)
 }
 
 /* ---- answering ---- */
-
-static void tell(struct question *x, const char *layer, const char *rule, enum err e, struct str says)
-{
-    policy_trace_add(&x->trace, (struct policy_step){ .layer = layer, .rule = rule, .allows = !e, .says = says });
-}
-
-/* The first refusal is the decision. True: go on. */
-static bool settle(struct question *x, enum err e, const struct fault *f)
-{
-    if (e && !x->decision) {
-        x->decision = e;
-        x->because = *f;
-    }
-    return !e;
-}
 
 static void ask_right(struct question *x)
 {
@@ -328,7 +367,7 @@ static enum err ask(struct question *x, struct fault *why)
     ask_address(x);
     if (!x->route->calls)
         ask_token(x, door_method(x->route), STR_NONE);
-    if ((creates(x) || copies(x)) && x->who.limited) {
+    if ((creates(x) || copies(x)) && caller_limited(&x->who)) {
         struct fault f;
         settle(x, fault(&f, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "limited token"), &f);
         tell(x, "token", "connections", ERR_DENIED, STR("limited to connections"));

@@ -195,19 +195,19 @@ static enum err breaks_at(struct preview *p, struct arena *page, const struct ca
 /* At any connection it may use? */
 static enum err token_breaks(struct preview *p, struct arena *page, const struct caller *c, bool *out, struct fault *why)
 {
-    const struct str *ids = c->connections;
-    size_t at = 0, n = c->connection_count;
+    const struct str *ids = caller_connections(c)->at;
+    size_t at = 0, n = caller_connections(c)->count;
     struct folder_scope seen;
     struct str folder;
     void *value;
     enum err e = ERR_NONE;
     *out = false;
-    while (!c->limited && !e && !*out && map_next(p->broken_in, &at, &folder, &value)) {
+    while (!caller_limited(c) && !e && !*out && map_next(p->broken_in, &at, &folder, &value)) {
         struct rights r;
         e = rights_in_folder(p->q->db, page, c, folder, &r, why);
         *out = !e && r.mask & RIGHT_BIT(RIGHT_USE);
     }
-    if (!c->limited && !e && !*out) {
+    if (!caller_limited(c) && !e && !*out) {
         if ((e = rights_visible(p->q->db, page, c, &seen, why)))
             return e;
         ids = seen.connections;

@@ -45,9 +45,9 @@ static enum err read_filter(struct web_request *q, struct run_filter *f, struct 
         return e;
     f->seen = seen;
     f->own = sees_own(q->caller) ? q->caller->principal : STR_NONE;
-    f->limited = q->caller->limited;
-    f->connections = q->caller->connections;
-    f->connection_count = q->caller->connection_count;
+    f->limited = caller_limited(q->caller);
+    f->connections = caller_connections(q->caller)->at;
+    f->connection_count = caller_connections(q->caller)->count;
     return read_connection(q, &f->connection, why);
 }
 

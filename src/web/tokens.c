@@ -10,25 +10,12 @@
 #include "web/body.h"
 #include "web/change.h"
 #include "web/connection_view.h"
+#include "web/grants.h"
 #include "web/handlers.h"
 #include "web/page.h"
 #include "web/principal.h"
 
-#define GRANTS_MAX 200
 #define NAME_MAX_BYTES 128
-
-static void write_list(struct json_out *o, const char *name, bool set, const struct str *at, size_t n)
-{
-    if (!set) {
-        json_member_null(o, name);
-        return;
-    }
-    json_key(o, name);
-    json_open(o, '[');
-    for (size_t i = 0; i < n; i++)
-        json_put_str(o, at[i]);
-    json_close(o, ']');
-}
 
 static void write_members(struct json_out *o, const struct token_row *t)
 {
@@ -41,13 +28,9 @@ static void write_members(struct json_out *o, const struct token_row *t)
     json_close(o, '}');
     json_member_str(o, "role", str_of(role_name(t->role)));
     json_member_str(o, "last4", t->last4);
-    write_list(o, "connections", t->limited, t->connections, t->connection_count);
+    grants_write_list(o, "connections", &t->narrow.lists[NARROW_CONNECTION]);
     json_key(o, "grants");
-    json_open(o, '{');
-    write_list(o, narrow_kind_member(NARROW_CONNECTION), t->limited, t->connections, t->connection_count);
-    for (enum narrow_kind k = NARROW_FOLDER; k < NARROW_KINDS; k++)
-        write_list(o, narrow_kind_member(k), t->narrow.lists[k].set, t->narrow.lists[k].at, t->narrow.lists[k].count);
-    json_close(o, '}');
+    grants_write(o, &t->narrow);
     json_member_time(o, "created_at", t->created);
     json_member_time(o, "expires_at", t->expires);
     json_member_time(o, "last_used_at", t->last_used);
@@ -62,12 +45,12 @@ static uint64_t hash_more(uint64_t h, struct str s)
     return (h ^ s.n) * 0x100000001b3u;
 }
 
-static uint64_t hash_list(uint64_t h, bool set, const struct str *at, size_t n)
+static uint64_t hash_list(uint64_t h, const struct narrow_list *l)
 {
-    h = (h ^ set) * 0x100000001b3u;
-    for (size_t i = 0; i < n; i++)
-        h = hash_more(h, at[i]);
-    return (h ^ n) * 0x100000001b3u;
+    h = (h ^ l->set) * 0x100000001b3u;
+    for (size_t i = 0; i < l->count; i++)
+        h = hash_more(h, l->at[i]);
+    return (h ^ l->count) * 0x100000001b3u;
 }
 
 static int64_t revision_of(const struct token_row *t)
@@ -75,9 +58,8 @@ static int64_t revision_of(const struct token_row *t)
     uint64_t h = hash_more(0xcbf29ce484222325u, t->name);
     h = (h ^ (uint64_t)t->expires) * 0x100000001b3u;
     h = (h ^ (uint64_t)t->revoked) * 0x100000001b3u;
-    h = hash_list(h, t->limited, t->connections, t->connection_count);
-    for (enum narrow_kind k = NARROW_FOLDER; k < NARROW_KINDS; k++)
-        h = hash_list(h, t->narrow.lists[k].set, t->narrow.lists[k].at, t->narrow.lists[k].count);
+    for (enum narrow_kind k = 0; k < NARROW_KINDS; k++)
+        h = hash_list(h, &t->narrow.lists[k]);
     return (int64_t)(h >> 1);
 }
 
@@ -167,118 +149,74 @@ static enum err read_role(const struct web_request *q, enum role *out, struct fa
 
 /* ---- grants ---- */
 
-struct grants {
-    bool limited;
-    struct str *connections;
-    size_t connection_count;
-    struct narrow narrow;
-};
-
-static const char *const grant_members[] = { "connections", "folders", "actions", "methods", "risks", "addresses", "paths", NULL };
-
-static enum err one_grant(struct web_request *q, enum narrow_kind k, struct str typed, struct str *out, struct fault *why)
+static enum err find_granted(void *context, enum narrow_kind k, struct str typed, struct str *id, struct fault *why)
 {
+    struct web_request *q = context;
     struct connection_row row;
     struct folder_row folder;
-    enum err e;
-    switch (k) {
-    case NARROW_CONNECTION:
-        e = connection_seen(q, q->db, typed, &row, why);
-        *out = e ? STR_NONE : row.id;
-        return e;
-    case NARROW_FOLDER:
-        e = folder_resolve(q->db, q->arena, q->caller, typed, &folder, why);
-        *out = e ? STR_NONE : folder.id;
-        return e;
-    default:
-        return narrow_entry(q->arena, k, typed, out, why);
-    }
+    enum err e = k == NARROW_CONNECTION ? connection_seen(q, q->db, typed, &row, why)
+                                        : folder_resolve(q->db, q->arena, q->caller, typed, &folder, why);
+    *id = e ? STR_NONE : k == NARROW_CONNECTION ? row.id : folder.id;
+    return e;
 }
 
-/* `prefix`: "" or "/grants". Of connections none may be named: the token then uses none. */
-static enum err read_list(struct web_request *q, enum narrow_kind k, const struct json *list, const char *prefix,
-                          struct narrow_list *out, struct fault *why)
-{
-    bool none_ok = k == NARROW_CONNECTION;
-    if (list->type != JSON_ARRAY || list->count > GRANTS_MAX || (!list->count && !none_ok)) {
-        fault(why, ERR_FIELD_INVALID, STR("a list of at most 200 entries, or null"), "grants");
-        return fault_at(why, "%s/%s", prefix, narrow_kind_member(k));
-    }
-    *out = (struct narrow_list){ true, arena_array(q->arena, list->count + 1, sizeof *out->at), 0 };
-    json_each (v, list) {
-        enum err e = v->type == JSON_STRING ? one_grant(q, k, v->text, &out->at[out->count], why)
-                                            : fault(why, ERR_FIELD_INVALID, STR("texts are expected"), "grants");
-        if (e) {
-            fault_at(why, "%s/%s/%zu", prefix, narrow_kind_member(k), out->count);
-            return e;
-        }
-        out->count++;
-    }
-    return ERR_NONE;
-}
+struct grants_finder grants_finder_of(struct web_request *q) { return (struct grants_finder){ q, find_granted }; }
 
-static void set_connections(struct grants *g, const struct narrow_list *l)
+static enum err more_than_own(enum narrow_kind which, struct fault *why)
 {
-    g->limited = l->set;
-    g->connections = l->at;
-    g->connection_count = l->count;
-}
-
-/* Whoever is narrowed gives no more than that. */
-static enum err check_within(const struct web_request *q, const struct grants *g, struct fault *why)
-{
-    enum narrow_kind which = NARROW_CONNECTION;
-    const struct caller *c = q->caller;
-    if (c->limited && !g->limited)
-        ;
-    else if (c->narrow.lists[NARROW_FOLDER].set && !g->narrow.lists[NARROW_FOLDER].set)
-        which = NARROW_FOLDER;
-    else if (narrow_within(&g->narrow, &c->narrow, &which))
-        return ERR_NONE;
     fault(why, ERR_DENIED, STR("more than your own token's grants"), "%s", narrow_kind_member(which));
     return fault_at(why, "/grants/%s", narrow_kind_member(which));
 }
 
-/* *g: what holds for kinds that the body does not name. */
-static enum err read_grants(struct web_request *q, struct grants *g, struct fault *why)
+/* Whoever is narrowed gives no more than that. Connections and folders were looked up by its own eyes, so that those are within
+ * what it has. */
+static enum err check_within(const struct web_request *q, const struct narrow *n, struct fault *why)
+{
+    enum narrow_kind which;
+    struct narrow outer = q->caller->narrow, inner = *n;
+    for (enum narrow_kind k = NARROW_CONNECTION; k <= NARROW_FOLDER; k++) {
+        if (outer.lists[k].set && !inner.lists[k].set)
+            return more_than_own(k, why);
+        outer.lists[k].set = false;
+    }
+    return narrow_within(&inner, &outer, &which) ? ERR_NONE : more_than_own(which, why);
+}
+
+/* What a narrowed caller changes, it could have made as it is. A connection that is gone is one that it does not see. */
+static enum err could_have_made(struct web_request *q, const struct narrow *n, struct fault *why)
+{
+    struct grants_finder f = grants_finder_of(q);
+    struct fault unseen;
+    struct str id;
+    if (!caller_narrowed(q->caller))
+        return ERR_NONE;
+    for (enum narrow_kind k = NARROW_CONNECTION; k <= NARROW_FOLDER; k++)
+        for (size_t i = 0; i < n->lists[k].count; i++)
+            if (f.find(f.context, k, n->lists[k].at[i], &id, &unseen))
+                return more_than_own(k, why);
+    return check_within(q, n, why);
+}
+
+/* *n: what holds for kinds that the body does not name. */
+static enum err read_grants(struct web_request *q, struct narrow *n, struct fault *why)
 {
     const struct json *body = body_of(q), *grants, *list = json_get(body, "connections");
-    struct narrow_list l;
+    struct grants_finder f = grants_finder_of(q);
     enum err e = body_object(body, "grants", &grants, why);
-    if (e || (grants && (e = json_only(grants, grant_members, "/grants", why))))
-        return e;
-    if (list && list->type != JSON_NULL) {
-        if ((e = read_list(q, NARROW_CONNECTION, list, "", &l, why)))
-            return e;
-        set_connections(g, &l);
-    }
-    for (enum narrow_kind k = 0; k < NARROW_KINDS; k++) {
-        list = json_get(grants, narrow_kind_member(k));
-        if (!list)
-            continue;
-        l = (struct narrow_list){ 0 };
-        if (list->type != JSON_NULL && (e = read_list(q, k, list, "/grants", &l, why)))
-            return e;
-        if (k == NARROW_CONNECTION)
-            set_connections(g, &l);
-        else
-            g->narrow.lists[k] = l;
-    }
-    return check_within(q, g, why);
+    if (!e && list && list->type != JSON_NULL)
+        e = grants_read_list(q->arena, NARROW_CONNECTION, list, "", &f, &n->lists[NARROW_CONNECTION], why);
+    if (!e && grants)
+        e = grants_read(q->arena, grants, "/grants", &f, n, why);
+    return e ? e : check_within(q, n, why);
 }
 
 /* A new token begins with what its maker's own token has. */
 static enum err read_new_grants(struct web_request *q, struct token_new *t, struct fault *why)
 {
-    const struct caller *c = q->caller;
-    struct grants *g = arena_zero(q->arena, sizeof *g);
-    *g = (struct grants){ c->limited, c->connections, c->connection_count, c->narrow };
-    enum err e = read_grants(q, g, why);
-    t->limited = g->limited;
-    t->connections = g->connections;
-    t->connection_count = g->connection_count;
-    t->narrow = &g->narrow;
-    return e;
+    struct narrow *n = arena_zero(q->arena, sizeof *n);
+    *n = q->caller->narrow;
+    t->narrow = n;
+    return read_grants(q, n, why);
 }
 
 static enum err outlives(struct web_request *q, wall_ms own, struct fault *why)
@@ -402,15 +340,15 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
     /* What a token may, and how long, is given by who could have made it: no token widens a sibling above itself. */
     if ((changes_end || json_get(body, "grants")) &&
-        ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why))))
+        ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why)) ||
+         (e = could_have_made(q, &row.narrow, why))))
         return e;
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
         return e;
-    struct grants g = { row.limited, row.connections, row.connection_count, row.narrow };
+    struct narrow n = row.narrow;
     if ((e = token_update(db, row.id, name.p ? name : row.name, expires, why)) ||
         (json_get(body, "grants") &&
-         ((e = read_grants(q, &g, why)) ||
-          (e = token_set_grants(db, row.id, g.limited, g.connections, g.connection_count, &g.narrow, why)))))
+         ((e = read_grants(q, &n, why)) || (e = token_set_grants(db, row.id, &n, why)))))
         return e;
     return tell_after(q, db, row.id, why);
 }

@@ -404,9 +404,7 @@ class Api(harness.Case):
 
     def until_recorded(self, run):
         """Records leave in batches; nothing tells when one is written."""
-        deadline = harness.Deadline()
-        while self.api.hub.get(API + "/runs/" + run).status != 200:
-            self.assertTrue(deadline.left(), "the run was never recorded")
+        self.eventually(lambda: self.api.hub.get(API + "/runs/" + run).status == 200, "the run was never recorded")
 
     # --- calls ---
 

@@ -26,14 +26,6 @@ def records(hub, **query):
     return found[::-1]
 
 
-def until(test, probe, what):
-    deadline = harness.Deadline()
-    while not (got := probe()):
-        test.assertTrue(deadline.left(), what)
-        threading.Event().wait(0.05)
-    return got
-
-
 class Edited:
     """A database editor, on a hub that is stopped. The engine's own guard goes first."""
 
@@ -95,7 +87,7 @@ class Records(harness.Case):
         hub.connection("two", self.provider.url)
         narrow = hub.token("narrow", "user", "--connection", "one")
         self.assertGreaterEqual(hub.get("/proxy/two/x", token=narrow).status, 400)
-        got = until(self, lambda: [r for r in records(hub, actor="narrow") if r["outcome"] == "refused"] or
+        got = self.eventually(lambda: [r for r in records(hub, actor="narrow") if r["outcome"] == "refused"] or
                     [r for r in records(hub) if r["outcome"] == "refused"], "the refusal was never told")
         self.assertEqual((got[0]["action"], got[0]["object"]["id"]), ("connection.call", "two"))
 
@@ -225,7 +217,7 @@ class Tampering(harness.Case):
         db.execute("DROP TRIGGER audit_is_not_removed")
         db.execute("DELETE FROM audit WHERE number > ?", (number,))
         db.close()
-        until(self, lambda: "audit_tampered" in self.hub1.get("/readyz", token="").text, "the alarm was never raised")
+        self.eventually(lambda: "audit_tampered" in self.hub1.get("/readyz", token="").text, "the alarm was never raised")
 
     def test_an_edited_file_of_heads(self):
         path = os.path.join(self.hub1.data, "audit-heads.log")
@@ -298,7 +290,7 @@ class Calls(harness.Case):
         self.hub1.start()
         for i in range(5):
             self.assertEqual(self.hub1.get(f"/proxy/crm/more/{i}").status, 200)
-        until(self, lambda: self.hub1.get(API + "/runs?limit=200").text.count("/more/") == 5, "the calls were never recorded")
+        self.eventually(lambda: self.hub1.get(API + "/runs?limit=200").text.count("/more/") == 5, "the calls were never recorded")
         self.hub1.kill()
         self.assertTrue(verify(self.hub1, code=0)["ok"])
 
@@ -323,7 +315,7 @@ class Crash(harness.Case):
             enough = len(acknowledged) + 20
             for t in threads:
                 t.start()
-            until(self, lambda: len(acknowledged) >= enough, "no changes went through")
+            self.eventually(lambda: len(acknowledged) >= enough, "no changes went through")
             hub.kill()
             for t in threads:
                 t.join()
@@ -388,11 +380,12 @@ class Strict(harness.Case):
 
         def provider(s, _):
             while head := s.read_request():
-                self.seen.append(head)
-                self.recorded.append(self.tail())
+                with both:
+                    self.seen.append(head)
+                    self.recorded.append(self.tail())
                 s.sendall(harness.answer())
 
-        self.recorded = []
+        self.recorded, both = [], threading.Lock()
         self.provider = self.upstream(script or provider)
         at = f"localhost:{self.provider.port}"
         hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at, "RACCORD_AUDIT_STRICT": "true",
@@ -424,6 +417,46 @@ class Strict(harness.Case):
         self.assertEqual(hub.post(API + "/connections/crm/call", {"method": "GET", "path": "/buffered"}).status, 200)
         self.assertIn('"path":"/buffered"', self.recorded[3])
 
+    def crowd(self, hub, file, end):
+        """Callers on both loops until `end(hub)` has stopped it. What the provider saw was written before, every time."""
+        token, halt = hub.admin, threading.Event()
+
+        def call(worker):
+            i = 0
+            while not halt.is_set():
+                try:
+                    hub.get(f"/proxy/crm/w{worker}-{i}", token=token)
+                except (OSError, harness.http.client.HTTPException):
+                    return
+                i += 1
+
+        workers = [threading.Thread(target=call, args=(n,)) for n in range(8)]
+        for w in workers:
+            w.start()
+        self.eventually(lambda: len(self.seen) > 200, "the calls do not go through")
+        end(hub)
+        halt.set()
+        for w in workers:
+            w.join()
+        seen = [head.split()[1].decode() for head in self.seen]
+        if file:
+            late = [path for path, tail in zip(seen, self.recorded) if f'"path":"{path}"' not in tail]
+            self.assertEqual(late, [])
+            got = self.verify_file(hub, 0)
+            self.assertGreaterEqual(got["calls"]["sealed"], len(seen))
+        else:
+            hub.start()
+            begun = {call["path"] for r in records(hub, action="calls.begun") for call in r["after"]}
+            self.assertEqual(set(seen) - begun, set())
+
+    def test_in_a_crowd_every_call_is_written_before_it_is_made(self):
+        for name, end in ("stop", lambda hub: hub.stop()), ("kill", lambda hub: hub.kill()):
+            with self.subTest(name):
+                self.crowd(self.start(), True, end)
+
+    def test_in_a_crowd_every_call_is_in_the_chain_before_it_is_made(self):
+        self.crowd(self.start(file=False), False, lambda hub: hub.kill())
+
     def test_without_a_file_the_chain_holds_what_was_begun(self):
         hub = self.start(file=False)
         answer = hub.get("/proxy/crm/x")
@@ -437,7 +470,7 @@ class Strict(harness.Case):
         self.limit(hub, 1 << 29)
         self.assertEqual(hub.get("/proxy/crm/after").status, 200)
         self.assertIn("/after", json.dumps([r["after"] for r in records(hub, action="calls.begun")]))
-        until(self, lambda: records(hub, action="audit.sinks"), "the loss was never told")
+        self.eventually(lambda: records(hub, action="audit.sinks"), "the loss was never told")
         self.assertEqual(records(hub, action="audit.sinks")[-1]["after"], {"file_lost": True, "database_lost": False, "stuck": False})
         ready = hub.get("/readyz")
         self.assertEqual(ready.status, 200)
@@ -481,14 +514,14 @@ class Strict(harness.Case):
                 self.assertEqual(hub.get(f"/proxy/crm/then/{i}").status, 200)
             self.assertLess(time.monotonic() - began, 3)
             self.assertIn("/during", json.dumps([r["after"] for r in records(hub, action="calls.begun")]))
-            until(self, lambda: records(hub, action="audit.sinks"), "the hanging file was never told")
+            self.eventually(lambda: records(hub, action="audit.sinks"), "the hanging file was never told")
             self.assertTrue(records(hub, action="audit.sinks")[-1]["after"]["stuck"])
             ready = hub.get("/readyz")
             self.assertEqual(ready.status, 200)
             self.assertIn("audit_unavailable", ready.text)
             self.assertIn("a write hangs", hub.log())
             self.assertRegex(hub.get("/metrics").text, r"(?m)^raccord_audit_sinks_lost [12]$")
-        until(self, lambda: "audit_unavailable" not in hub.get("/readyz").text, "the file was never taken back")
+        self.eventually(lambda: "audit_unavailable" not in hub.get("/readyz").text, "the file was never taken back")
         self.assertEqual(hub.get("/proxy/crm/after").status, 200)
         self.assertIn("/after", self.tail())
         hub.stop()
@@ -537,7 +570,7 @@ class Strict(harness.Case):
         hub, lines = self.sealed()
         self.put(lines[:-2])
         hub.start()
-        until(self, lambda: records(hub, action="audit.alarm"), "the cut was never told")
+        self.eventually(lambda: records(hub, action="audit.alarm"), "the cut was never told")
         self.assertEqual(records(hub, action="audit.alarm")[-1]["after"]["flaw"], "file_changed")
 
     def test_a_file_that_was_moved_away_is_begun_anew_and_both_are_sound(self):

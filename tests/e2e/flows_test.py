@@ -58,7 +58,7 @@ class Case(harness.Case):
         found = lines.wait(r"^issuer: (.*)$")
         self.assertTrue(found, lines.text())
         self.lines, self.issuer = lines, found.group(1)
-        body = {"key": "sso", "client_id": "raccord", "issuer": self.issuer, "client_authentication": way, "scopes": ["openid", "email"],
+        body = {"key": "sso", "client_id": "raccord", "issuer": self.issuer, "client_authentication": way, "scopes": ["openid", "email", "offline_access"],
                 **(settings or {})}
         if "client_secret" in client:
             body["client_secret"] = SECRET
@@ -123,7 +123,9 @@ class Case(harness.Case):
         return str(self.provider.requests()[-1])
 
     def works(self, con=None):
-        self.assertEqual(self.state(con), "active")
+        made = self.hub1.get(f"{API}/connections/{con or self.con}").json
+        self.assertEqual((made["state"], made["scopes"]["missing"]), ("active", []))  # offline_access asks for a refresh token, and that came
+        self.assertEqual(self.hub1.get(f"{API}/connections/{con or self.con}/grant").json["scopes"], made["scopes"])
         called = self.hub1.get(f"/proxy/{con or self.con}/x")
         self.assertEqual(called.status, 200, called)
         self.assertRegex(self.last(), r"(?i)authorization: bearer \S{20,}")
@@ -147,7 +149,7 @@ class Code(Case):
         self.assertEqual((self.sent["code_challenge_method"], len(self.sent["code_challenge"])), ("S256", 43))
         self.assertEqual(self.sent["redirect_uri"], self.hub1.url + CALLBACK)
         self.assertGreaterEqual(len(self.sent["state"]), 32)
-        self.assertEqual(self.sent["scope"], "openid email")
+        self.assertEqual(self.sent["scope"], "openid email offline_access")
         # 8.7
         self.assertEqual((page.headers["Cache-Control"], page.headers["Referrer-Policy"]), ("no-store", "no-referrer"))
         self.assertIn("default-src 'none'", page.headers["Content-Security-Policy"])
@@ -338,8 +340,9 @@ class Code(Case):
         self.start()
         seen = self.hub1.cli("doctor")
         self.assertEqual(seen.code, 0, seen)
-        for line in (self.hub1.url + CALLBACK, "leads back to this hub", "reachable", "agrees"):
+        for line in (self.hub1.url + CALLBACK, "leads back to this hub", "reachable, answers 400", "agrees"):
             self.assertIn(line, seen.out)
+        self.assertNotIn("404", seen.out)  # which a provider answers to a GET there
         nobody = f"http://localhost:{harness.free_port()}"
         made = self.hub1.post(API + "/oauth-clients", {"key": "gone", "client_id": "x", "authorization_url": nobody + "/a", "token_url": nobody + "/t"})
         self.assertEqual(made.status, 201, made)

@@ -600,6 +600,14 @@ class Case(unittest.TestCase):
         os.chmod(path, mode)
         return path
 
+    def eventually(self, true, what="it did not happen"):
+        """For what nothing tells the end of: asks until the answer is true, and answers it."""
+        deadline = Deadline()
+        while not (got := true()):
+            self.assertTrue(deadline.left(), what)
+            threading.Event().wait(0.05)
+        return got
+
     def hub(self, *arguments, **more):
         self._hubs += 1
         hub = Hub(more.pop("data", self.path(f"data{self._hubs}")), *arguments, **more)

@@ -106,6 +106,104 @@ class Callers(Case):
         self.assertEqual(self.who(self.token(realm={"name": "prod"})).status, 200)
 
 
+class Narrowed(Case):
+    """Rules narrow as the grants of the hub's own tokens do, in the same places."""
+
+    def setUp(self):
+        super().setUp()
+        self.seen = self.upstream([harness.answer(b"hello")])
+        self.crm = self.hub1.connection("crm", self.seen.url + "/v2")
+        self.hub1.connection("other", self.seen.url)
+
+    def rule(self, **more):
+        said = self.hub1.request("PATCH", "/api/v1/identity-providers/" + self.provider["id"],
+                                 {"jwt_callers": {"audience": "raccord", "rules": [{**RULE, **more}, {**RULE, "role": "admin"}]}})
+        self.assertEqual(said.status, 200, said)
+        return said.json["jwt_callers"]["rules"][0]
+
+    def proxied(self, method="GET", path="/a", key="crm", token=None):
+        said = self.hub1.request(method, f"/proxy/{key}{path}", b"" if method == "POST" else None, token=token or self.token())
+        return said.header("raccord-error") or "ok"
+
+    def test_each_kind_of_grant_refuses_and_lets_through(self):
+        for grants, allowed, refused, code in (
+            ({"connections": ["crm"]}, {}, {"key": "other"}, "connection_not_granted"),
+            ({"folders": ["shared"]}, {}, None, ""),
+            ({"methods": ["get"]}, {}, {"method": "POST"}, "token_not_granted"),
+            ({"risks": ["read", "write"]}, {"method": "POST"}, {"method": "DELETE"}, "token_not_granted"),
+            ({"paths": ["/a"]}, {"path": "/a/1"}, {"path": "/b"}, "token_not_granted"),
+            ({"addresses": ["127.0.0.0/8", "::1"]}, {}, None, ""),
+            ({"addresses": ["192.0.2.0/24"]}, None, {}, "token_not_granted"),
+        ):
+            with self.subTest(grants):
+                kept = self.rule(grants=grants)["grants"]
+                self.assertEqual([k for k in kept if kept[k] is not None], list(grants))
+                if allowed is not None:
+                    self.assertEqual(self.proxied(**allowed), "ok")
+                if refused is not None:
+                    before = len(self.seen.requests())
+                    self.assertEqual(self.proxied(**refused), code)
+                    self.assertEqual(len(self.seen.requests()), before)
+
+    def test_a_narrowed_rule_holds_at_the_hubs_own_doors_and_in_the_tokens_that_are_made_there(self):
+        self.rule(role="user", grants={"connections": ["crm"], "methods": ["GET", "POST"]})
+        token = self.token()
+        listed = self.hub1.get("/api/v1/connections", token=token)
+        self.assertEqual([c["key"] for c in listed.json["items"]], ["crm"])
+        self.assertEqual(self.hub1.request("DELETE", "/api/v1/connections/crm", token=token).json["code"], "token_not_granted")
+        made = self.hub1.post("/api/v1/tokens", {"name": "child"}, token=token)
+        self.assertEqual((made.json["grants"]["connections"], made.json["grants"]["methods"]), ([self.crm["id"]], ["GET", "POST"]))
+        self.assertIsNotNone(made.json["expires_at"])
+        wider = self.hub1.post("/api/v1/tokens", {"name": "child", "grants": {"methods": ["DELETE"]}}, token=token)
+        self.assertEqual(wider.json["code"], "denied")
+
+    def test_a_changed_rule_holds_at_once_for_a_token_that_is_remembered(self):
+        self.rule()
+        token = self.token()
+        self.assertEqual(self.proxied(token=token), "ok")
+        self.rule(grants={"methods": ["POST"]})
+        self.assertEqual(self.proxied(token=token), "token_not_granted")
+
+    def test_a_rule_takes_tokens_of_its_own_lifetime_only_and_until_its_own_end(self):
+        self.rule(max_lifetime="5m")
+        self.refused(self.token(exp=int(time.time()) + 3600), "longer")
+        self.assertEqual(self.who(self.token(exp=int(time.time()) + 60, iat=int(time.time()))).status, 200)
+        self.rule(expires_at="2020-01-01T00:00:00Z")
+        self.refused(self.token(), "rule that names its bearer has ended")
+        kept = self.rule(expires_at="2099-01-01T00:00:00Z")
+        self.assertEqual((self.who(self.token()).status, kept["expires_at"]), (200, "2099-01-01T00:00:00.000Z"))
+
+    def test_explain_says_what_the_doors_answer_to_a_token_with_these_claims(self):
+        self.rule(role="user", grants={"connections": ["crm"], "methods": ["GET"]})
+        ask = lambda **more: self.hub1.post("/api/v1/policies:explain", {"operation": "connection.call", "connection": "crm",
+                                                                         "identity_provider": self.provider["key"], **more})
+        said = ask(claims={"azp": "ci"}).json
+        self.assertEqual((said["decision"], self.proxied()), ("allow", "ok"), said)
+        self.assertEqual((said["trace"][0]["rule"], said["trace"][0]["says"]), ("jwt_callers", "rule 0 of the provider, as robots"))
+        said = ask(claims={"azp": "ci"}, method="DELETE").json
+        self.assertEqual((said["code"], self.proxied("DELETE")), ("token_not_granted", "token_not_granted"), said)
+        self.assertEqual(ask(claims={"azp": "someone"}).json["code"], "token_invalid")
+        self.assertEqual(ask().json["errors"][0]["pointer"], "/claims")
+        self.assertEqual(ask(claims={}, principal="robots").json["errors"][0]["pointer"], "/principal")
+        user = self.hub1.token("u", "user")
+        refused = self.hub1.post("/api/v1/policies:explain", {"operation": "connection.call", "identity_provider": self.provider["key"],
+                                                              "claims": {"azp": "ci"}}, token=user)
+        self.assertEqual(refused.status, 403, refused)
+        told = self.hub1.cli("policies", "explain", "connection.call", "--connection", "crm", "--method", "DELETE", "--identity-provider",
+                             self.provider["key"], "--claim", "azp=ci")
+        self.assertIn("token_not_granted", told.out)
+
+    def test_mistakes_in_a_rule_are_pointed_at(self):
+        at = "/api/v1/identity-providers/" + self.provider["id"]
+        for more, pointer in (({"grants": {"methods": ["BREW"]}}, "/grants/methods/0"), ({"grants": {"verbs": []}}, "/grants/verbs"),
+                              ({"grants": {"connections": ["nothing"]}}, "/grants/connections/0"), ({"max_lifetime": "1s"}, "/max_lifetime"),
+                              ({"grants": {"folders": ["shared/nothing"]}}, "/grants/folders/0"), ({"expires_at": "soon"}, "/expires_at")):
+            with self.subTest(pointer):
+                said = self.hub1.request("PATCH", at, {"jwt_callers": {"audience": "x", "rules": [{**RULE, **more}]}})
+                self.assertIn(said.status, (400, 404), said)
+                self.assertEqual(said.json["errors"][0]["pointer"], "/jwt_callers/rules/0" + pointer, said)
+
+
 class Changes(Case):
     def test_disabling_the_provider_or_the_account_stops_its_tokens_at_once(self):
         seen = self.upstream([harness.answer(b"hello")])

@@ -123,7 +123,7 @@ class Deleting(Case):
         self.ask("DELETE", "/connections/crm", status=204)
         hub.stop()
         hub.start()
-        self.until(lambda: not self.keys("?deleted=true"))
+        self.eventually(lambda: not self.keys("?deleted=true"))
         self.assertEqual(self.code("POST", f"/connections/{made['id']}/restore"), "connection_not_found")
 
     def test_who_may_not_delete_may_not_restore_or_see_the_trash(self):
@@ -133,11 +133,6 @@ class Deleting(Case):
         self.ask("DELETE", "/connections/crm", status=204)
         self.assertEqual(self.code("POST", f"/connections/{made['id']}/restore", token=viewer), "denied")
         self.assertEqual(hub.request("DELETE", f"{API}/connections/{made['id']}?purge=true", token=viewer).status, 403)
-
-    def until(self, true):
-        deadline = harness.Deadline()
-        while not true():
-            self.assertTrue(deadline.left(), "it did not happen")
 
 
 class Copies(Case):
@@ -226,11 +221,6 @@ class Verifying(Case):
     def health(self, key):
         return self.ask("GET", "/connections/" + key)["health"]
 
-    def until(self, true):
-        deadline = harness.Deadline()
-        while not true():
-            self.assertTrue(deadline.left(), "it did not happen")
-
     def test_new_credentials_are_tried_before_they_replace_the_old_ones(self):
         self.answering()
         self.make("crm")
@@ -255,7 +245,7 @@ class Verifying(Case):
         self.assertEqual(self.ask("POST", "/connections/crm/verify")["health"], "ok")
         self.refused.add("tok1")
         self.assertEqual(self.hub1.get("/proxy/crm/x").status, 401)  # the provider's own
-        self.until(lambda: self.health("crm") == "reconnect_required")
+        self.eventually(lambda: self.health("crm") == "reconnect_required")
         self.assertEqual(self.hub1.get("/proxy/crm/x").json["code"], "reconnect_required")
         told = self.ask("GET", "/connections/crm/history")["items"][0]
         self.assertEqual((told["action"], told["actor"]["name"], told["after"]["health"]), ("connection.health", "System", "reconnect_required"))
@@ -267,14 +257,14 @@ class Verifying(Case):
         self.answering()
         self.make("crm", "tok9")
         self.assertEqual(self.hub1.get("/proxy/crm/x").status, 401)
-        self.until(lambda: self.health("crm") == "failing")
+        self.eventually(lambda: self.health("crm") == "failing")
         self.assertEqual(self.hub1.get("/proxy/crm/x").status, 401)
 
     def test_what_is_due_is_looked_at_by_itself(self):
         self.answering(RACCORD_PROBES_INTERVAL="1s")
         self.make("good")
         self.make("bad", "tok9")
-        self.until(lambda: self.health("good") == "ok" and self.health("bad") == "failing")
+        self.eventually(lambda: self.health("good") == "ok" and self.health("bad") == "failing")
 
     def test_nothing_is_looked_at_by_itself_when_that_is_turned_off(self):
         self.answering(RACCORD_PROBES_INTERVAL="0")
@@ -291,11 +281,11 @@ class Verifying(Case):
         self.ask("POST", "/connections/off/disable")
         order = self.ask("POST", "/connections:verify", {"filter": {"tag": "batch"}}, 202)
         self.assertEqual(order["total"], 12)
-        self.until(lambda: self.ask("GET", "/connections:verify/" + order["id"])["state"] == "done")
+        self.eventually(lambda: self.ask("GET", "/connections:verify/" + order["id"])["state"] == "done")
         done = self.ask("GET", "/connections:verify/" + order["id"])
         self.assertEqual((done["done"], done["ok"], done["failing"], done["skipped"]), (12, 8, 4, 0))
         named = self.ask("POST", "/connections:verify", {"ids": ["off", "c1"]}, 202)
-        self.until(lambda: self.ask("GET", "/connections:verify/" + named["id"])["state"] == "done")
+        self.eventually(lambda: self.ask("GET", "/connections:verify/" + named["id"])["state"] == "done")
         named = self.ask("GET", "/connections:verify/" + named["id"])
         self.assertEqual((named["ok"], named["skipped"]), (1, 1))
         other = self.hub1.token("other")

@@ -101,6 +101,28 @@ class Narrowing(harness.SharedHub):
             refused = self.hub1.post("/api/v1/tokens", {"name": "child", "grants": grants}, token=own)
             self.assertEqual(refused.json["code"], "denied", grants)
 
+    def test_a_token_neither_widens_nor_prolongs_a_sibling_that_has_what_it_has_not(self):
+        mine, other = self.token(connections=["crm"])["secret"], self.token(connections=["other"], methods=["GET"])
+        wide = self.hub1.post("/api/v1/tokens", {"name": "wide", "role": "admin", "expires_in": "1h"}).json
+        for at, body in ((other, {"grants": {"methods": None}}), (other, {"expires_in": "30d"}), (wide, {"expires_in": "30d"})):
+            refused = self.hub1.request("PATCH", "/api/v1/tokens/" + at["id"], body, token=mine)
+            self.assertEqual((refused.status, refused.json["code"]), (403, "denied"), refused)
+        self.refused(other, "POST", key="other")
+        child = self.hub1.post("/api/v1/tokens", {"name": "child", "grants": {"methods": ["GET"]}}, token=mine).json
+        changed = self.hub1.request("PATCH", "/api/v1/tokens/" + child["id"], {"grants": {"methods": None}, "expires_in": "1d"}, token=mine)
+        self.assertEqual((changed.status, changed.json["grants"]["methods"]), (200, None), changed)
+
+    def test_a_token_narrowed_to_a_folder_changes_those_that_it_made_for_one_below(self):
+        self.hub1.post("/api/v1/folders", {"path": "shared/north"})
+        self.hub1.post("/api/v1/folders", {"path": "shared/north/far"})
+        own = self.token(folders=["shared/north"])["secret"]
+        child = self.hub1.post("/api/v1/tokens", {"name": "child", "grants": {"folders": ["shared/north/far"]}}, token=own).json
+        changed = self.hub1.request("PATCH", "/api/v1/tokens/" + child["id"], {"grants": {"folders": ["shared/north"]}}, token=own)
+        self.assertEqual(changed.status, 200, changed)
+        sibling = self.token(folders=["shared"])
+        refused = self.hub1.request("PATCH", "/api/v1/tokens/" + sibling["id"], {"expires_in": "1d"}, token=own)
+        self.assertEqual(refused.status, 403, refused)
+
     def test_a_changed_grant_holds_at_once_on_a_kept_connection(self):
         made = self.token(methods=["GET"])
         c = self.hub1.connect()

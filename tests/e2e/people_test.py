@@ -128,6 +128,39 @@ class Guessing(Case):
         self.assertEqual([s["address"] for s in self.ask("GET", "/sessions", None, owner).json["items"]], ["198.51.100.8"])
 
 
+class SmallTokens(Case):
+    def test_a_token_that_is_less_than_its_person_does_not_sign_the_person_out(self):
+        self.start()
+        owner = self.sign_in()
+        mine = self.ask("GET", "/sessions", None, owner).json["items"][0]["id"]
+        made = lambda **more: self.ask("POST", "/tokens", {"name": "t", "role": "owner", **more}, owner).json["secret"]
+        for small in ({"role": "viewer"}, {"role": "admin"}, {"grants": {"methods": ["GET", "DELETE"]}}, {"grants": {"connections": []}},
+                      {"grants": {"addresses": ["127.0.0.0/8"]}}):
+            secret = made(**small)
+            for path in ("/sessions", "/sessions/" + mine):
+                with self.subTest(small=small, path=path):
+                    problem(self.hub1.request("DELETE", "/api/v1" + path, token=secret), "denied")
+        self.assertEqual(self.ask("GET", "/session", None, owner).status, 200)
+        self.assertEqual(self.hub1.request("DELETE", "/api/v1/sessions", token=made()).status, 204)
+        self.assertEqual(self.ask("GET", "/session", None, owner).status, 401)
+
+    def test_ended_tokens_leave_the_list_after_their_retention_and_the_audit_log_keeps_them(self):
+        hub = self.start()
+        made = hub.post("/api/v1/tokens", {"name": "short-lived"}).json
+        self.assertEqual(hub.request("DELETE", "/api/v1/tokens/" + made["id"]).status, 204)
+        self.assertIsNotNone(hub.get("/api/v1/tokens/" + made["id"]).json["revoked_at"])
+        hub.stop()
+        hub.variables["RACCORD_RETENTION_ENDED_TOKENS"] = "0"
+        hub.start()
+        deadline = harness.Deadline()
+        while hub.get("/api/v1/tokens/" + made["id"]).status != 404 and deadline.left():
+            pass
+        self.assertEqual(hub.get("/api/v1/tokens/" + made["id"]).status, 404)
+        self.assertEqual(problem(hub.get("/api/v1/session", token=made["secret"]), "token_invalid")["status"], 401)
+        told = hub.get(f"/api/v1/audit?object={made['id']}").json["items"]
+        self.assertEqual(sorted(e["action"] for e in told), ["token.create", "token.revoke"])
+
+
 class SecondFactor(Case):
     def test_who_must_have_one_gets_nothing_else_done_before(self):
         self.start(env={"RACCORD_SIGN_IN_REQUIRE_SECOND_FACTOR": "admins"})
@@ -166,10 +199,18 @@ class SecondFactor(Case):
         for method, path in (("DELETE", f"/users/{ann}"), ("DELETE", "/connections/none"), ("DELETE", "/service-accounts/none"),
                              ("POST", "/keys:rotate"), ("GET", "/audit:export"), ("POST", "/second-factor")):
             problem(self.ask(method, path, None, owner), "step_up_required")
+        for method, path, body in (("POST", "/tokens", {"name": "t"}), ("PATCH", f"/users/{ann}", {"password": "a new one for somebody else"}),
+                                   ("PATCH", f"/users/{ann}", {"role": "admin"}),
+                                   ("POST", "/users", {"email": "bob@example.com", "password": "chosen by another"}),
+                                   ("POST", f"/users/{ann}/invitation", {}), ("DELETE", f"/users/{ann}/second-factor", None)):
+            with self.subTest(path):
+                problem(self.ask(method, path, body, owner), "step_up_required")
+        self.assertEqual(self.ask("GET", "/tokens", None, owner).json["items"], [])
         problem(self.ask("POST", "/session:step-up", {"password": "wrong"}, owner), "bad_credentials")
         proved = self.ask("POST", "/session:step-up", {"password": harness.PASSWORD}, owner)
         self.assertEqual(self.ask("GET", "/session", None, owner).status, 401)  # a new id for more rights
         owner = self.session_of(proved, proved.json)
+        self.assertEqual(self.ask("POST", "/tokens", {"name": "t"}, owner).status, 201)
         self.assertEqual(self.ask("DELETE", f"/users/{ann}", None, owner).status, 204)
 
 
@@ -218,6 +259,10 @@ class Browsers(Case):
         for path in ("/users", "/connections", "/sessions"):
             problem(hub.get(API + path, token=""), "unauthenticated")
         code = {"code": hub.line("setup").split("#")[1], "email": "o@example.com", "password": harness.PASSWORD}
+        self.assertTrue(hub.admin)  # whoever made a token on this machine has let somebody in: a browser that comes back finds its page
+        self.assertIn("Authorization over", hub.get("/oauth/start/none", token="").text)
+        self.assertEqual(hub.get(API + "/openapi.json", token="").status, 200)
+        self.assertEqual(hub.get("/setup", token="").status, 200)
         far = self.hub(env={"RACCORD_TRUSTED_PROXIES": "127.0.0.1"})
         code["code"] = far.line("setup").split("#")[1]
         problem(far.post(API + "/setup", code, token="", headers={"X-Forwarded-For": "198.51.100.7"}), "setup_not_here")

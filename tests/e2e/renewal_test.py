@@ -20,13 +20,14 @@ SECRET = "s3cr:et/+ %"
 
 class Renewals(harness.Case):
     LIFE = "3600"
+    environment = {}
 
     def setUp(self):
         super().setUp()
         if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
             raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
         node = subprocess.Popen(["node", OIDC + "/authority.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                text=True, env={**os.environ, "ACCESS_TOKEN_LIFE": self.LIFE})
+                                text=True, env={**os.environ, "ACCESS_TOKEN_LIFE": self.LIFE, **self.environment})
         lines = harness.Lines(node.stdout)
         self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
         found = lines.wait(r"^issuer: (.*)$")
@@ -124,3 +125,73 @@ class ShortLived(Renewals):
         asked = self.control("/_log")["requests"]
         self.assertGreaterEqual(asked, 2)
         self.assertLess(asked, rounds / 3)
+
+
+class Exchange(Renewals):
+    """RFC 8693: a token for other ears, for one that somebody gave or that the hub signs."""
+
+    def server(self, path, **form):
+        sent = urllib.request.Request(self.issuer + path, data=urllib.parse.urlencode(form).encode(),
+                                      headers={"Authorization": "Basic " + base64.b64encode(b"raccord:s3cr%3Aet%2F%2B+%25").decode()})
+        with urllib.request.urlopen(sent, timeout=harness.DEADLINE) as r:
+            return json.loads(r.read() or "{}")
+
+    def subject(self):
+        return self.server("/token", grant_type="client_credentials", scope="write")["access_token"]
+
+    def exchange(self, audience="orders", **credentials):
+        return self.ask("POST", "/connections", {
+            "connector": "http", "auth_type": "oauth2_token_exchange", "name": "crm", "allowed_domain": "localhost", "scopes": "read",
+            "fields": {"base_url": self.provider.url, "token_url": self.issuer + "/token", "audience": audience, "subject": "robot"},
+            "credentials": {"client_id": "raccord", "client_secret": SECRET, **credentials}}, 201)
+
+    def sent(self, at):
+        return re.search(rb"Authorization: Bearer ([^\r]+)", self.provider.received[at]).group(1).decode()
+
+
+class Exchanged(Exchange):
+    def test_a_given_token_is_exchanged_and_again_when_its_successor_ends(self):
+        subject = self.subject()
+        self.exchange(subject_token=subject)
+        self.assertEqual(self.call_many(1), [200])
+        first = self.sent(0)
+        self.assertNotEqual(first, subject)
+        self.assertEqual(self.server("/token/introspection", token=first)["scope"], "read")
+        self.ask("POST", "/connections/crm/renew")
+        self.assertEqual(self.call_many(1), [200])
+        self.assertNotIn(self.sent(1), (subject, first))
+        for text in (json.dumps(self.ask("GET", "/connections/crm")), self.hub1.log()):
+            self.assertNotIn(subject, text)
+
+    def test_when_the_given_token_is_over_another_one_is_asked_for_and_serves(self):
+        subject = self.subject()
+        self.exchange(subject_token=subject)
+        self.assertEqual(self.call_many(1), [200])
+        self.server("/token/revocation", token=subject)
+        self.assertEqual(self.hub1.post(API + "/connections/crm/renew").json["code"], "reconnect_required")
+        self.assertEqual(self.ask("GET", "/connections/crm")["health"], "reconnect_required")
+        self.ask("PUT", "/connections/crm/credentials", {"credentials": {"client_id": "raccord", "client_secret": SECRET,
+                                                                         "subject_token": self.subject()}})
+        self.assertEqual(self.call_many(1), [200])
+
+    def test_a_wrong_audience_is_told_as_a_matter_of_configuration(self):
+        self.exchange(audience="nobody", subject_token=self.subject())
+        refused = self.hub1.get("/proxy/crm/x")
+        self.assertEqual((refused.status, refused.json["code"]), (502, "oauth_client"), refused)
+        self.assertIn("invalid_target", refused.text)
+
+
+class ExchangedSigned(Exchange):
+    def setUp(self):
+        key = subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], check=True, capture_output=True).stdout
+        self.key = key.decode()
+        public = subprocess.run(["openssl", "pkey", "-pubout"], input=key, check=True, capture_output=True).stdout
+        self.environment = {"SUBJECT_KEY": public.decode()}
+        super().setUp()
+
+    def test_the_hub_signs_the_subject_itself(self):
+        self.exchange(private_key=self.key)
+        self.assertEqual(self.call_many(1), [200])
+        self.ask("POST", "/connections/crm/renew")
+        self.assertEqual(self.call_many(1), [200])
+        self.assertNotEqual(self.sent(0), self.sent(1))

@@ -101,6 +101,22 @@ class Waiting(Case):
         self.assertLessEqual(len(self.provider.asked), 2)  # one when it was made, one now
         self.assertEqual(self.provider.asked[-1]["grant_type"], "client_credentials")
 
+    def test_what_a_policy_forbids_while_a_call_waits_is_not_sent_afterwards(self):
+        self.start()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.turn()
+        self.provider.hold.clear()
+        said, before = [], b"".join(self.provider.upstream.received).count(b"POST /token ")
+        waiting = threading.Thread(target=lambda: said.append(self.hub1.request("DELETE", "/proxy/crm/x")))
+        waiting.start()
+        self.assertTrue(self.provider.upstream.wait(lambda all: b"".join(all).count(b"POST /token ") > before))
+        saved = self.hub1.post("/api/v1/policies", {"name": "No deletions", "rules": [{"rule": "methods_block", "values": ["DELETE"]}]})
+        self.assertEqual(saved.status, 201, saved)
+        self.provider.hold.set()
+        waiting.join(harness.DEADLINE)
+        self.assertEqual((said[0].status, said[0].json["code"]), (403, "call_blocked"), said)
+        self.assertEqual(len([c for c in self.provider.calls() if c.startswith("DELETE ")]), 1)  # the one whose token was refused
+
     def test_a_refused_token_is_renewed_once_for_all_and_nobody_notices(self):
         self.start()
         self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
@@ -169,6 +185,21 @@ class WordsOfItsOwn(Case):
         self.file("ruled.json", json.dumps(RULED))
         self.start("ruled", RACCORD_CONNECTORS=self.folder)
 
+    def test_a_clients_own_words_hold_from_when_they_are_set(self):
+        self.provider = Provider(self)
+        self.hub1 = self.hub(env=PLAIN)
+        client = {"key": "own", "client_id": "raccord", "client_secret": "s3cret", "token_url": self.provider.url + "/token"}
+        self.assertEqual(self.hub1.post("/api/v1/oauth-clients", client).status, 201)
+        made = self.hub1.post("/api/v1/connections", {"connector": "http", "auth_type": "oauth2_client_credentials", "key": "crm",
+                                                      "folder": "shared", "oauth_client": "own", "fields": {"base_url": self.provider.url}})
+        self.assertEqual(made.status, 201, made)
+        self.provider.refuses = "419 Over", b"<p>session over</p>"
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.turn()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 419)
+        set_ = self.hub1.request("PATCH", "/api/v1/oauth-clients/own", {"expired": {"status": [419], "contains": ["session over"]}})
+        self.assertEqual(set_.status, 200, set_)
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
 
     def test_a_status_and_a_member_of_the_body_say_that_a_token_is_over(self):
         self.start_ruled()

@@ -174,7 +174,40 @@ class Aws(Signed):
         self.verified()
 
 
-class AwsRole(Signed):
+class Roles(Signed):
+    base = {}  # for aws_flaw(): what signs the request for a session
+
+    def sts(self, request):
+        """The token service and the service itself, as AWS plays both."""
+        if request.target != "/sts":
+            flaw = aws_flaw(request, key_id="ASIASESSION1", secret="s3ss1on-secret", token="s3ss1on-t0ken")
+            return harness.answer(json.dumps({"flaw": flaw}).encode(), status="403 Forbidden" if flaw else "200 OK")
+        self.asked.append(request)
+        form = dict(pairs(request.body.decode()))
+        if aws_flaw(request, service="sts", **self.base) or form["ExternalId"] != self.made["fields"]["external_id"]:
+            told = {"Error": {"Code": "InvalidClientTokenId", "Message": "not a key of ours", "Type": "Sender"}}
+            return harness.answer(json.dumps(told).encode(), status="403 Forbidden")
+        session = {"AccessKeyId": "ASIASESSION1", "SecretAccessKey": "s3ss1on-secret", "SessionToken": "s3ss1on-t0ken",
+                   "Expiration": time.time() + 3600}
+        return harness.answer(json.dumps({"AssumeRoleResponse": {"AssumeRoleResult": {"Credentials": session}}}).encode())
+
+    def assume(self, credentials=None, **more):
+        self.asked = []
+        self.provider = Provider(self)
+        self.hub_ = self.hub(env=self.provider.environment)
+        self.provider.answer = self.sts
+        self.place = {"region": "eu-west-3", "service": "lambda", "sts_endpoint": self.provider.url + "/sts",
+                      "role_arn": "arn:aws:iam::123456789012:role/r"}
+        self.made = self.hub_.connection("p", self.provider.url, auth_type="aws_assume_role", allowed_domain="localhost",
+                                         credentials=credentials or {"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET},
+                                         fields=self.place, **more)
+
+    def forget_renewal(self):
+        """A refused session is renewed at most once in half a minute: as if that had passed."""
+        self.assertEqual(self.hub_.post("/api/v1/connections/p/renew").status, 200)
+
+
+class AwsRole(Roles):
     def test_the_hub_makes_the_external_id_and_nobody_changes_it(self):
         fields = {"region": "eu-west-3", "service": "lambda", "role_arn": "arn:aws:iam::123456789012:role/r"}
         hub = self.begin("aws_assume_role", fields, {"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET})
@@ -197,29 +230,8 @@ class AwsRole(Signed):
         self.assertEqual(copy.status, 201, copy)
         self.assertNotEqual(copy.json["fields"]["external_id"], external)
 
-    def sts(self, request):
-        """The token service and the service itself, as AWS plays both."""
-        if request.target != "/sts":
-            flaw = aws_flaw(request, key_id="ASIASESSION1", secret="s3ss1on-secret", token="s3ss1on-t0ken")
-            return harness.answer(json.dumps({"flaw": flaw}).encode(), status="403 Forbidden" if flaw else "200 OK")
-        self.asked.append(request)
-        form = dict(pairs(request.body.decode()))
-        if aws_flaw(request, service="sts") or form["ExternalId"] != self.made["fields"]["external_id"]:
-            told = {"Error": {"Code": "AccessDenied", "Message": "not authorized", "Type": "Sender"}}
-            return harness.answer(json.dumps(told).encode(), status="403 Forbidden")
-        session = {"AccessKeyId": "ASIASESSION1", "SecretAccessKey": "s3ss1on-secret", "SessionToken": "s3ss1on-t0ken",
-                   "Expiration": time.time() + 3600}
-        return harness.answer(json.dumps({"AssumeRoleResponse": {"AssumeRoleResult": {"Credentials": session}}}).encode())
-
     def test_calls_are_signed_with_one_session_of_the_role(self):
-        self.asked = []
-        self.provider = Provider(self)
-        self.hub_ = self.hub(env=self.provider.environment)
-        self.provider.answer = self.sts
-        self.made = self.hub_.connection("p", self.provider.url, auth_type="aws_assume_role", allowed_domain="localhost",
-                                         credentials={"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET},
-                                         fields={"region": "eu-west-3", "service": "lambda", "sts_endpoint": self.provider.url + "/sts",
-                                                 "role_arn": "arn:aws:iam::123456789012:role/r"})
+        self.assume()
         for i in range(3):
             self.call("POST", f"/{i}", body={"n": i})
         self.assertEqual(len(self.asked), 1)
@@ -227,6 +239,110 @@ class AwsRole(Signed):
             "Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": "arn:aws:iam::123456789012:role/r", "RoleSessionName": "raccord",
             "DurationSeconds": "3600", "ExternalId": self.made["fields"]["external_id"]})
         self.nothing_kept(SECRET, "s3ss1on-secret", "s3ss1on-t0ken")
+
+    def test_a_session_that_aws_calls_expired_is_renewed_and_the_caller_sees_none_of_it(self):
+        self.assume()
+        over = [("403 Forbidden", b'{"message":"The security token included in the request is expired"}'),
+                ("400 Bad Request", b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>")]
+        for status, said in over:
+            with self.subTest(said):
+                self.call("GET", "/before")
+                asked, sts, told = len(self.asked), self.sts, []
+
+                def answer(request):
+                    if request.target != "/sts" and not told:
+                        told.append(request)
+                        return harness.answer(said, status=status)
+                    return sts(request)
+                self.provider.answer = answer
+                self.call("POST", "/now", body={"n": 1})
+                self.assertEqual((len(self.asked), len(told)), (asked + 1, 1))
+                self.provider.answer = self.sts
+                self.forget_renewal()
+        self.provider.answer = lambda request: harness.answer(b'{"Message":"not allowed"}', status="403 Forbidden")
+        asked = len(self.asked)
+        self.call("GET", "/x", status=403)  # another refusal is the caller's, and costs no session
+        self.assertEqual(len(self.asked), asked)
+
+
+class AwsBase(Roles):
+    """Base keys that an administrator keeps for connections that have none of their own."""
+    CLIENT = {"key": "aws-base", "connector": "http", "client_id": "AKIABASE", "client_secret": "b4se-s3cret", "grant_types": ["aws_assume_role"]}
+
+    def client(self, status=201, **more):
+        made = self.hub_.post("/api/v1/oauth-clients", {**self.CLIENT, **more})
+        self.assertEqual(made.status, status, made)
+        return made
+
+    def role(self, key="p", oauth_client="aws-base", credentials=None, **fields):
+        return self.hub_.post("/api/v1/connections", {
+            "connector": "http", "auth_type": "aws_assume_role", "key": key, "folder": "shared", "allowed_domain": "localhost",
+            "oauth_client": oauth_client, **({"credentials": credentials} if credentials else {}),
+            "fields": {"base_url": self.provider.url, **self.place, **fields}})
+
+    def begin_hub(self, **client):
+        self.base = {"key_id": "AKIABASE", "secret": "b4se-s3cret"}
+        self.asked = []
+        self.provider = Provider(self)
+        self.provider.answer = self.sts
+        self.hub_ = self.hub(env=self.provider.environment)
+        self.place = {"region": "eu-west-3", "service": "lambda", "sts_endpoint": self.provider.url + "/sts",
+                      "role_arn": "arn:aws:iam::123456789012:role/r"}
+        self.client(token_hosts=["localhost"], **client)
+
+    def test_a_clients_key_takes_on_the_role_and_nobody_sees_it(self):
+        self.begin_hub()
+        made = self.role()
+        self.assertEqual(made.status, 201, made)
+        self.made = made.json
+        self.assertEqual((self.made["state"], self.made["oauth_client"]["key"]), ("active", "aws-base"))
+        self.assertEqual(len(self.made["fields"]["external_id"]), 32)
+        self.call("POST", "/x", body={"n": 1})
+        self.assertEqual(len(self.asked), 1)
+        self.nothing_kept("b4se-s3cret", "s3ss1on-secret")
+        self.assertEqual(self.hub_.request("DELETE", "/api/v1/oauth-clients/aws-base").status, 409)
+
+    def test_a_wrong_base_key_is_one_alarm_and_goes_on_when_it_is_mended(self):
+        self.begin_hub()
+        self.made = self.role().json
+        self.base = {"key_id": "AKIAOTHER", "secret": "another-s3cret"}
+        refused = self.call("GET", "/x", status=502)
+        self.assertEqual(refused.json["code"], "oauth_client")
+        changed = self.hub_.request("PATCH", "/api/v1/oauth-clients/aws-base", {"client_id": "AKIAOTHER", "client_secret": "another-s3cret"})
+        self.assertEqual(changed.status, 200, changed)
+        self.call("GET", "/x")
+
+    def test_a_clients_key_signs_for_its_own_doors_only_and_no_other_client_is_a_key(self):
+        self.begin_hub()
+        away = problem(self.role(sts_endpoint="https://sts.evil.example.com/"), "token_host_not_allowed")
+        self.assertEqual(away["errors"][0]["pointer"], "/fields/sts_endpoint")
+        made = self.hub_.post("/api/v1/oauth-clients", {"key": "crm", "client_id": "x", "client_secret": "y",
+                                                        "token_url": "https://login.example.com/token"})
+        self.assertEqual(made.status, 201, made)
+        problem(self.role(oauth_client="crm"), "field_invalid")
+        both = self.role(credentials={"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET})
+        problem(both, "field_invalid")
+
+    def test_without_any_key_it_waits_and_one_of_its_own_may_come_later(self):
+        self.begin_hub()
+        self.base = {}
+        made = self.role(oauth_client=None)
+        self.assertEqual((made.status, made.json["state"]), (201, "needs_auth"), made)
+        self.made = made.json
+        put = self.hub_.request("PUT", "/api/v1/connections/p/credentials", {"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET})
+        self.assertEqual(put.status, 200, put)
+        self.call("GET", "/x")
+        self.assertEqual(self.hub_.get("/api/v1/connections/p").json["oauth_client"], None)
+
+    def test_a_policy_gives_the_key_to_all_connections_of_a_connector(self):
+        self.begin_hub()
+        policy = self.hub_.post("/api/v1/policies", {"name": "aws", "rules": [
+            {"rule": "preset", "connectors": ["http"], "part": "oauth_client", "name": "oauth_client", "value": "aws-base", "mode": "enforced"}]})
+        self.assertEqual(policy.status, 201, policy)
+        made = self.role(oauth_client=None)
+        self.assertEqual((made.status, made.json["state"]), (201, "active"), made)
+        self.made = made.json
+        self.call("GET", "/x")
 
 
 class DigestServer:

@@ -357,16 +357,50 @@ class Limits(Case):
         self.assertEqual(len(self.provider.requests()), 3)
         self.assertNotIn("raccord-retries", "".join(self.provider.requests()).lower())
 
-        for method, wish, tries in (("POST", "2", 1), ("GET", "0", 1), ("GET", None, 1), ("GET", "99", 3)):
-            with self.subTest(f"{method} {wish}"):
-                provider = self.upstream(lambda s, n: [s.sendall(harness.answer(b"busy", "503 Service Unavailable"))
+        once = {"Idempotency-Key": "k1"}
+        rows = (("POST", "2", {}, "0", 1), ("POST", "2", once, "0", 3), ("PATCH", "1", once, "0", 2), ("PUT", "2", {}, "0", 3), ("GET", "0", {}, "0", 1),
+                ("GET", None, {}, "0", 1), ("GET", "99", {}, "0", 3), ("GET", "2", {}, "3600", 1), ("GET", "2", {"Raccord-Timeout": "20s"}, "25", 1),
+                ("GET", "1", {}, "Sun, 06 Nov 1994 08:49:37 GMT", 2), ("GET", "1", {}, "Thu, 01 Jan 2099 00:00:00 GMT", 1), ("GET", "1", {}, "soon", 2))
+        for number, (method, wish, headers, after, tries) in enumerate(rows):
+            with self.subTest(f"{method} {wish} {headers} {after}"):
+                provider = self.upstream(lambda s, n: [s.sendall(harness.answer(b"busy", "503 Service Unavailable", headers=[f"Retry-After: {after}"]))
                                                        for _ in iter(s.read_request, b"")])
-                hub.connection(f"r{tries}{method}{wish}".lower(), provider.url)
-                told = hub.request(method, f"/proxy/r{tries}{method}{wish}/".lower(), b"x" if method == "POST" else None,
-                                   headers={"Raccord-Retries": wish} if wish else {})
-                self.assertEqual(told.status, 503)
+                hub.connection(f"r{number}", provider.url)
+                told = hub.request(method, f"/proxy/r{number}/", b"x" if method != "GET" else None,
+                                   headers={**headers, **({"Raccord-Retries": wish} if wish else {})})
+                self.assertEqual((told.status, told.header("retry-after")), (503, after))
                 self.assertEqual(len(provider.requests()), tries)
         self.assertEqual(self.code(hub.get("/proxy/p/", headers={"Raccord-Retries": "many"})), (400, "input_invalid"))
+
+    def test_a_provider_that_is_down_is_left_alone_and_found_again(self):
+        well = threading.Event()
+        def script(s, number):
+            for request in iter(s.read_request, b""):
+                s.sendall(harness.answer(b"fine") if well.is_set() or b"/other" in request else harness.answer(b"down", "503 Service Unavailable"))
+        hub = self.start(script, env={"RACCORD_TIMEOUTS_CIRCUIT": "300ms", "RACCORD_THREADS": "2"})
+        hub.connection("q", self.provider.url)
+        for _ in range(10):
+            self.assertEqual(hub.get("/proxy/p/").body, b"down")
+        reached = len(self.provider.requests())
+        refused = hub.get("/proxy/p/other")
+        self.assertEqual(self.code(refused), (503, "circuit_open"))
+        self.assertIn("localhost", refused.json["detail"])
+        self.assertEqual(hub.post("/api/v1/connections/p/call", {"method": "GET", "path": "/"}).json["code"], "circuit_open")
+        self.assertEqual(len(self.provider.requests()), reached)
+        self.assertEqual(hub.get("/proxy/q/other").body, b"fine")  # another connection is not judged by this one's calls
+        self.assertIn("raccord_circuits_opened_total 1", hub.get("/metrics").body.decode())
+        run = f"/api/v1/runs/{refused.header('raccord-run')}"
+        self.assertEqual(self.eventually(lambda: hub.get(run).json.get("error")), "circuit_open")
+        well.set()
+        self.eventually(lambda: hub.get("/proxy/p/").body == b"fine")
+        self.assertEqual({hub.get("/proxy/p/").body for _ in range(20)}, {b"fine"})
+
+    def test_a_callers_hurry_does_not_open_a_circuit(self):
+        release = threading.Event()
+        self.addCleanup(release.set)
+        hub = self.start(lambda s, n: [release.wait(harness.DEADLINE) and s.sendall(harness.answer(b"fine")) for _ in iter(s.read_request, b"")])
+        for _ in range(12):
+            self.assertEqual(self.code(hub.get("/proxy/p/", headers={"Raccord-Timeout": "20ms"})), (504, "upstream_timeout"))
 
     def test_a_body_that_must_be_changed_is_limited_and_has_a_form(self):
         hub = self.start([harness.answer(b"{}")], auth_type="custom_fields", credentials={"c": "s3cr3t"},
@@ -425,3 +459,17 @@ class UnderLoad(Case):
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             counts = list(pool.map(lambda job: job[0](job[1]), [(proxied, n) for n in range(4)] + [(buffered, 4), (buffered, 5), (leaving, 6)]))
         self.assertGreater(min(counts), 0)
+
+    def test_a_cold_start_asks_once_for_all_callers(self):
+        """One worker, room for one more question: two hundred callers of a connection that nobody has used yet are all served."""
+        def script(s, number):
+            for _ in iter(s.read_request, b""):
+                s.sendall(harness.answer(b"{}"))
+        hub = self.start(script, env={"RACCORD_THREADS": "1", "RACCORD_LIMITS_WORKERS": "1", "RACCORD_LIMITS_WORKER_QUEUE": "1"})
+        callers = [socket.create_connection((hub.host, hub.port)) for _ in range(200)]
+        for s in callers:
+            s.sendall(self.head(hub, "GET", "/proxy/p/", "Connection: close"))
+        told = [read_some(s, lambda got: b"\r\n" in got).split(b"\r\n")[0] for s in callers]
+        for s in callers:
+            s.close()
+        self.assertEqual(set(told), {b"HTTP/1.1 200 OK"})

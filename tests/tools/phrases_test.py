@@ -31,12 +31,13 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
              "auth/answer_journal.c": {"keyring_derive": 1, "disk_fault": 1}, "auth/renewal.c": {"pthread_setname_np": 1},
              "auth/authorization.c": {"over": 1, "forget_codes": 1, "run_i64": 1}, "auth/authorization_url.c": {"odd": 3},
              "auth/connect_session.c": {"refused": 1, "end": 2}, "auth/device_flow.c": {"pthread_setname_np": 1},
-             "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
+             "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_end.c": {"renewal_report": 1},
+             "auth/renewal_left.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
 # Names: the same in every language. Fields of the API, and what stands for an empty or unreadable one.
-NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "private_key", "login_url",
+NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "subject_token", "private_key", "login_url",
          "login_values", "headers", "role_arn", "timestamp_header", "nonce_header", "signed"}
 
 # Said by tables that hold both languages, read by programs, or about the configuration (to who runs the hub, in English).

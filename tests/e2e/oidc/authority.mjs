@@ -1,8 +1,11 @@
 // An authorization server for tests of renewals: the npm package oidc-provider on loopback, with rotating refresh tokens whose reuse
 // ends the family. Beside it a fault switch and a log of token requests:
 //   POST /_faults {"kind": "drop"|"garble"|"status"|"delay", "status": 503, "ms": 100, "n": 1, "commit": true}
-//   GET  /_log    {"requests": n, "revoked": n, "given": n}
+//   GET  /_log    {"requests": n, "over": n, "revoked": n, "given": n}; "over": were answered, or lost
 //   POST /_forget empties the log
+//   POST /_expire all access tokens are over
+// With CALLBACK (a redirect URI) people authorize in a browser; without, the grant "password" stands in for them. GET /me takes an
+// access token and answers whose it is.
 // Port 0 becomes a real one, which the line "issuer: ..." names. It ends with its standard input.
 import crypto from 'node:crypto';
 import http from 'node:http';
@@ -10,7 +13,9 @@ import Provider, { errors } from 'oidc-provider';
 
 const LIFE = Number(process.env.ACCESS_TOKEN_LIFE || 3600);
 const CLIENT = { client_id: 'raccord', client_secret: 's3cr:et/+ %', token_endpoint_auth_method: 'client_secret_basic', id_token_signed_response_alg: 'ES256',
-  redirect_uris: [], response_types: [], grant_types: ['password', 'refresh_token', 'client_credentials'], scope: 'openid offline_access read write' };
+  redirect_uris: [], response_types: [], grant_types: ['password', 'refresh_token', 'client_credentials',
+    'urn:ietf:params:oauth:grant-type:token-exchange'], scope: 'openid offline_access read write' };
+if (process.env.CALLBACK) Object.assign(CLIENT, { redirect_uris: [process.env.CALLBACK], response_types: ['code'], grant_types: [...CLIENT.grant_types, 'authorization_code'] });
 
 const server = http.createServer();
 server.listen(0, '127.0.0.1', () => {
@@ -18,9 +23,11 @@ server.listen(0, '127.0.0.1', () => {
   const provider = new Provider(issuer, {
     clients: [CLIENT],
     scopes: ['openid', 'offline_access', 'read', 'write'],
-    features: { devInteractions: { enabled: false }, clientCredentials: { enabled: true },
+    features: { devInteractions: { enabled: !!process.env.CALLBACK }, clientCredentials: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true }, revocation: { enabled: true, allowedPolicy: () => true } },
     rotateRefreshToken: true,
+    issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
+    pkce: { required: () => true },
     jwks: { keys: [{ ...crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ format: 'jwk' }), use: 'sig', kid: 'e1', alg: 'ES256' }] },
     cookies: { keys: [crypto.randomBytes(16).toString('hex')] },
     ttl: { AccessToken: LIFE, ClientCredentials: LIFE, RefreshToken: 86400, Grant: 86400, Session: 86400, Interaction: 600, IdToken: 300 },
@@ -38,15 +45,35 @@ server.listen(0, '127.0.0.1', () => {
       refresh_token: await new provider.RefreshToken({ ...of, rotations: 0 }).save() };
   }, ['username', 'password', 'scope']);
 
-  let fault = null, log = { requests: 0, given: 0, revoked: 0, last: '' };
+  // One token for another (RFC 8693): the subject is an access token of this server's, or a statement signed with the key of SUBJECT_KEY.
+  const subjectOf = async (token, type) => {
+    if (type.endsWith(':access_token')) return (await provider.ClientCredentials.find(token))?.clientId;
+    const [head, body, signature] = token.split('.');
+    if (!crypto.verify('sha256', `${head}.${body}`, process.env.SUBJECT_KEY, Buffer.from(signature ?? '', 'base64url'))) return undefined;
+    const claims = JSON.parse(Buffer.from(body, 'base64url'));
+    return claims.aud === `${issuer}/token` && claims.exp * 1000 > Date.now() ? claims.sub : undefined;
+  };
+  provider.registerGrantType('urn:ietf:params:oauth:grant-type:token-exchange', async (ctx) => {
+    const { client, params } = ctx.oidc;
+    if (!await subjectOf(params.subject_token, params.subject_token_type)) throw new errors.InvalidRequest('the subject token is over');
+    if (params.audience !== 'orders') throw new errors.InvalidTarget();
+    ctx.body = { access_token: await new provider.ClientCredentials({ client, scope: params.scope }).save(), token_type: 'Bearer',
+      issued_token_type: 'urn:ietf:params:oauth:token-type:access_token', expires_in: LIFE, scope: params.scope };
+  }, ['subject_token', 'subject_token_type', 'audience', 'scope']);
+
+  const live = new Set();
+  provider.on('access_token.saved', (token) => live.add(token));
+  let fault = null, log = { requests: 0, over: 0, given: 0, revoked: 0, last: '' };
   const text = async (req) => { let all = ''; for await (const piece of req) all += piece; return all; };
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   provider.use(async (ctx, next) => {
     if (ctx.path === '/_log') { ctx.body = log; return; }
-    if (ctx.path === '/_forget') { log = { requests: 0, given: 0, revoked: 0, last: '' }; ctx.body = log; return; }
+    if (ctx.path === '/_forget') { log = { requests: 0, over: 0, given: 0, revoked: 0, last: '' }; ctx.body = log; return; }
     if (ctx.path === '/_faults') { fault = JSON.parse(await text(ctx.req) || 'null'); ctx.body = {}; return; }
+    if (ctx.path === '/_expire') { for (const token of live) await token.destroy(); live.clear(); ctx.body = {}; return; }
     if (ctx.path !== '/token') { await next(); return; }
     log.requests++;
+    ctx.res.on('close', () => { log.over++; });
     const f = fault && fault.n-- > 0 ? fault : null;
     if (f && f.kind === 'delay' && !f.commit) await wait(f.ms);
     if (f && f.kind === 'status') { ctx.status = f.status; ctx.body = 'not well'; if (f.after) ctx.set('retry-after', String(f.after)); return; }

@@ -6,6 +6,8 @@
 
 #include "house.h"
 
+#include "access/folder_tree.h"
+
 static void the_shared_folder_is_made_once(void **state)
 {
     struct house *h = *state;
@@ -108,6 +110,22 @@ static void the_list_holds_ones_own_and_the_shared_folder(void **state)
     assert_true(str_eq(rows[1].id, h->shared) && str_is(rows[1].path, "shared"));
 }
 
+static void a_folder_holds_a_thousand_folders(void **state)
+{
+    struct house *h = *state;
+    struct folder_row shared;
+    struct str id;
+    assert_ok(folder_get(h->db, h->arena, h->shared, &shared, &h->why));
+    house_run(h,
+              "WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < 999)"
+              " INSERT INTO folder (id, parent_id, slug, path, kind, created_ms, updated_ms)"
+              " SELECT 'fld_' || i, f.id, 's' || i, 'shared/s' || i, 'shared', 1, 1 FROM folder f, some WHERE f.path = 'shared'");
+    assert_ok(folder_create(h->db, h->arena, &shared, STR("last"), PRESET_EDITORS_EDIT, true, &id, &h->why));
+    assert_int_equal(folder_create(h->db, h->arena, &shared, STR("more"), PRESET_EDITORS_EDIT, true, &id, &h->why), ERR_LIMIT);
+    assert_ok(folder_get(h->db, h->arena, id, &shared, &h->why));
+    assert_ok(folder_create(h->db, h->arena, &shared, STR("below"), PRESET_EDITORS_EDIT, true, &id, &h->why));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, house_open, house_close)
@@ -118,6 +136,7 @@ int main(void)
         T(folders_are_found_by_path_and_by_id_by_those_who_may_see_them),
         T(administrators_and_owners_do_not_see_the_personal_folders_of_others),
         T(the_list_holds_ones_own_and_the_shared_folder),
+        T(a_folder_holds_a_thousand_folders),
     };
     return cmocka_run_group_tests_name("access/folder", tests, NULL, NULL);
 }

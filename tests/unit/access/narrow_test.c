@@ -240,7 +240,7 @@ static void a_token_comes_back_as_narrow_as_it_was_made(void **state)
     assert_false(row.narrow.lists[NARROW_PATH].set);
 
     struct narrow wider = { 0 };
-    assert_ok(token_set_grants(h->db, id, false, NULL, 0, &wider, &h->why));
+    assert_ok(token_set_grants(h->db, id, &wider, &h->why));
     assert_ok(token_resolve(h->db, h->arena, str_of(text), &c, &h->why));
     assert_true(may(&c.narrow, "POST", "/", "11.9.9.9"));
 }

@@ -105,7 +105,7 @@ static void a_narrowed_token_gives_nobody_what_it_has_not_itself(void **state)
     assert_int_equal(rights_may_give(&reading, ROLE_VIEWER, &h->why), ERR_DENIED);
     assert_int_equal(rights_may_give_in(h->db, h->arena, &reading, east, ROLE_VIEWER, &h->why), ERR_DENIED);
     assert_int_equal(mask(h, &reading, east), V | U | E | A); /* nor lets them in by a share */
-    limited.limited = true;
+    limited.narrow.lists[NARROW_CONNECTION].set = true;
     assert_int_equal(rights_may_give(&limited, ROLE_VIEWER, &h->why), ERR_DENIED);
     assert_int_equal(rights_may_give_in(h->db, h->arena, &limited, east, ROLE_VIEWER, &h->why), ERR_DENIED);
     assert_int_equal(rights_need(h->db, h->arena, &limited, east, RIGHT_VIEW, &h->why), ERR_NONE);
@@ -236,7 +236,7 @@ static void a_connection_shared_singly_may_be_used_without_its_folder_until_the_
         "DELETE FROM connection_share; INSERT INTO connection_share VALUES ('con_1', 'fld_sales', NULL, 'fld_sales', 0, 'x', 1)");
     assert_ok(rights_on_connection(h->db, h->arena, &ann, STR("con_1"), STR("fld_east"), &r, &h->why));
     assert_int_equal(r.mask, V | U);
-    ann.limited = true;
+    ann.narrow.lists[NARROW_CONNECTION].set = true;
     assert_ok(rights_on_connection(h->db, h->arena, &ann, STR("con_1"), STR("fld_east"), &r, &h->why));
     assert_int_equal(r.mask, 0);
 }

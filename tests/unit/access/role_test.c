@@ -131,10 +131,9 @@ static void a_limited_token_has_its_connections_and_no_others(void **state)
     struct str granted[] = { STR("con_1") };
     struct caller c = { .role = ROLE_OWNER };
     assert_true(caller_granted(&c, STR("con_2")));
-    c.limited = true;
+    c.narrow.lists[NARROW_CONNECTION] = (struct narrow_list){ true, NULL, 0 };
     assert_false(caller_granted(&c, STR("con_1")));
-    c.connections = granted;
-    c.connection_count = 1;
+    c.narrow.lists[NARROW_CONNECTION] = (struct narrow_list){ true, granted, 1 };
     assert_true(caller_granted(&c, STR("con_1")));
     assert_false(caller_granted(&c, STR("con_2")));
 }

@@ -58,7 +58,7 @@ static void a_session_resolves_to_its_user(void **state)
     assert_null(c.token.p);
     assert_true(c.session_csrf.n >= 26 && str_eq(c.session_csrf, s.csrf));
     assert_int_equal(c.language, LANG_EN);
-    assert_false(c.limited);
+    assert_false(caller_limited(&c));
     assert_in_range(c.expires, now + 8 * HOUR, now + 8 * HOUR + MINUTE);
     assert_false(touch);
 }

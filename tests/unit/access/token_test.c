@@ -10,6 +10,8 @@
 
 #include "access/rights.h"
 
+#define LIMITED(ids, n) (&(struct narrow){ .lists[NARROW_CONNECTION] = { true, ids, n } })
+
 static enum err make(struct house *h, struct token_new t, char text[TOKEN_TEXT], struct str *id)
 {
     t.name = t.name.p ? t.name : STR("build server");
@@ -149,7 +151,7 @@ static void a_token_resolves_to_all_that_its_caller_is(void **state)
     assert_true(str_eq(c.token, id));
     assert_null(c.session_csrf.p);
     assert_int_equal(c.language, LANG_FR);
-    assert_false(c.limited);
+    assert_false(caller_limited(&c));
     assert_int_equal(c.expires, expires);
     struct folder_scope seen;
     assert_ok(rights_visible(h->db, h->arena, &c, &seen, &h->why));
@@ -289,17 +291,17 @@ static void a_limited_token_names_its_connections_and_without_any_opens_none(voi
     struct str id, two[] = { STR("con_b"), STR("con_a"), STR("con_b") };
     struct caller c;
     assert_ok(
-        make(h, (struct token_new){ .principal = h->ann, .limited = true, .connections = two, .connection_count = 3 }, text, &id));
+        make(h, (struct token_new){ .principal = h->ann, .narrow = LIMITED(two, 3) }, text, &id));
     assert_ok(resolve(h, text, &c));
-    assert_true(c.limited);
-    assert_int_equal(c.connection_count, 2);
+    assert_true(caller_limited(&c));
+    assert_int_equal(caller_connections(&c)->count, 2);
     assert_true(caller_granted(&c, STR("con_a")));
     assert_true(caller_granted(&c, STR("con_b")));
     assert_false(caller_granted(&c, STR("con_c")));
 
-    assert_ok(make(h, (struct token_new){ .principal = h->ann, .limited = true }, text, &id));
+    assert_ok(make(h, (struct token_new){ .principal = h->ann, .narrow = LIMITED(NULL, 0) }, text, &id));
     assert_ok(resolve(h, text, &c));
-    assert_true(c.limited);
+    assert_true(caller_limited(&c));
     assert_false(caller_granted(&c, STR("con_a")));
 }
 
@@ -309,9 +311,11 @@ static void a_token_that_names_connections_is_limited_even_if_the_flag_was_forgo
     char text[TOKEN_TEXT];
     struct str id, one[] = { STR("con_a") };
     struct caller c;
-    assert_ok(make(h, (struct token_new){ .principal = h->ann, .connections = one, .connection_count = 1 }, text, &id));
+    assert_ok(make(
+        h, (struct token_new){ .principal = h->ann, .narrow = &(struct narrow){ .lists[NARROW_CONNECTION] = { false, one, 1 } } },
+        text, &id));
     assert_ok(resolve(h, text, &c));
-    assert_true(c.limited);
+    assert_true(caller_limited(&c));
     assert_false(caller_granted(&c, STR("con_b")));
 }
 
@@ -323,12 +327,12 @@ static void many_grants_all_come_back(void **state)
     struct caller c;
     for (int i = 0; i < 100; i++)
         ids[i] = str_fmt(h->arena, "con_%03d", i);
-    assert_ok(make(h, (struct token_new){ .principal = h->ann, .connections = ids, .connection_count = 100 }, text, &id));
+    assert_ok(make(h, (struct token_new){ .principal = h->ann, .narrow = LIMITED(ids, 100) }, text, &id));
     assert_ok(resolve(h, text, &c));
-    assert_int_equal(c.connection_count, 100);
+    assert_int_equal(caller_connections(&c)->count, 100);
     for (int i = 0; i < 100; i++)
-        assert_true(str_eq(c.connections[i], ids[i]));
-    assert_int_equal(make(h, (struct token_new){ .principal = h->ann, .connections = ids, .connection_count = 1001 }, text, &id),
+        assert_true(str_eq(caller_connections(&c)->at[i], ids[i]));
+    assert_int_equal(make(h, (struct token_new){ .principal = h->ann, .narrow = LIMITED(ids, 1001) }, text, &id),
                      ERR_FIELD_INVALID);
 }
 
@@ -343,6 +347,65 @@ static void resolving_writes_nothing(void **state)
     assert_ok(token_resolve(reader, h->arena, str_of(text), &c, &h->why));
 }
 
+/* -- how many ---- */
+
+/* `n` rows beside those that are there; `ends`: columns for revoked_ms and expires_ms. */
+static void fill(struct house *h, struct str principal, int n, const char *ends)
+{
+    house_run(h, str_fmt(h->arena,
+        "WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < %d)"
+        " INSERT INTO token (id, hash, last4, name, principal_id, role, created_ms, revoked_ms, expires_ms)"
+        " SELECT 'tok_%d_' || i, 'h%d' || i, 'last', 'x', '%.*s', 'user', 1, %s FROM some", n, n, n, STR_ARG(principal), ends).p);
+}
+
+static void a_principal_has_at_most_a_thousand_tokens_that_work(void **state)
+{
+    struct house *h = *state;
+    char text[TOKEN_TEXT];
+    struct str id, last;
+    fill(h, h->ann, 999, "0, 0");
+    fill(h, h->ann, 10, "5, 0");
+    fill(h, h->ann, 11, "0, 5");
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &last));
+    assert_int_equal(make(h, (struct token_new){ .principal = h->ann }, text, &id), ERR_LIMIT);
+    assert_ok(make(h, (struct token_new){ .principal = h->bob }, text, &id));
+    assert_ok(token_revoke(h->db, last, &h->why));
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &id));
+}
+
+static void making_and_revoking_in_a_loop_leaves_the_last_thousand(void **state)
+{
+    struct house *h = *state;
+    char text[TOKEN_TEXT];
+    struct str id, kept;
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &kept));
+    fill(h, h->ann, 1500, "5, 0");
+    fill(h, h->bob, 3, "5, 0");
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &id));
+    assert_int_equal(house_number(h, "SELECT count(*) FROM token WHERE revoked_ms <> 0 AND name = 'x'"), 1000 + 3);
+    assert_int_equal(house_number(h, "SELECT count(*) FROM token WHERE revoked_ms = 0"), 2);
+}
+
+static void ended_tokens_go_when_their_time_has_come_and_take_their_grants_along(void **state)
+{
+    struct house *h = *state;
+    char text[TOKEN_TEXT];
+    struct str id, one[] = { STR("con_a") };
+    int64_t deleted;
+    assert_ok(make(h, (struct token_new){ .principal = h->ann, .narrow = LIMITED(one, 1) }, text, &id));
+    assert_ok(token_revoke(h->db, id, &h->why));
+    assert_ok(make(h, (struct token_new){ .principal = h->ann, .expires = clock_wall() + MINUTE }, text, &id));
+    assert_ok(make(h, (struct token_new){ .principal = h->ann }, text, &id));
+    assert_ok(token_prune(h->db, clock_wall() - MINUTE, 100, &deleted, &h->why));
+    assert_int_equal(deleted, 0);
+    assert_ok(token_prune(h->db, clock_wall() + 2 * MINUTE, 1, &deleted, &h->why));
+    assert_int_equal(deleted, 2);
+    assert_int_equal(house_number(h, "SELECT count(*) FROM token"), 1);
+    assert_int_equal(house_number(h, "SELECT count(*) FROM token_grant"), 0);
+    assert_ok(token_prune(h->db, clock_wall() + 2 * MINUTE, 1, &deleted, &h->why));
+    assert_int_equal(deleted, 0);
+}
+
 /* -- rows ---- */
 
 static void a_token_is_shown_with_all_but_its_text(void **state)
@@ -352,8 +415,11 @@ static void a_token_is_shown_with_all_but_its_text(void **state)
     struct str id, one[] = { STR("con_a") };
     struct token_row row;
     wall_ms now = clock_wall(), expires = now + MINUTE;
-    assert_ok(make(h, (struct token_new){ .principal = h->admin, .name = STR("Caf\xc3\xa9"), .role = ROLE_ADMIN, .connections = one,
-                                          .connection_count = 1, .expires = expires }, text, &id));
+    assert_ok(make(
+        h,
+        (struct token_new){
+            .principal = h->admin, .name = STR("Caf\xc3\xa9"), .role = ROLE_ADMIN, .narrow = LIMITED(one, 1), .expires = expires },
+        text, &id));
     assert_ok(token_get(h->db, h->arena, id, &row, &h->why));
     assert_true(str_eq(row.id, id));
     assert_true(str_is(row.name, "Caf\xc3\xa9"));
@@ -361,9 +427,8 @@ static void a_token_is_shown_with_all_but_its_text(void **state)
     assert_true(str_is(row.principal_name, "admin@example.com"));
     assert_true(str_is(row.last4, text + 46));
     assert_int_equal(row.role, ROLE_ADMIN);
-    assert_true(row.limited);
-    assert_int_equal(row.connection_count, 1);
-    assert_true(str_is(row.connections[0], "con_a"));
+    assert_int_equal(row.narrow.lists[NARROW_CONNECTION].count, 1);
+    assert_true(str_is(row.narrow.lists[NARROW_CONNECTION].at[0], "con_a"));
     assert_in_range(row.created, now, now + MINUTE);
     assert_int_equal(row.expires, expires);
     assert_int_equal(row.last_used, 0);
@@ -381,14 +446,14 @@ static void tokens_are_listed_page_by_page_without_a_gap_or_a_double(void **stat
     size_t n, seen = 0;
     for (int i = 0; i < 5; i++)
         assert_ok(make(h,
-                       (struct token_new){ .principal = i % 2 ? h->bob : h->ann, .connections = one, .connection_count = i == 3 },
+                       (struct token_new){ .principal = i % 2 ? h->bob : h->ann, .narrow = i == 3 ? LIMITED(one, 1) : NULL },
                        text, &made[i]));
     assert_ok(token_revoke(h->db, made[1], &h->why));
     do {
         assert_ok(token_list(h->db, h->arena, STR_NONE, after, 2, &rows, &n, &h->why));
         assert_true(n <= 2);
         for (size_t i = 0; i < n; i++) {
-            assert_int_equal(rows[i].connection_count, seen == 3);
+            assert_int_equal(rows[i].narrow.lists[NARROW_CONNECTION].count, seen == 3);
             assert_true(str_eq(rows[i].id, made[seen++]));
         }
         after = n ? rows[n - 1].id : after;
@@ -460,6 +525,9 @@ int main(void)
         T(a_limited_token_names_its_connections_and_without_any_opens_none),
         T(a_token_that_names_connections_is_limited_even_if_the_flag_was_forgotten),
         T(many_grants_all_come_back),
+        T(a_principal_has_at_most_a_thousand_tokens_that_work),
+        T(making_and_revoking_in_a_loop_leaves_the_last_thousand),
+        T(ended_tokens_go_when_their_time_has_come_and_take_their_grants_along),
         T(resolving_writes_nothing),
         T(a_token_is_shown_with_all_but_its_text),
         T(tokens_are_listed_page_by_page_without_a_gap_or_a_double),

@@ -69,7 +69,7 @@ static enum err insert(struct db *db, void *context, struct fault *why)
 static void add(struct hall *h, const char *key, const char *issuer, const char *sign_in)
 {
     h->p = (struct identity_provider){ .key = str_of(key), .name = str_of(key), .issuer = str_of(issuer) };
-    assert_int_equal(identity_provider_read(h->db, h->a, json(h, sign_in), NULL, &h->p, &h->why), ERR_NONE);
+    assert_int_equal(identity_provider_read(h->db, h->a, NULL, json(h, sign_in), NULL, &h->p, &h->why), ERR_NONE);
     assert_int_equal(store_write(h->room->store, insert, h, &h->why), ERR_NONE);
 }
 

@@ -3,9 +3,20 @@
 static void methods_are_found_by_the_names_of_the_api(void **state)
 {
     (void)state;
-    static const char *const names[] = { "none", "api_key", "basic", "bearer", "pat", "custom_fields",
-                                         "oauth2_authorization_code", "oauth2_client_credentials", "oauth2_password",
-                                         "oauth2_jwt_bearer", "oauth2_device_code", "google_service_account", "github_app",
+    static const char *const names[] = { "none",
+                                         "api_key",
+                                         "basic",
+                                         "bearer",
+                                         "pat",
+                                         "custom_fields",
+                                         "oauth2_authorization_code",
+                                         "oauth2_client_credentials",
+                                         "oauth2_password",
+                                         "oauth2_jwt_bearer",
+                                         "oauth2_token_exchange",
+                                         "oauth2_device_code",
+                                         "google_service_account",
+                                         "github_app",
                                          "custom_oauth" };
     for (size_t i = 0; i < COUNT(names); i++)
         assert_non_null(auth_find(str_of(names[i])));

@@ -130,6 +130,7 @@ static void each_type_has_its_row_and_others_have_none(void **state)
         { "oauth2_client_credentials", true, false },
         { "oauth2_password", true, false },
         { "oauth2_jwt_bearer", true, false },
+        { "oauth2_token_exchange", true, false },
         { "google_service_account", true, false },
         { "github_app", true, false },
         { "custom_oauth", false, false },
@@ -317,6 +318,72 @@ static void a_jwt_bearer_grant_says_who_asks_for_whom(void **state)
     assert_null(parameter(&t, "scope").p);
     assert_true(json_i64(json_get(c, "exp"), &exp));
     assert_int_equal(exp - iat, 300);
+    end(&t);
+}
+
+/* RFC 8693 2.1: grant_type, subject_token and its type are required, an actor's type only with an actor. */
+static void a_token_is_exchanged_for_one_for_other_ears(void **state)
+{
+    (void)state;
+    struct trial t;
+    struct str scopes[] = { STR("read") };
+    begin(&t, "oauth2_token_exchange", NULL, "{\"audience\":\"orders\",\"resource\":\"https://orders.example.com\"}");
+    secret(&t, "subject_token", STR("st-1"));
+    t.p.scopes = scopes;
+    t.p.scope_count = 1;
+    expect_body(&t, "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=st-1"
+                    "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token&audience=orders"
+                    "&resource=https%3A%2F%2Forders.example.com&scope=read&client_id=app");
+    secret(&t, "actor_token", STR("ac-1"));
+    t.in.fields = json(&t, "{\"subject_token_type\":\"x:saml\",\"actor_token_type\":\"x:jwt\",\"requested_token_type\":\"x:y\"}");
+    expect_body(&t, "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=st-1"
+                    "&subject_token_type=x%3Asaml&actor_token=ac-1&actor_token_type=x%3Ajwt&requested_token_type=x%3Ay"
+                    "&scope=read&client_id=app");
+    value(&t, "refresh_token", "rt-1"); /* 2.2.1: where one is given, it is good without the subject */
+    expect_body(&t, "grant_type=refresh_token&refresh_token=rt-1&client_id=app");
+    end(&t);
+}
+
+static void a_subject_that_nobody_gave_is_signed_for_each_exchange(void **state)
+{
+    (void)state;
+    struct trial t;
+    begin(&t, "oauth2_token_exchange", NULL, NULL);
+    assert_int_equal(build(&t), ERR_FIELD_REQUIRED);
+    assert_string_equal(t.why.pointer, "/credentials/subject_token");
+    private_key(&t);
+    t.p.assertion = json(&t, "{\"subject\":\"system:robot\",\"audience\":\"https://sts.example.com\"}");
+    assert_int_equal(build(&t), ERR_NONE);
+    struct str one = arena_str(t.a, parameter(&t, "subject_token"));
+    assert_true(str_is(json_str(claims_of(&t, one, 1), "sub"), "system:robot"));
+    assert_true(str_is(json_str(claims_of(&t, one, 1), "aud"), "https://sts.example.com"));
+    assert_true(str_is(parameter(&t, "subject_token_type"), "urn:ietf:params:oauth:token-type:jwt"));
+    assert_int_equal(build(&t), ERR_NONE);
+    assert_false(str_eq(one, parameter(&t, "subject_token")));
+    end(&t);
+}
+
+static void what_an_exchange_gives_may_be_no_access_token_when_that_was_asked_for(void **state)
+{
+    (void)state;
+    static const char given[] = "{\"access_token\":\"at-2\",\"issued_token_type\":\"x:jwt\",\"token_type\":\"N_A\"}";
+    struct trial t;
+    begin(&t, "oauth2_token_exchange", NULL, NULL);
+    secret(&t, "subject_token", STR("st-1"));
+    answer_of(&t, 200, given);
+    assert_int_equal(t.got.answer.outcome, TOKEN_ASKED_WRONG);
+    t.in.fields = json(&t, "{\"requested_token_type\":\"x:jwt\"}");
+    answer_of(&t, 200, given);
+    assert_int_equal(t.got.answer.outcome, TOKEN_GIVEN);
+    assert_true(str_is(kept(&t, "access_token"), "at-2"));
+    /* 2.2.2: the subject is over. Where we sign it, the request is what is wrong. */
+    answer_of(&t, 400, "{\"error\":\"invalid_request\"}");
+    assert_int_equal(t.got.answer.outcome, TOKEN_GRANT_OVER);
+    answer_of(&t, 400, "{\"error\":\"invalid_target\"}");
+    assert_int_equal(t.got.answer.outcome, TOKEN_ASKED_WRONG);
+    secret_end(&t.secrets[--t.in.secret_count].value);
+    answer_of(&t, 400, "{\"error\":\"invalid_request\"}");
+    assert_int_equal(t.got.answer.outcome, TOKEN_ASKED_WRONG);
     end(&t);
 }
 
@@ -666,6 +733,9 @@ int main(void)
         cmocka_unit_test(the_organisation_goes_along_as_the_resource),
         cmocka_unit_test(what_repeats_a_secret_is_not_said),
         cmocka_unit_test(a_jwt_bearer_grant_says_who_asks_for_whom),
+        cmocka_unit_test(a_token_is_exchanged_for_one_for_other_ears),
+        cmocka_unit_test(a_subject_that_nobody_gave_is_signed_for_each_exchange),
+        cmocka_unit_test(what_an_exchange_gives_may_be_no_access_token_when_that_was_asked_for),
         cmocka_unit_test(a_google_key_file_says_who_signs_and_sub_stands_only_where_somebody_is_impersonated),
         cmocka_unit_test(a_google_key_alone_goes_with_the_address_and_id_that_were_typed),
         cmocka_unit_test(a_github_app_shows_its_assertion_and_gets_an_installations_token),

@@ -205,8 +205,8 @@ static void test_read(struct arena *a, const struct obtain_input *q, const struc
         out->values[out->count++] = (struct grant_value){ STR("refresh_token"), secret_from(json_str(body, "refresh_token")) };
 }
 
-static const struct obtain test_obtain = { "bearer", false, true, test_build, test_read };
-static const struct obtain test_fetch = { "bearer", false, false, test_build, test_read };
+static const struct obtain test_obtain = { .auth_type = "bearer", .by_person = true, .build = test_build, .read = test_read };
+static const struct obtain test_fetch = { .auth_type = "bearer", .build = test_build, .read = test_read };
 static const struct obtain *test_find(struct str auth_type)
 {
     (void)auth_type;

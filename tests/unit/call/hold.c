@@ -14,7 +14,7 @@ static struct oauth_expired rule(struct arena *a, const char *entry)
     struct oauth_expired x;
     struct fault why;
     assert_int_equal(json_read(a, str_of(entry), &options, &why), ERR_NONE);
-    oauth_expired_read(options, &x);
+    oauth_expired_read(json_get(json_get(options, "oauth"), "expired"), &x);
     return x;
 }
 
@@ -65,6 +65,32 @@ static void only_a_body_with_the_value_says_so(void **state)
     }
 }
 
+/* AWS says it in JSON or XML, by a code or by a sentence alone, as the service likes. */
+static void a_word_in_any_kind_of_body_says_so(void **state)
+{
+    (void)state;
+    AUTO_ARENA a = arena_new(1024);
+    struct oauth_expired x =
+        rule(a, "{\"oauth\":{\"expired\":{\"status\":[400,403],\"contains\":[\"ExpiredToken\",\"is expired\"]}}}");
+    static const struct { const char *body; bool over; } rows[] = {
+        { "{\"__type\":\"com.amazon.coral.service#ExpiredTokenException\"}", true },
+        { "<Error><Code>ExpiredToken</Code></Error>", true },
+        { "{\"message\":\"The security token included in the request is expired\"}", true },
+        { "{\"message\":\"expiredtoken\"}", false },
+        { "", false },
+    };
+    assert_int_equal(hold_judge(&x, 403), HOLD_LOOK_AT_BODY);
+    assert_int_equal(hold_judge(&x, 404), HOLD_NO);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct head head = { .status = 403, .minor = 1 };
+        struct framing framing = { .kind = FRAMING_CHUNKED };
+        struct hold *h = hold_new(a, &head, &framing);
+        assert_true(hold_add(h, str_of(rows[i].body)));
+        assert_int_equal(hold_says_over(h, a, &x), rows[i].over);
+        hold_end(h);
+    }
+}
+
 static void a_long_body_is_not_held(void **state)
 {
     (void)state;
@@ -88,6 +114,7 @@ int main(void)
         cmocka_unit_test(without_a_rule_only_401_says_that_a_token_is_over),
         cmocka_unit_test(a_rule_adds_statuses_and_may_want_the_body),
         cmocka_unit_test(only_a_body_with_the_value_says_so),
+        cmocka_unit_test(a_word_in_any_kind_of_body_says_so),
         cmocka_unit_test(a_long_body_is_not_held),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,27 @@ static void digests_are_the_published_ones(void **state)
     digest_is(out, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+/* FIPS 180-4's million times "a"; both sides of where another library takes over */
+static void long_texts_have_the_same_digests(void **state)
+{
+    (void)state;
+    static char text[1000000];
+    unsigned char out[SHA256_SIZE], steps[SHA256_SIZE];
+    struct sha256_run run;
+    memset(text, 'a', sizeof text);
+    sha256((struct str){ text, sizeof text }, out);
+    digest_is(out, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    hmac_sha256(STR("Jefe"), (struct str){ text, sizeof text }, out);
+    digest_is(out, "abce68067d665c96b6f4491fdc3de999dc09731b2d50a1f5e758d9ed583319d6");
+    for (size_t n = 2040; n < 2060; n++) {
+        sha256((struct str){ text, n }, out);
+        sha256_begin(&run);
+        sha256_add(&run, (struct str){ text, n });
+        sha256_done(&run, steps);
+        assert_memory_equal(out, steps, SHA256_SIZE);
+    }
+}
+
 static void every_byte_counts_in_a_comparison(void **state)
 {
     (void)state;
@@ -364,6 +385,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(digests_are_the_published_ones),
+        TEST(long_texts_have_the_same_digests),
         TEST(every_byte_counts_in_a_comparison),
         TEST(random_bytes_fill_all_that_was_asked),
         TEST(random_text_uses_all_of_base32_and_nothing_else),

@@ -273,14 +273,47 @@ static void anothers_workspace_is_as_if_it_were_not_there(void **state)
     assert_ok(h, 200);
 }
 
+static void run(struct hall *h, const char *sql)
+{
+    if (store_write(h->room->store, room_script_work, (void *)(uintptr_t)sql, &h->why))
+        fail_msg("%s", h->why.note);
+}
+
+static void a_personal_workspace_holds_ten_thousand_however_it_is_named_or_filled(void **state)
+{
+    struct people *p = *state;
+    struct hall *h = p->hall;
+    h->caller = p->admin;
+    create(h,
+           "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"own\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
+    const char *folder = hall_text(h, "folder.id"), *shared = create(h, CRM);
+    run(h,
+        "WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < 9999)"
+        " INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, "
+        "fields,"
+        " owner_id, state, created_ms, updated_ms, number, deleted_ms)"
+        " SELECT 'con_' || i, 'k' || i, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, fields,"
+        " owner_id, state, 1, 1, 100 + i, i % 2 FROM connection, some WHERE key = 'own'");
+    const char *bodies[] = { "", ",\"folder\":\"personal\"", str_fmt(h->boot, ",\"folder\":\"%s\"", folder).p };
+    for (size_t i = 0; i < COUNT(bodies); i++) {
+        hall_ask(h, METHOD_POST, "/api/v1/connections",
+                 str_fmt(h->boot,
+                         "{\"connector\":\"http\",\"auth_type\":\"none\",\"fields\":{\"base_url\":\"https://a.example.com\"}%s}",
+                         bodies[i])
+                     .p);
+        assert_refused(h, ERR_LIMIT, "");
+    }
+    hall_ask(h, METHOD_POST, id_path(h, shared, "/move"), "{\"folder\":\"personal\"}");
+    assert_refused(h, ERR_LIMIT, "");
+}
+
 static struct caller *limited_to(struct people *p, struct caller *base, const char *id)
 {
     struct caller *c = arena_zero(p->hall->boot, sizeof *c);
     *c = *base;
-    c->limited = true;
-    c->connections = arena_array(p->hall->boot, 1, sizeof *c->connections);
-    c->connections[0] = str_of(id);
-    c->connection_count = id ? 1 : 0;
+    struct str *ids = arena_array(p->hall->boot, 1, sizeof *ids);
+    ids[0] = str_of(id);
+    c->narrow.lists[NARROW_CONNECTION] = (struct narrow_list){ true, ids, id ? 1 : 0 };
     return c;
 }
 
@@ -647,6 +680,7 @@ int main(void)
         TEST(a_taken_key_is_a_conflict_and_a_taken_name_a_warning),
         TEST(a_user_edits_in_the_own_workspace_only),
         TEST(anothers_workspace_is_as_if_it_were_not_there),
+        TEST(a_personal_workspace_holds_ten_thousand_however_it_is_named_or_filled),
         TEST(a_limited_token_sees_its_connections_and_makes_none),
         TEST(pages_follow_one_another_without_gap_or_repetition),
         TEST(filters_that_do_not_exist_are_refused),

@@ -300,7 +300,7 @@ static void a_token_gives_no_more_than_its_maker_has(void **state)
     assert_string_equal(hall_text(h, "connections.0"), one);
     const char *end = hall_text(h, "expires_at");
     h->caller = hall_resolve(h, hall_text(h, "secret"));
-    assert_true(h->caller->limited);
+    assert_true(caller_limited(h->caller));
     hall_ask(h, METHOD_POST, "/api/v1/tokens", "{\"name\":\"heir\"}");
     assert_ok(h, 201);
     assert_string_equal(hall_text(h, "connections.0"), one);

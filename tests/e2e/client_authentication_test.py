@@ -1,0 +1,154 @@
+"""How the hub proves which client it is, at each door of a real authorization server (npm oidc-provider) and not at the token endpoint
+alone: a certificate (RFC 8705), the next secret during a rotation, and a proof made anew when a token is given back late."""
+import base64
+import json
+import os
+import shutil
+import sqlite3
+import ssl
+import subprocess
+import unittest
+import urllib.request
+
+import harness
+from renewal_test import OIDC
+
+API = "/api/v1"
+SECRET, NEXT = "first s3cr:et/+ %" + "x" * 32, "next s3cr:et/+ %" + "y" * 32
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+GRANTS = ["authorization_code", "client_credentials", DEVICE]
+
+
+class Doors(harness.Case):
+    def start(self, way, settings, **client):
+        """A server that knows one client, and a hub that has it."""
+        if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
+            raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
+        self.servers = self.pki("servers")
+        self.environment = {"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost",
+                            "RACCORD_EGRESS_CA_FILE": self.servers.ca}
+        self.hub1 = self.hub(env=self.environment)
+        code = self.hub1.line("setup").split("#")[1] # before that, nobody's browser gets anywhere
+        self.assertEqual(self.hub1.post(API + "/setup", {"code": code, "email": "first@example.com", "password": harness.PASSWORD},
+                                        token="").status, 201)
+        certificate, key = self.servers.issue("server")
+        client = {"client_id": "raccord", "redirect_uris": [self.hub1.url + "/oauth/callback"], "grant_types": GRANTS,
+                  "response_types": ["code"], "token_endpoint_auth_method": way, "scope": "openid offline_access read",
+                  "id_token_signed_response_alg": "ES256", **client}
+        node = subprocess.Popen(["node", OIDC + "/mutual.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True, env={**os.environ, "TLS_KEY": key, "TLS_CERT": certificate,
+                                                "TLS_CA": self.clients.ca if hasattr(self, "clients") else self.servers.ca,
+                                                "CLIENTS": json.dumps([client])})
+        lines = harness.Lines(node.stdout)
+        self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
+        found = lines.wait(r"^issuer: (.*)$")
+        self.assertTrue(found, lines.text())
+        self.issuer = found.group(1)
+        self.trust = ssl.create_default_context(cafile=self.servers.ca)
+        self.api = self.upstream([harness.answer()] * 9)
+        self.ask("POST", "/oauth-clients", {"key": "idp", "client_id": "raccord", "issuer": self.issuer, "client_authentication": way,
+                                            "scopes": ["read"], **settings}, 201)
+
+    def ask(self, method, path, body=None, status=200):
+        got = self.hub1.request(method, API + path, body)
+        self.assertEqual(got.status, status, got)
+        return got.json if got.body else None
+
+    def control(self, path, body=None):
+        with urllib.request.urlopen(self.issuer + path, data=body and json.dumps(body).encode(), context=self.trust,
+                                    timeout=harness.DEADLINE) as r:
+            return json.load(r)
+
+    def log(self, path):
+        return [entry for entry in self.control("/_log") if entry["path"] == path]
+
+    def connect(self, auth_type):
+        return self.ask("POST", "/connections", {"connector": "http", "auth_type": auth_type, "key": auth_type.replace("_", "-"),
+                                                 "oauth_client": "idp", "allowed_domain": "localhost",
+                                                 "fields": {"base_url": self.api.url}}, 201)["id"]
+
+    def pushed(self):
+        """The address that a browser is sent to."""
+        begun = self.ask("POST", f"/connections/{self.connect('oauth2_authorization_code')}/authorize", {}, 201)
+        page = self.hub1.get(begun["authorization_url"][len(self.hub1.url):], token="")
+        self.assertEqual(page.status, 303, page)
+        return page.header("location")
+
+    def call(self):
+        called = self.hub1.get("/proxy/oauth2-client-credentials/x")
+        self.assertEqual(called.status, 200, (called, self.control("/_log")))
+
+    def every_door(self):
+        """Pushed request, device, token and revocation: what the server made of each."""
+        self.assertIn("request_uri=urn", self.pushed())
+        begun = self.ask("POST", f"/connections/{self.connect('oauth2_device_code')}/authorize", {}, 201)
+        self.assertTrue(begun["user_code"])
+        self.connect("oauth2_client_credentials")
+        self.call()
+        self.ask("DELETE", "/connections/oauth2-client-credentials", status=204)
+        self.assertEqual([r["outcome"] for r in self.ask("GET", "/audit?action=connection.revoke")["items"]], ["done"])
+        return {path: self.log(path) for path in ("/request", "/device/auth", "/token", "/token/revocation")}
+
+
+class Certificates(Doors):
+    def test_the_clients_certificate_is_shown_at_every_door_that_asks_for_it(self):
+        self.clients = self.pki("clients")
+        certificate, key = self.clients.issue("hub-client")
+        with open(certificate, encoding="ascii") as c, open(key, encoding="ascii") as k:
+            settings = {"certificate": c.read(), "private_key": k.read()}
+        subject = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-subject", "-nameopt", "RFC2253"], check=True,
+                                 capture_output=True, text=True).stdout.strip().removeprefix("subject=")
+        self.start("tls_client_auth", settings, tls_client_auth_subject_dn=subject)
+        kept = self.ask("GET", "/oauth-clients/idp")
+        self.assertFalse(kept["token_url"].startswith(self.issuer), kept)  # the doors for clients with a certificate
+        self.assertTrue(kept["authorization_url"].startswith(self.issuer), kept)
+        for path, entries in self.every_door().items():
+            good = [e for e in entries if e["status"] < 300]
+            self.assertTrue(good, (path, entries))
+            self.assertEqual({e["certificate"] for e in entries}, {subject}, path)
+
+
+class Secrets(Doors):
+    def test_the_next_secret_is_tried_at_every_door_that_refuses_the_first(self):
+        self.start("client_secret_basic", {"client_secret": SECRET, "next_client_secret": NEXT}, client_secret=NEXT)
+        for path, entries in self.every_door().items():
+            self.assertEqual([(e["status"] < 300, e["secret"]) for e in entries[:2]], [(False, SECRET), (True, NEXT)], path)
+
+    def test_a_client_may_prove_itself_by_a_signature_with_its_secret(self):
+        self.start("client_secret_jwt", {"client_secret": SECRET}, client_secret=SECRET)
+        seen = [e["assertion"] for entries in self.every_door().values() for e in entries]
+        self.assertTrue(all(seen), seen)
+        self.assertEqual(len(set(seen)), len(seen))  # never the same one twice
+        for text in (SECRET, *seen):
+            self.assertNotIn(text, self.hub1.log())
+
+
+class Late(Doors):
+    def test_a_token_that_is_given_back_late_goes_with_a_proof_made_then(self):
+        key = self.path("client.pem")
+        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        modulus = subprocess.run(["openssl", "rsa", "-in", key, "-noout", "-modulus"], check=True, capture_output=True, text=True).stdout
+        n = base64.urlsafe_b64encode(bytes.fromhex(modulus.strip().split("=")[1])).rstrip(b"=").decode()
+        with open(key, encoding="ascii") as f:
+            settings = {"private_key": f.read()}
+        self.start("private_key_jwt", settings, jwks={"keys": [{"kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "use": "sig"}]})
+        self.connect("oauth2_client_credentials")
+        self.call()
+        self.control("/_faults", {"path": "/token/revocation", "status": 503, "n": 1})
+        self.ask("DELETE", "/connections/oauth2-client-credentials?purge=true", status=204)
+        self.assertEqual(self.ask("GET", "/audit?action=connection.revoke")["items"], [])
+        self.ask("DELETE", "/oauth-clients/idp", status=204)  # what the request is made of is kept with it
+        self.hub1.stop()
+        with sqlite3.connect(self.hub1.data + "/raccord.db") as db:
+            self.assertEqual(db.execute("UPDATE revocation SET next_ms = 0").rowcount, 1)
+        self.hub1.start()
+        deadline = harness.Deadline()
+        while not (told := self.ask("GET", "/audit?action=connection.revoke")["items"]):
+            self.assertTrue(deadline.left(), self.hub1.log())
+        self.assertEqual([r["outcome"] for r in told], ["done"])
+        first, second = self.log("/token/revocation")
+        self.assertEqual((first["status"], second["status"]), (503, 200))
+        self.assertTrue(first["assertion"] and second["assertion"])
+        self.assertNotEqual(first["assertion"], second["assertion"])
+        with sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True) as db:
+            self.assertEqual(db.execute("SELECT count(*) FROM sealed_value WHERE kind = 'revocation'").fetchall(), [(0,)])

@@ -1,0 +1,93 @@
+"""A person's grant from a real authorization server (npm oidc-provider) that rotates refresh tokens and ends a family whose old one comes
+back, in a hub whose system calls can be made to fail. For tests of renewals."""
+import json
+import os
+import shutil
+import subprocess
+import threading
+import unittest
+import urllib.request
+
+import harness
+from faults import Faults
+from flows_test import API, OIDC, Case as Flow
+from identity_test import Browser
+
+SECRET = "s3cr:et/+ %"
+
+
+class Person(Flow):
+    """A hub under faults, a server, and a grant that alice gave in her browser. The server's /me is the API that is called."""
+    LIFE = 3600
+    environment = {"RACCORD_RENEWALS_THREADS": "1"}
+
+    def setUp(self):
+        super().setUp()
+        if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
+            raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
+        self.faults = Faults(self)
+        self.environment = {**self.environment, **self.faults.environment}
+        self.begin()
+        self.hub1.listen = f"{self.hub1.host}:{self.hub1.port}"  # where the browser comes back to, also after a restart
+        node = subprocess.Popen(["node", OIDC + "/authority.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True, env={**os.environ, "ACCESS_TOKEN_LIFE": str(self.LIFE), "CALLBACK": self.hub1.url + "/oauth/callback"})
+        lines = harness.Lines(node.stdout)
+        self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
+        found = lines.wait(r"^issuer: (.*)$")
+        self.assertTrue(found, lines.text())
+        self.issuer = found.group(1).replace("127.0.0.1", "localhost")
+        made = self.hub1.post(API + "/oauth-clients", {
+            "key": "sso", "client_id": "raccord", "client_secret": SECRET, "client_authentication": "client_secret_basic",
+            "authorization_url": self.issuer + "/auth", "token_url": self.issuer + "/token", "scopes": ["openid", "offline_access"]})
+        self.assertEqual(made.status, 201, made)
+        made = self.hub1.post(API + "/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": "crm",
+                                                     "oauth_client": "sso", "fields": {"base_url": self.issuer}})
+        self.assertEqual(made.status, 201, made)
+        self.con = made.json["id"]
+        self.give()
+
+    def give(self):
+        """Alice authorizes, again if need be."""
+        browser = Browser()
+        back = self.to_provider(browser, self.authorize()["authorization_url"])
+        page = browser.open(back)
+        self.assertEqual(page.status, 200, page.text)
+        self.works()
+
+    def works(self):
+        """The token that goes out is good, and hers."""
+        called = self.hub1.get("/proxy/crm/me")
+        self.assertEqual((called.status, called.json.get("sub")), (200, "alice"), (called, self.grant(), self.hub1.log()[-2000:]))
+
+    def grant(self):
+        return self.hub1.get(API + "/connections/crm/grant").json
+
+    def control(self, path, body=None):
+        with urllib.request.urlopen(self.issuer + path, data=json.dumps(body).encode(), timeout=harness.DEADLINE) as r:
+            return json.load(r)
+
+    def given(self):
+        return self.control("/_log")["given"]
+
+    def asked(self):
+        return self.control("/_log")["requests"]
+
+    def renew(self):
+        return self.hub1.post(API + "/connections/crm/renew")
+
+    def settled(self, asked):
+        """The server has done with what was asked."""
+        deadline = harness.Deadline()
+        while True:
+            log = self.control("/_log")
+            if log["requests"] >= asked and log["over"] == log["requests"]:
+                return log
+            self.assertTrue(deadline.left(), log)
+            threading.Event().wait(0.01)
+
+    def until(self, what, true, seconds=harness.DEADLINE):
+        """Waits for what comes by itself."""
+        deadline = harness.Deadline(seconds)
+        while not true():
+            self.assertTrue(deadline.left(), (what, self.grant(), self.hub1.log()[-2000:]))
+            threading.Event().wait(0.02)

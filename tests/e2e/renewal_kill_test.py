@@ -1,0 +1,119 @@
+"""kill -9 at the steps of a renewal, through the whole program, with a person's grant from a server that rotates (person.py). Whatever
+reached the disk is used after the restart; what did not is carried on with, or said (requirements 10.3 to 10.6, 10.12).
+RACCORD_KILLS: how many kills (preset: 100, over all steps)."""
+import http.client
+import os
+import re
+import sys
+
+import harness
+from person import Person
+
+
+class Killed(Person):
+    def plan(self):
+        """(what is done, at which step) for each call of one renewal."""
+        self.faults.arm("record", thread="renewal")
+        self.assertEqual(self.renew().status, 200)
+        self.faults.disarm()
+        steps = self.faults.steps()
+        said = " ".join(steps)
+        for part in ("fdatasync raccord.db-wal", "connect socket", "send socket", "recv socket", "pwrite answers.0 fdatasync answers.0"):
+            self.assertIn(part, said)
+        plan = [("kill_before", at) for at in range(1, len(steps) + 1)]
+        plan += [("tear", at) for at, step in enumerate(steps, 1) if re.match("pwrite|send|recv", step)]
+        plan += [("kill_after", at) for at, step in enumerate(steps, 1) if re.match("send|recv|connect|.*answers|fdatasync", step)]
+        return steps, plan
+
+    def strike(self, action, at=1, **calls):
+        """Kill the hub in the middle of a renewal. The steps that were taken, whole, and the one that was torn or not taken."""
+        self.faults.arm(action, at, thread="renewal", **calls)
+        try:
+            said = self.renew()
+            self.assertEqual(said.status, 200, said)
+        except (OSError, http.client.HTTPException):
+            pass
+        if not self.faults.struck:
+            self.faults.disarm()
+            return None, ""
+        self.hub1.process.wait(harness.DEADLINE)
+        self.hub1.kill()
+        self.faults.disarm()
+        steps = self.faults.steps()
+        return (steps, "") if action == "kill_after" else (steps[:-1], steps[-1])
+
+    def round(self, action, at):
+        before, generation = self.control("/_log"), self.grant()["generation"]
+        whole, broken = self.strike(action, at)
+        if whole is None:
+            return "not struck"
+        sent = "send socket" in whole
+        given = self.settled(before["requests"] + sent)["given"] > before["given"]
+        kept = "pwrite answers.0" in whole
+        self.hub1.start()
+        grant = self.grant()
+        self.works()
+        self.assertEqual(grant["generation"], generation + kept, grant)
+        if kept:
+            self.assertTrue(given)
+            self.assertEqual(grant["state"], "good")
+        else:
+            self.control("/_expire")
+        if given and not kept:
+            called = self.hub1.get("/proxy/crm/me")
+            self.assertEqual(called.header("raccord-error"), "reconnect_required", called)
+            grant = self.grant()
+            self.assertEqual((grant["state"], grant["reason"]), ("over", "answer_lost"))
+            self.hub1.get("/proxy/crm/me")
+            self.assertEqual(self.asked(), before["requests"] + 2)  # the old refresh token was tried once more, and no more
+            self.assertTrue(broken in ("", "recv socket", "pwrite answers.0") or "close" in broken, (whole, broken))
+            self.give()
+        else:
+            self.works()
+        self.assertEqual(self.renew().status, 200)
+        self.works()
+        return "kept" if kept else "lost on its way" if given else "not given"
+
+    def test_at_each_step_what_reached_us_is_used_and_what_did_not_is_said(self):
+        steps, plan = self.plan()
+        wanted = int(os.environ.get("RACCORD_KILLS", "100"))
+        told = {}
+        for n in range(wanted):
+            what = plan[n * len(plan) // wanted % len(plan)] if wanted <= len(plan) else plan[n % len(plan)]
+            with self.subTest(action=what[0], at=what[1], step=steps[what[1] - 1]):
+                came = self.round(*what)
+                told[came] = told.get(came, 0) + 1
+        print(f"{wanted} kills: {told}; {len(plan)} are planned", file=sys.stderr)
+        self.assertGreater(told.get("kept", 0), 0)
+        self.assertGreater(told.get("not given", 0), 0)
+
+    def start_and_kill(self, at):
+        """Killed at a step of taking up what was left, or soon after."""
+        self.faults.arm("kill_before", at, thread="renewal")
+        try:
+            self.hub1.start()
+        except AssertionError:  # it died before it listened
+            pass
+        self.hub1.kill()
+        self.faults.disarm()
+
+    def test_killed_again_while_it_takes_an_answer_up_it_still_takes_it_up(self):
+        on_disk = {"action": "kill_after", "calls": "fdatasync", "file": "answers."}
+        self.strike(**on_disk)
+        self.faults.arm("record", thread="renewal")
+        self.hub1.start()
+        self.faults.disarm()
+        steps = self.faults.steps()
+        count = steps.index("fdatasync raccord.db-wal") + 3  # the transaction, and the wiping of its room
+        wanted = min(count, int(os.environ.get("RACCORD_KILLS", "100")) // 5)
+        for n in range(wanted):
+            generation = self.grant()["generation"]
+            at = 1 + n * count // wanted
+            with self.subTest(at=at, step=steps[at - 1:at]):
+                self.strike(**on_disk)
+                self.start_and_kill(at)
+                self.start_and_kill(at + 1)
+                self.hub1.start()
+                self.assertEqual((self.grant()["generation"], self.grant()["state"]), (generation + 1, "good"))
+                self.works()
+                self.assertEqual(self.renew().status, 200)
