@@ -36,8 +36,8 @@ struct query *many_begin(struct db *db, const char *sql, int others, const struc
 /* After the others are bound. */
 void many_bind(struct query *q, const struct many *m);
 
-/* The two halves of it, for statements that are put together otherwise: "($4, $5, ...)" for `n` values, and binding them. *param: the
- * number of the last parameter in use. Few texts for many n: statements are kept. None: matches nothing. */
+/* The two halves of it, for statements that are put together otherwise: "($4, $5, ...)" for `n` values, and binding them. *param:
+ * the number of the last parameter in use. Few texts for many n: statements are kept. None: matches nothing. */
 void many_list(struct buf *sql, size_t n, int *param);
 void many_values(struct query *q, const struct str *values, size_t n);
 void many_numbers(struct query *q, const int64_t *values, size_t n); /* one at least */

@@ -105,12 +105,13 @@
     "DROP INDEX connection_by_state;"                                                                                              \
     "DROP INDEX connection_by_health;"                                                                                             \
     "CREATE UNIQUE INDEX connection_number ON connection (number) WHERE number > 0;"                                               \
-    "CREATE INDEX connection_list_all ON connection (number, folder_id, connector, state, health, deleted_ms) WHERE deleted_ms = 0;" \
+    "CREATE INDEX connection_list_all ON connection (number, folder_id, connector, state, health, deleted_ms)"          \
+    " WHERE deleted_ms = 0;"                                                                                            \
     "CREATE INDEX connection_folder_all ON connection (folder_id, number, search, deleted_ms) WHERE deleted_ms = 0;"    \
     LISTED("connector", "connector, state, health, ", "deleted_ms = 0")                                                 \
     LISTED("state", "state, health, ", "deleted_ms = 0")                                                                \
-    "CREATE INDEX connection_list_default ON connection (is_default, number, folder_id, connector, state, health, deleted_ms)"       \
-    " WHERE deleted_ms = 0 AND is_default = 1;"                                                                                    \
+    "CREATE INDEX connection_list_default ON connection (is_default, number, folder_id, connector, state, health,"      \
+    " deleted_ms) WHERE deleted_ms = 0 AND is_default = 1;"                                                             \
     LISTED("deleted", "", "deleted_ms > 0")                                                                             \
     LISTED_IN_FOLDER("connector", "connector, ", "deleted_ms = 0")                                                      \
     LISTED_IN_FOLDER("state", "state, ", "deleted_ms = 0")                                                              \

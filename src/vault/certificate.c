@@ -475,8 +475,8 @@ enum err certificate_forget(struct db *db, struct str owner, struct fault *why) 
 enum err connections_tls(struct db *db, struct arena *a, const struct many *connections, struct connection_tls *out,
                          struct fault *why)
 {
-    struct query *q =
-        many_begin(db, "SELECT connection_id, source, authorities FROM connection_tls WHERE connection_id IN $keys", 0, connections);
+    struct query *q = many_begin(db, "SELECT connection_id, source, authorities FROM connection_tls WHERE connection_id IN $keys",
+                                 0, connections);
     many_bind(q, connections);
     for (size_t i = 0; i < connections->n; i++)
         out[i] = (struct connection_tls){ .authorities = STR("") };

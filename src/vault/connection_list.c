@@ -1,18 +1,18 @@
 /* The list half of vault/connection.h: a page among a million rows costs as much as one among ten.
  *
- * Rows are listed by number, which counts them as they were made. The page is found by numbers first, in indexes alone, and its rows
- * are read afterwards. Which index leads depends on how much the caller sees:
+ * Rows are listed by number, which counts them as they were made. The page is found by numbers first, in indexes alone, and its
+ * rows are read afterwards. Which index leads depends on how much the caller sees:
  *
  *   few folders    each is asked for its first rows after the cursor, by its own indexes of (folder, filter, number), and the pages
  *                  are merged: a look per folder, whatever else there is
  *   many folders   the rows are walked in order, each held against the scope: who sees much finds a page soon
  *
- * Connector, state and health lead the walk together, by cells: all rows of one connector, state and health lie beside each other in
- * an index, by number. A filter that says nothing of one of them asks each of its values, of which there are few, and merges. So a
- * pair that no row has is seen at once, where an index of one column would be walked to its end.
+ * Connector, state and health lead the walk together, by cells: all rows of one connector, state and health lie beside each other
+ * in an index, by number. A filter that says nothing of one of them asks each of its values, of which there are few, and merges. So
+ * a pair that no row has is seen at once, where an index of one column would be walked to its end.
  *
- * A search is led by the trigrams of key and name, a tag by its index. Where the few folders, or the cells, hold few rows, these are
- * read instead: a word that half of all rows have would lead past many of other people's.
+ * A search is led by the trigrams of key and name, a tag by its index. Where the few folders, or the cells, hold few rows, these
+ * are read instead: a word that half of all rows have would lead past many of other people's.
  */
 #include "vault/connection.h"
 

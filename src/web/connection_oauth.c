@@ -483,8 +483,8 @@ static struct many named(struct arena *a, const struct connection_oauth *stored,
 }
 
 /* Which client serves each: one of the hub's own, or a policy's preset. */
-static enum err find_clients(struct web_request *q, const struct connection_oauth *stored, size_t n, struct connection_oauth_view *out,
-                             struct fault *why)
+static enum err find_clients(struct web_request *q, const struct connection_oauth *stored, size_t n,
+                             struct connection_oauth_view *out, struct fault *why)
 {
     struct many ids = named(q->arena, stored, n, false), policies = named(q->arena, stored, n, true);
     struct oauth_client *clients = arena_array(q->arena, ids.n + 1, sizeof *clients);

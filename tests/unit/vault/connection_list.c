@@ -28,8 +28,11 @@ static enum err fill(struct db *db, void *context, struct fault *why)
 {
     struct model *m = context;
     struct arena *a = m->hub->arena;
-    enum err e = db_script(db, "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('top', 't', 't', 'shared', 1, 1);"
-                               "INSERT INTO folder_above VALUES ('top', 'top', 1, 0)", why);
+    enum err e =
+        db_script(db,
+                  "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('top', 't', 't', 'shared', 1, 1);"
+                  "INSERT INTO folder_above VALUES ('top', 'top', 1, 0)",
+                  why);
     for (size_t i = 0; !e && i < FOLDERS; i++)
         e = db_script(db, str_fmt(a, "INSERT INTO folder (id, parent_id, slug, path, kind, created_ms, updated_ms) VALUES"
                                      " ('fld_%zu', 'top', 's%zu', 't/s%zu', 'shared', 1, 1);"
@@ -124,8 +127,8 @@ static void try_filters(struct model *m, struct folder_scope scope)
                 f.by_default = k >= 4 && k < 8;
                 f.is_default = j % 2;
                 char what[160];
-                snprintf(what, sizeof what, "search %s, connector %s, state %d, health %d, filter %zu", searches[i], ofs[j], f.state,
-                         f.health, k);
+                snprintf(what, sizeof what, "search %s, connector %s, state %d, health %d, filter %zu", searches[i], ofs[j],
+                         f.state, f.health, k);
                 compare(m, f, what);
             }
 }
