@@ -326,7 +326,25 @@ enum err grant_turn_end(struct db *db, struct grant_end *end, struct fault *why)
     if (!e && end->kept)
         e = keep(db, end, why);
     end->event.generation = end->generation;
-    return e ? e : grant_event_add(db, end->turn->connection, &end->event, why);
+    return e || !end->event.what.n ? e : grant_event_add(db, end->turn->connection, &end->event, why);
+}
+
+/* ---- another client's ---- */
+
+enum err grant_drop(struct db *db, struct str connection, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE connection_grant SET state = 'none', generation = 0, obtained_ms = 0, expires_ms = 0,"
+                                      " next_ms = 0, again_ms = 0, refreshable = 0, requested = '', granted = '', reason = '',"
+                                      " failures = 0, client = '', forced_ms = 0, from_backup = 0, fence = fence + 1, holder = '',"
+                                      " intent_ms = 0, intent_print = '', unknown = 0 WHERE connection_id = $1");
+    query_text(q, connection);
+    enum err e = query_end(q, why);
+    if (e || !db_changes(db))
+        return e;
+    struct grant_event event = { .what = STR("dropped"), .cause = STR("client"), .reason = STR(""), .node = STR("") };
+    if ((e = grant_event_add(db, connection, &event, why)))
+        return e;
+    return sealed_forget(db, (struct data_owner){ STR(GRANT_KIND), connection }, why);
 }
 
 /* ---- what was waited for ---- */

@@ -60,6 +60,10 @@ struct grant_event {
     struct str what, cause, reason, node;
     int64_t took_ms;
 };
+/* Inside store_write(): the grant is another client's than the one that the connection has now. Its tokens are destroyed, as if
+ * there had been none; a renewal that is under way comes too late. */
+enum err grant_drop(struct db *db, struct str connection, struct fault *why) MUST_CHECK;
+
 #define GRANT_EVENTS_KEPT 200 /* of each connection */
 enum err grant_events(struct db *db, struct arena *a, struct str connection, int64_t before, int limit, struct grant_event **out,
                       size_t *n, struct fault *why) MUST_CHECK;

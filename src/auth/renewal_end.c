@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "access/audit.h"
+#include "auth/capture.h"
 #include "auth/renewal_attempt.h"
 
 #define AGAIN_KEEP_US 1000000        /* the database does not take an answer */
@@ -302,30 +303,18 @@ struct keeping {
     struct unkept *u;
 };
 
-/* Values of the answer that the connector wants as fields: those that the connection has none of yet. */
+/* Values of the answer that the connector wants as fields. */
 static enum err capture(struct renewals *r, struct unkept *u, struct connection_row *now, bool *some, struct fault *why)
 {
-    struct json *fields, *last = NULL;
+    struct json *fields;
     struct str text;
     enum err e = u->capture && u->got.answer.body && r->config.captured ? json_read(u->arena, now->fields, &fields, why) : ERR_NONE;
-    if (e || !u->capture || !u->got.answer.body || !r->config.captured)
+    if (e || !u->capture || !u->got.answer.body || !r->config.captured ||
+        !capture_into(u->arena, u->capture, u->got.answer.body, fields))
         return e;
-    for (struct json *c = fields->child; c; c = c->next)
-        last = c;
-    json_each(want, u->capture)
-    {
-        const struct json *value = json_at(u->arena, u->got.answer.body, want->text);
-        const struct json *there = json_get_str(fields, want->key);
-        if (!json_is(want, JSON_STRING) || !json_is(value, JSON_STRING) || !value->text.n || (there && there->text.n))
-            continue;
-        struct json *field = json_new(u->arena, JSON_STRING);
-        field->key = want->key;
-        field->text = value->text;
-        json_link(u->arena, fields, &last, field);
-        *some = true;
-    }
-    if (!*some || (e = r->config.captured(r->config.context, u->arena, now, fields, &text, why)))
+    if ((e = r->config.captured(r->config.context, u->arena, now, fields, &text, why)))
         return e;
+    *some = !str_eq(now->fields, text);
     now->fields = text;
     return ERR_NONE;
 }
@@ -344,8 +333,12 @@ static enum err wake_connection(struct db *db, struct keeping *k, struct fault *
         renewal_report(k->r, "a field that a token answer brought is not acceptable", &flaw);
     }
     bool waits = now.state == CONNECTION_NEEDS_AUTH || now.state == CONNECTION_DRAFT;
+    const struct renewals_config *c = &k->r->config;
+    bool disabled = false;
+    if (waits && c->starts_disabled && (e = c->starts_disabled(c->context, db, u->arena, &now, &disabled, why)))
+        return e;
     if (waits)
-        now.state = CONNECTION_ACTIVE;
+        now.state = disabled ? CONNECTION_DISABLED : CONNECTION_ACTIVE;
     if ((waits || captured) && (e = connection_update(db, &now, why)))
         return e;
     if (now.health == HEALTH_RECONNECT_REQUIRED || u->end.generation == 1 || u->by_person)
@@ -492,8 +485,8 @@ bool attempt_finish(struct attempt *x, struct obtained *got, enum err *out, stru
     case TOKEN_CLIENT_WRONG: return attempt_over(out, pause_grant(x, reason_of(got, "invalid_client"), true, why));
     case TOKEN_ASKED_WRONG: return attempt_over(out, pause_grant(x, reason_of(got, "invalid_request"), false, why));
     case TOKEN_UNKNOWN: return attempt_lose_answer(x, STR("cut_off"), out, why);
-    case TOKEN_PENDING: return attempt_over(out, refuse_by_hand(x, "pending", STR("authorization_pending"), ERR_NEEDS_AUTH, why));
-    case TOKEN_SLOW_DOWN: return attempt_over(out, refuse_by_hand(x, "pending", STR("slow_down"), ERR_NEEDS_AUTH, why));
+    case TOKEN_PENDING: return attempt_over(out, refuse_by_hand(x, "", STR("authorization_pending"), ERR_NEEDS_AUTH, why));
+    case TOKEN_SLOW_DOWN: return attempt_over(out, refuse_by_hand(x, "", STR("slow_down"), ERR_NEEDS_AUTH, why));
     case TOKEN_DENIED: return attempt_over(out, refuse_by_hand(x, "refused", STR("access_denied"), ERR_NEEDS_AUTH, why));
     case TOKEN_CODE_EXPIRED: return attempt_over(out, refuse_by_hand(x, "refused", STR("expired_token"), ERR_NEEDS_AUTH, why));
     case TOKEN_LATER:

@@ -3,6 +3,8 @@
 #include "auth/grant.h"
 #include "auth/oauth_profile.h"
 #include "auth/obtain.h"
+#include "auth/revocation.h"
+#include "base/log.h"
 #include "http/url.h"
 #include "vault/oauth_settings.h"
 #include "web/body.h"
@@ -269,7 +271,29 @@ static enum err merge_order(struct turn *t, struct fault *why)
     return ERR_NONE;
 }
 
-static enum err turn_run(struct turn *t, struct str fields_before, bool store, struct fault *why)
+/* Who gets its tokens: a client of the hub or a policy's, else one of its own by its id. */
+static struct str client_of(struct str client, const struct connection_secret *secrets, size_t n, const struct json *fields)
+{
+    if (client.n)
+        return client;
+    for (size_t i = 0; i < n; i++)
+        if (str_is(secrets[i].name, "client_id") || str_is(secrets[i].name, "access_key_id"))
+            return secret_str(secrets[i].value);
+    return json_str(fields, "client_id");
+}
+
+static enum err is_another(struct turn *t, struct str fields_before, const struct json *fields, bool *another, struct fault *why)
+{
+    struct json *before = NULL;
+    struct fault ignored;
+    struct grant g;
+    (void)!json_read(t->q->arena, fields_before, &before, &ignored);
+    if (str_eq(client_of(t->before.client, t->secrets, t->n, before), client_of(t->order.o.client, t->secrets, t->n, fields)))
+        return ERR_NONE;
+    return has_grant(t->db, t->q->arena, t->row->id, &g, another, why);
+}
+
+static enum err turn_run(struct turn *t, struct str fields_before, bool store, bool *another, struct fault *why)
 {
     struct json *fields;
     enum err e;
@@ -277,7 +301,7 @@ static enum err turn_run(struct turn *t, struct str fields_before, bool store, s
         (e = json_read(t->q->arena, t->row->fields, &fields, why)) ||
         (e = connection_open_secrets(t->db, t->q->hub->keyring, t->q->arena, t->row, t->secrets, &t->n, why)) ||
         (e = connection_oauth_settle(t->q, t->db, t->connector, t->row, fields, t->secrets, t->n, &t->order, why)) ||
-        (e = check_frozen(t, fields_before, why)) || !store)
+        (e = check_frozen(t, fields_before, why)) || (e = is_another(t, fields_before, fields, another, why)) || !store)
         return e;
     if (t->order.client_given && !t->order.hosts.n && !(t->order.ready && obtain_find(t->row->auth_type)->keyed)) {
         fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "the one that it had is taken away");
@@ -291,39 +315,53 @@ static enum err turn_run(struct turn *t, struct str fields_before, bool store, s
 }
 
 enum err connection_oauth_change(struct web_request *q, struct db *db, struct connection_row *row, struct str before, bool store,
-                                 struct fault *why)
+                                 bool *another, struct fault *why)
 {
     const struct obtain *how = obtain_find(row->auth_type);
     const struct json *body = body_of(q);
     bool asked = json_get(body, "oauth_client") || json_get(body, "scopes");
     struct turn t = { .q = q, .db = db, .row = row, .connector = catalog_find(q->hub->catalog, row->connector) };
     enum err e;
+    *another = false;
     if (!obtain_takes_client(how))
         return connection_oauth_read(q, row->auth_type, &t.order, why);
     if (!asked && !json_get(body, "fields"))
         return ERR_NONE;
     if (!t.connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, row->connector, "stored connector is gone");
-    e = turn_run(&t, before, store, why);
+    e = turn_run(&t, before, store, another, why);
     connection_secrets_end(t.secrets, t.n);
     return e;
+}
+
+/* A client of one's own takes the place of the one that was chosen. */
+static enum err settle_credentials(struct web_request *q, struct db *db, const struct connector *c,
+                                   const struct connection_row *row, const struct connection_secret *secrets, size_t n,
+                                   struct connection_oauth_order *order, struct str *before, struct json **fields,
+                                   struct fault *why)
+{
+    bool keyed = obtain_find(row->auth_type)->keyed;
+    enum err e;
+    *order = (struct connection_oauth_order){ .applies = true, .hosts = STR("") };
+    if ((e = connection_oauth_get(db, q->arena, row->id, &order->o, why)) || (e = json_read(q->arena, row->fields, fields, why)))
+        return e;
+    *before = order->o.client;
+    order->client = has_secret(secrets, n, keyed ? "access_key_id" : "client_id") ? STR_NONE : order->o.client;
+    order->o.client = STR("");
+    return connection_oauth_settle(q, db, c, row, *fields, secrets, n, order, why);
 }
 
 enum err connection_oauth_credentials(struct web_request *q, struct db *db, const struct connector *c, struct connection_row *row,
                                       const struct connection_secret *secrets, size_t n, struct fault *why)
 {
     const struct obtain *how = obtain_find(row->auth_type);
-    struct connection_oauth_order order = { .applies = true, .hosts = STR("") };
+    struct connection_oauth_order order;
     struct json *fields;
+    struct str before;
     enum err e;
     if (!obtain_takes_client(how))
         return ERR_NONE;
-    if ((e = connection_oauth_get(db, q->arena, row->id, &order.o, why)) || (e = json_read(q->arena, row->fields, &fields, why)))
-        return e;
-    /* A client of one's own takes the place of the one that was chosen. */
-    order.client = has_secret(secrets, n, how->keyed ? "access_key_id" : "client_id") ? STR_NONE : order.o.client;
-    order.o.client = STR("");
-    if ((e = connection_oauth_settle(q, db, c, row, fields, secrets, n, &order, why)) ||
+    if ((e = settle_credentials(q, db, c, row, secrets, n, &order, &before, &fields, why)) ||
         (e = connection_oauth_put(db, row->id, &order.o, why)))
         return e;
     struct grant g;
@@ -334,6 +372,50 @@ enum err connection_oauth_credentials(struct web_request *q, struct db *db, cons
     if (row->state == CONNECTION_ACTIVE && (how->by_person ? !granted : !order.ready))
         row->state = CONNECTION_NEEDS_AUTH;
     return grant_resume(db, STR_NONE, row->id, why);
+}
+
+enum err connection_oauth_rehearse(struct web_request *q, const struct connector *c, const struct connection_row *row,
+                                   const struct connection_secret *secrets, size_t n, bool *another, struct fault *why)
+{
+    struct connection_secret stored[CONNECTION_SECRETS];
+    struct connection_oauth_order order;
+    struct json *fields;
+    struct str before;
+    struct grant g;
+    size_t m = 0;
+    enum err e;
+    *another = false;
+    if (!obtain_takes_client(obtain_find(row->auth_type)))
+        return ERR_NONE;
+    if ((e = settle_credentials(q, q->db, c, row, secrets, n, &order, &before, &fields, why)) ||
+        (e = has_grant(q->db, q->arena, row->id, &g, another, why)) || !*another)
+        return e;
+    struct fault lost; /* what does not open is replaced, and tells of no client */
+    if (connection_open_secrets(q->db, q->hub->keyring, q->arena, row, stored, &m, &lost))
+        m = 0;
+    *another = !str_eq(client_of(before, stored, m, fields), client_of(order.o.client, secrets, n, fields));
+    connection_secrets_end(stored, m);
+    return ERR_NONE;
+}
+
+struct revocation *connection_oauth_leave(struct web_request *q, struct str connection)
+{
+    struct revocation *r = NULL;
+    struct fault why;
+    if (q->hub->renewals && revocation_new(q->hub->renewals, connection, &r, &why))
+        log_fault(LOG_WARN, "tokens of another client are not given back", &why);
+    return r;
+}
+
+enum err connection_oauth_left(struct db *db, struct revocation *r, struct connection_row *row, struct fault *why)
+{
+    const struct obtain *how = obtain_find(row->auth_type);
+    enum err e = revocation_store(db, r, why);
+    if (e || (e = grant_drop(db, row->id, why)))
+        return e;
+    if (how && how->by_person && row->state == CONNECTION_ACTIVE)
+        row->state = CONNECTION_NEEDS_AUTH;
+    return ERR_NONE;
 }
 
 enum err connection_oauth_granted(struct db *db, struct arena *a, const struct connection_row *row, bool *by_person, bool *granted,

@@ -33,10 +33,19 @@ enum err connection_oauth_settle(struct web_request *q, struct db *db, const str
 /* Inside the transaction of a change of `row`, whose fields were `before`: the body's members over what is stored. Called first on
  * a reader, where it may wait for an issuer: with `store` false it changes nothing. */
 enum err connection_oauth_change(struct web_request *q, struct db *db, struct connection_row *row, struct str before, bool store,
-                                 struct fault *why) MUST_CHECK;
-/* Other credentials came in place of the old ones. */
+                                 bool *another, struct fault *why) MUST_CHECK;
+/* Other credentials came in place of the old ones: in the transaction. */
 enum err connection_oauth_credentials(struct web_request *q, struct db *db, const struct connector *c, struct connection_row *row,
                                       const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
+/* The same before it, on a reader: what has to wait for an issuer does so here. */
+enum err connection_oauth_rehearse(struct web_request *q, const struct connector *c, const struct connection_row *row,
+                                   const struct connection_secret *secrets, size_t n, bool *another, struct fault *why) MUST_CHECK;
+/* Of all three, *another: there is a grant, and it is of another client than the one that the connection has from now on. It has to
+ * go, whatever the hosts: connection_oauth_leave() prepares that outside the transaction (NULL: nothing can be given back),
+ * connection_oauth_left() does it inside, and revocation_go() or revocation_free() ends it. */
+struct revocation;
+struct revocation *connection_oauth_leave(struct web_request *q, struct str connection);
+enum err connection_oauth_left(struct db *db, struct revocation *r, struct connection_row *row, struct fault *why) MUST_CHECK;
 
 /* Does its first grant take a person, and is there one? */
 enum err connection_oauth_granted(struct db *db, struct arena *a, const struct connection_row *row, bool *by_person, bool *granted,

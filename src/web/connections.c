@@ -8,6 +8,7 @@
 #include "access/rights.h"
 #include "auth/method.h"
 #include "auth/obtain.h"
+#include "auth/revocation.h"
 #include "catalog/setup.h"
 #include "web/body.h"
 #include "web/change.h"
@@ -418,6 +419,8 @@ struct change {
     store_work *work;
     bool tried;                /* the new credentials work, for this account */
     struct str account;
+    bool another;              /* its grant is another client's from now on */
+    struct revocation *leaving;
 };
 
 /* What every change begins with, inside its transaction. */
@@ -619,7 +622,8 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
         (e = body_bool(body, "default", &c->row.is_default, why)) || (e = body_object(body, "fields", &fields, why)) ||
         (e = change_state(c, db, why)) ||
         (fields && ((e = change_fields(c, db, fields, why)) || (e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why)))) ||
-        (e = connection_oauth_change(c->q, db, &c->row, fields_before, true, why)) ||
+        (e = connection_oauth_change(c->q, db, &c->row, fields_before, true, &c->another, why)) ||
+        (c->another && (e = connection_oauth_left(db, c->leaving, &c->row, why))) ||
         (name.p && !str_eq(str_trim(name), c->row.name) && (e = policy_check_rename(c->q, db, &c->row, why))))
         return e;
     if (name.p)
@@ -637,7 +641,7 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
 }
 
 /* Once outside the transaction: an issuer may have to be asked, and nobody who writes waits for that. */
-static enum err rehearse_oauth(struct web_request *q, struct fault *why)
+static enum err rehearse_oauth(struct web_request *q, struct revocation **leaving, struct fault *why)
 {
     const struct json *body = body_of(q), *fields;
     struct change c = { .q = q };
@@ -653,7 +657,18 @@ static enum err rehearse_oauth(struct web_request *q, struct fault *why)
         return ERR_NONE;
     if (fields && (e = change_fields(&c, q->db, fields, why)))
         return e;
-    return connection_oauth_change(q, q->db, &c.row, before, false, why);
+    if (!(e = connection_oauth_change(q, q->db, &c.row, before, false, &c.another, why)) && c.another)
+        *leaving = connection_oauth_leave(q, c.row.id);
+    return e;
+}
+
+/* What belonged to another client goes back to the provider, once it is another's. */
+static void give_back(struct change *c, enum err e)
+{
+    if (!e && c->another)
+        revocation_go(c->leaving);
+    else
+        revocation_free(c->leaving);
 }
 
 enum err connections_patch(struct web_request *q, struct reply *r, struct fault *why)
@@ -664,9 +679,14 @@ enum err connections_patch(struct web_request *q, struct reply *r, struct fault 
     struct change c = { .q = q };
     enum err e;
     if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||
-        (e = rehearse_oauth(q, why)) || (e = change_write(&c, apply_patch, why)))
+        (e = rehearse_oauth(q, &c.leaving, why)))
         return e;
-    switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    e = change_write(&c, apply_patch, why);
+    if (!e)
+        switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    give_back(&c, e);
+    if (e)
+        return e;
     return connection_reply(q, r, c.row.id, why);
 }
 
@@ -691,6 +711,8 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     /* Someone who disabled it meant it: new credentials do not enable it again. */
     if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))
         c->row.state = disabled ? CONNECTION_DISABLED : CONNECTION_ACTIVE;
+    if (c->another && (e = connection_oauth_left(db, c->leaving, &c->row, why)))
+        return e;
     if (s && (e = connection_oauth_credentials(q, db, s->connector, &c->row, s->secrets, s->secret_count, why)))
         return e;
     if ((e = connection_adopt(db, &c->row, q->caller->principal, why)))
@@ -742,8 +764,15 @@ static enum err credentials_checked(struct web_request *q, struct reply *r, stru
     c.tried &= c.setup != NULL;
     if (!e && c.tried)
         e = connection_try(q, r, &c.row, s.secrets, s.secret_count, accept, &c.account, why);
+    if (!e && c.setup)
+        e = connection_oauth_rehearse(q, connector, &c.row, s.secrets, s.secret_count, &c.another, why);
+    if (!e && c.another)
+        c.leaving = connection_oauth_leave(q, c.row.id);
     if (!e)
         e = change_write(&c, apply_credentials, why);
+    if (!e)
+        switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    give_back(&c, e);
     client_certificate_end(&c.certificate);
     setup_end(&s);
     presets_end(&presets);
@@ -756,10 +785,7 @@ enum err connections_credentials(struct web_request *q, struct reply *r, struct 
     struct str id;
     enum err e = credentials_checked(q, r, why, &id);
     body_wipe(q);
-    if (e)
-        return e;
-    switchboard_forget_connection(q->hub->switchboard, id);
-    return connection_reply(q, r, id, why);
+    return e ? e : connection_reply(q, r, id, why);
 }
 
 /* ---- enable, disable, default ---- */
