@@ -36,10 +36,7 @@ static const struct {
 
 bool narrow_list_holds(const struct narrow_list *l, struct str text)
 {
-    for (size_t i = 0; i < l->count; i++)
-        if (str_eq(l->at[i], text))
-            return true;
-    return false;
+    return str_among(text, l->at, l->count);
 }
 
 const char *narrow_kind_name(enum narrow_kind k) { return kinds[k].name; }

@@ -371,14 +371,6 @@ enum err policy_read(struct arena *a, const struct json *rules, bool for_folder,
 
 /* -- which rules apply ----------------------------------------------------------------------------------------- */
 
-static bool listed(const struct narrow_list *l, struct str s)
-{
-    for (size_t i = 0; i < l->count; i++)
-        if (str_eq(l->at[i], s))
-            return true;
-    return false;
-}
-
 static bool policy_applies(const struct policy *p, const struct policy_subject *q)
 {
     for (size_t i = 0; p->folder.p && i < q->folder_count; i++)
@@ -389,7 +381,7 @@ static bool policy_applies(const struct policy *p, const struct policy_subject *
 
 static bool rule_applies(const struct policy_rule *r, const struct policy_subject *q)
 {
-    return !r->connectors.set || (q->connector.p && listed(&r->connectors, q->connector));
+    return !r->connectors.set || (q->connector.p && narrow_list_holds(&r->connectors, q->connector));
 }
 
 const struct policy_rule *policy_next(const struct policy_set *s, const struct policy_subject *q, enum policy_kind kind, size_t *at,
@@ -467,11 +459,11 @@ static enum verdict judge(const struct policy_rule *r, const struct policy_subje
     case POLICY_CONNECTORS_ALLOW:
     case POLICY_CONNECTORS_BLOCK:
         *what = q->connector;
-        return verdict(q->connector.p, listed(&r->values, q->connector) == (r->kind == POLICY_CONNECTORS_ALLOW));
+        return verdict(q->connector.p, narrow_list_holds(&r->values, q->connector) == (r->kind == POLICY_CONNECTORS_ALLOW));
     case POLICY_AUTH_TYPES_ALLOW:
     case POLICY_AUTH_TYPES_BLOCK:
         *what = q->auth_type;
-        return verdict(q->auth_type.p, listed(&r->values, q->auth_type) == (r->kind == POLICY_AUTH_TYPES_ALLOW));
+        return verdict(q->auth_type.p, narrow_list_holds(&r->values, q->auth_type) == (r->kind == POLICY_AUTH_TYPES_ALLOW));
     case POLICY_DOMAINS_ALLOW:
         *what = q->domain;
         return verdict(q->domain.p, any_covers(&r->values, q->domain, false));

@@ -44,6 +44,7 @@ struct answer_journal {
     char holder[ANSWER_HOLDER];
     int fd;
     bool broken;                             /* a sync failed */
+    bool named;                              /* the holder's name is on the disk */
     int slot_count;
     struct answer_slot slots[SLOTS_MOST];
 };
@@ -124,20 +125,24 @@ static bool sync_directory(const struct answer_journal *j)
     return well;
 }
 
-static enum err name_file(struct answer_journal *j, struct fault *why)
+static enum err write_name(struct answer_journal *j, struct fault *why)
 {
     char page[PAGE] = MAGIC;
-    if (read_holder(j->fd, j->holder))
+    memcpy(page + sizeof MAGIC - 1, j->holder, sizeof j->holder);
+    if (!write_all(j->fd, page, sizeof page, 0) || fdatasync(j->fd) || !sync_directory(j))
+        return disk_fault(why, "answers");
+    j->named = true;
+    return ERR_NONE;
+}
+
+static enum err name_file(struct answer_journal *j, struct fault *why)
+{
+    j->named = read_holder(j->fd, j->holder);
+    if (j->named)
         return ERR_NONE;
     id_new(j->holder, "hld_");
-    memcpy(page + sizeof MAGIC - 1, j->holder, sizeof j->holder);
-    if (!write_all(j->fd, page, sizeof page, 0) || fdatasync(j->fd) || !sync_directory(j)) {
-        int code = errno;
-        memset(page, 0, sizeof page);
-        errno = code;
-        return errno == ENOSPC || errno == EDQUOT ? ERR_NONE : disk_fault(why, "answers");
-    }
-    return ERR_NONE;
+    enum err e = write_name(j, why);
+    return e == ERR_STORE_FULL ? ERR_NONE : e;
 }
 
 enum err answer_journal_open(struct str directory, int slots, struct keyring *k, struct answer_journal **out, struct fault *why)
@@ -196,11 +201,14 @@ static struct answer_slot *free_slot(struct answer_journal *j)
 enum err answer_slot_take(struct answer_journal *j, struct answer_slot **out, struct fault *why)
 {
     pthread_mutex_lock(&j->lock);
-    struct answer_slot *s = j->broken ? NULL : free_slot(j);
+    enum err named = j->named ? ERR_NONE : write_name(j, why);
+    struct answer_slot *s = j->broken || named ? NULL : free_slot(j);
     bool broken = j->broken;
     if (s)
         s->used = true;
     pthread_mutex_unlock(&j->lock);
+    if (named)
+        return named;
     if (!s)
         return broken ? fault(why, ERR_STORE, STR("the file for the answers of token endpoints"), "a sync failed before")
                       : fault(why, ERR_OVERLOADED, STR(""), "all slots for answers are in use");
@@ -309,6 +317,8 @@ void answer_slot_free(struct answer_slot *s)
     pthread_mutex_unlock(&j->lock);
 }
 
+void answer_slot_leave(struct answer_slot *s) { secret_end(&s->key); }
+
 /* ---- what dead processes left ---- */
 
 struct reading {
@@ -367,12 +377,12 @@ static bool unflatten(struct arena *a, struct secret plain, struct kept_answer *
 struct recovery {
     struct answer_journal *journal;
     struct secret key;
-    bool (*found)(void *context, const char *holder, const struct kept_answer *k);
+    bool (*found)(void *context, const char *holder, const struct kept_answer *k, struct answer_slot *slot);
     void *context;
 };
 
-/* True: nothing of it is needed any more. */
-static bool recover_slot(const struct recovery *v, int fd, const char *holder, int number, size_t *length)
+/* True: nothing of it is needed any more. `slot`: when it is one of our own. */
+static bool recover_slot(const struct recovery *v, int fd, const char *holder, int number, struct answer_slot *slot, size_t *length)
 {
     struct slot_head head;
     *length = 0;
@@ -391,7 +401,11 @@ static bool recover_slot(const struct recovery *v, int fd, const char *holder, i
         seal_open(v->key, place(a, holder, k.connection, k.fence), (struct str){ sealed, head.length }, &plain, &unused) ||
         !unflatten(a, plain, &k))
         return true;
-    return v->found(v->context, holder, &k);
+    if (slot) {
+        slot->used = true;
+        slot->dirty = *length;
+    }
+    return v->found(v->context, holder, &k, slot);
 }
 
 /* `own`: its slots are those of this process. */
@@ -402,16 +416,18 @@ static void recover_file(const struct recovery *v, int fd, const char *holder, b
         return;
     for (int i = 0; i < SLOTS_MOST && slot_at(i) < st.st_size; i++) {
         size_t length;
-        bool done = recover_slot(v, fd, holder, i, &length);
-        if (done)
-            wipe_slot(fd, i, length);
-        else if (own)
-            v->journal->slots[i].used = true;
+        struct answer_slot *slot = own ? &v->journal->slots[i] : NULL;
+        if (!recover_slot(v, fd, holder, i, slot, &length))
+            continue;
+        wipe_slot(fd, i, length);
+        if (slot)
+            slot->used = false;
     }
 }
 
 enum err answer_journal_recover(struct answer_journal *j,
-                                bool (*found)(void *context, const char *holder, const struct kept_answer *k),
+                                bool (*found)(void *context, const char *holder, const struct kept_answer *k,
+                                              struct answer_slot *slot),
                                 void (*left)(void *context, const char *holder), void *context, struct fault *why)
 {
     AUTO_SECRET key = SECRET_NONE;

@@ -22,7 +22,8 @@
 struct answer_journal; /* safe from any thread */
 struct answer_slot;    /* one thread at a time */
 
-/* In `directory`, with `slots` slots. A disk without room is no error: slots are refused until there is some. ERR_FILE. */
+/* In `directory`, with `slots` slots. A disk without room is no error: slots are refused until there is some, and until the file
+ * names its holder, without whom nobody could open what it holds. ERR_FILE. */
 enum err answer_journal_open(struct str directory, int slots, struct keyring *k, struct answer_journal **out,
                              struct fault *why) MUST_CHECK;
 void answer_journal_close(struct answer_journal *j); /* NULL is fine; what slots hold stays for the next process */
@@ -43,11 +44,15 @@ struct kept_answer {
 enum err answer_slot_keep(struct answer_slot *s, const struct kept_answer *answer, struct fault *why) MUST_CHECK;
 /* Its content is in the database, or not wanted: wiped. */
 void answer_slot_free(struct answer_slot *s);
+/* Its content is not in the database: it stays for the next start, and the slot is out of use until then. */
+void answer_slot_leave(struct answer_slot *s);
 
 /* Calls found() for each answer that dead processes left, with its holder's name; its memory is wiped afterwards. True: done with,
- * the slot is wiped. False: it stays, and its slot out of use, until the next start. After a file's last one: left(). */
+ * the slot is wiped. False: it stays; `slot`, when it is one of this journal's own, is the callee's to free or to leave, else NULL.
+ * After a file's last one: left(). */
 enum err answer_journal_recover(struct answer_journal *j,
-                                bool (*found)(void *context, const char *holder, const struct kept_answer *k),
+                                bool (*found)(void *context, const char *holder, const struct kept_answer *k,
+                                              struct answer_slot *slot),
                                 void (*left)(void *context, const char *holder), void *context, struct fault *why) MUST_CHECK;
 
 #endif

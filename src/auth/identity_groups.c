@@ -128,14 +128,6 @@ enum err identity_groups_remove(struct db *db, struct str provider, struct fault
 
 /* ---- who is in them ---- */
 
-static bool named(const struct oidc_person *person, struct str group)
-{
-    for (size_t i = 0; i < person->group_count; i++)
-        if (str_eq(person->groups[i], group))
-            return true;
-    return false;
-}
-
 enum err identity_groups_join(struct db *db, struct arena *a, const struct identity_provider *p, const struct oidc_person *person,
                               struct str user, bool *changed, struct fault *why)
 {
@@ -144,7 +136,7 @@ enum err identity_groups_join(struct db *db, struct arena *a, const struct ident
     enum err e = list_groups(db, a, p->id, &all, &n, why);
     *changed = false;
     for (size_t i = 0; i < n && !e; i++) {
-        struct query *q = query_begin(db, named(person, all[i].name)
+        struct query *q = query_begin(db, str_among(all[i].name, person->groups, person->group_count)
                                               ? "INSERT INTO group_member (group_id, member_id) VALUES ($1, $2)"
                                                 " ON CONFLICT (group_id, member_id) DO NOTHING"
                                               : "DELETE FROM group_member WHERE group_id = $1 AND member_id = $2");

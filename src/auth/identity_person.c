@@ -37,14 +37,6 @@ static enum err check_person(const struct identity_sign_in *s, const struct oidc
 
 /* ---- what its groups give ---- */
 
-static bool in_group(const struct oidc_person *person, struct str group)
-{
-    for (size_t i = 0; i < person->group_count; i++)
-        if (str_eq(person->groups[i], group))
-            return true;
-    return false;
-}
-
 static bool maps_roles(const struct identity_sign_in *s)
 {
     for (size_t i = 0; i < s->mapping_count; i++)
@@ -60,7 +52,8 @@ static enum role role_of(const struct identity_sign_in *s, const struct oidc_per
     enum role role = ROLE_NONE;
     for (size_t i = 0; i < s->mapping_count; i++) {
         const struct identity_mapping *m = &s->mappings[i];
-        if (!m->folder.n && in_group(person, m->group) && (role == ROLE_NONE || role_within(role, m->role)))
+        if (!m->folder.n && str_among(m->group, person->groups, person->group_count) &&
+            (role == ROLE_NONE || role_within(role, m->role)))
             role = m->role;
     }
     return role == ROLE_NONE ? s->default_role : role;

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #define PREFIX "raccord_"
+#define LOOK_AT_ANSWERS_US 5000000 /* a start waits that long for what is left to be read */
 
 int64_t renewal_boot_ms(void)
 {
@@ -87,9 +88,33 @@ static struct flight *flight_new(struct renewals *r, struct str connection)
     return f;
 }
 
+void renewal_flight_left(struct renewals *r, struct left *l)
+{
+    static const struct token_param code = { { "code", 4 }, { "", 0 } };
+    struct str connection = l->answer.connection;
+    struct flight *f = map_get(r->flights, connection);
+    if (f && f->left->answer.fence >= l->answer.fence) {
+        renewal_left_free(l);
+        return;
+    }
+    if (f) {
+        renewal_left_free(f->left);
+    } else {
+        f = flight_new(r, connection);
+        f->cause = RENEWAL_IDLE;
+        f->due_us = f->started_us;
+        heap_push(r, f);
+        r->untried++;
+    }
+    f->left = l;
+    f->obtain = l->answer.by_hand;
+    f->params = f->obtain ? &code : NULL;
+}
+
 static void flight_free(struct flight *f)
 {
     renewal_unkept_free(f->unkept);
+    renewal_left_free(f->left);
     free(f);
 }
 
@@ -298,7 +323,7 @@ enum err renewals_obtain(struct renewals *r, struct str connection, const struct
         }
         blocked_wait(r, &b, -1);
         enum err e = blocked_end(&b, why);
-        if (ours)
+        if (ours || e == ERR_STORE || e == ERR_STORE_FULL) /* it flies on, until the disk takes what it has */
             return e;
     }
 }
@@ -323,8 +348,20 @@ static void take_flight(struct renewals *r, struct flight *f)
         put_back(r, f);
 }
 
-/* What has not begun does not begin any more; an answer that is on the disk may still reach the database. */
-static bool goes_on(const struct renewals *r, const struct flight *f) { return !r->stopping || (f->unkept && !r->hurry); }
+/* What has not begun does not begin any more. An answer that is on the disk is the next start's; one that only memory has may still
+ * reach the database. */
+static bool goes_on(const struct renewals *r, const struct flight *f)
+{
+    return !r->stopping || (f->unkept && !f->unkept->in_room && !r->hurry);
+}
+
+static void end_flight(struct renewals *r, struct flight *f)
+{
+    struct fault why;
+    renewal_unkept_leave(f->unkept);
+    renewal_left_leave(f->left);
+    land(r, f, fault(&why, ERR_STOPPING, STR(""), "renewals are ending"), &why);
+}
 
 static void *renewal_main(void *context)
 {
@@ -337,11 +374,10 @@ static void *renewal_main(void *context)
             r->busy++;
             bool go = goes_on(r, f);
             pthread_mutex_unlock(&r->lock);
-            struct fault why;
             if (go)
                 take_flight(r, f);
             else
-                land(r, f, fault(&why, ERR_STOPPING, STR(""), "renewals are ending"), &why);
+                end_flight(r, f);
             pthread_mutex_lock(&r->lock);
             r->busy--;
             pthread_cond_broadcast(&r->idle);
@@ -373,6 +409,16 @@ static enum err start_threads(struct renewals *r, struct fault *why)
     return ERR_NONE;
 }
 
+/* As a rule calls find the grants as they are; but nobody waits long for an issuer that does not answer. */
+static void wait_for_answers(struct renewals *r)
+{
+    struct timespec until = at_us(clock_mono_us() + LOOK_AT_ANSWERS_US);
+    pthread_mutex_lock(&r->lock);
+    while (r->untried && !pthread_cond_timedwait(&r->idle, &r->lock, &until))
+        ;
+    pthread_mutex_unlock(&r->lock);
+}
+
 enum err renewals_start(const struct renewals_config *c, struct renewals **out, struct fault *why)
 {
     struct renewals *r = mem_zero(sizeof *r);
@@ -393,6 +439,8 @@ enum err renewals_start(const struct renewals_config *c, struct renewals **out, 
         e = renewal_recover(r, why);
     if (!e)
         e = start_threads(r, why);
+    if (!e)
+        wait_for_answers(r);
     if (e) {
         renewals_stop(r, 0);
         renewals_free(r);

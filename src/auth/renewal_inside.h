@@ -1,8 +1,8 @@
 /* auth/renewal_inside.h - what the files of auth/renewal.h share. Private to them.
  *
  * renewal.c has the flights: one for each connection that somebody wants renewed, its waiters, and the threads that take flights
- * when they are due. renewal_run.c makes one attempt at a flight. renewal_upkeep.c does what nobody asked for: beats, what is due,
- * what dead processes left, tokens on their way back.
+ * when they are due. renewal_run.c makes one attempt at a flight (renewal_attempt.h). renewal_left.c takes up what dead processes
+ * left. renewal_upkeep.c does what nobody asked for: beats, what is due, tokens on their way back.
  */
 #ifndef AUTH_RENEWAL_INSIDE_H
 #define AUTH_RENEWAL_INSIDE_H
@@ -30,6 +30,16 @@ struct unkept {
     struct connection_row row;
     const struct json *capture;
     bool by_person;
+    bool in_room;                   /* the slot holds it: a stop loses nothing */
+};
+
+/* An answer that a dead process left, until what it means is in the database. */
+struct left {
+    struct arena *arena;
+    struct answer_slot *slot;       /* NULL: it is in a file that is not ours */
+    char holder[ANSWER_HOLDER];     /* the one that died */
+    struct kept_answer answer;      /* in the arena */
+    int tries;
 };
 
 struct flight {
@@ -48,6 +58,7 @@ struct flight {
     int tries;
     int64_t started_us;
     struct unkept *unkept;
+    struct left *left;
     bool changed;                   /* something was written: config.changed() is due */
 };
 
@@ -77,6 +88,7 @@ struct renewals {
     struct token_rate *rate;
     bool stopping, hurry;
     int busy;                       /* threads with a flight in hand */
+    int untried;                    /* answers of dead processes that nobody has looked at yet */
     pthread_t threads[RENEWAL_THREADS], keeper;
     int running;
     bool keeping;
@@ -95,17 +107,21 @@ void renewal_window(struct renewals *r, int64_t us);
 
 /* One attempt. True: over, *e is what waiters are told. False: again at f->due_us. On a renewal thread, without the lock. */
 bool renewal_run(struct renewals *r, struct flight *f, enum err *e, struct fault *why);
-void renewal_unkept_free(struct unkept *u);
+/* Put what came into the database; on failure it goes on later, and who waits is told. */
+bool renewal_keep_or_wait(struct renewals *r, struct flight *f, enum err *e, struct fault *why);
+void renewal_unkept_free(struct unkept *u); /* its room is wiped */
+void renewal_unkept_leave(struct unkept *u); /* its room is not, if the answer is there */
+/* The same for an answer that a dead process left. */
+bool renewal_take_up(struct renewals *r, struct flight *f, enum err *e, struct fault *why);
+void renewal_left_free(struct left *l);
+void renewal_left_leave(struct left *l);
+/* A flight for it, which is due at once; of two answers for a connection the one with the newer fence. Before there are threads. */
+void renewal_flight_left(struct renewals *r, struct left *l);
+
 /* Tell those that wait now; the flight goes on. */
 void renewal_tell(struct renewals *r, struct flight *f, enum err e, const struct fault *why);
 /* Look for what is due no later than that. */
 void renewal_look_at(struct renewals *r, wall_ms next);
-
-/* What an answer of this turn means for the grant, in one transaction (also for answers that dead processes left). */
-enum err renewal_keep(struct renewals *r, struct unkept *u, struct fault *why) MUST_CHECK;
-
-/* The same for an answer that a dead process left. False: the database cannot take it now. */
-bool renewal_take_up(struct renewals *r, const char *holder, const struct kept_answer *k);
 
 /* A connection's grant and what it is renewed with, for the time of use(). No grant, or no auth type that has one: not called. */
 struct renewal_view {

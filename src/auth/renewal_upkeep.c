@@ -65,9 +65,10 @@ struct dues {
     wall_ms now, next;           /* next: 0: none */
 };
 
+/* CROSS JOIN: the grants lead. SQLite would else take the active connections first, a million of them every few seconds. */
 #define DUE_FROM                                                                                    \
-    " FROM connection_grant g JOIN connection c ON c.id = g.connection_id"                          \
-    " WHERE g.next_ms > 0 AND c.deleted_ms = 0 AND c.state = 'active'"
+    " FROM connection_grant g CROSS JOIN connection c"                                              \
+    " WHERE c.id = g.connection_id AND g.next_ms > 0 AND c.deleted_ms = 0 AND c.state = 'active'"
 
 static enum err next_due(struct db *db, wall_ms *next, struct fault *why)
 {
@@ -212,73 +213,4 @@ void *renewal_upkeep(void *renewals)
     }
     pthread_mutex_unlock(&r->lock);
     return NULL;
-}
-
-/* ---- what dead processes left ---- */
-
-static bool recover_answer(void *renewals, const char *holder, const struct kept_answer *k)
-{
-    return renewal_take_up(renewals, holder, k);
-}
-
-struct leaving {
-    struct renewals *r;
-    const char *holder;
-    wall_ms now;
-    int64_t count;
-};
-
-/* Requests that were on their way when their process died, and no answer: nobody knows. What cannot be spent is simply renewed. */
-static enum err release_dead(struct db *db, void *leaving, struct fault *why)
-{
-    struct leaving *l = leaving;
-    AUTO_ARENA a = arena_new(4096);
-    struct str ids[CLAIMS];
-    int64_t generations[CLAIMS];
-    bool spent[CLAIMS];
-    size_t n = 0;
-    struct query *q =
-        query_begin(db, "SELECT connection_id, generation, intent_print FROM connection_grant WHERE holder = $1 LIMIT $2");
-    query_text(q, str_of(l->holder));
-    query_i64(q, CLAIMS);
-    for (; n < CLAIMS && query_next(q); n++) {
-        ids[n] = query_get_text(q, 0, a);
-        generations[n] = query_get_i64(q, 1);
-        spent[n] = query_get_text(q, 2, a).n > 0;
-    }
-    enum err e = query_end(q, why);
-    for (size_t i = 0; i < n && !e; i++) {
-        struct grant_event event = { .generation = generations[i], .what = spent[i] ? STR("unknown") : STR("failed"),
-                                     .cause = STR(""), .reason = STR("stopped"), .node = l->r->config.node };
-        q = query_begin(db, "UPDATE connection_grant SET holder = '', intent_ms = 0, intent_print = '', unknown = unknown + $1,"
-                            " state = CASE WHEN $1 = 1 AND state = 'good' THEN 'failing' ELSE state END,"
-                            " reason = CASE WHEN $1 = 1 AND state = 'good' THEN 'answer_lost' ELSE reason END,"
-                            " again_ms = CASE WHEN $1 = 1 AND state = 'good' THEN expires_ms ELSE again_ms END,"
-                            " next_ms = CASE WHEN $1 = 1 AND expires_ms > 0 THEN expires_ms WHEN next_ms > 0 THEN $2 ELSE 0 END"
-                            " WHERE connection_id = $3");
-        query_i64(q, spent[i]);
-        query_i64(q, l->now);
-        query_text(q, ids[i]);
-        if (!(e = query_end(q, why)))
-            e = grant_event_add(db, ids[i], &event, why);
-    }
-    l->count = (int64_t)n;
-    return e;
-}
-
-static void dead_holder(void *renewals, const char *holder)
-{
-    struct leaving l = { .r = renewals, .holder = holder, .now = clock_steady() };
-    struct fault why;
-    do {
-        if (store_write(l.r->config.store, release_dead, &l, &why)) {
-            renewal_report(l.r, "leases of a stopped hub were not released", &why);
-            return;
-        }
-    } while (l.count);
-}
-
-enum err renewal_recover(struct renewals *r, struct fault *why)
-{
-    return answer_journal_recover(r->journal, recover_answer, dead_holder, r, why);
 }

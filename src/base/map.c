@@ -75,6 +75,16 @@ static void rebuild(struct map *m)
     free(old.slots);
 }
 
+void map_free_all(struct map *m, void (*end)(void *value))
+{
+    size_t at = 0;
+    struct str key;
+    void *value;
+    while (m && map_next(m, &at, &key, &value))
+        end(value);
+    map_free(m);
+}
+
 void *map_get(const struct map *m, struct str key)
 {
     struct slot *s = find(m, key, hash_keyed(key));

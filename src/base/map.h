@@ -12,6 +12,7 @@ struct map;
 
 struct map *map_new(void);
 void map_free(struct map *m);                          /* values are left alone */
+void map_free_all(struct map *m, void (*end)(void *value)); /* values too */
 void *map_get(const struct map *m, struct str key);    /* NULL when absent */
 void *map_put(struct map *m, struct str key, void *value); /* answers the value it replaced, or NULL */
 void *map_take(struct map *m, struct str key);         /* removes; answers the value or NULL */

@@ -48,6 +48,7 @@ bool str_ieq(struct str a, struct str b);        /* ASCII letter case ignored */
 bool str_starts(struct str s, struct str prefix);
 bool str_istarts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
+bool str_among(struct str s, const struct str *list, size_t n); /* is it one of them? */
 int str_cmp(struct str a, struct str b);         /* bytewise order, like memcmp */
 struct str str_trim(struct str s);               /* spaces, tabs, CR, LF off both ends */
 

@@ -60,7 +60,5 @@ enum err switchboard_try(struct switchboard *s, struct str connection_id, const 
 void switchboard_forget_connection(struct switchboard *s, struct str connection_id);
 void switchboard_forget_connections(struct switchboard *s); /* all: the hub is sealed */
 void switchboard_forget_tokens(struct switchboard *s); /* all: roles, users, tokens */
-/* Make the batches durable now (for tests and graceful stop). */
-void switchboard_flush(struct switchboard *s);
 
 #endif

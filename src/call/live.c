@@ -46,7 +46,7 @@ static void record(struct live *c, enum run_outcome outcome, enum err e)
     r->reused = c->up.timing.reused;
     r->response_bytes = (int64_t)c->up.body_bytes;
     r->total_us = (int32_t)(clock_mono_us() - c->started_us);
-    board_record(c->board, r);
+    recording_add(&c->board->recording, r);
     atomic_fetch_add_explicit(&c->board->calls, 1, memory_order_relaxed);
     if (outcome == RUN_FAILED)
         atomic_fetch_add_explicit(&c->board->failures, 1, memory_order_relaxed);
@@ -495,7 +495,10 @@ static void got_token(void *who, struct prepared *to, const struct fault *why)
     }
     prepared_release(c->renewed);
     c->renewed = c->to = to;
-    if (rewrite(c, &flaw))
+    if (to->secure)
+        c->run.path[0] = 0;
+    /* A policy, or the connection's own settings, may have changed while it waited. */
+    if (check_target(c, &c->target, &flaw) || check_narrowing(c, c->method, &c->target, &flaw) || rewrite(c, &flaw))
         give_up(c, &flaw);
     else
         dial_again(c);

@@ -280,14 +280,6 @@ static enum err headers_read(struct walk *w, struct arena *a, int64_t span, stru
 
 /* ---- which records of a block ---- */
 
-static bool among(struct str s, const struct str *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (str_eq(s, list[i]))
-            return true;
-    return false;
-}
-
 /* In a folder of the filter today; a connection that is gone is in none. Each is asked for once a walk. */
 static enum err in_folders(struct walk *w, struct str connection, bool *in, struct fault *why)
 {
@@ -326,7 +318,7 @@ static enum err kind_wanted(struct walk *w, struct str row, bool *wanted, struct
     if (e || !*wanted)
         return e;
     *wanted = (!f->caller.p || is(k.caller, f->caller)) && (!f->by_outcome || str_is(k.outcome, run_outcome_name(f->outcome))) &&
-              (!f->limited || (k.connection.n && among(k.connection, f->connections, f->connection_count)));
+              (!f->limited || (k.connection.n && str_among(k.connection, f->connections, f->connection_count)));
     if (!*wanted || !f->seen || (f->own.p && is(k.caller, f->own)))
         return ERR_NONE;
     *wanted = false;

@@ -14,6 +14,7 @@
 #include "call/circuit.h"
 #include "call/intent.h"
 #include "call/prepared.h"
+#include "call/recorder.h"
 #include "call/run.h"
 #include "catalog/connector.h"
 #include "http/upstream.h"
@@ -56,17 +57,13 @@ struct board {
     struct loop *loop;
     struct upstreams *upstreams;
     struct intent_lane *lane; /* NULL: calls are not recorded before they are made */
-    struct run *batch;      /* of the recorder's shape: switchboard.c only */
-    int batch_count;
-    struct timer batch_timer;
+    struct recording recording;
     _Atomic uint64_t calls, failures, refusals; /* relaxed: for /metrics */
 };
 
 enum err switchboard_new(const struct switchboard_config *c, struct switchboard **out, struct fault *why) MUST_CHECK;
 /* At boot, before the loop runs; takes `u`. */
 struct board *switchboard_add(struct switchboard *s, struct loop *l, struct upstreams *u);
-/* On each board's loop, when it stops: hands over what is recorded. */
-void board_flush(struct board *b);
 /* After the loops have ended. Records that were handed over are written first. */
 void switchboard_free(struct switchboard *s);
 /* At boot, before calls: who keeps credentials that end. */
@@ -107,8 +104,5 @@ enum err switchboard_state_permits(const struct connection_row *row, struct faul
  * ERR_DENIED. */
 enum err switchboard_connection(struct switchboard *s, const struct caller *c, struct str name, struct prepared **out,
                                 wall_ms *until, struct fault *why) MUST_CHECK;
-
-/* Put a finished record into the batch. */
-void board_record(struct board *b, const struct run *r);
 
 #endif

@@ -92,6 +92,8 @@ size_t catalog_count(const struct catalog *c);
  * none. */
 const struct connector_field *connector_field_named(const struct connector *c, const struct connector_auth *auth,
                                                     struct str placeholder);
+/* Is that its key, or one of its aliases? */
+bool connector_field_answers(const struct connector_field *f, struct str name);
 const struct connector_auth *connector_auth_find(const struct connector *c, struct str type);
 /* Does it match a search over id, name, description, keywords, domains (letter case and accents ignored)? */
 bool connector_matches(const struct connector *c, struct str search);

@@ -275,8 +275,7 @@ static enum err take_field(struct reader *r, const struct json *v, const char *a
     return ERR_NONE;
 }
 
-/* Does `f` answer to `name`? */
-static bool named(const struct connector_field *f, struct str name)
+bool connector_field_answers(const struct connector_field *f, struct str name)
 {
     bool yes = str_eq(f->key, name);
     for (size_t i = 0; i < COUNT(f->aliases) && f->aliases[i].n; i++)
@@ -286,9 +285,9 @@ static bool named(const struct connector_field *f, struct str name)
 
 static bool collide(const struct connector_field *x, const struct connector_field *y)
 {
-    bool yes = named(x, y->key);
+    bool yes = connector_field_answers(x, y->key);
     for (size_t i = 0; i < COUNT(y->aliases) && y->aliases[i].n; i++)
-        yes = yes || named(x, y->aliases[i]);
+        yes = yes || connector_field_answers(x, y->aliases[i]);
     return yes;
 }
 

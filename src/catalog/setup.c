@@ -55,19 +55,11 @@ static const char *pointer_to(const struct form *f, const char *under, struct st
 
 /* ---- What was typed ---- */
 
-static bool named(const struct connector_field *field, struct str name)
-{
-    bool yes = str_eq(field->key, name);
-    for (size_t i = 0; i < COUNT(field->aliases) && field->aliases[i].n; i++)
-        yes = yes || str_eq(field->aliases[i], name);
-    return yes;
-}
-
 /* What was given for a field, by its name or an alias; null is not given. */
 static const struct json *given(const struct json *object, const struct connector_field *field)
 {
     json_each(m, object)
-        if (named(field, m->key) && m->type != JSON_NULL)
+        if (connector_field_answers(field, m->key) && m->type != JSON_NULL)
             return m;
     return NULL;
 }
@@ -93,7 +85,7 @@ static enum err check_names(const struct form *f, const struct field_set *set, c
     json_each(m, object) {
         const struct connector_field *field = NULL;
         for (size_t i = 0; !field && field_at(set, i); i++)
-            if (named(field_at(set, i), m->key))
+            if (connector_field_answers(field_at(set, i), m->key))
                 field = field_at(set, i);
         /* json_only() writes the pointer of a name that needs escapes. */
         if (!field) {
@@ -103,7 +95,7 @@ static enum err check_names(const struct form *f, const struct field_set *set, c
             return json_only(&lone, (const char *const[]){ NULL }, arena_join(f->a, STR("/"), str_of(set->under)).p, f->why);
         }
         json_each(other, object)
-            if (other != m && other->type != JSON_NULL && m->type != JSON_NULL && named(field, other->key))
+            if (other != m && other->type != JSON_NULL && m->type != JSON_NULL && connector_field_answers(field, other->key))
                 return refuse(
                     f, ERR_FIELD_INVALID,
                     str_fmt(f->a, "“%.*s” and “%.*s” are the same field; give one", STR_ARG(m->key), STR_ARG(other->key)).p,

@@ -117,6 +117,10 @@ static void say_json_str(struct arena *a, const char *before, struct str text, c
         fprintf(stderr, "%s%.*s%s", before, STR_ARG(safe), after);
 }
 
+#define RECONNECT                                                         \
+    "Enter them: raccord connections credentials ID --credential NAME;\n" \
+    "  or let a person authorize it: raccord connections authorize ID"
+
 /* What to do about it here: the hub's own words speak of its API. */
 static void say_hint(enum err e)
 {
@@ -134,8 +138,8 @@ static void say_hint(enum err e)
         { ERR_PRECONDITION_FAILED, "Look at it again, and repeat." },
         { ERR_CONNECTOR_BLOCKED, "Which policy, and why: raccord policies explain connection.create --connector ID" },
         { ERR_CALL_BLOCKED, "Which policy, and why: raccord policies explain connection.call --connection ID --method METHOD" },
-        { ERR_RECONNECT_REQUIRED, "Enter them: raccord connections credentials ID --credential NAME" },
-        { ERR_NEEDS_AUTH, "Enter them: raccord connections credentials ID --credential NAME" },
+        { ERR_RECONNECT_REQUIRED, RECONNECT },
+        { ERR_NEEDS_AUTH, RECONNECT },
         { ERR_CONNECTION_DISABLED, "Let it be used again: raccord connections enable ID" },
     };
     for (size_t i = 0; i < COUNT(rows); i++)

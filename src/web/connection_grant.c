@@ -4,6 +4,7 @@
 #include "auth/obtain.h"
 #include "auth/renewal.h"
 #include "call/switchboard.h"
+#include "web/connection_oauth.h"
 #include "web/connection_view.h"
 #include "web/dependants.h"
 #include "web/handlers.h"
@@ -13,23 +14,7 @@
 
 static const char *const object_query[] = { "folder", NULL };
 
-static void write_list(struct json_out *o, const char *name, struct str scopes, struct str without)
-{
-    struct str piece;
-    json_key(o, name);
-    json_open(o, '[');
-    while (scopes.n && str_piece(&scopes, ' ', &piece)) {
-        struct str rest = without, other;
-        bool found = !piece.n;
-        while (rest.n && !found && str_piece(&rest, ' ', &other))
-            found = str_eq(piece, other);
-        if (!found)
-            json_put_str(o, piece);
-    }
-    json_close(o, ']');
-}
-
-static void write_grant(struct json_out *o, const struct grant *g)
+static void write_grant(struct arena *a, struct json_out *o, const struct grant *g)
 {
     json_member_str(o, "state", str_of(grant_state_name(g->state)));
     json_member_str(o, "reason", g->reason.n ? g->reason : STR_NONE);
@@ -40,12 +25,7 @@ static void write_grant(struct json_out *o, const struct grant *g)
     json_member_bool(o, "refreshable", g->refreshable);
     json_member_i64(o, "failures", g->failures);
     json_member_bool(o, "from_backup", g->from_backup);
-    json_key(o, "scopes");
-    json_open(o, '{');
-    write_list(o, "requested", g->requested, STR(""));
-    write_list(o, "granted", g->granted, STR(""));
-    write_list(o, "missing", g->requested, g->granted);
-    json_close(o, '}');
+    connection_scopes_write(o, g->requested, g->granted, connection_scopes_missing(a, g->requested, g->granted));
 }
 
 /* A connection whose auth type has no grants has none; one that waits for its first has an empty one. */
@@ -71,7 +51,7 @@ static enum err write_reply(struct web_request *q, struct reply *r, const struct
         return e;
     struct json_out o = json_out(&r->body);
     json_open(&o, '{');
-    write_grant(&o, &g);
+    write_grant(q->arena, &o, &g);
     if (g.state == GRANT_OVER)
         dependants_write(&o, &d, false);
     json_close(&o, '}');

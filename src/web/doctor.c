@@ -65,10 +65,9 @@ static void tell_addresses(struct examination *x)
                   "pas en https : la plupart des fournisseurs refusent une telle adresse, et les cookies sont moins sûrs"));
 }
 
-static enum err ask(struct examination *x, struct str url, bool through_egress, struct fetch_answer *answer, struct fault *why)
+static struct fetch_request asking(const char *method, struct str url)
 {
-    struct fetch_request q = { .method = STR("GET"), .url = url, .timeout_ms = ASK_MS, .response_max = 256 * 1024 };
-    return through_egress ? issuer_reach(x->q->hub->issuers, x->q->arena, &q, answer, why) : fetch(x->q->arena, &q, answer, why);
+    return (struct fetch_request){ .method = str_of(method), .url = url, .timeout_ms = ASK_MS, .response_max = 256 * 1024 };
 }
 
 /* The address that browsers are sent to leads back here. */
@@ -77,7 +76,8 @@ static void try_public_url(struct examination *x)
     struct fetch_answer answer;
     struct fault why;
     struct str url = x->q->hub->public_url;
-    if (ask(x, str_fmt(x->q->arena, "%.*s/healthz", STR_ARG(url)), false, &answer, &why))
+    struct fetch_request q = asking("GET", str_fmt(x->q->arena, "%.*s/healthz", STR_ARG(url)));
+    if (fetch(x->q->arena, &q, &answer, &why))
         note(x, "round_trip", WORTH_A_LOOK, url, sentence(x, &why));
     else if (answer.status != 200 || str_find_str(answer.body, STR("\"status\":\"ok\"")) == SIZE_MAX)
         note(x, "round_trip", WRONG, url, said(x, "something else than this hub answers there", "autre chose que ce hub y répond"));
@@ -118,11 +118,16 @@ static void judge_clock(struct examination *x, struct str host, const struct fet
              : said(x, "agrees with this machine's", "concorde avec celle de cette machine"));
 }
 
+/* With a request that asks for nothing: token endpoints take POST alone (RFC 6749 3.2), and many say 404 to anything else. */
 static void try_server(struct examination *x, struct str host, struct str url)
 {
     struct fetch_answer answer;
     struct fault why;
-    if (ask(x, url, true, &answer, &why)) {
+    struct fetch_request q = asking("POST", url);
+    q.headers[q.header_count][0] = STR("Content-Type");
+    q.headers[q.header_count++][1] = STR("application/x-www-form-urlencoded");
+    q.body = STR("");
+    if (issuer_reach(x->q->hub->issuers, x->q->arena, &q, &answer, &why)) {
         note(x, why.err == ERR_UPSTREAM_DNS ? "dns" : "token_endpoint", WRONG, host, sentence(x, &why));
         return;
     }
@@ -172,6 +177,10 @@ enum err doctor_get(struct web_request *q, struct reply *r, struct fault *why)
     json_open(&x.o, '[');
     tell_addresses(&x);
     try_public_url(&x);
+    for (size_t i = 0; i < q->hub->exception_count; i++)
+        note(&x, "exception", WORTH_A_LOOK, str_of(q->hub->exceptions[i]),
+             said(&x, "permits what is refused otherwise: no more than you need",
+                  "permet ce qui est refusé sinon : pas plus que nécessaire"));
     note(&x, "egress_proxy", FINE, STR_NONE,
          said(&x, "none: providers are called directly, whatever the environment's proxy settings say",
               "aucun : les fournisseurs sont appelés directement, quoi que dise l'environnement"));

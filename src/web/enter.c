@@ -190,7 +190,7 @@ static bool sets_up_second_factor(struct str path)
     return str_starts(path, STR("/api/v1/second-factor")) || str_starts(path, STR("/api/v1/session"));
 }
 
-/* Requirement 15.9: before there is an owner, there is the way to become it, and health. */
+/* Requirement 15.9: before anybody was let in, there is the way to become the owner, and health. */
 static const char *const before_setup[] = {
     "/", "/setup", "/assets/{name}", "/problems/{code}", "/healthz", "/readyz", "/api/v1/setup"
 };
@@ -204,13 +204,17 @@ static enum err check_stage(const struct visit *v, struct fault *why)
     for (size_t i = 0; i < COUNT(before_setup); i++)
         if (strcmp(v->route->path, before_setup[i]) == 0)
             return ERR_NONE;
-    /* Made meanwhile with the command line, beside this process? */
-    int64_t users;
+    /* Made meanwhile with the command line, beside this process? Who has a token may need the open doors, too: a browser's way
+     * back. */
+    int64_t users, tokens = 0;
     enum err e = user_count(v->q.db, &users, why);
-    if (e || !users)
-        return e ? e : fault(why, ERR_SETUP_REQUIRED, STR(""), "no owner yet");
-    atomic_store(&v->q.hub->setup_open, false);
-    return ERR_NONE;
+    if (!e && !users)
+        e = query_number(v->q.db, "SELECT count(*) FROM (SELECT 1 FROM token LIMIT 1) AS any_token", &tokens, why);
+    if (e)
+        return e;
+    if (users)
+        atomic_store(&v->q.hub->setup_open, false);
+    return users || tokens ? ERR_NONE : fault(why, ERR_SETUP_REQUIRED, STR(""), "no owner yet");
 }
 
 static enum err resolve_session(struct visit *v, struct str cookie, struct caller *c, struct fault *why)

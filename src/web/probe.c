@@ -290,23 +290,13 @@ static void *probe_main(void *context)
 
 /* ---- suspects and orders ---- */
 
-static void free_values(struct map *m)
-{
-    size_t at = 0;
-    struct str key;
-    void *value;
-    while (map_next(m, &at, &key, &value))
-        free(value);
-    map_free(m);
-}
-
 static bool suspected_lately(struct prober *p, struct str id)
 {
     int64_t now = clock_mono().ms, *last = map_get(p->suspected, id);
     if (last && now - *last < SUSPECT_AGAIN_MS)
         return true;
     if (map_count(p->suspected) >= SUSPECTS_KNOWN) {
-        free_values(p->suspected);
+        map_free_all(p->suspected, free);
         p->suspected = map_new();
         last = NULL;
     }
@@ -438,7 +428,7 @@ void prober_free(struct prober *p)
         free(list_entry(node, struct look, in));
     list_each_safe (node, &p->orders)
         free(list_entry(node, struct order, in));
-    free_values(p->suspected);
+    map_free_all(p->suspected, free);
     pthread_cond_destroy(&p->some);
     pthread_mutex_destroy(&p->lock);
     free(p);

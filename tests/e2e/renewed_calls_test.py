@@ -101,6 +101,22 @@ class Waiting(Case):
         self.assertLessEqual(len(self.provider.asked), 2)  # one when it was made, one now
         self.assertEqual(self.provider.asked[-1]["grant_type"], "client_credentials")
 
+    def test_what_a_policy_forbids_while_a_call_waits_is_not_sent_afterwards(self):
+        self.start()
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        self.provider.turn()
+        self.provider.hold.clear()
+        said, before = [], b"".join(self.provider.upstream.received).count(b"POST /token ")
+        waiting = threading.Thread(target=lambda: said.append(self.hub1.request("DELETE", "/proxy/crm/x")))
+        waiting.start()
+        self.assertTrue(self.provider.upstream.wait(lambda all: b"".join(all).count(b"POST /token ") > before))
+        saved = self.hub1.post("/api/v1/policies", {"name": "No deletions", "rules": [{"rule": "methods_block", "values": ["DELETE"]}]})
+        self.assertEqual(saved.status, 201, saved)
+        self.provider.hold.set()
+        waiting.join(harness.DEADLINE)
+        self.assertEqual((said[0].status, said[0].json["code"]), (403, "call_blocked"), said)
+        self.assertEqual(len([c for c in self.provider.calls() if c.startswith("DELETE ")]), 1)  # the one whose token was refused
+
     def test_a_refused_token_is_renewed_once_for_all_and_nobody_notices(self):
         self.start()
         self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
@@ -162,6 +178,80 @@ class Waiting(Case):
         pair = base64.b64encode(b"raccord:s3cret-of-the-client").decode()
         for hidden in ("s3cret-of-the-client", pair, "t0ken-"):
             self.assertNotIn(hidden, everything)
+
+
+class Captured(Case):
+    """OAU-23: the provider says with the token where the account lives."""
+    CONNECTOR = {**RULED, "id": "placed", "base_url": "{{fields.instance}}",
+                 "fields": [{"key": "instance", "type": "url", "required": True, "label": {"en": "Instance", "fr": "Instance"}}, RULED["fields"][1]],
+                 "auth": [{**RULED["auth"][0], "oauth": {"token_url": "{{fields.token_url}}",
+                                                         "capture": {"instance": {"pointer": "/instance_url", "replaces": True}}}}]}
+
+    def place(self, address):
+        self.file("placed.json", json.dumps(self.CONNECTOR))
+        self.provider = Provider(self)
+        self.provider.says = "200 OK", json.dumps({"access_token": "t0ken-0", "token_type": "Bearer", "expires_in": 3600,
+                                                   "instance_url": address(self.provider)}).encode()
+        self.hub1 = self.hub(env={**PLAIN, "RACCORD_CONNECTORS": self.folder})
+        made = self.hub1.post("/api/v1/connections", {
+            "connector": "placed", "key": "crm", "folder": "shared",
+            "fields": {"instance": self.provider.url + "/first", "token_url": self.provider.url + "/token"},
+            "credentials": {"client_id": "raccord", "client_secret": "s3cret-of-the-client"}})
+        self.assertEqual(made.status, 201, made)
+        said = self.hub1.get("/proxy/crm/x")
+        self.assertEqual(said.status, 200, said)
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        return self.hub1.get("/api/v1/connections/crm").json, [head.split(" ")[1] for head in self.provider.calls()]
+
+    def test_the_address_that_comes_with_the_token_is_where_calls_go(self):
+        shown, paths = self.place(lambda provider: provider.url + "/second")
+        self.assertEqual(shown["fields"]["instance"], self.provider.url + "/second")
+        self.assertEqual(paths[-1], "/second/x")
+
+    def test_an_address_outside_the_allowed_domain_is_not_taken(self):
+        shown, paths = self.place(lambda provider: provider.url.replace("localhost", "127.0.0.1"))
+        self.assertEqual(shown["fields"]["instance"], self.provider.url + "/first")
+        self.assertEqual(paths, ["/first/x"] * 2)
+        self.assertIn("a token answer brought", self.hub1.log())
+
+
+class Waits(Case):
+    def test_new_credentials_wait_for_an_issuer_and_no_writer_waits_with_them(self):
+        issuing = {**RULED, "id": "issuing", "fields": [RULED["fields"][0], {**RULED["fields"][1], "key": "issuer"}],
+                   "auth": [{**RULED["auth"][0], "oauth": {"issuer": "{{fields.issuer}}"}}]}
+        self.file("issuing.json", json.dumps(issuing))
+        asked, go = threading.Event(), threading.Event()
+        go.set()
+
+        def serve(s, number):
+            while raw := s.read_request():
+                if b"/.well-known/" in raw.split(b" ")[1]:
+                    asked.set()
+                    go.wait(harness.DEADLINE)
+                    url = self.there.url
+                    s.sendall(harness.answer(json.dumps({"issuer": url, "token_endpoint": url + "/token"}).encode()))
+                else:
+                    s.sendall(harness.answer(b'{"access_token": "t0ken-0", "token_type": "Bearer"}'))
+
+        self.there = self.upstream(serve)
+        self.hub1 = self.hub(env={**PLAIN, "RACCORD_CONNECTORS": self.folder})
+        own = {"client_id": "raccord", "client_secret": "s3cret-of-the-client"}
+        made = self.hub1.post("/api/v1/connections", {"connector": "issuing", "key": "crm", "folder": "shared", "credentials": own,
+                                                      "fields": {"base_url": self.there.url, "issuer": self.there.url}})
+        self.assertEqual(made.status, 201, made)
+        self.hub1.stop()  # what it knows of issuers goes with it
+        self.hub1.start()
+        asked.clear()
+        go.clear()
+        said = []
+        put = threading.Thread(target=lambda: said.append(self.hub1.request("PUT", "/api/v1/connections/crm/credentials", own)))
+        put.start()
+        self.assertTrue(asked.wait(harness.DEADLINE))
+        self.assertEqual(self.hub1.post("/api/v1/folders", {"path": "shared/meanwhile"}).status, 201)
+        self.assertEqual(said, [])
+        go.set()
+        put.join(harness.DEADLINE)
+        self.assertEqual([a.status for a in said], [200], said)
 
 
 class WordsOfItsOwn(Case):

@@ -31,7 +31,7 @@ struct stage {
     struct renewals *r;
     struct connection_row row;
     const struct obtain *how;
-    _Atomic int changes, reports;
+    _Atomic int changes, reports, unreachable;
     char last_report[160];
     struct fault why;
 };
@@ -40,6 +40,28 @@ static const struct obtain *find_fetch(struct str auth_type)
 {
     (void)auth_type;
     return &test_fetch;
+}
+
+/* How it gets its tokens is what its issuer says, who does not answer so many times. */
+static const struct obtain *find_oauth(struct str auth_type)
+{
+    static const struct obtain oauth = {
+        .auth_type = "bearer", .oauth = true, .by_person = true, .build = test_build, .read = test_read
+    };
+    (void)auth_type;
+    return &oauth;
+}
+
+static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
+                        const struct auth_input *in, struct oauth_profile *out, struct fault *why)
+{
+    struct stage *s = context;
+    (void)db;
+    (void)a;
+    (void)row;
+    (void)in;
+    *out = (struct oauth_profile){ .client_auth = CLIENT_AUTH_NONE, .refresh_auth = CLIENT_AUTH_NONE };
+    return atomic_fetch_sub(&s->unreachable, 1) > 0 ? fault(why, ERR_IDENTITY_PROVIDER, STR("localhost"), "away") : ERR_NONE;
 }
 
 static const struct json *no_options(void *context, struct str connector, struct str auth_type)
@@ -70,7 +92,8 @@ static void start_as(struct stage *s, const char *node, int64_t lease_ms)
 {
     struct renewals_config c = {
         .store = s->hub->store, .keyring = s->hub->keys, .egress = s->egress, .tls = s->tls, .data = str_of(s->hub->directory),
-        .node = str_of(node), .threads = 4, .rate = 1000, .obtain = s->how == &test_fetch ? find_fetch : test_find,
+        .node = str_of(node), .threads = 4, .rate = 1000,
+        .obtain = s->unreachable > 0 ? find_oauth : s->how == &test_fetch ? find_fetch : test_find, .profile = profile,
         .options = no_options, .changed = changed, .context = s, .report = report, .lease_ms = lease_ms,
     };
     assert_int_equal(renewals_start(&c, &s->r, &s->why), ERR_NONE);
@@ -239,14 +262,14 @@ static void a_fetch_needs_no_person(void **state)
 
 /* ---- one at a time ---- */
 
-struct many {
+struct crowd {
     struct renewal_wait wait;
     _Atomic int *told, *failed;
 };
 
 static void told(struct renewal_wait *w, enum err e, const struct fault *why)
 {
-    struct many *m = list_entry(w, struct many, wait);
+    struct crowd *m = list_entry(w, struct crowd, wait);
     (void)why;
     if (e)
         atomic_fetch_add(m->failed, 1);
@@ -261,10 +284,10 @@ static void ten_thousand_callers_at_an_expired_token_make_one_request(void **sta
     obtain(s);
     expire(s);
     fault_next(s, FAULT_HOLD, 1);
-    struct many *all = mem_zero(10000 * sizeof *all);
+    struct crowd *all = mem_zero(10000 * sizeof *all);
     int64_t began = clock_mono_us();
     for (int i = 0; i < 10000; i++) {
-        all[i] = (struct many){ .wait.done = told, .told = &told_count, .failed = &failed };
+        all[i] = (struct crowd){ .wait.done = told, .told = &told_count, .failed = &failed };
         renewals_ask(s->r, s->row.id, 1, i % 2 ? RENEWAL_EXPIRED : RENEWAL_REFUSED, &all[i].wait);
     }
     assert_true(clock_mono_us() - began < 2000000); /* asking never waits */
@@ -291,7 +314,7 @@ static void a_caller_that_leaves_is_not_called_and_cancels_nothing(void **state)
 {
     struct stage *s = *state;
     _Atomic int told_count = 0, failed = 0;
-    struct many one = { .wait.done = told, .told = &told_count, .failed = &failed };
+    struct crowd one = { .wait.done = told, .told = &told_count, .failed = &failed };
     start(s);
     obtain(s);
     fault_next(s, FAULT_HOLD, 1);
@@ -308,7 +331,7 @@ static void a_stop_finishes_what_is_under_way_and_keeps_its_answer(void **state)
 {
     struct stage *s = *state;
     _Atomic int told_count = 0, failed = 0;
-    struct many one = { .wait.done = told, .told = &told_count, .failed = &failed };
+    struct crowd one = { .wait.done = told, .told = &told_count, .failed = &failed };
     start(s);
     obtain(s);
     fault_next(s, FAULT_HOLD, 1);
@@ -545,27 +568,33 @@ static void a_process_that_dies_while_it_waits_leaves_the_token_in_use(void **st
 }
 
 /* As a process that died between the journal and the database. */
+static void leave_answer(struct stage *s, int64_t fence, const char *body)
+{
+    struct answer_journal *j;
+    struct answer_slot *slot;
+    assert_int_equal(answer_journal_open(str_of(s->hub->directory), 4, s->hub->keys, &j, &s->why), ERR_NONE);
+    hub_sql(s->hub, str_fmt(s->hub->arena,
+                            "UPDATE connection_grant SET holder = '%s', fence = %d, intent_ms = 1, intent_print = 'abc'",
+                            answer_journal_holder(j), (int)fence).p);
+    struct str headers[1][2] = { { STR("content-type"), STR("application/json") } };
+    struct kept_answer k = {
+        .connection = s->row.id, .fence = fence, .received = clock_steady(),
+        .http = { .status = 200, .headers = headers, .header_count = 1, .body = str_of(body) },
+    };
+    assert_int_equal(answer_slot_take(j, &slot, &s->why), ERR_NONE);
+    assert_int_equal(answer_slot_keep(slot, &k, &s->why), ERR_NONE);
+    answer_journal_close(j);
+}
+
+#define FROM_THE_DISK "{\"access_token\":\"from-the-disk\",\"refresh_token\":\"refresh-2\",\"expires_in\":60}"
+
 static void an_answer_that_reached_the_disk_is_taken_up_at_the_next_start(void **state)
 {
     struct stage *s = *state;
     start(s);
     obtain(s);
     stop(s);
-    struct answer_journal *j;
-    struct answer_slot *slot;
-    assert_int_equal(answer_journal_open(str_of(s->hub->directory), 4, s->hub->keys, &j, &s->why), ERR_NONE);
-    hub_sql(s->hub, str_fmt(s->hub->arena,
-                            "UPDATE connection_grant SET holder = '%s', fence = 7, intent_ms = 1, intent_print = 'abc'",
-                            answer_journal_holder(j)).p);
-    struct str headers[1][2] = { { STR("content-type"), STR("application/json") } };
-    struct kept_answer k = {
-        .connection = s->row.id, .fence = 7, .received = clock_steady(),
-        .http = { .status = 200, .headers = headers, .header_count = 1,
-                  .body = STR("{\"access_token\":\"from-the-disk\",\"refresh_token\":\"refresh-2\",\"expires_in\":60}") },
-    };
-    assert_int_equal(answer_slot_take(j, &slot, &s->why), ERR_NONE);
-    assert_int_equal(answer_slot_keep(slot, &k, &s->why), ERR_NONE);
-    answer_journal_close(j);
+    leave_answer(s, 7, FROM_THE_DISK);
     struct str files = hub_files(s->hub);
     assert_int_equal(str_find_str(files, STR("from-the-disk")), SIZE_MAX); /* sealed */
     free((char *)(uintptr_t)files.p);
@@ -579,6 +608,51 @@ static void an_answer_that_reached_the_disk_is_taken_up_at_the_next_start(void *
     stop(s);
     start(s); /* and only once */
     assert_int_equal(grant(s).grant.generation, 2);
+}
+
+static void an_answer_for_a_connection_that_was_disabled_meanwhile_is_kept(void **state)
+{
+    struct stage *s = *state;
+    start(s);
+    obtain(s);
+    stop(s);
+    leave_answer(s, 7, FROM_THE_DISK);
+    hub_sql(s->hub, "UPDATE connection SET state = 'disabled'");
+    start(s);
+    assert_int_equal(grant(s).grant.generation, 2);
+    assert_token(s, "refresh_token", "refresh-2");
+}
+
+static void an_answer_that_cannot_be_read_yet_waits_and_nobody_spends_the_old_token(void **state)
+{
+    struct stage *s = *state;
+    start(s);
+    obtain(s);
+    stop(s);
+    leave_answer(s, 7, FROM_THE_DISK);
+    s->unreachable = 1;
+    start(s);
+    assert_int_equal(grant(s).grant.generation, 1);
+    assert_int_equal(grant(s).holder.n > 0, 1);
+    assert_int_equal(renew(s, 1, RENEWAL_EXPIRED), ERR_NONE); /* waits for the next try */
+    assert_int_equal(grant(s).grant.generation, 2);
+    assert_token(s, "access_token", "from-the-disk");
+    assert_int_equal(s->family->requests, 1);
+}
+
+static void an_answer_that_cannot_be_read_before_a_stop_is_read_after_it(void **state)
+{
+    struct stage *s = *state;
+    start(s);
+    obtain(s);
+    stop(s);
+    leave_answer(s, 7, FROM_THE_DISK);
+    s->unreachable = 1;
+    start(s);
+    stop(s);
+    start(s);
+    assert_int_equal(grant(s).grant.generation, 2);
+    assert_token(s, "refresh_token", "refresh-2");
 }
 
 static void an_answer_of_an_older_fence_is_not_taken(void **state)
@@ -692,6 +766,9 @@ int main(void)
         T(what_is_due_is_renewed_ahead_of_its_end),
         T(a_process_that_dies_while_it_waits_leaves_the_token_in_use),
         T(an_answer_that_reached_the_disk_is_taken_up_at_the_next_start),
+        T(an_answer_for_a_connection_that_was_disabled_meanwhile_is_kept),
+        T(an_answer_that_cannot_be_read_yet_waits_and_nobody_spends_the_old_token),
+        T(an_answer_that_cannot_be_read_before_a_stop_is_read_after_it),
         T(an_answer_of_an_older_fence_is_not_taken),
         T(a_holder_that_was_stopped_loses_its_lease_and_writes_nothing),
         T(two_processes_that_want_the_same_make_one_request),

@@ -1,0 +1,167 @@
+"""A disk that is full, broken, or does not sync, at each write of a renewal of a person's grant (person.py): nothing is sent that could not
+be written down before, and no grant is lost (requirements 10.3, 10.4, 18.2)."""
+import errno
+import re
+
+import harness
+from person import Person
+
+WRITES = "pwrite write fdatasync fsync ftruncate fallocate"
+
+
+class Disk(Person):
+    def writes(self):
+        """The calls of one renewal that write, or promise that something is written."""
+        self.faults.arm("record", thread="renewal", calls=WRITES, file=".")
+        self.assertEqual(self.renew().status, 200)
+        self.faults.disarm()
+        return self.faults.steps()
+
+    def restart(self):
+        self.hub1.stop()
+        self.hub1.start()
+
+    def whole(self):
+        """The family lives: it can be renewed, and what comes of that is good."""
+        said = self.renew()
+        self.assertEqual(said.status, 200, (said, self.grant(), self.hub1.log()[-2000:]))
+        self.works()
+
+
+class Before(Disk):
+    def test_what_could_not_be_written_down_is_not_sent(self):
+        steps = self.writes()
+        first = steps.index("fdatasync raccord.db-wal") + 1  # the intent is committed
+        for error in (errno.ENOSPC, errno.EIO):
+            for at in range(1, first + 1):
+                with self.subTest(step=steps[at - 1], error=errno.errorcode[error]):
+                    asked = self.asked()
+                    self.faults.fail(error, at, thread="renewal", calls=WRITES, file=".")
+                    said = self.renew()
+                    self.faults.disarm()
+                    self.assertGreater(self.faults.struck, 0)
+                    self.assertNotEqual(said.status, 200, said)
+                    self.assertEqual(self.asked(), asked)
+                    self.assertEqual(self.grant()["state"], "good")
+                    self.works()
+                    if steps[at - 1].startswith("fdatasync"):  # after that nothing is believed of the file
+                        self.restart()
+                    self.whole()
+
+
+class After(Disk):
+    def test_an_answer_that_the_disk_did_not_take_at_once_is_kept_and_used(self):
+        steps = self.writes()
+        kept = steps.index("pwrite answers.0")
+        last = len(steps) - 1 - steps[::-1].index("fdatasync raccord.db-wal")
+        for error in (errno.ENOSPC, errno.EIO):
+            for at in (kept, kept + 2, (kept + last) // 2, last - 1):
+                for stays in (True, False):
+                    with self.subTest(step=steps[at], at=at, error=errno.errorcode[error], stays=stays):
+                        asked, generation = self.asked(), self.grant()["generation"]
+                        self.faults.fail(error, at + 1, stays=stays, thread="renewal", calls=WRITES, file=".")
+                        self.renew()
+                        self.assertGreater(self.faults.struck, 0)
+                        self.faults.disarm()
+                        self.until("kept", lambda: self.grant()["generation"] == generation + 1)
+                        self.assertEqual(self.asked(), asked + 1)
+                        self.control("/_expire")
+                        self.works()
+                        self.whole()
+
+    def test_after_a_failed_sync_the_answer_is_used_at_the_next_start(self):
+        for file in ("answers.", "raccord.db-wal"):
+            with self.subTest(file=file):
+                asked, generation = self.asked(), self.grant()["generation"]
+                self.faults.fail(errno.EIO, 1 if file == "answers." else 2, stays=False, thread="renewal", calls="fdatasync", file=file)
+                self.renew()
+                self.assertEqual(self.faults.struck, 1)
+                self.faults.disarm()
+                self.assertNotEqual(self.renew().status, 200)  # nothing is believed of the file
+                self.works()
+                self.restart()
+                self.assertEqual(self.grant()["generation"], generation + 1)
+                self.assertEqual(self.asked(), asked + 1)
+                self.control("/_expire")
+                self.works()
+                self.whole()
+
+
+class AtTheStart(Disk):
+    """An answer is in its room, and the database does not take it at the start."""
+
+    def left_behind(self):
+        """The hub is dead, the new tokens lie in its journal, and the old ones are worth nothing any more."""
+        self.faults.arm("kill_after", 1, thread="renewal", calls="fdatasync", file="answers.")
+        try:
+            self.renew()
+        except OSError:
+            pass
+        self.hub1.process.wait(harness.DEADLINE)
+        self.hub1.kill()
+        self.control("/_expire")
+
+    def taken_up(self, asked, generation):
+        self.until("taken up", lambda: self.grant()["generation"] == generation + 1, 20)
+        self.assertEqual(self.asked(), asked + 1)
+        self.works()
+        self.assertEqual(self.asked(), asked + 2)  # the old access token was over, as this server says
+        self.whole()
+
+    def test_it_is_taken_up_when_the_database_takes_it(self):
+        for error, stays in ((errno.ENOSPC, False), (errno.ENOSPC, True), (errno.EIO, True)):
+            with self.subTest(error=errno.errorcode[error], stays=stays):
+                asked, generation = self.asked(), self.grant()["generation"]
+                self.left_behind()
+                self.faults.fail(error, 1, stays=stays, thread="renewal", calls="pwrite", file="raccord.db-wal")
+                self.hub1.start()
+                self.assertGreater(self.faults.struck, 0)
+                self.faults.disarm()
+                self.taken_up(asked, generation)
+
+    def test_a_caller_meanwhile_does_not_spend_the_old_refresh_token(self):
+        asked, generation = self.asked(), self.grant()["generation"]
+        self.left_behind()
+        self.faults.fail(errno.ENOSPC, 1, calls="pwrite", file="raccord.db-wal", begins="answers.")
+        self.hub1.start()
+        said = self.hub1.get("/proxy/crm/me")
+        self.assertGreater(said.status, 400)
+        self.assertGreater(self.faults.struck, 0)
+        self.faults.disarm()
+        self.taken_up(asked, generation)
+
+    def test_an_answer_that_still_cannot_be_taken_up_outlives_the_next_death(self):
+        asked, generation = self.asked(), self.grant()["generation"]
+        self.left_behind()
+        for _ in range(2):
+            self.faults.fail(errno.ENOSPC, 1, calls="pwrite", file="raccord.db-wal", begins="answers.")
+            self.hub1.start()
+            self.hub1.kill()
+            self.assertGreater(self.faults.struck, 0)
+            self.faults.disarm()
+        self.hub1.start()
+        self.taken_up(asked, generation)
+
+
+class FullFromTheBeginning(Disk):
+    def begin(self):
+        """The journal's first page finds no room."""
+        self.faults.fail(errno.ENOSPC, 1, thread="raccord", calls="pwrite", file="answers.")
+        super().begin()
+        self.assertGreater(self.faults.struck, 0)
+        self.faults.disarm()
+
+    def test_an_answer_that_is_kept_when_there_is_room_is_found_after_a_death(self):
+        generation = self.grant()["generation"]
+        self.faults.arm("kill_after", 1, thread="renewal", calls="fdatasync", file="answers.")
+        try:
+            self.renew()
+        except OSError:
+            pass
+        self.hub1.process.wait(harness.DEADLINE)
+        self.hub1.kill()
+        self.faults.disarm()
+        self.hub1.start()
+        self.assertEqual(self.grant()["generation"], generation + 1)
+        self.control("/_expire")
+        self.works()
