@@ -1,7 +1,7 @@
 /* access/head_file.h - the file of heads, behind a thread of its own: a device that hangs holds up nobody else.
  *
- * Who asks waits two seconds at most; what hangs then goes on by itself, and until it has ended everybody is told at once. The thread
- * reads and writes bytes and knows no key.
+ * Who asks waits two seconds at most; what hangs then goes on by itself, and until it has ended everybody is told at once. The
+ * thread reads and writes bytes and knows no key.
  */
 #ifndef ACCESS_HEAD_FILE_H
 #define ACCESS_HEAD_FILE_H
