@@ -23,6 +23,8 @@ struct recorder;
 enum err recorder_new(const struct recorder_config *c, struct recorder **out, struct fault *why) MUST_CHECK;
 /* After the loops have ended; what was handed over is written first. NULL is fine. */
 void recorder_free(struct recorder *r);
+/* When this returns, what was handed over before is written, or counted as lost. */
+void recorder_settle(struct recorder *r);
 /* Records that could not be kept since start. */
 uint64_t recorder_lost(const struct recorder *r);
 

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -725,12 +726,42 @@ static void forget_on_loop(struct loop_job *job)
     free(f);
 }
 
+struct flushing {
+    struct loop_job job;
+    struct recording *records;
+    sem_t *done;
+};
+
+static void flush_on_loop(struct loop_job *job)
+{
+    struct flushing *f = list_entry(job, struct flushing, job);
+    recording_flush(f->records);
+    sem_post(f->done);
+}
+
+/* All that loops have recorded is in the database. While they run. */
+static void flush_records(struct node *n)
+{
+    struct flushing each[LOOPS_MAX];
+    sem_t done;
+    sem_init(&done, 0, 0);
+    for (int i = 0; i < n->desk_count; i++) {
+        each[i] = (struct flushing){ { NULL, flush_on_loop }, &n->desks[i].board->recording, &done };
+        loop_post(n->desks[i].loop, &each[i].job);
+    }
+    for (int i = 0; i < n->desk_count; i++)
+        while (sem_wait(&done))
+            ;
+    sem_destroy(&done);
+    recorder_settle(n->desks[0].board->recording.recorder);
+}
+
 /* What can only be written with the keys. */
 static void *write_last(void *context)
 {
     struct node *n = context;
     intents_stop(n->hub.intents);
-    switchboard_flush(n->hub.switchboard);
+    flush_records(n);
     audit_watch_seal(n->audit);
     return NULL;
 }
