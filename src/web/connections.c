@@ -279,7 +279,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/connections/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    return connection_write(q, &o, &row, c.same_name, why);
+    return connections_write(q, &o, &row, 1, c.same_name, why);
 }
 
 enum err connections_create(struct web_request *q, struct reply *r, struct fault *why)
@@ -389,9 +389,8 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
     bool more = n > (size_t)page.limit;
     n -= more;
     struct json_out o = page_open(r);
-    for (size_t i = 0; i < n; i++)
-        if ((e = connection_write(q, &o, &rows[i], false, why)))
-            return e;
+    if ((e = connections_write(q, &o, rows, n, false, why)))
+        return e;
     struct str last = STR_NONE;
     if (more)
         last = caller_limited(q->caller) ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
@@ -567,12 +566,12 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
 static enum err enabled_state(struct web_request *q, struct db *db, const struct connection_row *row, enum connection_state *out,
                               struct fault *why)
 {
-    struct connection_secret_info *infos;
-    size_t n;
+    const struct many one = many_one(&row->id);
+    struct connection_secrets_set set;
     bool by_person, granted;
     enum err e = connection_oauth_granted(db, q->arena, row, &by_person, &granted, why);
     if (!e)
-        e = connection_secret_infos(db, q->arena, row->id, &infos, &n, why);
+        e = connection_secrets_set(db, q->arena, &one, &set, why);
     if (e)
         return e;
     if (by_person) {
@@ -583,7 +582,7 @@ static enum err enabled_state(struct web_request *q, struct db *db, const struct
     bool needs = !method || method->open_fields;
     for (const struct auth_field *f = method ? method->fields : NULL; f && f->name; f++)
         needs |= f->required;
-    *out = n || !needs ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
+    *out = set.n || !needs ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
     return ERR_NONE;
 }
 
