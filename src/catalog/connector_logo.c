@@ -74,8 +74,11 @@ static void letter(struct buf *out, const struct connector *c)
 {
     struct str first = first_letter(c->name);
     bool plain = first.n > 1 || (first.n && (ascii_alpha(first.p[0]) || ascii_digit(first.p[0])));
-    buf_fmt(out, "<rect width=\"24\" height=\"24\" rx=\"5\" fill=\"%s\"/>\n<text x=\"12\" y=\"17\" text-anchor=\"middle\" font-size=\"14\""
-                 " font-family=\"sans-serif\" font-weight=\"700\" fill=\"#fff\">", color_of(c->id));
+    buf_fmt(
+        out,
+        "<rect width=\"24\" height=\"24\" rx=\"5\" fill=\"%s\"/>\n<text x=\"12\" y=\"17\" text-anchor=\"middle\" font-size=\"14\""
+        " font-family=\"sans-serif\" font-weight=\"700\" fill=\"#fff\">",
+        color_of(c->id));
     if (plain && first.n == 1 && ascii_alpha(first.p[0]))
         buf_char(out, (char)(first.p[0] & ~0x20));
     else
@@ -86,7 +89,8 @@ static void letter(struct buf *out, const struct connector *c)
 void connector_logo_svg(struct buf *out, const struct connector *c)
 {
     const struct connector_logo *l = &c->logo;
-    buf_fmt(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"logo\" aria-hidden=\"true\" viewBox=\"%.*s\">\n", STR_ARG(l->count ? l->box : STR("0 0 24 24")));
+    buf_fmt(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"logo\" aria-hidden=\"true\" viewBox=\"%.*s\">\n",
+            STR_ARG(l->count ? l->box : STR("0 0 24 24")));
     if (!l->count)
         letter(out, c);
     for (size_t i = 0; i < l->count; i++)

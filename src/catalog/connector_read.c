@@ -683,8 +683,8 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
         (e = check_no_secret(r, c->fields, c->field_count, "")) ||
         (e = take_target(r, doc, "", own, true, &c->base_url, &c->allowed_domain)) || (e = take_headers(r, doc, c)) ||
         (e = take_verify(r, doc, "", own, &c->verify)) || (e = take_bool(r, doc, "", "follow_redirects", &c->follow_redirects)) ||
-        (e = take_times(r, doc, &c->times)) || (e = connector_logo_read(a, doc, &c->logo, why)) || (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) ||
-        (e = take_auths(r, doc, c)))
+        (e = take_times(r, doc, &c->times)) || (e = connector_logo_read(a, doc, &c->logo, why)) ||
+        (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) || (e = take_auths(r, doc, c)))
         return e;
     c->haystack = haystack(a, c);
     return ERR_NONE;

@@ -38,10 +38,12 @@ static void shapes_are_drawn_and_nothing_else_gets_in(void **state)
     struct fault why;
     AUTO_BUF out;
     buf_init(&out, 4096);
-    assert_int_equal(read_logo(a, "{\"logo\":{\"box\":\"0 0 9 9\",\"color\":\"#00ff00\",\"paths\":[\"M1 1h3z\"]}}", &c.logo, &why), ERR_NONE);
+    assert_int_equal(read_logo(a, "{\"logo\":{\"box\":\"0 0 9 9\",\"color\":\"#00ff00\",\"paths\":[\"M1 1h3z\"]}}", &c.logo, &why),
+                     ERR_NONE);
     connector_logo_svg(&out, &c);
-    assert_true(str_is(buf_str(&out), "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"logo\" aria-hidden=\"true\" viewBox=\"0 0 9 9\">\n"
-                                      "<path fill=\"#00ff00\" d=\"M1 1h3z\"/>\n</svg>\n"));
+    assert_true(str_is(buf_str(&out),
+                       "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"logo\" aria-hidden=\"true\" viewBox=\"0 0 9 9\">\n"
+                       "<path fill=\"#00ff00\" d=\"M1 1h3z\"/>\n</svg>\n"));
     static const char *const bad[] = {
         "{\"logo\":1}", "{\"logo\":{}}", "{\"logo\":{\"paths\":[]}}", "{\"logo\":{\"paths\":[\"M1\\\"/><script>\"]}}",
         "{\"logo\":{\"paths\":[\"M1\"],\"color\":\"red\"}}", "{\"logo\":{\"paths\":[\"M1\"],\"color\":\"#12345\\\"\"}}",

@@ -21,8 +21,9 @@ static void paragraphs_and_lists_are_told_apart(void **state)
     expect("", "");
     expect("One.", "<p>One.</p>\n");
     expect("One\ntwo.\n\nThree.", "<p>One\ntwo.</p>\n<p>Three.</p>\n");
-    expect("Do:\n\n1. This\n2. that\n\n- also\n- too", "<p>Do:</p>\n<ol>\n<li>This</li>\n<li>that</li>\n</ol>\n<ul>\n<li>also</li>\n"
-                                                      "<li>too</li>\n</ul>\n");
+    expect("Do:\n\n1. This\n2. that\n\n- also\n- too",
+           "<p>Do:</p>\n<ol>\n<li>This</li>\n<li>that</li>\n</ol>\n<ul>\n<li>also</li>\n"
+           "<li>too</li>\n</ul>\n");
     expect("1.5 is a number, -1 too", "<p>1.5 is a number, -1 too</p>\n");
 }
 
@@ -38,7 +39,8 @@ static void nothing_in_it_is_markup(void **state)
     (void)state;
     expect("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>\n");
     expect("- `<b>` **\"&'** [x](javascript:1) ![y](https://e.vil/z.png)",
-           "<ul>\n<li><code>&lt;b&gt;</code> <strong>&quot;&amp;&#39;</strong> [x](javascript:1) ![y](https://e.vil/z.png)</li>\n</ul>\n");
+           "<ul>\n<li><code>&lt;b&gt;</code> <strong>&quot;&amp;&#39;</strong> [x](javascript:1) "
+           "![y](https://e.vil/z.png)</li>\n</ul>\n");
 }
 
 int main(void)
