@@ -122,10 +122,12 @@ static const struct verb verbs[] = {
       connections_duplicate_run, false, "make a second one like it, perhaps with another way to authenticate",
       "Credentials are never copied: give them with --credential, or later. Nor is a client certificate of its own;\n"
       "a copy shows the hub's where the first one does.\n" },
-    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE),
+    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE) |
+          OPTION(HEIR),
       connections_delete_run, false, "delete it; it can be restored for a while",
-      "At a terminal, shows who depends on it and asks. Without one, --yes is needed, and --force when others\n"
-      "depend on it or its folder would be left without a default.\n" },
+      "At a terminal, shows who depends on it and asks, also which other one becomes the default of its folder.\n"
+      "Without a terminal, --yes is needed, --force when others depend on it, and --heir (or --force) when it is the\n"
+      "default of its folder and others could be.\n" },
     { "connections restore", "ID", 1, 1, CLIENT | OPTION(KEY), connections_restore_run, false, "bring a deleted connection back",
       "By its id: raccord connections list --state deleted\n" },
     { "connections move", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(TO) | OPTION(DRY_RUN), connections_move_run, false,

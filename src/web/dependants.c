@@ -9,6 +9,10 @@ static const struct {
     " AND (t.expires_ms = 0 OR t.expires_ms > $2)"
     { "token", "SELECT t.id, t.name, t.expires_ms " TOKENS " ORDER BY t.id LIMIT $3",
       "SELECT COUNT(*) FROM (SELECT 1 " TOKENS " LIMIT $3) AS some" },
+    /* Rules for an issuer's tokens that name it, in the text that holds them: ids are never part of another word. */
+#define RULES "FROM identity_provider i WHERE i.disabled = 0 AND i.callers LIKE '%' || $1 || '%' AND $2 > 0"
+    { "identity_provider", "SELECT i.id, i.key, 0 " RULES " ORDER BY i.id LIMIT $3",
+      "SELECT COUNT(*) FROM (SELECT 1 " RULES " LIMIT $3) AS some" },
 #define SHARES "FROM connection_share s WHERE s.connection_id = $1 AND (s.expires_ms = 0 OR s.expires_ms > $2)"
     { "share",
       "SELECT s.target_id, COALESCE((SELECT p.name FROM principal p WHERE p.id = s.principal_id),"
@@ -68,4 +72,17 @@ void dependants_write(struct json_out *o, const struct dependants *d, bool names
     }
     json_close(o, ']');
     json_member_bool(o, "more_dependants", d->more);
+}
+
+struct str dependants_problem(struct arena *a, const struct dependants *d, struct str others)
+{
+    AUTO_BUF text;
+    buf_init(&text, 256 * 1024);
+    struct json_out o = json_out(&text);
+    json_open(&o, '{');
+    dependants_write(&o, d, true);
+    if (others.p)
+        json_member_raw(&o, "other_defaults", others);
+    json_close(&o, '}');
+    return buf_failed(&text) ? STR_NONE : arena_str(a, buf_str(&text));
 }
