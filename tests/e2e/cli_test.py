@@ -444,7 +444,7 @@ class Connections(harness.SharedHub):
         self.assertEqual(self.cli("folders", "create", "shared/heirs").code, DONE)
         for key in ("first", "second", "third"):
             self.shared.connection(key, "https://api.example.com", folder="shared/heirs")
-        default = lambda: [c["key"] for c in json.loads(self.cli("connections", "list", "--folder", "shared/heirs", "--json").out) if c["default"]]
+        default = lambda: [c["key"] for c in json.loads(self.cli("connections", "list", "--folder", "shared/heirs", "--json").out)["items"] if c["default"]]
         self.assertEqual(default(), ["first"])
         self.assertEqual(self.cli("connections", "delete", "first", "--yes").code, FAILED)
         self.assertEqual(self.cli("connections", "delete", "first", "--yes", "--heir", "third").code, DONE)
