@@ -106,7 +106,7 @@ static int ask_heir(struct command *c, struct client *k, const struct json *conn
     AUTO_BUF path;
     buf_init(&path, 4096);
     buf_add(&path, STR("/connections?limit=20&connector="));
-    percent_encode(&path, json_str(connection, "connector"));
+    percent_encode(&path, json_str(json_get(connection, "connector"), "id"));
     buf_add(&path, STR("&folder="));
     percent_encode(&path, json_str(json_get(connection, "folder"), "id"));
     int code = client_ask(k, "GET", buf_str(&path), NULL, &found);

@@ -54,6 +54,19 @@ static const struct verb verbs[] = {
       "  export RACCORD_TOKEN=$(raccord login --email ana@example.com)\n"
       "  (umask 077; raccord login --email ana@example.com --expires 12h > ~/.raccord-token)\n" },
 
+    { "second-factor enable", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE), second_factor_enable_run, false,
+      "set up an authenticator app for your own account",
+      "Asks for your password, prints the otpauth:// address for the app, asks for the code that the app shows, and\n"
+      "prints ten recovery codes. Your other sessions end.\n\n"
+      "  raccord second-factor enable --email ana@example.com\n" },
+    { "second-factor status", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE), second_factor_status_run,
+      false, "is there one, must there be one, how many recovery codes are left", NULL },
+    { "second-factor recovery-codes", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE),
+      second_factor_codes_run, false, "make ten new recovery codes; the old ones are of no use any more", NULL },
+    { "second-factor disable", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE) | OPTION(YES),
+      second_factor_disable_run, false, "take it off your own account",
+      "Of somebody who lost the phone: raccord users remove-second-factor\n" },
+
     { "connectors list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(DOMAIN) | OPTION(AUTH_TYPE) | OPTION(STAGE),
       connectors_list_run, false, "what can be connected", NULL },
     { "connectors domains", "", 0, 0, CLIENT, connectors_domains_run, false,
