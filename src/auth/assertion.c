@@ -18,7 +18,8 @@ static void put_claims(struct buf *text, const struct assertion *x, wall_ms now)
     const struct { const char *name; struct str value; } members[] = {
         { "iss", x->issuer }, { "sub", x->subject }, { "aud", x->audience }, { "scope", x->scope },
     };
-    bool whole = x->lifetime_s <= 0 || x->lifetime_s > ASSERTION_LIFETIME_S;
+    int64_t most = ASSERTION_LIFETIME_S - ASSERTION_LEEWAY_S,
+            life = x->lifetime_s > 0 && x->lifetime_s < most ? x->lifetime_s : most;
     int64_t iat = now / 1000 - ASSERTION_LEEWAY_S;
     char jti[JTI];
     struct json_out o = json_out(text);
@@ -29,7 +30,7 @@ static void put_claims(struct buf *text, const struct assertion *x, wall_ms now)
             json_member_str(&o, members[i].name, members[i].value);
     json_member_i64(&o, "iat", iat);
     json_member_i64(&o, "nbf", iat);
-    json_member_i64(&o, "exp", iat + (whole ? ASSERTION_LIFETIME_S : x->lifetime_s + ASSERTION_LEEWAY_S));
+    json_member_i64(&o, "exp", iat + ASSERTION_LEEWAY_S + life);
     json_member_str(&o, "jti", (struct str){ jti, sizeof jti });
     json_each(v, x->claims) {
         if (is_ours(x, v->key))
@@ -42,6 +43,13 @@ static void put_claims(struct buf *text, const struct assertion *x, wall_ms now)
         json_put(&o, v);
     }
     json_close(&o, '}');
+}
+
+int64_t assertion_lifetime(const struct json *setting)
+{
+    int64_t ms = 0;
+    (void)duration_parse(json_str(setting, "lifetime"), &ms);
+    return ms / 1000;
 }
 
 enum err assertion_sign(const struct assertion *x, struct secret key, wall_ms now, struct secret *out,

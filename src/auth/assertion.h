@@ -20,9 +20,11 @@ struct assertion {
     struct str kid, thumbprint;     /* thumbprint: x5t#S256 */
     struct str issuer, subject, audience, scope; /* empty: left out */
     const struct json *claims;      /* more of them; may be NULL. The above are not replaced by these */
-    int64_t lifetime_s;             /* 0, or more than there is: ASSERTION_LIFETIME_S */
+    int64_t lifetime_s;             /* from now on; 0, or more than there is: ASSERTION_LIFETIME_S less the leeway */
 };
 /* *out is the caller's to end. ERR_FIELD_INVALID for a key that does not fit, ERR_CRYPTO. */
+/* `lifetime` of the setting `assertion`, in seconds; 0: it says none. */
+int64_t assertion_lifetime(const struct json *setting);
 enum err assertion_sign(const struct assertion *x, struct secret key, wall_ms now, struct secret *out,
                         struct fault *why) MUST_CHECK;
 

@@ -44,7 +44,7 @@ store_work grant_turn_beat;
 
 struct grant_end {
     struct grant_turn *turn;
-    struct grant_event event;             /* at, number and generation are filled in */
+    struct grant_event event;             /* at, number and generation are filled in; `what` empty: nothing worth telling */
     bool release;                         /* the lease; false: nothing but the event */
     /* What the row says from now on */
     enum grant_state state;

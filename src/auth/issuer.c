@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "http/url.h"
+#include "store/db.h"
 
 #define FRESH_MS (10 * 60 * 1000)
 #define STALE_MS (24 * 60 * 60 * 1000) /* while the issuer is away */
@@ -213,9 +214,10 @@ static enum err document_get(struct issuers *s, struct str url, bool keys, bool 
     enum err e = ERR_NONE;
     pthread_mutex_lock(&s->lock);
     struct page *p = page_of(s, url);
-    if (p && renewal_due(p, force, clock_mono()))
+    bool may_wait = !store_writing(); /* what was read before the transaction serves inside it */
+    if (may_wait && p && renewal_due(p, force, clock_mono()))
         renew(s, p, keys);
-    while (p && p->busy && (!p->document || force) && p->waiting < WAITING_MOST) {
+    while (may_wait && p && p->busy && (!p->document || force) && p->waiting < WAITING_MOST) {
         p->waiting++;
         pthread_cond_wait(&s->changed, &s->lock);
         p->waiting--;

@@ -5,7 +5,7 @@
  * serves for a day. A token signed with an unknown key has the keys fetched again, at most once a minute for each issuer.
  * OpenID Connect Discovery 1.0, RFC 7517.
  *
- * Worker threads only: they wait here for the network.
+ * Worker threads only: they wait here for the network; inside store_write() never, what is remembered has to do.
  */
 #ifndef AUTH_ISSUER_H
 #define AUTH_ISSUER_H

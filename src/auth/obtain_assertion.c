@@ -21,8 +21,6 @@ static struct assertion described(const struct obtain_input *q, struct str asked
 {
     const struct oauth_profile *p = q->profile;
     const struct json *x = p->assertion;
-    int64_t lifetime_ms = 0;
-    (void)duration_parse(json_str(x, "lifetime"), &lifetime_ms);
     return (struct assertion){
         .algorithm = first(json_str(x, "algorithm"), p->algorithm),
         .kid = first(obtain_secret(q, "private_key_id"), p->key_id),
@@ -32,7 +30,7 @@ static struct assertion described(const struct obtain_input *q, struct str asked
         .audience = first(json_str(x, "audience"), p->token_url),
         .scope = json_bool(x, "scope_claim", false) ? asked : STR(""),
         .claims = json_get(x, "claims"),
-        .lifetime_s = lifetime_ms / 1000,
+        .lifetime_s = assertion_lifetime(x),
     };
 }
 

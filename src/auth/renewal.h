@@ -39,6 +39,9 @@ struct renewals_config {
      * person's entry would be. Inside store_write(). */
     enum err (*captured)(void *context, struct arena *a, const struct connection_row *row, const struct json *fields,
                          struct str *out, struct fault *why);
+    /* Does a policy have connections like this one begin disabled? Inside store_write(); NULL: none does. */
+    enum err (*starts_disabled)(void *context, struct db *db, struct arena *a, const struct connection_row *row, bool *out,
+                                struct fault *why);
     void *context;
     void (*report)(const char *event, const struct fault *why);
 };

@@ -47,6 +47,7 @@ static enum err prove_by_jwt(const struct oauth_profile *p, bool by_secret, wall
         .thumbprint = by_secret ? STR("") : p->thumbprint,
         .issuer = p->client_id, .subject = p->client_id,
         .audience = p->issuer.n ? p->issuer : p->token_url, /* requirement 9.2; RFC 7523 3: it names the server */
+        .lifetime_s = assertion_lifetime(p->assertion),
     };
     enum err e = assertion_sign(&x, by_secret ? p->client_secret : p->private_key, now, assertion, why);
     put(params, STR("client_id"), p->client_id); /* RFC 7521 4.2: optional; some servers want it */

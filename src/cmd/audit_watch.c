@@ -236,6 +236,9 @@ static enum err note_settings(struct audit_watch *w, struct arena *a, struct fau
     json_member_i64(&o, "head_interval_ms", w->config->audit.head_interval);
     json_member_bool(&o, "strict", w->config->audit.strict);
     json_member_str(&o, "file", w->config->audit.file);
+    json_member_str(&o, "egress_allow_http", w->config->egress.allow_http);
+    json_member_str(&o, "egress_allow_private", w->config->egress.allow_private);
+    json_member_bool(&o, "insecure_listen", w->config->insecure_listen);
     json_member_i64(&o, "retention_runs_ms", w->config->retention.runs);
     json_close(&o, '}');
     struct settings s = { w, a, buf_str(&text) };

@@ -235,10 +235,24 @@ static struct str list_join(struct arena *a, struct str x, struct str y)
     return x.n && y.n ? str_fmt(a, "%.*s,%.*s", STR_ARG(x), STR_ARG(y)) : x.n ? x : y;
 }
 
+/* Shown wherever somebody looks at the hub's health. */
+static void note_exceptions(struct hub *h, const struct config *c)
+{
+    const struct { const char *name; bool made; } rows[] = {
+        { "egress.allow_http", c->egress.allow_http.n > 0 },
+        { "egress.allow_private", c->egress.allow_private.n > 0 },
+        { "insecure_listen", c->insecure_listen },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (rows[i].made)
+            h->exceptions[h->exception_count++] = rows[i].name;
+}
+
 static enum err open_outside(struct node *n, const struct config *c, const struct node_extra *extra, struct arena *boot,
                              struct fault *why)
 {
     enum err e;
+    note_exceptions(&n->hub, c);
     struct str private = list_join(boot, c->egress.allow_private, extra->allow_private);
     if ((e = domain_suffixes_load(c->public_suffix_file, why)) || (e = catalog_load(boot, c->connectors, &n->hub.catalog, why)) ||
         (e = egress_new(boot, private, c->egress.allow_http, c->egress.ports, &n->hub.egress, why)) ||

@@ -7,7 +7,9 @@
 #include "auth/renewal.h"
 #include "base/log.h"
 #include "call/switchboard.h"
+#include "access/policy_store.h"
 #include "catalog/setup.h"
+#include "web/policy_check.h"
 
 static char node_name[256];
 
@@ -42,6 +44,15 @@ static enum err captured(void *context, struct arena *a, const struct connection
     return ERR_NONE;
 }
 
+static enum err starts_disabled(void *context, struct db *db, struct arena *a, const struct connection_row *row, bool *out,
+                                struct fault *why)
+{
+    struct policy_set *set = policy_book_set(((struct hub *)context)->policies);
+    enum err e = policy_set_starts_disabled(set, db, a, row, out, why);
+    policy_set_release(set);
+    return e;
+}
+
 static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
                         const struct auth_input *in, struct oauth_profile *out, struct fault *why)
 {
@@ -69,6 +80,7 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
         .options = options_of,
         .changed = changed,
         .captured = captured,
+        .starts_disabled = starts_disabled,
         .context = hub,
         .report = report,
     };

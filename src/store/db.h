@@ -38,6 +38,8 @@ struct db *store_reader(struct store *s, struct fault *why);
  * `work` may run again from the start if the database was busy, so it must not keep state from a failed try. */
 typedef enum err store_work(struct db *db, void *context, struct fault *why);
 enum err store_write(struct store *s, store_work *work, void *context, struct fault *why) MUST_CHECK;
+/* Is this thread inside store_write()? Who could wait for the network then must not: every writer would wait with it. */
+bool store_writing(void);
 
 /* Fold the write-ahead log into the database and empty it, so that what was deleted is in no file any more. Readers of old
  * snapshots may keep it from going to the end: no error, and the next one does more. */

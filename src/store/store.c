@@ -329,6 +329,8 @@ static enum err write_within(struct store *s, int64_t wait_ms, store_work *work,
     return e;
 }
 
+bool store_writing(void) { return writing != NULL; }
+
 enum err store_write(struct store *s, store_work *work, void *context, struct fault *why)
 {
     return write_within(s, STORE_WAIT_MS, work, context, why);

@@ -284,11 +284,17 @@ static enum err check_answer(const struct check *c, const struct json *v, const 
 
 static enum err check_capture(const struct check *c, const struct json *v, const char *name)
 {
+    static const char *const members[] = { "pointer", "replaces", NULL };
     if (v->type != JSON_OBJECT || v->count > 16)
         return bad(c, name, "must be an object of JSON pointers");
-    json_each(p, v)
-        if (!pointer_ok(p) || !p->key.n || p->key.n > 64)
+    json_each(p, v) {
+        const struct json *pointer = p->type == JSON_OBJECT ? json_get(p, "pointer") : p, *replaces = json_get(p, "replaces");
+        if (p->type == JSON_OBJECT && json_only(p, members, "", NULL))
             return bad(c, name, "must be an object of JSON pointers");
+        if (!pointer || !pointer_ok(pointer) || !p->key.n || p->key.n > 64 ||
+            (replaces && replaces->type != JSON_TRUE && replaces->type != JSON_FALSE))
+            return bad(c, name, "must be an object of JSON pointers");
+    }
     return ERR_NONE;
 }
 

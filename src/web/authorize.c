@@ -1,6 +1,7 @@
 #include "web/authorize.h"
 
 #include "auth/authorization_url.h"
+#include "auth/capture.h"
 #include "auth/client_tls.h"
 #include "auth/connect_session.h"
 #include "auth/device_flow.h"
@@ -365,34 +366,20 @@ static enum err exchange(struct arrival *v, const struct oauth_profile *p, struc
     return renewals_obtain(q->hub->renewals, v->row.id, params, p->pkce ? COUNT(params) : COUNT(params) - 1, why);
 }
 
-/* Parameters of the way back that the connector wants as fields, and that the connection has none of yet; held against the same
- * rules as what a person types. */
+/* Parameters of the way back that the connector wants as fields, held against the same rules as what a person types. */
 static enum err captured(struct arrival *v, struct connection_row *row, bool *some, struct fault *why)
 {
     struct web_request *q = v->q;
     const struct connector *c = catalog_find(q->hub->catalog, row->connector);
-    struct json *fields, *last = NULL;
+    struct json *fields;
     struct setup s;
     enum err e = json_read(q->arena, row->fields.n ? row->fields : STR("{}"), &fields, why);
     *some = false;
-    if (e || !c)
+    if (e || !c || !capture_into(q->arena, v->capture, v->more, fields) ||
+        (e = setup_check_fields(q->arena, c, row->auth_type, fields, row->allowed_domain, q->hub->egress, q->hub->header_digits_ok,
+                                &s, why)))
         return e;
-    for (struct json *f = fields->child; f; f = f->next)
-        last = f;
-    json_each (want, v->capture) {
-        const struct json *value = json_is(want, JSON_STRING) ? json_at(q->arena, v->more, want->text) : NULL;
-        const struct json *there = json_get_str(fields, want->key);
-        if (!json_is(value, JSON_STRING) || !value->text.n || (there && there->text.n))
-            continue;
-        struct json *field = json_new(q->arena, JSON_STRING);
-        field->key = want->key;
-        field->text = value->text;
-        json_link(q->arena, fields, &last, field);
-        *some = true;
-    }
-    if (!*some || (e = setup_check_fields(q->arena, c, row->auth_type, fields, row->allowed_domain, q->hub->egress,
-                                          q->hub->header_digits_ok, &s, why)))
-        return e;
+    *some = !str_eq(row->fields, s.fields);
     row->fields = arena_str(q->arena, s.fields);
     setup_end(&s);
     return ERR_NONE;

@@ -3,6 +3,8 @@
 #include "auth/grant.h"
 #include "auth/oauth_profile.h"
 #include "auth/obtain.h"
+#include "auth/revocation.h"
+#include "base/log.h"
 #include "http/url.h"
 #include "vault/oauth_settings.h"
 #include "web/body.h"
@@ -269,7 +271,29 @@ static enum err merge_order(struct turn *t, struct fault *why)
     return ERR_NONE;
 }
 
-static enum err turn_run(struct turn *t, struct str fields_before, bool store, struct fault *why)
+/* Who gets its tokens: a client of the hub or a policy's, else one of its own by its id. */
+static struct str client_of(struct str client, const struct connection_secret *secrets, size_t n, const struct json *fields)
+{
+    if (client.n)
+        return client;
+    for (size_t i = 0; i < n; i++)
+        if (str_is(secrets[i].name, "client_id") || str_is(secrets[i].name, "access_key_id"))
+            return secret_str(secrets[i].value);
+    return json_str(fields, "client_id");
+}
+
+static enum err is_another(struct turn *t, struct str fields_before, const struct json *fields, bool *another, struct fault *why)
+{
+    struct json *before = NULL;
+    struct fault ignored;
+    struct grant g;
+    (void)!json_read(t->q->arena, fields_before, &before, &ignored);
+    if (str_eq(client_of(t->before.client, t->secrets, t->n, before), client_of(t->order.o.client, t->secrets, t->n, fields)))
+        return ERR_NONE;
+    return has_grant(t->db, t->q->arena, t->row->id, &g, another, why);
+}
+
+static enum err turn_run(struct turn *t, struct str fields_before, bool store, bool *another, struct fault *why)
 {
     struct json *fields;
     enum err e;
@@ -277,7 +301,7 @@ static enum err turn_run(struct turn *t, struct str fields_before, bool store, s
         (e = json_read(t->q->arena, t->row->fields, &fields, why)) ||
         (e = connection_open_secrets(t->db, t->q->hub->keyring, t->q->arena, t->row, t->secrets, &t->n, why)) ||
         (e = connection_oauth_settle(t->q, t->db, t->connector, t->row, fields, t->secrets, t->n, &t->order, why)) ||
-        (e = check_frozen(t, fields_before, why)) || !store)
+        (e = check_frozen(t, fields_before, why)) || (e = is_another(t, fields_before, fields, another, why)) || !store)
         return e;
     if (t->order.client_given && !t->order.hosts.n && !(t->order.ready && obtain_find(t->row->auth_type)->keyed)) {
         fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "the one that it had is taken away");
@@ -291,39 +315,53 @@ static enum err turn_run(struct turn *t, struct str fields_before, bool store, s
 }
 
 enum err connection_oauth_change(struct web_request *q, struct db *db, struct connection_row *row, struct str before, bool store,
-                                 struct fault *why)
+                                 bool *another, struct fault *why)
 {
     const struct obtain *how = obtain_find(row->auth_type);
     const struct json *body = body_of(q);
     bool asked = json_get(body, "oauth_client") || json_get(body, "scopes");
     struct turn t = { .q = q, .db = db, .row = row, .connector = catalog_find(q->hub->catalog, row->connector) };
     enum err e;
+    *another = false;
     if (!obtain_takes_client(how))
         return connection_oauth_read(q, row->auth_type, &t.order, why);
     if (!asked && !json_get(body, "fields"))
         return ERR_NONE;
     if (!t.connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, row->connector, "stored connector is gone");
-    e = turn_run(&t, before, store, why);
+    e = turn_run(&t, before, store, another, why);
     connection_secrets_end(t.secrets, t.n);
     return e;
+}
+
+/* A client of one's own takes the place of the one that was chosen. */
+static enum err settle_credentials(struct web_request *q, struct db *db, const struct connector *c,
+                                   const struct connection_row *row, const struct connection_secret *secrets, size_t n,
+                                   struct connection_oauth_order *order, struct str *before, struct json **fields,
+                                   struct fault *why)
+{
+    bool keyed = obtain_find(row->auth_type)->keyed;
+    enum err e;
+    *order = (struct connection_oauth_order){ .applies = true, .hosts = STR("") };
+    if ((e = connection_oauth_get(db, q->arena, row->id, &order->o, why)) || (e = json_read(q->arena, row->fields, fields, why)))
+        return e;
+    *before = order->o.client;
+    order->client = has_secret(secrets, n, keyed ? "access_key_id" : "client_id") ? STR_NONE : order->o.client;
+    order->o.client = STR("");
+    return connection_oauth_settle(q, db, c, row, *fields, secrets, n, order, why);
 }
 
 enum err connection_oauth_credentials(struct web_request *q, struct db *db, const struct connector *c, struct connection_row *row,
                                       const struct connection_secret *secrets, size_t n, struct fault *why)
 {
     const struct obtain *how = obtain_find(row->auth_type);
-    struct connection_oauth_order order = { .applies = true, .hosts = STR("") };
+    struct connection_oauth_order order;
     struct json *fields;
+    struct str before;
     enum err e;
     if (!obtain_takes_client(how))
         return ERR_NONE;
-    if ((e = connection_oauth_get(db, q->arena, row->id, &order.o, why)) || (e = json_read(q->arena, row->fields, &fields, why)))
-        return e;
-    /* A client of one's own takes the place of the one that was chosen. */
-    order.client = has_secret(secrets, n, how->keyed ? "access_key_id" : "client_id") ? STR_NONE : order.o.client;
-    order.o.client = STR("");
-    if ((e = connection_oauth_settle(q, db, c, row, fields, secrets, n, &order, why)) ||
+    if ((e = settle_credentials(q, db, c, row, secrets, n, &order, &before, &fields, why)) ||
         (e = connection_oauth_put(db, row->id, &order.o, why)))
         return e;
     struct grant g;
@@ -334,6 +372,50 @@ enum err connection_oauth_credentials(struct web_request *q, struct db *db, cons
     if (row->state == CONNECTION_ACTIVE && (how->by_person ? !granted : !order.ready))
         row->state = CONNECTION_NEEDS_AUTH;
     return grant_resume(db, STR_NONE, row->id, why);
+}
+
+enum err connection_oauth_rehearse(struct web_request *q, const struct connector *c, const struct connection_row *row,
+                                   const struct connection_secret *secrets, size_t n, bool *another, struct fault *why)
+{
+    struct connection_secret stored[CONNECTION_SECRETS];
+    struct connection_oauth_order order;
+    struct json *fields;
+    struct str before;
+    struct grant g;
+    size_t m = 0;
+    enum err e;
+    *another = false;
+    if (!obtain_takes_client(obtain_find(row->auth_type)))
+        return ERR_NONE;
+    if ((e = settle_credentials(q, q->db, c, row, secrets, n, &order, &before, &fields, why)) ||
+        (e = has_grant(q->db, q->arena, row->id, &g, another, why)) || !*another)
+        return e;
+    struct fault lost; /* what does not open is replaced, and tells of no client */
+    if (connection_open_secrets(q->db, q->hub->keyring, q->arena, row, stored, &m, &lost))
+        m = 0;
+    *another = !str_eq(client_of(before, stored, m, fields), client_of(order.o.client, secrets, n, fields));
+    connection_secrets_end(stored, m);
+    return ERR_NONE;
+}
+
+struct revocation *connection_oauth_leave(struct web_request *q, struct str connection)
+{
+    struct revocation *r = NULL;
+    struct fault why;
+    if (q->hub->renewals && revocation_new(q->hub->renewals, connection, &r, &why))
+        log_fault(LOG_WARN, "tokens of another client are not given back", &why);
+    return r;
+}
+
+enum err connection_oauth_left(struct db *db, struct revocation *r, struct connection_row *row, struct fault *why)
+{
+    const struct obtain *how = obtain_find(row->auth_type);
+    enum err e = revocation_store(db, r, why);
+    if (e || (e = grant_drop(db, row->id, why)))
+        return e;
+    if (how && how->by_person && row->state == CONNECTION_ACTIVE)
+        row->state = CONNECTION_NEEDS_AUTH;
+    return ERR_NONE;
 }
 
 enum err connection_oauth_granted(struct db *db, struct arena *a, const struct connection_row *row, bool *by_person, bool *granted,
@@ -369,6 +451,11 @@ enum err connection_oauth_audit(struct web_request *q, struct db *db, const stru
 
 /* ---- showing ---- */
 
+bool connection_oauth_applies(struct str auth_type)
+{
+    return obtain_takes_client(obtain_find(auth_type));
+}
+
 static void write_client(struct json_out *o, struct str id, struct str key, struct str name)
 {
     json_key(o, "oauth_client");
@@ -379,14 +466,12 @@ static void write_client(struct json_out *o, struct str id, struct str key, stru
     json_close(o, '}');
 }
 
-static enum err policy_name(struct db *db, struct arena *a, struct str from, struct str *id, struct str *name, struct fault *why)
+/* "pol_.../connector", a policy's preset: which policy? Other clients stay as they are. */
+static struct str policy_of(struct str client)
 {
-    struct str rest;
-    (void)str_cut(from, '/', id, &rest);
-    struct query *q = query_begin(db, "SELECT name FROM policy WHERE id = $1");
-    query_text(q, *id);
-    *name = query_next(q) ? query_get_text(q, 0, a) : STR_NONE;
-    return query_end(q, why);
+    struct str id, rest;
+    (void)str_cut(client, '/', &id, &rest);
+    return id;
 }
 
 static struct str joined(struct arena *a, const struct json *list, const struct json *fields)
@@ -443,52 +528,100 @@ void connection_scopes_write(struct json_out *o, struct str requested, struct st
 }
 
 /* The connection's own scopes, else the client's, else the connector's. */
-static struct str requested_scopes(struct web_request *q, const struct connection_row *row, const struct connection_oauth *oauth,
-                                   const struct json *of_client)
+static struct str requested_scopes(struct web_request *q, const struct connection_row *row, const struct connection_oauth_view *v)
 {
     struct json *fields = NULL;
-    if (oauth->scopes.p)
-        return oauth->scopes;
+    if (v->scopes.p)
+        return v->scopes;
     if (json_read(q->arena, row->fields, &fields, NULL))
         fields = NULL;
-    if (json_get(of_client, "scopes"))
-        return joined(q->arena, json_get(of_client, "scopes"), fields);
+    if (json_get(v->client_settings, "scopes"))
+        return joined(q->arena, json_get(v->client_settings, "scopes"), fields);
     const struct connector *c = catalog_find(q->hub->catalog, row->connector);
     const struct connector_auth *auth = c ? connector_auth_find(c, row->auth_type) : NULL;
     return auth ? joined(q->arena, json_get(json_get(auth->options, "oauth"), "scopes"), fields) : STR("");
 }
 
-enum err connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row, struct str *missing,
+static enum err policy_names(struct db *db, struct arena *a, const struct many *ids, struct str *names, struct fault *why)
+{
+    struct query *q = many_begin(db, "SELECT id, name FROM policy WHERE id IN $keys", 0, ids);
+    many_bind(q, ids);
+    for (size_t i = 0; i < ids->n; i++)
+        names[i] = STR_NONE;
+    for (size_t i; query_next(q);)
+        if (many_find(ids, query_get_text(q, 0, a), &i))
+            names[i] = query_get_text(q, 1, a);
+    return query_end(q, why);
+}
+
+/* Those of one kind among the clients of connections. */
+static struct many named(struct arena *a, const struct connection_oauth *stored, size_t n, bool by_policy)
+{
+    struct str *ids = arena_array(a, n, sizeof *ids);
+    for (size_t i = 0; i < n; i++)
+        if (stored[i].client.n && str_starts(stored[i].client, STR("pol_")) == by_policy)
+            ids[i] = policy_of(stored[i].client);
+    return many_of(a, ids, n);
+}
+
+/* Which client serves each: one of the hub's own, or a policy's preset. */
+static enum err find_clients(struct web_request *q, const struct connection_oauth *stored, size_t n,
+                             struct connection_oauth_view *out, struct fault *why)
+{
+    struct many ids = named(q->arena, stored, n, false), policies = named(q->arena, stored, n, true);
+    struct oauth_client *clients = arena_array(q->arena, ids.n + 1, sizeof *clients);
+    bool *found = arena_array(q->arena, ids.n + 1, sizeof *found);
+    struct str *names = arena_array(q->arena, policies.n + 1, sizeof *names);
+    enum err e = ids.n ? oauth_clients_named(q->db, q->arena, &ids, clients, found, why) : ERR_NONE;
+    if (!e && policies.n)
+        e = policy_names(q->db, q->arena, &policies, names, why);
+    for (size_t i = 0, at; !e && i < n; i++) {
+        struct connection_oauth_view *v = &out[i];
+        if (many_find(&policies, policy_of(stored[i].client), &at)) {
+            v->client = policies.keys[at];
+            v->client_name = names[at];
+        } else if (many_find(&ids, stored[i].client, &at) && found[at]) {
+            v->client = clients[at].id;
+            v->client_key = clients[at].key;
+            v->client_name = clients[at].name;
+            v->client_settings = clients[at].settings;
+        }
+    }
+    return e;
+}
+
+enum err connection_oauth_views(struct web_request *q, const struct many *connections, struct connection_oauth_view *out,
                                 struct fault *why)
 {
-    const struct obtain *how = obtain_find(row->auth_type);
-    struct connection_oauth oauth;
-    struct oauth_client c = { .settings = NULL };
-    struct grant g = { .granted = STR("") };
-    struct str id, name;
-    bool granted;
+    size_t n = connections->n;
+    struct connection_oauth *stored = arena_array(q->arena, n + 1, sizeof *stored);
+    struct grant *grants = arena_array(q->arena, n + 1, sizeof *grants);
+    bool *found = arena_array(q->arena, n + 1, sizeof *found);
     enum err e;
-    *missing = STR("");
-    if (!obtain_takes_client(how)) {
-        json_member_null(o, "oauth_client");
-        connection_scopes_write(o, STR(""), STR(""), STR(""));
+    if (!n)
         return ERR_NONE;
-    }
-    if ((e = connection_oauth_get(q->db, q->arena, row->id, &oauth, why)) ||
-        (e = has_grant(q->db, q->arena, row->id, &g, &granted, why)))
+    if ((e = connections_oauth(q->db, q->arena, connections, stored, why)) ||
+        (e = grants_get(q->db, q->arena, connections, grants, found, why)))
         return e;
-    if (str_starts(oauth.client, STR("pol_"))) {
-        if ((e = policy_name(q->db, q->arena, oauth.client, &id, &name, why)))
-            return e;
-        write_client(o, id, STR_NONE, name);
-    } else if (oauth.client.n && !oauth_client_get(q->db, q->arena, oauth.client, &c, NULL)) {
-        write_client(o, c.id, c.key, c.name);
-    } else {
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct connection_oauth_view){ .scopes = stored[i].scopes,
+                                                 .granted = found[i] && grants[i].generation ? grants[i].granted : STR_NONE };
+    return find_clients(q, stored, n, out, why);
+}
+
+void connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row,
+                            const struct connection_oauth_view *v, struct str *missing)
+{
+    *missing = STR("");
+    if (v && v->client.p)
+        write_client(o, v->client, v->client_key, v->client_name);
+    else
         json_member_null(o, "oauth_client");
+    if (!v) {
+        connection_scopes_write(o, STR(""), STR(""), STR(""));
+        return;
     }
-    struct str requested = requested_scopes(q, row, &oauth, c.settings);
-    struct str given = granted ? g.granted : STR("");
-    *missing = granted ? connection_scopes_missing(q->arena, requested, given) : STR("");
-    connection_scopes_write(o, requested, given, *missing);
-    return ERR_NONE;
+    struct str requested = requested_scopes(q, row, v);
+    *missing = v->granted.p ? connection_scopes_missing(q->arena, requested, v->granted) : STR("");
+    connection_scopes_write(o, requested, v->granted.p ? v->granted : STR(""), *missing);
 }

@@ -8,6 +8,7 @@
 #include "access/rights.h"
 #include "auth/method.h"
 #include "auth/obtain.h"
+#include "auth/revocation.h"
 #include "catalog/setup.h"
 #include "web/body.h"
 #include "web/change.h"
@@ -281,7 +282,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/connections/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    return connection_write(q, &o, &row, c.same_name, why);
+    return connections_write(q, &o, &row, 1, c.same_name, why);
 }
 
 enum err connections_create(struct web_request *q, struct reply *r, struct fault *why)
@@ -398,9 +399,8 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
     bool more = n > (size_t)page.limit;
     n -= more;
     struct json_out o = page_open(r);
-    for (size_t i = 0; i < n; i++)
-        if ((e = connection_write(q, &o, &rows[i], false, why)))
-            return e;
+    if ((e = connections_write(q, &o, rows, n, false, why)))
+        return e;
     struct str last = STR_NONE;
     if (more)
         last = caller_limited(q->caller) ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
@@ -431,6 +431,8 @@ struct change {
     struct str account;
     bool force;                /* whoever depends on it */
     struct dependants dependants;
+    bool another;              /* its grant is another client's from now on */
+    struct revocation *leaving;
 };
 
 /* What every change begins with, inside its transaction. */
@@ -576,12 +578,12 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
 static enum err enabled_state(struct web_request *q, struct db *db, const struct connection_row *row, enum connection_state *out,
                               struct fault *why)
 {
-    struct connection_secret_info *infos;
-    size_t n;
+    const struct many one = many_one(&row->id);
+    struct connection_secrets_set set;
     bool by_person, granted;
     enum err e = connection_oauth_granted(db, q->arena, row, &by_person, &granted, why);
     if (!e)
-        e = connection_secret_infos(db, q->arena, row->id, &infos, &n, why);
+        e = connection_secrets_set(db, q->arena, &one, &set, why);
     if (e)
         return e;
     if (by_person) {
@@ -592,7 +594,7 @@ static enum err enabled_state(struct web_request *q, struct db *db, const struct
     bool needs = !method || method->open_fields;
     for (const struct auth_field *f = method ? method->fields : NULL; f && f->name; f++)
         needs |= f->required;
-    *out = n || !needs ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
+    *out = set.n || !needs ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
     return ERR_NONE;
 }
 
@@ -649,7 +651,8 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
         (e = body_bool(body, "default", &c->row.is_default, why)) || (e = body_object(body, "fields", &fields, why)) ||
         (e = change_state(c, db, why)) ||
         (fields && ((e = change_fields(c, db, fields, why)) || (e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why)))) ||
-        (e = connection_oauth_change(c->q, db, &c->row, fields_before, true, why)) ||
+        (e = connection_oauth_change(c->q, db, &c->row, fields_before, true, &c->another, why)) ||
+        (c->another && (e = connection_oauth_left(db, c->leaving, &c->row, why))) ||
         (name.p && !str_eq(str_trim(name), c->row.name) && (e = policy_check_rename(c->q, db, &c->row, why))))
         return e;
     if (name.p)
@@ -667,7 +670,7 @@ static enum err apply_patch(struct db *db, void *context, struct fault *why)
 }
 
 /* Once outside the transaction: an issuer may have to be asked, and nobody who writes waits for that. */
-static enum err rehearse_oauth(struct web_request *q, struct fault *why)
+static enum err rehearse_oauth(struct web_request *q, struct revocation **leaving, struct fault *why)
 {
     const struct json *body = body_of(q), *fields;
     struct change c = { .q = q };
@@ -683,7 +686,18 @@ static enum err rehearse_oauth(struct web_request *q, struct fault *why)
         return ERR_NONE;
     if (fields && (e = change_fields(&c, q->db, fields, why)))
         return e;
-    return connection_oauth_change(q, q->db, &c.row, before, false, why);
+    if (!(e = connection_oauth_change(q, q->db, &c.row, before, false, &c.another, why)) && c.another)
+        *leaving = connection_oauth_leave(q, c.row.id);
+    return e;
+}
+
+/* What belonged to another client goes back to the provider, once it is another's. */
+static void give_back(struct change *c, enum err e)
+{
+    if (!e && c->another)
+        revocation_go(c->leaving);
+    else
+        revocation_free(c->leaving);
 }
 
 enum err connections_patch(struct web_request *q, struct reply *r, struct fault *why)
@@ -694,10 +708,14 @@ enum err connections_patch(struct web_request *q, struct reply *r, struct fault 
     struct change c = { .q = q };
     enum err e;
     if ((e = web_only_query(q, state_query, why)) || (e = web_flag(q, "force", &c.force, why)) ||
-        (e = json_only(body_of(q), members, "", why)) || (e = rehearse_oauth(q, why)) ||
-        (e = change_write(&c, apply_patch, why)))
+        (e = json_only(body_of(q), members, "", why)) || (e = rehearse_oauth(q, &c.leaving, why)))
+        return e;
+    e = change_write(&c, apply_patch, why);
+    if (!e)
+        switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    give_back(&c, e);
+    if (e)
         return refused(&c, r, e);
-    switchboard_forget_connection(q->hub->switchboard, c.row.id);
     return connection_reply(q, r, c.row.id, why);
 }
 
@@ -722,6 +740,8 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     /* Someone who disabled it meant it: new credentials do not enable it again. */
     if (s && (c->row.state == CONNECTION_NEEDS_AUTH || c->row.state == CONNECTION_DRAFT))
         c->row.state = disabled ? CONNECTION_DISABLED : CONNECTION_ACTIVE;
+    if (c->another && (e = connection_oauth_left(db, c->leaving, &c->row, why)))
+        return e;
     if (s && (e = connection_oauth_credentials(q, db, s->connector, &c->row, s->secrets, s->secret_count, why)))
         return e;
     if ((e = connection_adopt(db, &c->row, q->caller->principal, why)))
@@ -773,8 +793,15 @@ static enum err credentials_checked(struct web_request *q, struct reply *r, stru
     c.tried &= c.setup != NULL;
     if (!e && c.tried)
         e = connection_try(q, r, &c.row, s.secrets, s.secret_count, accept, &c.account, why);
+    if (!e && c.setup)
+        e = connection_oauth_rehearse(q, connector, &c.row, s.secrets, s.secret_count, &c.another, why);
+    if (!e && c.another)
+        c.leaving = connection_oauth_leave(q, c.row.id);
     if (!e)
         e = change_write(&c, apply_credentials, why);
+    if (!e)
+        switchboard_forget_connection(q->hub->switchboard, c.row.id);
+    give_back(&c, e);
     client_certificate_end(&c.certificate);
     setup_end(&s);
     presets_end(&presets);
@@ -787,10 +814,7 @@ enum err connections_credentials(struct web_request *q, struct reply *r, struct 
     struct str id;
     enum err e = credentials_checked(q, r, why, &id);
     body_wipe(q);
-    if (e)
-        return e;
-    switchboard_forget_connection(q->hub->switchboard, id);
-    return connection_reply(q, r, id, why);
+    return e ? e : connection_reply(q, r, id, why);
 }
 
 /* ---- enable, disable, default ---- */

@@ -6,6 +6,7 @@
 #ifndef WEB_DEPENDANTS_H
 #define WEB_DEPENDANTS_H
 
+#include "store/many.h"
 #include "web/web.h"
 
 #define DEPENDANTS_MOST 100 /* of one kind, in one answer */
@@ -24,8 +25,9 @@ struct dependants {
 
 enum err dependants_find(struct db *db, struct arena *a, struct str connection, struct dependants *out,
                          struct fault *why) MUST_CHECK;
-/* How many, up to DEPENDANTS_MOST of each kind. */
-enum err dependants_count(struct db *db, struct str connection, int64_t *out, struct fault *why) MUST_CHECK;
+/* How many each of them has, up to DEPENDANTS_MOST of each kind: out[i] for connections->keys[i]. */
+enum err dependants_count(struct db *db, struct arena *a, const struct many *connections, int64_t *out,
+                          struct fault *why) MUST_CHECK;
 /* "dependants": [...], "more_dependants": bool; inside an object. `names` false: kinds only, for who may look but not edit. */
 void dependants_write(struct json_out *o, const struct dependants *d, bool names);
 /* The same as the further members of a problem; `others`: a JSON array, told as "other_defaults", or p == NULL. In `a`. */

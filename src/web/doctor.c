@@ -177,6 +177,10 @@ enum err doctor_get(struct web_request *q, struct reply *r, struct fault *why)
     json_open(&x.o, '[');
     tell_addresses(&x);
     try_public_url(&x);
+    for (size_t i = 0; i < q->hub->exception_count; i++)
+        note(&x, "exception", WORTH_A_LOOK, str_of(q->hub->exceptions[i]),
+             said(&x, "permits what is refused otherwise: no more than you need",
+                  "permet ce qui est refusé sinon : pas plus que nécessaire"));
     note(&x, "egress_proxy", FINE, STR_NONE,
          said(&x, "none: providers are called directly, whatever the environment's proxy settings say",
               "aucun : les fournisseurs sont appelés directement, quoi que dise l'environnement"));

@@ -63,6 +63,11 @@ enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
     if (silent)
         write_reason(&o, &mute, q->language);
     json_close(&o, ']');
+    json_key(&o, "exceptions");
+    json_open(&o, '[');
+    for (size_t i = 0; i < q->hub->exception_count; i++)
+        json_put_str(&o, str_of(q->hub->exceptions[i]));
+    json_close(&o, ']');
     json_close(&o, '}');
     return ERR_NONE;
 }

@@ -15,20 +15,26 @@ const struct policy_set *policies_now(struct web_request *q)
     return s;
 }
 
-enum err policy_subject_of(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
+static enum err subject_of(struct db *db, struct arena *a, const struct connection_row *row, enum policy_moment moment,
                            struct policy_subject *out, struct fault *why)
 {
     struct json *fields = NULL;
     struct str *ids = NULL;
     size_t n = 0;
-    enum err e = row->folder.p ? policy_folders(db, q->arena, row->folder, &ids, &n, why) : ERR_NONE;
+    enum err e = row->folder.p ? policy_folders(db, a, row->folder, &ids, &n, why) : ERR_NONE;
     if (!e && row->fields.n)
-        e = json_read(q->arena, row->fields, &fields, why);
+        e = json_read(a, row->fields, &fields, why);
     *out = (struct policy_subject){
         .moment = moment, .folders = ids, .folder_count = n, .connector = row->connector, .auth_type = row->auth_type,
         .domain = row->allowed_domain, .fields = fields, .now = clock_wall(),
     };
     return e || moment != POLICY_CALL || !row->id.p ? e : connection_secrets_since(db, row->id, &out->secrets_since, why);
+}
+
+enum err policy_subject_of(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
+                           struct policy_subject *out, struct fault *why)
+{
+    return subject_of(db, q->arena, row, moment, out, why);
 }
 
 enum err policy_check(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
@@ -125,19 +131,24 @@ enum err policy_check_move(struct web_request *q, struct db *db, const struct co
 
 /* ---- defaults ---- */
 
-enum err policy_starts_disabled(struct web_request *q, struct db *db, const struct connection_row *row, bool *out,
-                                struct fault *why)
+enum err policy_set_starts_disabled(const struct policy_set *set, struct db *db, struct arena *a, const struct connection_row *row,
+                                    bool *out, struct fault *why)
 {
-    const struct policy_set *set = policies_now(q);
     struct policy_subject s;
     size_t at = 0;
     *out = false;
     if (!set || !set->count)
         return ERR_NONE;
-    enum err e = policy_subject_of(q, db, row, POLICY_CREATE, &s, why);
+    enum err e = subject_of(db, a, row, POLICY_CREATE, &s, why);
     for (const struct policy_rule *r; !e && (r = policy_next(set, &s, POLICY_NEW_STATE, &at, NULL));)
         *out |= r->disabled;
     return e;
+}
+
+enum err policy_starts_disabled(struct web_request *q, struct db *db, const struct connection_row *row, bool *out,
+                                struct fault *why)
+{
+    return policy_set_starts_disabled(policies_now(q), db, q->arena, row, out, why);
 }
 
 enum err policy_check_rename(struct web_request *q, struct db *db, const struct connection_row *row, struct fault *why)

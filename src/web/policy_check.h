@@ -27,6 +27,9 @@ enum err policy_count(struct db *db, struct str connector, struct str folder, in
 /* A connection of this row begins disabled. */
 enum err policy_starts_disabled(struct web_request *q, struct db *db, const struct connection_row *row, bool *out,
                                 struct fault *why) MUST_CHECK;
+/* The same without a request, for what happens by itself. `set` may be NULL. */
+enum err policy_set_starts_disabled(const struct policy_set *set, struct db *db, struct arena *a, const struct connection_row *row,
+                                    bool *out, struct fault *why) MUST_CHECK;
 /* ERR_NAME_FROZEN. */
 enum err policy_check_rename(struct web_request *q, struct db *db, const struct connection_row *row, struct fault *why) MUST_CHECK;
 

@@ -38,6 +38,8 @@ struct hub {
     struct refusals *refusals;
     _Atomic int audit_alarm;        /* enum audit_flaw that was found in the log */
     struct intents *intents;        /* audit.strict; else NULL */
+    const char *exceptions[4];      /* names of settings by which an operator permits what is refused otherwise (requirement 1.6) */
+    size_t exception_count;
     _Atomic bool audit_mute;        /* the heads cannot be written */
     struct catalog *catalog;
     struct egress *egress;

@@ -252,6 +252,19 @@ class Tampering(harness.Case):
         self.assertTrue(told["before"]["head_file"].endswith("audit-heads.log"))
         self.assertTrue(os.path.getsize(self.path("heads.log")) > 0)
 
+    def test_what_an_operator_permits_beyond_the_rules_is_told(self):
+        """Requirement 1.6: plain http is an exception that health and audit show."""
+        self.hub1.start()
+        self.assertEqual(self.hub1.get("/readyz").json["exceptions"], [])
+        self.hub1.stop()
+        self.hub1.variables["RACCORD_EGRESS_ALLOW_HTTP"] = "old.example"
+        self.hub1.start()
+        told = records(self.hub1, action="audit.settings")[-1]
+        self.assertEqual((told["before"]["egress_allow_http"], told["after"]["egress_allow_http"]), ("", "old.example"))
+        self.assertEqual(self.hub1.get("/readyz", token="").json["exceptions"], ["egress.allow_http"])
+        seen = [c for c in self.hub1.cli("doctor", "--json").json["checks"] if c["check"] == "exception"]
+        self.assertEqual([(c["subject"], c["result"]) for c in seen], [("egress.allow_http", "warning")])
+
 
 class Calls(harness.Case):
     """Run records: what was done with credentials, and that it cannot be edited unseen."""

@@ -389,6 +389,19 @@ class Device(Case):
             self.assertTrue(deadline.left(), (got, self.asked()))
             threading.Event().wait(0.1)
 
+    def test_a_policy_that_has_connections_begin_disabled_holds_for_codes_and_waiting_leaves_no_events(self):
+        self.start()
+        policy = {"name": "off", "rules": [{"rule": "new_connections", "connectors": ["http"], "value": "disabled"}]}
+        made = self.hub1.post(API + "/policies", policy)
+        self.assertEqual(made.status, 201, made)
+        begun = self.authorize()
+        self.assertTrue(self.lines.wait(r'^asked: .*authorization_pending.*$'), self.lines.text())
+        self.enter(begun["user_code"])
+        self.until(begun, "done")
+        self.assertEqual(self.state(), "disabled")
+        events = self.hub1.get(f"{API}/connections/{self.con}/grant/events").json["items"]
+        self.assertEqual([e["what"] for e in events], ["obtained"])
+
     def test_a_code_entered_elsewhere_connects_across_a_restart_and_never_faster_than_allowed(self):
         self.start()
         begun = self.authorize()
@@ -410,6 +423,40 @@ class Device(Case):
         got = self.until(begun, "done", "failed", "expired")
         self.assertEqual((got["state"], got["reason"]), ("failed", "access_denied"))
         self.assertEqual(self.state(), "needs_auth")
+
+
+class AnotherClient(Case):
+    def test_what_one_client_was_granted_is_not_the_next_ones(self):
+        self.start(features={**NO_PUSH, "revocation": {"enabled": True}})
+        self.by_hand()
+        second = {"key": "second", "client_id": "raccord", "client_secret": SECRET, "issuer": self.issuer, "scopes": ["openid", "email"]}
+        self.assertEqual(self.hub1.post(API + "/oauth-clients", second).status, 201)
+        changed = self.hub1.request("PATCH", f"{API}/connections/{self.con}", {"oauth_client": "second"})
+        self.assertEqual((changed.status, changed.json["state"]), (200, "needs_auth"), changed)
+        self.assertEqual(self.hub1.get(f"/proxy/{self.con}/x").json["code"], "needs_auth")
+        self.assertEqual(self.hub1.get(f"{API}/connections/{self.con}/grant").json["state"], "none")
+        self.assertEqual([e["what"] for e in self.hub1.get(f"{API}/connections/{self.con}/grant/events").json["items"]], ["dropped", "obtained"])
+        self.assertEqual([r["outcome"] for r in self.hub1.get(API + "/audit?action=connection.revoke").json["items"]], ["done"])
+        self.by_hand()
+        same = self.hub1.request("PATCH", f"{API}/connections/{self.con}", {"oauth_client": "second", "scopes": "openid"})
+        self.assertEqual((same.status, same.json["state"]), (200, "active"), same)
+
+    def test_a_client_of_ones_own_takes_the_place_without_the_grant_too(self):
+        self.start()
+        self.by_hand()
+        own = {"client_id": "raccord", "client_secret": SECRET}
+        fields = {name + "_url": self.issuer + path for name, path in (("authorization", "/auth"), ("token", "/token"))}
+        self.assertEqual(self.hub1.request("PATCH", f"{API}/connections/{self.con}", {"fields": fields, "scopes": "openid"}).status, 200)
+        put = self.hub1.request("PUT", f"{API}/connections/{self.con}/credentials", own)
+        self.assertEqual((put.status, put.json["state"], put.json["oauth_client"]), (200, "needs_auth", None), put)
+        self.by_hand()
+        put = self.hub1.request("PUT", f"{API}/connections/{self.con}/credentials", own)  # the same one: nothing is lost
+        self.assertEqual((put.status, put.json["state"]), (200, "active"), put)
+
+    def by_hand(self):
+        browser = Browser()
+        self.assertEqual(browser.open(self.to_provider(browser, self.authorize()["authorization_url"])).status, 200)
+        self.works()
 
 
 class Links(Case):

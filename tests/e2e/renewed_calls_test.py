@@ -180,6 +180,80 @@ class Waiting(Case):
             self.assertNotIn(hidden, everything)
 
 
+class Captured(Case):
+    """OAU-23: the provider says with the token where the account lives."""
+    CONNECTOR = {**RULED, "id": "placed", "base_url": "{{fields.instance}}",
+                 "fields": [{"key": "instance", "type": "url", "required": True, "label": {"en": "Instance", "fr": "Instance"}}, RULED["fields"][1]],
+                 "auth": [{**RULED["auth"][0], "oauth": {"token_url": "{{fields.token_url}}",
+                                                         "capture": {"instance": {"pointer": "/instance_url", "replaces": True}}}}]}
+
+    def place(self, address):
+        self.file("placed.json", json.dumps(self.CONNECTOR))
+        self.provider = Provider(self)
+        self.provider.says = "200 OK", json.dumps({"access_token": "t0ken-0", "token_type": "Bearer", "expires_in": 3600,
+                                                   "instance_url": address(self.provider)}).encode()
+        self.hub1 = self.hub(env={**PLAIN, "RACCORD_CONNECTORS": self.folder})
+        made = self.hub1.post("/api/v1/connections", {
+            "connector": "placed", "key": "crm", "folder": "shared",
+            "fields": {"instance": self.provider.url + "/first", "token_url": self.provider.url + "/token"},
+            "credentials": {"client_id": "raccord", "client_secret": "s3cret-of-the-client"}})
+        self.assertEqual(made.status, 201, made)
+        said = self.hub1.get("/proxy/crm/x")
+        self.assertEqual(said.status, 200, said)
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+        return self.hub1.get("/api/v1/connections/crm").json, [head.split(" ")[1] for head in self.provider.calls()]
+
+    def test_the_address_that_comes_with_the_token_is_where_calls_go(self):
+        shown, paths = self.place(lambda provider: provider.url + "/second")
+        self.assertEqual(shown["fields"]["instance"], self.provider.url + "/second")
+        self.assertEqual(paths[-1], "/second/x")
+
+    def test_an_address_outside_the_allowed_domain_is_not_taken(self):
+        shown, paths = self.place(lambda provider: provider.url.replace("localhost", "127.0.0.1"))
+        self.assertEqual(shown["fields"]["instance"], self.provider.url + "/first")
+        self.assertEqual(paths, ["/first/x"] * 2)
+        self.assertIn("a token answer brought", self.hub1.log())
+
+
+class Waits(Case):
+    def test_new_credentials_wait_for_an_issuer_and_no_writer_waits_with_them(self):
+        issuing = {**RULED, "id": "issuing", "fields": [RULED["fields"][0], {**RULED["fields"][1], "key": "issuer"}],
+                   "auth": [{**RULED["auth"][0], "oauth": {"issuer": "{{fields.issuer}}"}}]}
+        self.file("issuing.json", json.dumps(issuing))
+        asked, go = threading.Event(), threading.Event()
+        go.set()
+
+        def serve(s, number):
+            while raw := s.read_request():
+                if b"/.well-known/" in raw.split(b" ")[1]:
+                    asked.set()
+                    go.wait(harness.DEADLINE)
+                    url = self.there.url
+                    s.sendall(harness.answer(json.dumps({"issuer": url, "token_endpoint": url + "/token"}).encode()))
+                else:
+                    s.sendall(harness.answer(b'{"access_token": "t0ken-0", "token_type": "Bearer"}'))
+
+        self.there = self.upstream(serve)
+        self.hub1 = self.hub(env={**PLAIN, "RACCORD_CONNECTORS": self.folder})
+        own = {"client_id": "raccord", "client_secret": "s3cret-of-the-client"}
+        made = self.hub1.post("/api/v1/connections", {"connector": "issuing", "key": "crm", "folder": "shared", "credentials": own,
+                                                      "fields": {"base_url": self.there.url, "issuer": self.there.url}})
+        self.assertEqual(made.status, 201, made)
+        self.hub1.stop()  # what it knows of issuers goes with it
+        self.hub1.start()
+        asked.clear()
+        go.clear()
+        said = []
+        put = threading.Thread(target=lambda: said.append(self.hub1.request("PUT", "/api/v1/connections/crm/credentials", own)))
+        put.start()
+        self.assertTrue(asked.wait(harness.DEADLINE))
+        self.assertEqual(self.hub1.post("/api/v1/folders", {"path": "shared/meanwhile"}).status, 201)
+        self.assertEqual(said, [])
+        go.set()
+        put.join(harness.DEADLINE)
+        self.assertEqual([a.status for a in said], [200], said)
+
+
 class WordsOfItsOwn(Case):
     def start_ruled(self):
         self.file("ruled.json", json.dumps(RULED))
