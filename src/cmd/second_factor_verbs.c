@@ -10,7 +10,8 @@
 #define TRIES 3
 
 /* One request within a session of its own. */
-static int within_session(struct command *c, const char *method, const char *path, int (*show)(struct client *, struct client_answer *))
+static int within_session(struct command *c, const char *method, const char *path,
+                          int (*show)(struct client *, struct client_answer *))
 {
     AUTO_CLIENT k = { 0 };
     struct client_answer session, answer;

@@ -1,7 +1,7 @@
 /* web/dependants.h - who would notice if a connection were gone: required reading before harm (CON-39, CON-46).
  *
- * A kind of dependant is one row of the table in dependants.c: tokens and rules for an issuer's tokens that name the connection, shares of it. Rooms above the vault
- * that come to refer to connections add theirs there.
+ * A kind of dependant is one row of the table in dependants.c: tokens and rules for an issuer's tokens that name the connection,
+ * shares of it. Rooms above the vault that come to refer to connections add theirs there.
  */
 #ifndef WEB_DEPENDANTS_H
 #define WEB_DEPENDANTS_H
