@@ -366,10 +366,10 @@ enum err grant_mend_times(struct db *db, void *unused, struct fault *why)
 {
     wall_ms now = clock_steady();
     (void)unused;
-    struct query *q =
-        query_begin(db, "UPDATE connection_grant SET expires_ms = CASE WHEN expires_ms > 0 THEN expires_ms - obtained_ms + $1 ELSE 0 END,"
-                        " next_ms = CASE WHEN next_ms > 0 THEN next_ms - obtained_ms + $1 ELSE 0 END,"
-                        " again_ms = 0, forced_ms = 0, obtained_ms = $1 WHERE obtained_ms > $2");
+    struct query *q = query_begin(
+        db, "UPDATE connection_grant SET expires_ms = CASE WHEN expires_ms > 0 THEN expires_ms - obtained_ms + $1 ELSE 0 END,"
+            " next_ms = CASE WHEN next_ms > 0 THEN next_ms - obtained_ms + $1 ELSE 0 END,"
+            " again_ms = 0, forced_ms = 0, obtained_ms = $1 WHERE obtained_ms > $2");
     query_i64(q, now);
     query_i64(q, now + FUTURE_MS);
     enum err e = query_end(q, why);
