@@ -30,6 +30,10 @@ int config_check_run(struct command *c);                     /* config_verbs.c *
 int config_list_run(struct command *c);
 int token_create_run(struct command *c);                     /* local_verbs.c */
 int user_create_run(struct command *c);
+int second_factor_enable_run(struct command *c);             /* second_factor_verbs.c */
+int second_factor_status_run(struct command *c);
+int second_factor_codes_run(struct command *c);
+int second_factor_disable_run(struct command *c);
 int connections_default_run(struct command *c);              /* connection_verbs.c */
 int connections_duplicate_run(struct command *c);
 int connections_usage_run(struct command *c);                /* connection_life_verbs.c */

@@ -123,3 +123,26 @@ enum err change_tell(struct web_request *q, const char *action, struct fault *wh
     q->audit.action = action;
     return web_write(q, nothing, NULL, why);
 }
+
+struct rehearsal {
+    store_work *work;
+    void *context;
+    bool done;
+};
+
+/* An error rolls the transaction back: so the rehearsal ends in one. */
+static enum err rehearse(struct db *db, void *context, struct fault *why)
+{
+    struct rehearsal *r = context;
+    r->done = false;
+    enum err e = r->work(db, r->context, why);
+    r->done = !e;
+    return e ? e : fault(why, ERR_CANCELLED, STR(""), "a preview");
+}
+
+enum err change_rehearse(struct web_request *q, store_work *work, void *context, struct fault *why)
+{
+    struct rehearsal r = { .work = work, .context = context };
+    enum err e = store_write(q->hub->store, rehearse, &r, why);
+    return r.done ? ERR_NONE : e;
+}
