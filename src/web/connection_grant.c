@@ -109,13 +109,16 @@ static const struct advice {
     const char *action, *say[2];
 } advice[] = {
     { "none", { "Nothing: it renews itself.", "Rien : elle se renouvelle d'elle-même." } },
-    { "renew", { "Renew it now: where its tokens were renewed after the backup, the provider refuses, and it is to be authorized again.",
-                 "Renouvelez-la maintenant : si ses jetons ont été renouvelés après la sauvegarde, le fournisseur refuse, et il faut "
-                 "l'autoriser de nouveau." } },
-    { "wait", { "Nothing until it ends; then somebody authorizes it again.",
-                "Rien jusqu'à son terme ; quelqu'un l'autorise ensuite de nouveau." } },
-    { "client", { "Change its OAuth client, or what the connection asks for.",
-                  "Modifiez son client OAuth, ou ce que la connexion demande." } },
+    { "renew",
+      { "Renew it now: where its tokens were renewed after the backup, the provider refuses, and it is to be authorized again.",
+        "Renouvelez-la maintenant : si ses jetons ont été renouvelés après la sauvegarde, le fournisseur refuse, et il faut "
+        "l'autoriser de nouveau." } },
+    { "wait",
+      { "Nothing until it ends; then somebody authorizes it again.",
+        "Rien jusqu'à son terme ; quelqu'un l'autorise ensuite de nouveau." } },
+    { "client",
+      { "Change its OAuth client, or what the connection asks for.",
+        "Modifiez son client OAuth, ou ce que la connexion demande." } },
     { "credentials", { "Enter its credentials again.", "Saisissez de nouveau ses identifiants." } },
     { "authorize", { "Somebody authorizes it again.", "Quelqu'un l'autorise de nouveau." } },
 };
@@ -164,7 +167,8 @@ enum err grants_list(struct web_request *q, struct reply *r, struct fault *why)
     struct page page;
     size_t n;
     enum err e;
-    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) || (e = web_flag(q, "from_backup", &f.restored, why)))
+    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) ||
+        (e = web_flag(q, "from_backup", &f.restored, why)))
         return e;
     for (size_t i = 0; i < COUNT(states); i++)
         if (str_is(state, states[i]))
