@@ -74,12 +74,10 @@ enum err grant_list(struct db *db, struct arena *a, const struct grant_filter *f
 #define LISTED                                                                                                                     \
     "SELECT " COLUMNS ", c.key, c.name, f.path, c.auth_type FROM connection_grant g JOIN connection c ON c.id = g.connection_id"  \
     " JOIN folder f ON f.id = c.folder_id WHERE c.deleted_ms = 0 AND g.connection_id > $1 AND ($2 = '' OR g.state = $2)"
-    static const char *const sql[2] = { /* two texts: each has an index */
-        LISTED " ORDER BY g.connection_id LIMIT $3",
-        LISTED " AND g.from_backup = 1 ORDER BY g.connection_id LIMIT $3",
-    };
+    /* Two texts: each has an index. */
+    struct query *q = query_begin(db, f->restored ? LISTED " AND g.from_backup = 1 ORDER BY g.connection_id LIMIT $3"
+                                                  : LISTED " ORDER BY g.connection_id LIMIT $3");
 #undef LISTED
-    struct query *q = query_begin(db, sql[f->restored]);
     query_text(q, f->after.p ? f->after : STR(""));
     query_text(q, f->state ? str_of(f->state) : STR(""));
     query_i64(q, f->limit);
