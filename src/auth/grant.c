@@ -376,6 +376,41 @@ enum err grant_drop(struct db *db, struct str connection, struct fault *why)
     return sealed_forget(db, (struct data_owner){ STR(GRANT_KIND), connection }, why);
 }
 
+/* ---- a clock that was wrong ---- */
+
+#define FUTURE_MS (24 * 3600 * 1000) /* a clock that is set back by less is right again soon, and the times with it */
+#define WAIT_MOST_MS (3600 * 1000 + 5 * 60000) /* Retry-After is believed for an hour */
+
+enum err grant_times_wrong(struct db *db, bool *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT 1 FROM connection_grant WHERE obtained_ms > $1"
+                                      " OR (state = 'failing' AND again_ms > $2 AND again_ms <> expires_ms) LIMIT 1");
+    query_i64(q, clock_steady() + FUTURE_MS);
+    query_i64(q, clock_steady() + WAIT_MOST_MS);
+    *out = query_next(q);
+    return query_end(q, why);
+}
+
+enum err grant_mend_times(struct db *db, void *unused, struct fault *why)
+{
+    wall_ms now = clock_steady();
+    (void)unused;
+    struct query *q = query_begin(
+        db, "UPDATE connection_grant SET expires_ms = CASE WHEN expires_ms > 0 THEN expires_ms - obtained_ms + $1 ELSE 0 END,"
+            " next_ms = CASE WHEN next_ms > 0 THEN next_ms - obtained_ms + $1 ELSE 0 END,"
+            " again_ms = 0, forced_ms = 0, obtained_ms = $1 WHERE obtained_ms > $2");
+    query_i64(q, now);
+    query_i64(q, now + FUTURE_MS);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    q = query_begin(db, "UPDATE connection_grant SET again_ms = $1, next_ms = CASE WHEN next_ms > 0 THEN $1 ELSE 0 END"
+                        " WHERE state = 'failing' AND again_ms > $2 AND again_ms <> expires_ms");
+    query_i64(q, now);
+    query_i64(q, now + WAIT_MOST_MS);
+    return query_end(q, why);
+}
+
 /* ---- what was waited for ---- */
 
 enum err grant_resume(struct db *db, struct str client, struct str connection, struct fault *why)

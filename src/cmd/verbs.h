@@ -97,6 +97,7 @@ int policies_delete_run(struct command *c);
 int policies_explain_run(struct command *c);
 int policies_preview_run(struct command *c);
 int limits_run(struct command *c);
+int seal_run(struct command *c);                             /* keys_verbs.c */
 int keys_status_run(struct command *c);                      /* keys_verbs.c */
 int keys_rotate_run(struct command *c);
 int certificates_list_run(struct command *c);                /* certificate_verbs.c */

@@ -2,7 +2,8 @@
 // ends the family. Beside it a fault switch and a log of token requests:
 //   POST /_faults {"kind": "drop"|"garble"|"status"|"delay"|"hold", "status": 503, "ms": 100, "n": 1, "commit": true}
 //   POST /_release what "hold" holds
-//   GET  /_log    {"requests": n, "over": n, "revoked": n, "given": n}; "over": were answered, or lost
+//   GET  /_log    {"requests": n, "over": n, "revoked": n, "given": n, "denied": n}; "over": were answered, or lost; "denied": a
+//                 token was not good for /me
 //   POST /_forget empties the log
 //   POST /_expire all access tokens are over
 // With CALLBACK (a redirect URI) people authorize in a browser; without, the grant "password" stands in for them. GET /me takes an
@@ -66,16 +67,16 @@ server.listen(0, '127.0.0.1', () => {
   const held = new Promise((done) => { release = done; });
   const live = new Set();
   provider.on('access_token.saved', (token) => live.add(token));
-  let fault = null, log = { requests: 0, over: 0, given: 0, revoked: 0, last: '' };
+  let fault = null, log = { requests: 0, over: 0, given: 0, revoked: 0, denied: 0, last: '' };
   const text = async (req) => { let all = ''; for await (const piece of req) all += piece; return all; };
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   provider.use(async (ctx, next) => {
     if (ctx.path === '/_log') { ctx.body = log; return; }
-    if (ctx.path === '/_forget') { log = { requests: 0, over: 0, given: 0, revoked: 0, last: '' }; ctx.body = log; return; }
+    if (ctx.path === '/_forget') { log = { requests: 0, over: 0, given: 0, revoked: 0, denied: 0, last: '' }; ctx.body = log; return; }
     if (ctx.path === '/_faults') { fault = JSON.parse(await text(ctx.req) || 'null'); ctx.body = {}; return; }
     if (ctx.path === '/_release') { release(); ctx.body = {}; return; }
     if (ctx.path === '/_expire') { for (const token of live) await token.destroy(); live.clear(); ctx.body = {}; return; }
-    if (ctx.path !== '/token') { await next(); return; }
+    if (ctx.path !== '/token') { await next(); if (ctx.path === '/me' && ctx.status === 401) log.denied++; return; }
     log.requests++;
     ctx.res.on('close', () => { log.over++; });
     const f = fault && fault.n-- > 0 ? fault : null;
