@@ -1,5 +1,7 @@
 #include "access/rights.h"
 
+#include "store/many.h"
+
 #define ANCHORS_MOST 1000
 #define SHARES_MOST 200     /* of one connection, to folders */
 #define SINGLES_MOST 1000   /* connections shared singly with one caller */
@@ -7,29 +9,64 @@
 /* A principal and its groups; $N is the principal. */
 #define SELF_AND_GROUPS(N) "(SELECT " N " UNION ALL SELECT group_id FROM group_member WHERE member_id = " N ")"
 
+/* A folder whose members have their role in the place, too: the folder itself, and those above that reach it. */
+struct reach {
+    struct reach *next;
+    struct str folder;
+};
+
 struct place {
     bool there, personal, own, from_root; /* from_root: what is held in `shared` reaches it */
     struct str path;
     enum preset preset;
+    struct reach *reached_from;
 };
 
-static enum err read_place(struct db *db, struct arena *a, struct str principal, struct str folder, struct place *out,
-                           struct fault *why)
+/* One row of folder_above, with the folder above. */
+static void add_above(struct place *p, struct query *q, struct arena *a, struct str principal, int64_t nearest[2])
 {
-    struct query *q = query_begin(db,
-        "SELECT f.kind, f.owner_id, f.path,"
-        " (SELECT p.preset FROM folder_above v JOIN folder p ON p.id = v.above_id WHERE v.folder_id = f.id"
-        "  AND p.preset <> 'inherited' ORDER BY v.distance LIMIT 1),"
-        " (SELECT v.inherited FROM folder_above v WHERE v.folder_id = f.id ORDER BY v.distance DESC LIMIT 1)"
-        " FROM folder f WHERE f.id = $1");
-    query_text(q, folder);
-    *out = (struct place){ .there = query_next(q), .preset = PRESET_EDITORS_EDIT };
-    out->personal = str_is(query_get_text(q, 0, a), "personal");
-    struct str owner = query_get_text(q, 1, a);
-    out->own = out->personal && owner.n && str_eq(owner, principal);
-    out->path = out->own ? STR("personal") : query_get_text(q, 2, a);
-    preset_parse(query_get_text(q, 3, a), &out->preset);
-    out->from_root = query_get_i64(q, 4) == 1;
+    enum { ABOVE = 1, INHERITED, DISTANCE, KIND, OWNER, PATH, PRESET };
+    int64_t distance = query_get_i64(q, DISTANCE);
+    bool inherited = query_get_i64(q, INHERITED) == 1;
+    if (!distance) {
+        struct str owner = query_get_text(q, OWNER, a);
+        p->there = true;
+        p->personal = str_is(query_get_text(q, KIND, a), "personal");
+        p->own = p->personal && owner.n && str_eq(owner, principal);
+        p->path = p->own ? STR("personal") : query_get_text(q, PATH, a);
+    }
+    if (inherited) {
+        struct reach *r = arena_alloc(a, sizeof *r);
+        *r = (struct reach){ p->reached_from, query_get_text(q, ABOVE, a) };
+        p->reached_from = r;
+    }
+    struct str preset = query_get_text(q, PRESET, a);
+    if (distance < nearest[0] && !str_is(preset, "inherited")) {
+        p->preset = PRESET_EDITORS_EDIT;
+        preset_parse(preset, &p->preset);
+        nearest[0] = distance;
+    }
+    if (distance >= nearest[1]) {
+        p->from_root = inherited;
+        nearest[1] = distance;
+    }
+}
+
+static enum err read_places(struct db *db, struct arena *a, struct str principal, const struct many *folders, struct place *out,
+                            struct fault *why)
+{
+    int64_t (*nearest)[2] = arena_array(a, folders->n, sizeof *nearest); /* with a preset of its own; and the root's distance */
+    struct query *q = many_begin(db,
+        "SELECT v.folder_id, v.above_id, v.inherited, v.distance, f.kind, f.owner_id, f.path, f.preset"
+        " FROM folder_above v CROSS JOIN folder f WHERE f.id = v.above_id AND v.folder_id IN $keys", 0, folders);
+    many_bind(q, folders);
+    for (size_t i = 0; i < folders->n; i++) {
+        out[i] = (struct place){ .preset = PRESET_EDITORS_EDIT };
+        nearest[i][0] = INT64_MAX;
+    }
+    for (size_t i; query_next(q);)
+        if (many_find(folders, query_get_text(q, 0, a), &i))
+            add_above(&out[i], q, a, principal, nearest[i]);
     return query_end(q, why);
 }
 
@@ -39,41 +76,70 @@ static void ends(wall_ms *until, wall_ms at)
         *until = at;
 }
 
-/* Memberships of oneself and one's groups, of this folder and of those above that reach it. */
-static enum err add_memberships(struct db *db, struct arena *a, struct str principal, struct str folder, enum preset preset,
+static bool reached(const struct place *p, struct str folder)
+{
+    for (const struct reach *r = p->reached_from; r; r = r->next)
+        if (str_eq(r->folder, folder))
+            return p->there && !p->personal;
+    return false;
+}
+
+static struct many reaching(struct arena *a, const struct place *places, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        for (const struct reach *r = places[i].reached_from; r; r = r->next)
+            count++;
+    struct str *ids = arena_array(a, count + 1, sizeof *ids);
+    count = 0;
+    for (size_t i = 0; i < n; i++)
+        for (const struct reach *r = places[i].reached_from; r; r = r->next)
+            ids[count++] = r->folder;
+    return many_of(a, ids, count);
+}
+
+/* Memberships of oneself and one's groups, of these places and of those above that reach them. */
+static enum err add_memberships(struct db *db, struct arena *a, struct str principal, const struct place *places, size_t n,
                                 struct rights *r, struct fault *why)
 {
-    struct query *q = query_begin(db,
-        "SELECT m.role, m.expires_ms FROM folder_above v JOIN folder_member m ON m.folder_id = v.above_id"
-        " WHERE v.folder_id = $2 AND v.inherited = 1 AND (m.expires_ms = 0 OR m.expires_ms > $3)"
-        " AND m.principal_id IN " SELF_AND_GROUPS("$1"));
+    struct many from = reaching(a, places, n);
+    struct query *q = many_begin(db,
+        "SELECT folder_id, role, expires_ms FROM folder_member WHERE folder_id IN $keys AND (expires_ms = 0 OR expires_ms > $2)"
+        " AND principal_id IN " SELF_AND_GROUPS("$1"), 2, &from);
     query_text(q, principal);
-    query_text(q, folder);
     query_i64(q, clock_wall());
+    many_bind(q, &from);
     while (query_next(q)) {
+        struct str folder = query_get_text(q, 0, a);
         enum role role = ROLE_NONE;
-        role_parse(query_get_text(q, 0, a), &role);
-        r->mask |= role_rights_in(role, preset);
-        ends(&r->until, query_get_i64(q, 1));
+        role_parse(query_get_text(q, 1, a), &role);
+        wall_ms until = query_get_i64(q, 2);
+        for (size_t i = 0; i < n; i++) {
+            if (!reached(&places[i], folder))
+                continue;
+            r[i].mask |= role_rights_in(role, places[i].preset);
+            ends(&r[i].until, until);
+        }
     }
     return query_end(q, why);
 }
 
 /* Before any token narrows them. */
-static enum err rights_whole(struct db *db, struct arena *a, struct str principal, enum role role, struct str folder,
-                             struct place *place, struct rights *r, struct fault *why)
+static enum err rights_whole(struct db *db, struct arena *a, struct str principal, enum role role, const struct many *folders,
+                             struct place *places, struct rights *r, struct fault *why)
 {
-    *r = (struct rights){ 0 };
-    enum err e = read_place(db, a, principal, folder, place, why);
-    if (e || !place->there)
-        return e;
-    if (place->personal) {
-        r->mask = place->own ? role_rights_own(role) : 0;
-        return ERR_NONE;
+    bool shared = false;
+    enum err e = read_places(db, a, principal, folders, places, why);
+    for (size_t i = 0; !e && i < folders->n; i++) {
+        const struct place *p = &places[i];
+        r[i] = (struct rights){ 0 };
+        shared |= p->there && !p->personal;
+        if (p->personal)
+            r[i].mask = p->own ? role_rights_own(role) : 0;
+        else if (p->there && (role_everywhere(role) || p->from_root))
+            r[i].mask = role_rights_in(role, p->preset);
     }
-    if (role_everywhere(role) || place->from_root)
-        r->mask = role_rights_in(role, place->preset);
-    return add_memberships(db, a, principal, folder, place->preset, r, why);
+    return e || !shared ? e : add_memberships(db, a, principal, places, folders->n, r, why);
 }
 
 /* In what it may with the connections it reaches. */
@@ -94,39 +160,58 @@ static unsigned kept_by_token(const struct caller *c, const struct place *p)
 }
 
 /* A token narrowed to folders leaves what is at or below one of them, whatever inherits. */
+static enum err granted_folders(struct db *db, struct arena *a, const struct caller *c, const struct many *folders, bool *out,
+                                struct fault *why)
+{
+    const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
+    for (size_t i = 0; i < folders->n; i++)
+        out[i] = !l->set || narrow_list_holds(l, folders->keys[i]);
+    if (!l->set || !l->count)
+        return ERR_NONE;
+    struct query *q = many_begin(db, "SELECT folder_id, above_id FROM folder_above WHERE folder_id IN $keys", 0, folders);
+    many_bind(q, folders);
+    for (size_t i; query_next(q);)
+        if (many_find(folders, query_get_text(q, 0, a), &i))
+            out[i] = out[i] || narrow_list_holds(l, query_get_text(q, 1, a));
+    return query_end(q, why);
+}
+
 static enum err granted_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, bool *out,
                                struct fault *why)
 {
-    const struct narrow_list *l = &c->narrow.lists[NARROW_FOLDER];
-    *out = !l->set || narrow_list_holds(l, folder);
-    if (*out || !l->count)
-        return ERR_NONE;
-    struct query *q = query_begin(db, "SELECT above_id FROM folder_above WHERE folder_id = $1");
-    query_text(q, folder);
-    while (!*out && query_next(q))
-        *out = narrow_list_holds(l, query_get_text(q, 0, a));
-    return query_end(q, why);
+    const struct many one = many_one(&folder);
+    return granted_folders(db, a, c, &one, out, why);
+}
+
+enum err rights_in_folders(struct db *db, struct arena *a, const struct caller *c, const struct many *folders, struct rights *out,
+                           struct fault *why)
+{
+    struct place *places = arena_array(a, folders->n, sizeof *places);
+    bool *granted = arena_array(a, folders->n, sizeof *granted);
+    enum err e = rights_whole(db, a, c->principal, c->role, folders, places, out, why);
+    if (e || (e = granted_folders(db, a, c, folders, granted, why)))
+        return e;
+    for (size_t i = 0; i < folders->n; i++) {
+        out[i].mask &= granted[i] ? kept_by_token(c, &places[i]) : 0;
+        out[i].path = out[i].mask & RIGHT_BIT(RIGHT_VIEW) ? places[i].path : STR_NONE;
+    }
+    return ERR_NONE;
 }
 
 enum err rights_in_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, struct rights *out,
                           struct fault *why)
 {
-    struct place place;
-    bool granted;
-    enum err e = rights_whole(db, a, c->principal, c->role, folder, &place, out, why);
-    if (e || (e = granted_folder(db, a, c, folder, &granted, why)))
-        return e;
-    out->mask &= granted ? kept_by_token(c, &place) : 0;
-    out->path = out->mask & RIGHT_BIT(RIGHT_VIEW) ? place.path : STR_NONE;
-    return ERR_NONE;
+    const struct many one = many_one(&folder);
+    return rights_in_folders(db, a, c, &one, out, why);
 }
 
 enum err rights_of(struct db *db, struct arena *a, struct str principal, enum role role, struct str folder, unsigned *mask,
                    struct fault *why)
 {
+    const struct many one = many_one(&folder);
     struct place place;
-    struct rights r;
-    enum err e = rights_whole(db, a, principal, role, folder, &place, &r, why);
+    struct rights r = { 0 };
+    enum err e = rights_whole(db, a, principal, role, &one, &place, &r, why);
     *mask = r.mask;
     return e;
 }

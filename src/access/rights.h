@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "store/db.h"
 #include "store/folder_scope.h"
+#include "store/many.h"
 
 struct rights {
     unsigned mask;      /* RIGHT_BIT()s */
@@ -24,6 +25,9 @@ struct rights {
 /* A folder that is not there: no rights. Errors: the store's. */
 enum err rights_in_folder(struct db *db, struct arena *a, const struct caller *c, struct str folder, struct rights *out,
                           struct fault *why) MUST_CHECK;
+/* The same for a page of folders, out[i] for folders->keys[i]. */
+enum err rights_in_folders(struct db *db, struct arena *a, const struct caller *c, const struct many *folders, struct rights *out,
+                           struct fault *why) MUST_CHECK;
 /* The folder's, and those of shares of this one connection (view and use). A token limited to others: none. */
 enum err rights_on_connection(struct db *db, struct arena *a, const struct caller *c, struct str connection, struct str folder,
                               struct rights *out, struct fault *why) MUST_CHECK;

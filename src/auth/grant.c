@@ -24,7 +24,8 @@ static struct data_owner owner_of(struct str connection) { return (struct data_o
 #define COLUMNS                                                                                                                    \
     "state, generation, obtained_ms, expires_ms, next_ms, refreshable, requested, granted, reason, failures, from_backup, "        \
     "again_ms,"                                                                                                                    \
-    " client, forced_ms, skew_ms, fence, holder, beat, intent_ms, intent_print, attempt, unknown"
+    " client, forced_ms, skew_ms, fence, holder, beat, intent_ms, intent_print, attempt, unknown, connection_id"
+#define COLUMN_CONNECTION 22
 
 static void read_row(struct query *q, struct arena *a, struct grant_row *out)
 {
@@ -54,25 +55,48 @@ static void read_row(struct query *q, struct arena *a, struct grant_row *out)
     out->unknown = query_get_i64(q, c++);
 }
 
+static enum err grant_rows(struct db *db, struct arena *a, const struct many *connections, struct grant_row *out, struct fault *why)
+{
+    struct query *q =
+        many_begin(db, "SELECT " COLUMNS " FROM connection_grant WHERE connection_id IN $keys", 0, connections);
+    many_bind(q, connections);
+    for (size_t i = 0; i < connections->n; i++)
+        out[i] = (struct grant_row){ .grant.connection = arena_str(a, connections->keys[i]) };
+    for (size_t i; query_next(q);)
+        if (many_find(connections, query_get_text(q, COLUMN_CONNECTION, a), &i))
+            read_row(q, a, &out[i]);
+    return query_end(q, why);
+}
+
 enum err grant_row_get(struct db *db, struct arena *a, struct str connection, struct grant_row *out, struct fault *why)
 {
-    *out = (struct grant_row){ .grant.connection = arena_str(a, connection) };
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection_grant WHERE connection_id = $1");
-    query_text(q, connection);
-    if (query_next(q))
-        read_row(q, a, out);
-    return query_end(q, why);
+    const struct many one = many_one(&connection);
+    return grant_rows(db, a, &one, out, why);
+}
+
+enum err grants_get(struct db *db, struct arena *a, const struct many *connections, struct grant *out, bool *found,
+                    struct fault *why)
+{
+    struct grant_row *rows = arena_array(a, connections->n, sizeof *rows);
+    enum err e = grant_rows(db, a, connections, rows, why);
+    for (size_t i = 0; !e && i < connections->n; i++) {
+        found[i] = rows[i].grant.state != GRANT_NONE || rows[i].fence;
+        out[i] = rows[i].grant;
+    }
+    return e;
 }
 
 enum err grant_get(struct db *db, struct arena *a, struct str connection, struct grant *out, struct fault *why)
 {
-    struct grant_row row;
-    enum err e = grant_row_get(db, a, connection, &row, why);
+    const struct many one = many_one(&connection);
+    struct grant g;
+    bool found;
+    enum err e = grants_get(db, a, &one, &g, &found, why);
     if (e)
         return e;
-    if (row.grant.state == GRANT_NONE && !row.fence)
+    if (!found)
         return fault(why, ERR_NOT_FOUND, STR("grant"), "%.*s", STR_ARG(connection));
-    *out = row.grant;
+    *out = g;
     return ERR_NONE;
 }
 
@@ -321,6 +345,41 @@ enum err grant_drop(struct db *db, struct str connection, struct fault *why)
     if ((e = grant_event_add(db, connection, &event, why)))
         return e;
     return sealed_forget(db, (struct data_owner){ STR(GRANT_KIND), connection }, why);
+}
+
+/* ---- a clock that was wrong ---- */
+
+#define FUTURE_MS (24 * 3600 * 1000) /* a clock that is set back by less is right again soon, and the times with it */
+#define WAIT_MOST_MS (3600 * 1000 + 5 * 60000) /* Retry-After is believed for an hour */
+
+enum err grant_times_wrong(struct db *db, bool *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT 1 FROM connection_grant WHERE obtained_ms > $1"
+                                      " OR (state = 'failing' AND again_ms > $2 AND again_ms <> expires_ms) LIMIT 1");
+    query_i64(q, clock_steady() + FUTURE_MS);
+    query_i64(q, clock_steady() + WAIT_MOST_MS);
+    *out = query_next(q);
+    return query_end(q, why);
+}
+
+enum err grant_mend_times(struct db *db, void *unused, struct fault *why)
+{
+    wall_ms now = clock_steady();
+    (void)unused;
+    struct query *q = query_begin(
+        db, "UPDATE connection_grant SET expires_ms = CASE WHEN expires_ms > 0 THEN expires_ms - obtained_ms + $1 ELSE 0 END,"
+            " next_ms = CASE WHEN next_ms > 0 THEN next_ms - obtained_ms + $1 ELSE 0 END,"
+            " again_ms = 0, forced_ms = 0, obtained_ms = $1 WHERE obtained_ms > $2");
+    query_i64(q, now);
+    query_i64(q, now + FUTURE_MS);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    q = query_begin(db, "UPDATE connection_grant SET again_ms = $1, next_ms = CASE WHEN next_ms > 0 THEN $1 ELSE 0 END"
+                        " WHERE state = 'failing' AND again_ms > $2 AND again_ms <> expires_ms");
+    query_i64(q, now);
+    query_i64(q, now + WAIT_MOST_MS);
+    return query_end(q, why);
 }
 
 /* ---- what was waited for ---- */

@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "crypto/secret.h"
-#include "store/db.h"
+#include "store/many.h"
 #include "vault/keyring.h"
 
 #define GRANT_KIND "grant" /* of sealed values */
@@ -40,6 +40,9 @@ struct grant {
 };
 /* ERR_NOT_FOUND: the connection has none. */
 enum err grant_get(struct db *db, struct arena *a, struct str connection, struct grant *out, struct fault *why) MUST_CHECK;
+/* The same for a page: out[i] and found[i] for connections->keys[i]. */
+enum err grants_get(struct db *db, struct arena *a, const struct many *connections, struct grant *out, bool *found,
+                    struct fault *why) MUST_CHECK;
 
 /* What a renewal stores: "access_token", "refresh_token", "dpop_key", or what a method makes of an answer ("access_key_id" ...). */
 struct grant_value { struct str name; struct secret value; };

@@ -127,6 +127,29 @@ enum err oauth_client_get(struct db *db, struct arena *a, struct str id, struct 
     return found ? finish(a, &s, out, why) : fault(why, ERR_NOT_FOUND, STR("oauth client"), "no such row");
 }
 
+enum err oauth_clients_named(struct db *db, struct arena *a, const struct many *ids, struct oauth_client *out, bool *found,
+                             struct fault *why)
+{
+    struct stored *all = arena_array(a, ids->n, sizeof *all);
+    struct query *q = many_begin(db, "SELECT " COLUMNS " FROM oauth_client WHERE id IN $keys", 0, ids);
+    many_bind(q, ids);
+    for (size_t i = 0; i < ids->n; i++)
+        found[i] = false;
+    while (query_next(q)) {
+        struct stored s = { 0 };
+        size_t i;
+        read_columns(q, a, &s);
+        if (!many_find(ids, s.c.id, &i))
+            continue;
+        found[i] = true;
+        all[i] = s;
+    }
+    enum err e = query_end(q, why);
+    for (size_t i = 0; !e && i < ids->n; i++)
+        found[i] = found[i] && !finish(a, &all[i], &out[i], NULL);
+    return e;
+}
+
 static struct str low(struct arena *a, struct str s)
 {
     char *p = arena_cstr(a, s);
@@ -336,17 +359,25 @@ enum err oauth_client_promote(struct db *db, struct keyring *k, struct oauth_cli
 
 /* ---- connections ---- */
 
+enum err connections_oauth(struct db *db, struct arena *a, const struct many *connections, struct connection_oauth *out,
+                           struct fault *why)
+{
+    struct query *q = many_begin(
+        db, "SELECT connection_id, client_id, scopes FROM connection_oauth WHERE connection_id IN $keys", 0, connections);
+    many_bind(q, connections);
+    for (size_t i = 0; i < connections->n; i++)
+        out[i] = (struct connection_oauth){ STR(""), STR_NONE };
+    for (size_t i; query_next(q);)
+        if (many_find(connections, query_get_text(q, 0, a), &i))
+            out[i] = (struct connection_oauth){ query_get_text(q, 1, a), query_get_text(q, 2, a) };
+    return query_end(q, why);
+}
+
 enum err connection_oauth_get(struct db *db, struct arena *a, struct str connection, struct connection_oauth *out,
                               struct fault *why)
 {
-    *out = (struct connection_oauth){ STR(""), STR_NONE };
-    struct query *q = query_begin(db, "SELECT client_id, scopes FROM connection_oauth WHERE connection_id = $1");
-    query_text(q, connection);
-    if (query_next(q)) {
-        out->client = query_get_text(q, 0, a);
-        out->scopes = query_get_text(q, 1, a);
-    }
-    return query_end(q, why);
+    const struct many one = many_one(&connection);
+    return connections_oauth(db, a, &one, out, why);
 }
 
 enum err connection_oauth_put(struct db *db, struct str connection, const struct connection_oauth *o, struct fault *why)

@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "crypto/secret.h"
-#include "store/db.h"
+#include "store/many.h"
 #include "vault/keyring.h"
 
 #define OAUTH_CLIENTS_MOST 1000
@@ -63,6 +63,9 @@ enum err oauth_client_promote(struct db *db, struct keyring *k, struct oauth_cli
 
 /* By id or key. ERR_NOT_FOUND "oauth client". */
 enum err oauth_client_get(struct db *db, struct arena *a, struct str id, struct oauth_client *out, struct fault *why) MUST_CHECK;
+/* A page of them, by id alone: out[i] and found[i] for ids->keys[i]. One whose settings cannot be read is not found. */
+enum err oauth_clients_named(struct db *db, struct arena *a, const struct many *ids, struct oauth_client *out, bool *found,
+                             struct fault *why) MUST_CHECK;
 /* By id, which is by age; `after` is the last id of the page before, or empty. */
 struct oauth_client_filter { struct str connector, search, after; int limit; }; /* connector, search p == NULL: any */
 enum err oauth_client_list(struct db *db, struct arena *a, const struct oauth_client_filter *f, struct oauth_client **out,
@@ -79,6 +82,9 @@ struct connection_oauth {
 /* None there: all empty, and no fault. */
 enum err connection_oauth_get(struct db *db, struct arena *a, struct str connection, struct connection_oauth *out,
                               struct fault *why) MUST_CHECK;
+/* The same for a page: out[i] for connections->keys[i]. */
+enum err connections_oauth(struct db *db, struct arena *a, const struct many *connections, struct connection_oauth *out,
+                           struct fault *why) MUST_CHECK;
 enum err connection_oauth_put(struct db *db, struct str connection, const struct connection_oauth *o, struct fault *why) MUST_CHECK;
 /* Does the connection bring an OAuth client of its own? */
 enum err connection_brings_client(struct db *db, struct str connection, bool *out, struct fault *why) MUST_CHECK;

@@ -291,6 +291,7 @@ static enum token_outcome take_tokens(struct reading *r, const struct json *acce
     const struct json *refresh = member(r, r->p->quirks.refresh_token, "refresh_token");
     bool refreshes = json_is(refresh, JSON_STRING) && refresh->text.n;
     r->out->token_type = told_text(r->a, text_of(json_get(r->out->body, "token_type")));
+    r->out->refresh_token = refreshes && usable(refresh) ? secret_from(refresh->text) : SECRET_NONE;
     if (!is_json_type(media_type(r->f)) && !r->p->quirks.any_content_type)
         return refuse(r, "content_type");
     if (!type_fits(r))
@@ -302,7 +303,6 @@ static enum token_outcome take_tokens(struct reading *r, const struct json *acce
         return scope;
     r->out->expires_in_ms = token_duration(member(r, r->p->quirks.expires_in, "expires_in"), r->received);
     r->out->access_token = secret_from(access->text);
-    r->out->refresh_token = refreshes ? secret_from(refresh->text) : SECRET_NONE;
     r->out->error = r->out->description = STR("");
     return TOKEN_GIVEN;
 }

@@ -1,50 +1,28 @@
 #include "store/folder_scope.h"
 
-/* How many parameters stand for `n` values: a power of two, the last one repeated, so that few texts of statements exist. */
-static size_t rounded(size_t n)
-{
-    size_t params = 1;
-    while (params < n)
-        params *= 2;
-    return params;
-}
-
-static void add_list(struct buf *sql, size_t n, int *param)
-{
-    buf_char(sql, '(');
-    for (size_t i = 0; i < rounded(n); i++)
-        buf_fmt(sql, i ? ", $%d" : "$%d", ++*param);
-    buf_char(sql, ')');
-}
-
-/* No value: one that no id equals. */
-static void bind_list(struct query *q, const struct str *list, size_t n)
-{
-    for (size_t i = 0; i < rounded(n); i++)
-        query_text(q, n ? list[i < n ? i : n - 1] : STR(""));
-}
+#include "store/many.h"
 
 void folder_scope_sql(struct buf *sql, const struct folder_scope *s, const char *column, int *param)
 {
     if (s->few) {
         buf_fmt(sql, " %s IN ", column);
-        add_list(sql, s->folder_count, param);
+        many_list(sql, s->folder_count, param);
         return;
     }
     buf_fmt(sql, " EXISTS (SELECT 1 FROM folder_above WHERE folder_above.folder_id = %s AND (folder_above.above_id = $%d OR"
                  " (folder_above.inherited = 1 AND folder_above.above_id IN ", column, ++*param);
-    add_list(sql, s->above_count, param);
+    many_list(sql, s->above_count, param);
     buf_add(sql, STR(")))"));
 }
 
 void folder_scope_bind(struct query *q, const struct folder_scope *s)
 {
     if (s->few) {
-        bind_list(q, s->folders, s->folder_count);
+        many_values(q, s->folders, s->folder_count);
         return;
     }
     query_text(q, s->all.p ? s->all : STR(""));
-    bind_list(q, s->above, s->above_count);
+    many_values(q, s->above, s->above_count);
 }
 
 void folder_scope_connections_sql(struct buf *sql, const struct folder_scope *s, const char *column, const char *connection,
@@ -57,7 +35,7 @@ void folder_scope_connections_sql(struct buf *sql, const struct folder_scope *s,
     buf_add(sql, STR(" ("));
     folder_scope_sql(sql, s, column, param);
     buf_fmt(sql, " OR %s IN ", connection);
-    add_list(sql, s->connection_count, param);
+    many_list(sql, s->connection_count, param);
     buf_char(sql, ')');
 }
 
@@ -65,7 +43,7 @@ void folder_scope_connections_bind(struct query *q, const struct folder_scope *s
 {
     folder_scope_bind(q, s);
     if (s->connection_count)
-        bind_list(q, s->connections, s->connection_count);
+        many_values(q, s->connections, s->connection_count);
 }
 
 static bool among(const struct str *list, size_t n, struct str id)

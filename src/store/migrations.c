@@ -64,10 +64,11 @@
     " stated BIGINT NOT NULL);"                /* 1: the chain says so, too */                                          \
     "CREATE INDEX run_seal_new ON run_seal (hour) WHERE stated = 0;"
 
-/* Lists: each filter leads by itself, and within a folder. deleted_ms, though all rows of an index have the same, spares SQLite a
- * look at the row. */
+/* Lists: a filter leads, or several at once (vault/connection_list.c), and each within a folder. deleted_ms, though all rows of an
+ * index have the same, spares SQLite a look at the row; so do connector, state and health in the index of all. */
 #define LISTED(NAME, COLUMN, WHICH)                                                                                     \
-    "CREATE INDEX connection_list_" NAME " ON connection (" COLUMN "number, folder_id, deleted_ms) WHERE " WHICH ";"    \
+    "CREATE INDEX connection_list_" NAME " ON connection (" COLUMN "number, folder_id, deleted_ms) WHERE " WHICH ";"
+#define LISTED_IN_FOLDER(NAME, COLUMN, WHICH)                                                                           \
     "CREATE INDEX connection_folder_" NAME " ON connection (folder_id, " COLUMN "number, deleted_ms) WHERE " WHICH ";"
 
 /* clang-format off */
@@ -104,13 +105,19 @@
     "DROP INDEX connection_by_state;"                                                                                              \
     "DROP INDEX connection_by_health;"                                                                                             \
     "CREATE UNIQUE INDEX connection_number ON connection (number) WHERE number > 0;"                                               \
-    "CREATE INDEX connection_list_all ON connection (number, folder_id, deleted_ms) WHERE deleted_ms = 0;"              \
+    "CREATE INDEX connection_list_all ON connection (number, folder_id, connector, state, health, deleted_ms)"          \
+    " WHERE deleted_ms = 0;"                                                                                            \
     "CREATE INDEX connection_folder_all ON connection (folder_id, number, search, deleted_ms) WHERE deleted_ms = 0;"    \
-    LISTED("connector", "connector, ", "deleted_ms = 0")                                                                \
-    LISTED("state", "state, ", "deleted_ms = 0")                                                                        \
-    LISTED("health", "health, ", "deleted_ms = 0")                                                                      \
-    LISTED("default", "is_default, ", "deleted_ms = 0 AND is_default = 1")                                              \
+    LISTED("connector", "connector, state, health, ", "deleted_ms = 0")                                                 \
+    LISTED("state", "state, health, ", "deleted_ms = 0")                                                                \
+    "CREATE INDEX connection_list_default ON connection (is_default, number, folder_id, connector, state, health,"      \
+    " deleted_ms) WHERE deleted_ms = 0 AND is_default = 1;"                                                             \
     LISTED("deleted", "", "deleted_ms > 0")                                                                             \
+    LISTED_IN_FOLDER("connector", "connector, ", "deleted_ms = 0")                                                      \
+    LISTED_IN_FOLDER("state", "state, ", "deleted_ms = 0")                                                              \
+    LISTED_IN_FOLDER("health", "health, ", "deleted_ms = 0")                                                            \
+    LISTED_IN_FOLDER("default", "is_default, ", "deleted_ms = 0 AND is_default = 1")                                    \
+    LISTED_IN_FOLDER("deleted", "", "deleted_ms > 0")                                                                   \
     "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                                    \
     "CREATE INDEX connection_probe ON connection (state, probe_ms) WHERE deleted_ms = 0;"                               \
     "CREATE INDEX connection_due ON connection (number) WHERE due_ms > 0;"                                              \
@@ -247,6 +254,7 @@ static const struct migration migrations[] = {
           " distance BIGINT NOT NULL,"               /* 0: itself */
           " PRIMARY KEY (folder_id, above_id));"
           "CREATE INDEX folder_above_below ON folder_above (above_id, inherited, folder_id);"
+          "CREATE INDEX folder_above_from ON folder_above (folder_id, above_id, inherited, distance);" /* no look at the row */
           "INSERT INTO folder_above (folder_id, above_id, inherited, distance) SELECT id, id, 1, 0 FROM folder;"
           "CREATE TABLE connection_share ("          /* one connection, to use only */
           " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
@@ -413,6 +421,11 @@ static const struct migration migrations[] = {
           " created_ms BIGINT NOT NULL,"
           " updated_ms BIGINT NOT NULL);"
           "CREATE UNIQUE INDEX identity_provider_key ON identity_provider (key);"
+          "CREATE TABLE identity_rule_connection ("  /* connections that its rules for callers name: who depends on them */
+          " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
+          " connection_id TEXT NOT NULL,"
+          " PRIMARY KEY (connection_id, provider_id));"
+          "CREATE INDEX identity_rule_connection_of ON identity_rule_connection (provider_id);"
           "CREATE TABLE identity_link ("             /* whom a provider's subject is here */
           " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
           " subject TEXT NOT NULL,"

@@ -105,14 +105,32 @@ enum err certificate_get(struct db *db, struct arena *a, struct str id, struct c
     return found ? ERR_NONE : fault(why, ERR_NOT_FOUND, STR("certificate"), "no row");
 }
 
+enum err certificates_of(struct db *db, struct arena *a, const struct many *owners, enum certificate_state state,
+                         struct certificate_row *out, bool *found, struct fault *why)
+{
+    /* There is one of each state but `retired`, of which the newest counts. */
+    struct query *q =
+        many_begin(db, "SELECT " COLUMNS " FROM certificate WHERE owner IN $keys AND state = $1 ORDER BY id", 1, owners);
+    query_text(q, str_of(state_names[state]));
+    many_bind(q, owners);
+    for (size_t i = 0; i < owners->n; i++)
+        found[i] = false;
+    while (query_next(q)) {
+        struct certificate_row row = read_row(q, a);
+        size_t i;
+        if (!many_find(owners, row.owner, &i))
+            continue;
+        found[i] = true;
+        out[i] = row;
+    }
+    return query_end(q, why);
+}
+
 enum err certificate_of(struct db *db, struct arena *a, struct str owner, enum certificate_state state, struct certificate_row *out,
                         bool *found, struct fault *why)
 {
-    struct query *q =
-        query_begin(db, "SELECT " COLUMNS " FROM certificate WHERE owner = $1 AND state = $2 ORDER BY id DESC LIMIT 1");
-    query_text(q, owner);
-    query_text(q, str_of(state_names[state]));
-    return read_one(q, a, out, found, why);
+    const struct many one = many_one(&owner);
+    return certificates_of(db, a, &one, state, out, found, why);
 }
 
 enum err certificate_list(struct db *db, struct arena *a, const struct certificate_filter *f, struct certificate_row **out,
@@ -454,16 +472,27 @@ enum err certificate_forget(struct db *db, struct str owner, struct fault *why) 
 
 /* ---- what a connection uses ---- */
 
-enum err connection_tls_get(struct db *db, struct arena *a, struct str connection, struct connection_tls *out, struct fault *why)
+enum err connections_tls(struct db *db, struct arena *a, const struct many *connections, struct connection_tls *out,
+                         struct fault *why)
 {
-    *out = (struct connection_tls){ .authorities = STR("") };
-    struct query *q = query_begin(db, "SELECT source, authorities FROM connection_tls WHERE connection_id = $1");
-    query_text(q, connection);
-    if (query_next(q)) {
-        out->has_certificate = source_parse(query_get_text(q, 0, a), &out->source);
-        out->authorities = query_get_text(q, 1, a);
+    struct query *q = many_begin(db, "SELECT connection_id, source, authorities FROM connection_tls WHERE connection_id IN $keys",
+                                 0, connections);
+    many_bind(q, connections);
+    for (size_t i = 0; i < connections->n; i++)
+        out[i] = (struct connection_tls){ .authorities = STR("") };
+    for (size_t i; query_next(q);) {
+        if (!many_find(connections, query_get_text(q, 0, a), &i))
+            continue;
+        out[i].has_certificate = source_parse(query_get_text(q, 1, a), &out[i].source);
+        out[i].authorities = query_get_text(q, 2, a);
     }
     return query_end(q, why);
+}
+
+enum err connection_tls_get(struct db *db, struct arena *a, struct str connection, struct connection_tls *out, struct fault *why)
+{
+    const struct many one = many_one(&connection);
+    return connections_tls(db, a, &one, out, why);
 }
 
 enum err connection_tls_put(struct db *db, struct str connection, const struct connection_tls *t, struct fault *why)

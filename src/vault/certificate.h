@@ -58,6 +58,9 @@ enum err certificate_get(struct db *db, struct arena *a, struct str id, struct c
 /* The owner's current (or next) one. *found false: there is none. */
 enum err certificate_of(struct db *db, struct arena *a, struct str owner, enum certificate_state state, struct certificate_row *out,
                         bool *found, struct fault *why) MUST_CHECK;
+/* The same for a page: out[i] and found[i] for owners->keys[i]. */
+enum err certificates_of(struct db *db, struct arena *a, const struct many *owners, enum certificate_state state,
+                         struct certificate_row *out, bool *found, struct fault *why) MUST_CHECK;
 struct certificate_filter {
     struct str owner;            /* p == NULL: any */
     bool by_state;
@@ -105,6 +108,9 @@ struct connection_tls {
 };
 enum err connection_tls_get(struct db *db, struct arena *a, struct str connection, struct connection_tls *out,
                             struct fault *why) MUST_CHECK;
+/* The same for a page: out[i] for connections->keys[i]. */
+enum err connections_tls(struct db *db, struct arena *a, const struct many *connections, struct connection_tls *out,
+                         struct fault *why) MUST_CHECK;
 enum err connection_tls_put(struct db *db, struct str connection, const struct connection_tls *t, struct fault *why) MUST_CHECK;
 /* How many connections use the instance's certificate. */
 enum err connection_tls_count(struct db *db, int64_t *n, struct fault *why) MUST_CHECK;

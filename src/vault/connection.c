@@ -116,14 +116,30 @@ enum err connection_get_deleted(struct db *db, struct arena *a, struct str id, s
     return read_one(q, a, id, out, why);
 }
 
-enum err connection_numbered(struct db *db, struct arena *a, int64_t number, struct connection_row *out, struct fault *why)
-{
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connection WHERE number = $1 AND number > 0");
-    query_i64(q, number);
-    return read_one(q, a, STR(""), out, why);
-}
-
 static enum err too_long(struct fault *why) { return fault(why, ERR_INTERNAL, STR(""), "the query is too long"); }
+
+enum err connection_numbered(struct db *db, struct arena *a, const int64_t *numbers, size_t n, struct connection_row *out,
+                             struct fault *why)
+{
+    AUTO_BUF sql;
+    int param = 0;
+    size_t found = 0;
+    buf_init(&sql, SQL_MAX);
+    if (!n)
+        return ERR_NONE;
+    buf_add(&sql, STR("SELECT " COLUMNS " FROM connection WHERE number > 0 AND number IN "));
+    many_list(&sql, n, &param);
+    buf_add(&sql, STR(" ORDER BY number"));
+    buf_char(&sql, 0);
+    if (buf_failed(&sql))
+        return too_long(why);
+    struct query *q = query_begin(db, sql.p);
+    many_numbers(q, numbers, n);
+    while (found < n && query_next(q))
+        out[found++] = read_row(q, a);
+    enum err e = query_end(q, why);
+    return e || found == n ? e : not_found(STR(""), why);
+}
 
 enum err connection_find(struct db *db, struct arena *a, struct str key, const struct folder_scope *seen,
                          struct connection_row *out, struct fault *why)

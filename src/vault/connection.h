@@ -16,6 +16,7 @@
 #include "crypto/secret.h"
 #include "store/db.h"
 #include "store/folder_scope.h"
+#include "store/many.h"
 #include "vault/keyring.h"
 
 enum connection_state { CONNECTION_DRAFT, CONNECTION_NEEDS_AUTH, CONNECTION_ACTIVE, CONNECTION_DISABLED, CONNECTION_DELETED };
@@ -93,8 +94,8 @@ enum err connection_set_due(struct db *db, const struct connection_row *row, wal
 
 /* By id. ERR_CONNECTION_NOT_FOUND. */
 enum err connection_get(struct db *db, struct arena *a, struct str id, struct connection_row *out, struct fault *why) MUST_CHECK;
-/* By number; deleted ones too. */
-enum err connection_numbered(struct db *db, struct arena *a, int64_t number, struct connection_row *out,
+/* By number, which ascend; deleted ones too. ERR_CONNECTION_NOT_FOUND unless all are there. */
+enum err connection_numbered(struct db *db, struct arena *a, const int64_t *numbers, size_t n, struct connection_row *out,
                              struct fault *why) MUST_CHECK;
 /* A deleted one, by id. ERR_CONNECTION_NOT_FOUND. */
 enum err connection_get_deleted(struct db *db, struct arena *a, struct str id, struct connection_row *out,
@@ -118,8 +119,10 @@ struct connection_filter {
 enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out,
                          size_t *n, struct fault *why) MUST_CHECK;
 
-enum err connection_secret_infos(struct db *db, struct arena *a, struct str id, struct connection_secret_info **out, size_t *n,
-                                 struct fault *why) MUST_CHECK;
+/* Which secrets are set, by name: out[i] for ids->keys[i]. */
+struct connection_secrets_set { struct connection_secret_info *infos; size_t n; };
+enum err connection_secrets_set(struct db *db, struct arena *a, const struct many *ids, struct connection_secrets_set *out,
+                                struct fault *why) MUST_CHECK;
 /* Open every secret of a connection. ERR_RECONNECT_REQUIRED when one does not open. The caller ends each value. */
 enum err connection_open_secrets(struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
                                  struct connection_secret out[CONNECTION_SECRETS], size_t *n, struct fault *why) MUST_CHECK;

@@ -1,14 +1,18 @@
 /* The list half of vault/connection.h: a page among a million rows costs as much as one among ten.
  *
- * Rows are listed by number, which counts them as they were made. Every filter has an index of (filter, number, folder), and one of
- * (folder, filter, number); the page is found by numbers first and read afterwards. Which index leads depends on how much the
- * caller sees:
+ * Rows are listed by number, which counts them as they were made. The page is found by numbers first, in indexes alone, and its
+ * rows are read afterwards. Which index leads depends on how much the caller sees:
  *
- *   few folders    each is asked for its first rows after the cursor, and the pages are merged: a look per folder, whatever else
- * there is many folders   the rows are walked in order, each held against the scope: who sees much finds a page soon
+ *   few folders    each is asked for its first rows after the cursor, by its own indexes of (folder, filter, number), and the pages
+ *                  are merged: a look per folder, whatever else there is
+ *   many folders   the rows are walked in order, each held against the scope: who sees much finds a page soon
  *
- * A search is led by the trigrams of key and name. Where the few folders hold few rows, these are read instead: a word that half of
- * all rows have would lead past many of other people's.
+ * Connector, state and health lead the walk together, by cells: all rows of one connector, state and health lie beside each other
+ * in an index, by number. A filter that says nothing of one of them asks each of its values, of which there are few, and merges. So
+ * a pair that no row has is seen at once, where an index of one column would be walked to its end.
+ *
+ * A search is led by the trigrams of key and name, a tag by its index. Where the few folders, or the cells, hold few rows, these
+ * are read instead: a word that half of all rows have would lead past many of other people's.
  */
 #include "vault/connection.h"
 
@@ -19,8 +23,9 @@
 
 #define LIST_MAX 1000
 #define SQL_MAX (64 * 1024)
-#define FOLDERS_ASKED 100    /* more of them: the walk */
-#define ROWS_READ 10000      /* of those folders, when a search or tag has no index by folder */
+#define FOLDERS_ASKED 400    /* more of them: the walk */
+#define ROWS_READ 10000      /* of those folders, when a search, a tag or a pair of filters has no index by folder */
+#define CELLS_READ 2000      /* rows of the cells, when there is a search or tag */
 #define SHORT_GRAMS 40       /* trigrams that a search for one or two characters may stand for */
 #define GRAM 3
 
@@ -168,6 +173,77 @@ static enum err ask_each(struct walk *w, enum place place, const struct str *pla
     return e;
 }
 
+/* ---- cells ---- */
+
+/* The usual ones first: what they find ends the others' look. */
+static const enum connection_state states[] = { CONNECTION_ACTIVE, CONNECTION_NEEDS_AUTH, CONNECTION_DISABLED, CONNECTION_DRAFT };
+static const enum connection_health healths[] = { HEALTH_OK, HEALTH_UNKNOWN, HEALTH_FAILING, HEALTH_EXPIRING, HEALTH_EXPIRED,
+                                                  HEALTH_RECONNECT_REQUIRED };
+
+/* Deleted ones and defaults are few, and their own indexes hold what is asked of them. */
+static bool by_cells(const struct connection_filter *f)
+{
+    return !f->deleted && !(f->by_default && f->is_default) && (f->connector.p || f->by_state || f->by_health);
+}
+
+/* The next cell that the filter takes; *at begins with 0. */
+static bool next_cell(const struct connection_filter *f, size_t *at, struct connection_filter *cell)
+{
+    for (; *at < COUNT(states) * COUNT(healths); ++*at) {
+        enum connection_state state = states[*at / COUNT(healths)];
+        enum connection_health health = healths[*at % COUNT(healths)];
+        if ((f->by_state && f->state != state) || (f->by_health && f->health != health))
+            continue;
+        *cell = *f;
+        cell->by_state = cell->by_health = true;
+        cell->state = state;
+        cell->health = health;
+        ++*at;
+        return true;
+    }
+    return false;
+}
+
+static enum err ask_cells(struct walk *w, struct fault *why)
+{
+    const struct connection_filter *f = w->f;
+    struct connection_filter cell = *f;
+    AUTO_BUF sql;
+    enum err e = ERR_NONE;
+    cell.by_state = cell.by_health = true;
+    w->f = &cell;
+    e = statement(&sql, w, LEAD_ROWS, PLACE_SCOPE, why);
+    for (size_t at = 0; !e && next_cell(f, &at, &cell);)
+        e = ask(w, sql.p, LEAD_ROWS, PLACE_SCOPE, STR_NONE, why);
+    w->f = f;
+    return e;
+}
+
+static enum err few_in_cells(struct walk *w, bool *out, struct fault *why)
+{
+    const struct connection_filter *f = w->f;
+    struct connection_filter cell;
+    int64_t rows = 0;
+    enum err e = ERR_NONE;
+    for (size_t at = 0; !e && rows < CELLS_READ && next_cell(f, &at, &cell);) {
+        struct query *q = query_begin(w->db, f->connector.p
+            ? "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
+              " AND connector = $5 LIMIT $4) AS some"
+            : "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
+              " LIMIT $4) AS some");
+        query_text(q, str_of(connection_state_name(cell.state)));
+        query_text(q, str_of(connection_health_name(cell.health)));
+        query_i64(q, w->after);
+        query_i64(q, CELLS_READ - rows);
+        if (f->connector.p)
+            query_text(q, f->connector);
+        rows += query_next(q) ? query_get_i64(q, 0) : 0;
+        e = query_end(q, why);
+    }
+    *out = rows < CELLS_READ;
+    return e;
+}
+
 /* ---- which way ---- */
 
 /* The folders of the scope one by one, or *n = FOLDERS_ASKED + 1 when there are more. */
@@ -240,14 +316,14 @@ static size_t characters(struct str s)
 }
 
 /* One or two characters: the trigrams that begin with them (texts end in two blanks, so that each place begins one). Many of them
- * mean that many rows match: then no index is needed to find some. */
+ * mean that many rows match: then no index is needed to find some. The table has a row for each place of a trigram, a million of
+ * them for some: the next trigram is asked for by what lies right behind this one, so that they are not read. */
 static enum err short_match(struct walk *w, struct str text, bool *none, struct fault *why)
 {
     struct str last = text, matches = STR_NONE;
     for (int i = 0; i < SHORT_GRAMS; i++) {
-        struct query *q = query_begin(w->db, i ? "SELECT term FROM connection_gram WHERE term > $1 ORDER BY term LIMIT 1"
-                                               : "SELECT term FROM connection_gram WHERE term >= $1 ORDER BY term LIMIT 1");
-        query_text(q, last);
+        struct query *q = query_begin(w->db, "SELECT term FROM connection_gram WHERE term >= $1 ORDER BY term LIMIT 1");
+        query_text(q, i ? arena_join(w->a, last, STR("\x01")) : last);
         last = query_next(q) ? query_get_text(q, 0, w->a) : STR_NONE;
         enum err e = query_end(q, why);
         if (e)
@@ -278,6 +354,22 @@ static enum err read_search(struct walk *w, bool *none, struct fault *why)
     return short_match(w, text, none, why);
 }
 
+/* Does one index by folder not find them all? */
+static bool is_compound(const struct walk *w)
+{
+    const struct connection_filter *f = w->f;
+    return w->match.n || f->tag.p || !!f->connector.p + f->by_state + f->by_health > 1;
+}
+
+static enum err find_in_scope(struct walk *w, struct fault *why)
+{
+    bool led = w->match.n || w->f->tag.p, cells = by_cells(w->f);
+    enum err e = led && cells ? few_in_cells(w, &cells, why) : ERR_NONE;
+    if (e)
+        return e;
+    return cells ? ask_cells(w, why) : ask_once(w, w->match.n ? LEAD_SEARCH : w->f->tag.p ? LEAD_TAG : LEAD_ROWS, why);
+}
+
 static enum err find_numbers(struct walk *w, struct fault *why)
 {
     const struct folder_scope *s = &w->f->scope;
@@ -288,11 +380,10 @@ static enum err find_numbers(struct walk *w, struct fault *why)
     if (e || none || (e = name_folders(w, &folders, &n, why)))
         return e;
     each = n <= FOLDERS_ASKED;
-    bool led = w->match.n || w->f->tag.p;
-    if (each && led && (e = few_rows(w, folders, n, &each, why)))
+    if (each && is_compound(w) && (e = few_rows(w, folders, n, &each, why)))
         return e;
     if (!each)
-        return ask_once(w, w->match.n ? LEAD_SEARCH : w->f->tag.p ? LEAD_TAG : LEAD_ROWS, why);
+        return find_in_scope(w, why);
     e = ask_each(w, PLACE_FOLDER, folders, n, why);
     return e ? e : ask_each(w, PLACE_ROW, s->connections, s->connection_count, why);
 }
@@ -317,8 +408,9 @@ enum err connection_list(struct db *db, struct arena *a, const struct connection
     if (e)
         return e;
     e = find_numbers(&w, why);
-    for (size_t i = 0; !e && i < w.count; i++)
-        e = connection_numbered(db, a, w.found[i], &rows[(*n)++], why);
+    if (!e)
+        e = connection_numbered(db, a, w.found, w.count, rows, why);
+    *n = e ? 0 : w.count;
     db_snapshot_end(db);
     return e;
 }

@@ -42,21 +42,22 @@ enum err connection_sealed_insert(struct db *db, struct arena *a, const struct c
     return e;
 }
 
-enum err connection_secret_infos(struct db *db, struct arena *a, struct str id, struct connection_secret_info **out, size_t *n,
-                                 struct fault *why)
+enum err connection_secrets_set(struct db *db, struct arena *a, const struct many *ids, struct connection_secrets_set *out,
+                                struct fault *why)
 {
-    struct connection_secret_info *all = arena_array(a, CONNECTION_SECRETS, sizeof *all);
-    size_t count = 0;
-    struct query *q = query_begin(db, "SELECT name, updated_ms FROM connection_secret WHERE connection_id = $1 ORDER BY name");
-    query_text(q, id);
-    while (count < CONNECTION_SECRETS && query_next(q))
-        all[count++] = (struct connection_secret_info){ query_get_text(q, 0, a), query_get_i64(q, 1) };
-    enum err e = query_end(q, why);
-    if (e)
-        return e;
-    *out = all;
-    *n = count;
-    return ERR_NONE;
+    struct query *q = many_begin(db, "SELECT connection_id, name, updated_ms FROM connection_secret WHERE connection_id IN $keys"
+                                     " ORDER BY connection_id, name", 0, ids);
+    many_bind(q, ids);
+    for (size_t i = 0; i < ids->n; i++)
+        out[i] = (struct connection_secrets_set){ 0 };
+    for (size_t i; query_next(q);) {
+        if (!many_find(ids, query_get_text(q, 0, a), &i) || out[i].n == CONNECTION_SECRETS)
+            continue;
+        if (!out[i].n)
+            out[i].infos = arena_array(a, CONNECTION_SECRETS, sizeof *out[i].infos);
+        out[i].infos[out[i].n++] = (struct connection_secret_info){ query_get_text(q, 1, a), query_get_i64(q, 2) };
+    }
+    return query_end(q, why);
 }
 
 static enum err unusable(const struct connection_row *row, struct fault *why, const char *what)

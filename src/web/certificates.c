@@ -97,14 +97,26 @@ static enum err certificate_reply(struct web_request *q, struct reply *r, struct
     return certificate_write(q, &o, &row, why);
 }
 
-enum err certificate_view(struct web_request *q, struct str connection, struct certificate_view *out, struct fault *why)
+enum err certificate_views(struct web_request *q, const struct many *connections, struct certificate_view *out, struct fault *why)
 {
-    out->found = false;
-    enum err e = connection_tls_get(q->db, q->arena, connection, &out->tls, why);
-    if (e || !out->tls.has_certificate)
+    size_t n = connections->n, at;
+    struct connection_tls *tls = arena_array(q->arena, n, sizeof *tls);
+    struct str *owners = arena_array(q->arena, n, sizeof *owners);
+    enum err e = connections_tls(q->db, q->arena, connections, tls, why);
+    for (size_t i = 0; !e && i < n; i++) {
+        out[i] = (struct certificate_view){ .tls = tls[i] };
+        owners[i] = tls[i].has_certificate ? connection_tls_owner(&tls[i], connections->keys[i]) : STR_NONE;
+    }
+    struct many with = many_of(q->arena, owners, n);
+    if (e || !with.n)
         return e;
-    return certificate_of(q->db, q->arena, connection_tls_owner(&out->tls, connection), CERTIFICATE_CURRENT, &out->row, &out->found,
-                          why);
+    struct certificate_row *rows = arena_array(q->arena, with.n, sizeof *rows);
+    bool *found = arena_array(q->arena, with.n, sizeof *found);
+    e = certificates_of(q->db, q->arena, &with, CERTIFICATE_CURRENT, rows, found, why);
+    for (size_t i = 0; !e && i < n; i++)
+        if (owners[i].p && many_find(&with, owners[i], &at) && (out[i].found = found[at]))
+            out[i].row = rows[at];
+    return e;
 }
 
 void certificate_view_write(struct json_out *o, const struct certificate_view *v)

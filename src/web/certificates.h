@@ -11,7 +11,9 @@ struct certificate_view {
     bool found;                 /* `row` is the certificate in use */
     struct certificate_row row;
 };
-enum err certificate_view(struct web_request *q, struct str connection, struct certificate_view *out, struct fault *why) MUST_CHECK;
+/* Of a page of connections: out[i] for connections->keys[i]. */
+enum err certificate_views(struct web_request *q, const struct many *connections, struct certificate_view *out,
+                           struct fault *why) MUST_CHECK;
 /* Members `client_certificate` and `tls_ca`. */
 void certificate_view_write(struct json_out *o, const struct certificate_view *v);
 /* For /metrics. */

@@ -451,6 +451,11 @@ enum err connection_oauth_audit(struct web_request *q, struct db *db, const stru
 
 /* ---- showing ---- */
 
+bool connection_oauth_applies(struct str auth_type)
+{
+    return obtain_takes_client(obtain_find(auth_type));
+}
+
 static void write_client(struct json_out *o, struct str id, struct str key, struct str name)
 {
     json_key(o, "oauth_client");
@@ -461,14 +466,12 @@ static void write_client(struct json_out *o, struct str id, struct str key, stru
     json_close(o, '}');
 }
 
-static enum err policy_name(struct db *db, struct arena *a, struct str from, struct str *id, struct str *name, struct fault *why)
+/* "pol_.../connector", a policy's preset: which policy? Other clients stay as they are. */
+static struct str policy_of(struct str client)
 {
-    struct str rest;
-    (void)str_cut(from, '/', id, &rest);
-    struct query *q = query_begin(db, "SELECT name FROM policy WHERE id = $1");
-    query_text(q, *id);
-    *name = query_next(q) ? query_get_text(q, 0, a) : STR_NONE;
-    return query_end(q, why);
+    struct str id, rest;
+    (void)str_cut(client, '/', &id, &rest);
+    return id;
 }
 
 static struct str joined(struct arena *a, const struct json *list, const struct json *fields)
@@ -525,52 +528,100 @@ void connection_scopes_write(struct json_out *o, struct str requested, struct st
 }
 
 /* The connection's own scopes, else the client's, else the connector's. */
-static struct str requested_scopes(struct web_request *q, const struct connection_row *row, const struct connection_oauth *oauth,
-                                   const struct json *of_client)
+static struct str requested_scopes(struct web_request *q, const struct connection_row *row, const struct connection_oauth_view *v)
 {
     struct json *fields = NULL;
-    if (oauth->scopes.p)
-        return oauth->scopes;
+    if (v->scopes.p)
+        return v->scopes;
     if (json_read(q->arena, row->fields, &fields, NULL))
         fields = NULL;
-    if (json_get(of_client, "scopes"))
-        return joined(q->arena, json_get(of_client, "scopes"), fields);
+    if (json_get(v->client_settings, "scopes"))
+        return joined(q->arena, json_get(v->client_settings, "scopes"), fields);
     const struct connector *c = catalog_find(q->hub->catalog, row->connector);
     const struct connector_auth *auth = c ? connector_auth_find(c, row->auth_type) : NULL;
     return auth ? joined(q->arena, json_get(json_get(auth->options, "oauth"), "scopes"), fields) : STR("");
 }
 
-enum err connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row, struct str *missing,
+static enum err policy_names(struct db *db, struct arena *a, const struct many *ids, struct str *names, struct fault *why)
+{
+    struct query *q = many_begin(db, "SELECT id, name FROM policy WHERE id IN $keys", 0, ids);
+    many_bind(q, ids);
+    for (size_t i = 0; i < ids->n; i++)
+        names[i] = STR_NONE;
+    for (size_t i; query_next(q);)
+        if (many_find(ids, query_get_text(q, 0, a), &i))
+            names[i] = query_get_text(q, 1, a);
+    return query_end(q, why);
+}
+
+/* Those of one kind among the clients of connections. */
+static struct many named(struct arena *a, const struct connection_oauth *stored, size_t n, bool by_policy)
+{
+    struct str *ids = arena_array(a, n, sizeof *ids);
+    for (size_t i = 0; i < n; i++)
+        if (stored[i].client.n && str_starts(stored[i].client, STR("pol_")) == by_policy)
+            ids[i] = policy_of(stored[i].client);
+    return many_of(a, ids, n);
+}
+
+/* Which client serves each: one of the hub's own, or a policy's preset. */
+static enum err find_clients(struct web_request *q, const struct connection_oauth *stored, size_t n,
+                             struct connection_oauth_view *out, struct fault *why)
+{
+    struct many ids = named(q->arena, stored, n, false), policies = named(q->arena, stored, n, true);
+    struct oauth_client *clients = arena_array(q->arena, ids.n + 1, sizeof *clients);
+    bool *found = arena_array(q->arena, ids.n + 1, sizeof *found);
+    struct str *names = arena_array(q->arena, policies.n + 1, sizeof *names);
+    enum err e = ids.n ? oauth_clients_named(q->db, q->arena, &ids, clients, found, why) : ERR_NONE;
+    if (!e && policies.n)
+        e = policy_names(q->db, q->arena, &policies, names, why);
+    for (size_t i = 0, at; !e && i < n; i++) {
+        struct connection_oauth_view *v = &out[i];
+        if (many_find(&policies, policy_of(stored[i].client), &at)) {
+            v->client = policies.keys[at];
+            v->client_name = names[at];
+        } else if (many_find(&ids, stored[i].client, &at) && found[at]) {
+            v->client = clients[at].id;
+            v->client_key = clients[at].key;
+            v->client_name = clients[at].name;
+            v->client_settings = clients[at].settings;
+        }
+    }
+    return e;
+}
+
+enum err connection_oauth_views(struct web_request *q, const struct many *connections, struct connection_oauth_view *out,
                                 struct fault *why)
 {
-    const struct obtain *how = obtain_find(row->auth_type);
-    struct connection_oauth oauth;
-    struct oauth_client c = { .settings = NULL };
-    struct grant g = { .granted = STR("") };
-    struct str id, name;
-    bool granted;
+    size_t n = connections->n;
+    struct connection_oauth *stored = arena_array(q->arena, n + 1, sizeof *stored);
+    struct grant *grants = arena_array(q->arena, n + 1, sizeof *grants);
+    bool *found = arena_array(q->arena, n + 1, sizeof *found);
     enum err e;
-    *missing = STR("");
-    if (!obtain_takes_client(how)) {
-        json_member_null(o, "oauth_client");
-        connection_scopes_write(o, STR(""), STR(""), STR(""));
+    if (!n)
         return ERR_NONE;
-    }
-    if ((e = connection_oauth_get(q->db, q->arena, row->id, &oauth, why)) ||
-        (e = has_grant(q->db, q->arena, row->id, &g, &granted, why)))
+    if ((e = connections_oauth(q->db, q->arena, connections, stored, why)) ||
+        (e = grants_get(q->db, q->arena, connections, grants, found, why)))
         return e;
-    if (str_starts(oauth.client, STR("pol_"))) {
-        if ((e = policy_name(q->db, q->arena, oauth.client, &id, &name, why)))
-            return e;
-        write_client(o, id, STR_NONE, name);
-    } else if (oauth.client.n && !oauth_client_get(q->db, q->arena, oauth.client, &c, NULL)) {
-        write_client(o, c.id, c.key, c.name);
-    } else {
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct connection_oauth_view){ .scopes = stored[i].scopes,
+                                                 .granted = found[i] && grants[i].generation ? grants[i].granted : STR_NONE };
+    return find_clients(q, stored, n, out, why);
+}
+
+void connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row,
+                            const struct connection_oauth_view *v, struct str *missing)
+{
+    *missing = STR("");
+    if (v && v->client.p)
+        write_client(o, v->client, v->client_key, v->client_name);
+    else
         json_member_null(o, "oauth_client");
+    if (!v) {
+        connection_scopes_write(o, STR(""), STR(""), STR(""));
+        return;
     }
-    struct str requested = requested_scopes(q, row, &oauth, c.settings);
-    struct str given = granted ? g.granted : STR("");
-    *missing = granted ? connection_scopes_missing(q->arena, requested, given) : STR("");
-    connection_scopes_write(o, requested, given, *missing);
-    return ERR_NONE;
+    struct str requested = requested_scopes(q, row, v);
+    *missing = v->granted.p ? connection_scopes_missing(q->arena, requested, v->granted) : STR("");
+    connection_scopes_write(o, requested, v->granted.p ? v->granted : STR(""), *missing);
 }

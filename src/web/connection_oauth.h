@@ -54,9 +54,22 @@ enum err connection_oauth_granted(struct db *db, struct arena *a, const struct c
 enum err connection_oauth_audit(struct web_request *q, struct db *db, const struct connection_row *row, struct str *json,
                                 struct fault *why) MUST_CHECK;
 
-/* The members `oauth_client` and `scopes`; *missing: scopes that were asked for and not granted, with ", " between; empty: none. */
-enum err connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row, struct str *missing,
+/* Does this auth type have grants of OAuth? */
+bool connection_oauth_applies(struct str auth_type);
+/* What a connection of such an auth type shows of it. */
+struct connection_oauth_view {
+    struct str client, client_key, client_name; /* client p == NULL: its own, or none */
+    const struct json *client_settings;
+    struct str scopes;         /* of its own; p == NULL: those of the client, or the connector's */
+    struct str granted;        /* p == NULL: there is no grant */
+};
+/* Of a page of them: out[i] for connections->keys[i]. */
+enum err connection_oauth_views(struct web_request *q, const struct many *connections, struct connection_oauth_view *out,
                                 struct fault *why) MUST_CHECK;
+/* The members `oauth_client` and `scopes`; v == NULL: the auth type has none. *missing: scopes that were asked for and not granted,
+ * with one blank between; empty: none. */
+void connection_oauth_write(struct web_request *q, struct json_out *o, const struct connection_row *row,
+                            const struct connection_oauth_view *v, struct str *missing);
 
 /* "scopes": three lists out of three texts, one blank between. */
 void connection_scopes_write(struct json_out *o, struct str requested, struct str granted, struct str missing);

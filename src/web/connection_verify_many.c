@@ -8,7 +8,7 @@
 #define PAGE 500
 #define IDS_MOST 1000 /* named one by one */
 
-struct many {
+struct bulk {
     struct web_request *q;
     struct str *ids;
     size_t count;
@@ -20,7 +20,7 @@ static enum err too_many(struct fault *why)
 }
 
 /* Who may only look at it cannot have it called: left out of a filter's result, refused when named. */
-static enum err add_if_usable(struct many *m, const struct connection_row *row, struct fault *why)
+static enum err add_if_usable(struct bulk *m, const struct connection_row *row, struct fault *why)
 {
     struct rights r;
     struct web_request *q = m->q;
@@ -33,7 +33,7 @@ static enum err add_if_usable(struct many *m, const struct connection_row *row, 
     return ERR_NONE;
 }
 
-static enum err read_ids(struct many *m, const struct json *ids, struct fault *why)
+static enum err read_ids(struct bulk *m, const struct json *ids, struct fault *why)
 {
     struct connection_row row;
     size_t i = 0;
@@ -50,7 +50,7 @@ static enum err read_ids(struct many *m, const struct json *ids, struct fault *w
     return ERR_NONE;
 }
 
-static enum err read_filter(struct many *m, const struct json *filter, struct connection_filter *f, struct fault *why)
+static enum err read_filter(struct bulk *m, const struct json *filter, struct connection_filter *f, struct fault *why)
 {
     static const char *const members[] = { "folder", "connector", "health", "tag", "search", NULL };
     struct str folder, health;
@@ -69,7 +69,7 @@ static enum err read_filter(struct many *m, const struct json *filter, struct co
     return connection_scope_in(m->q, m->q->db, folder, &f->scope, why);
 }
 
-static enum err find_all(struct many *m, const struct json *filter, struct fault *why)
+static enum err find_all(struct bulk *m, const struct json *filter, struct fault *why)
 {
     struct connection_filter f = { 0 };
     struct connection_row *rows;
@@ -109,7 +109,7 @@ enum err connections_verify_many(struct web_request *q, struct reply *r, struct 
 {
     static const char *const no_query[] = { NULL }, *const members[] = { "ids", "filter", NULL };
     const struct json *body = body_of(q), *ids = json_get(body, "ids"), *filter = json_get(body, "filter");
-    struct many m = { .q = q, .ids = arena_array(q->arena, PROBE_BULK_MOST, sizeof *m.ids) };
+    struct bulk m = { .q = q, .ids = arena_array(q->arena, PROBE_BULK_MOST, sizeof *m.ids) };
     struct probe_order order;
     enum err e;
     caller_asked(q->caller, RIGHT_USE); /* of each connection, below */

@@ -73,22 +73,16 @@ static void write_set(struct json_out *o, const char *name, wall_ms updated)
     json_close(o, '}');
 }
 
-static enum err write_credentials(struct web_request *q, struct json_out *o, struct str id,
-                                  const struct certificate_view *certificate, struct fault *why)
+static void write_credentials(struct json_out *o, struct arena *a, const struct connection_secrets_set *set,
+                              const struct certificate_view *certificate)
 {
-    struct connection_secret_info *infos;
-    size_t n;
-    enum err e = connection_secret_infos(q->db, q->arena, id, &infos, &n, why);
-    if (e)
-        return e;
     json_key(o, "credentials");
     json_open(o, '{');
-    for (size_t i = 0; i < n; i++)
-        write_set(o, arena_cstr(q->arena, infos[i].name), infos[i].updated);
+    for (size_t i = 0; i < set->n; i++)
+        write_set(o, arena_cstr(a, set->infos[i].name), set->infos[i].updated);
     if (certificate->found)
         write_set(o, "client_certificate", certificate->row.activated);
     json_close(o, '}');
-    return ERR_NONE;
 }
 
 static void write_pair(struct json_out *o, const char *key, const char *first_key, struct str first, const char *second_key,
@@ -118,39 +112,81 @@ static void write_warnings(struct web_request *q, struct json_out *o, bool same_
     json_close(o, ']');
 }
 
-enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,
-                          struct fault *why)
+/* What the rows of a page show beside themselves: each kind is asked for once, whatever the page's length. */
+struct beside {
+    struct many ids, folders, owners, with_oauth;
+    struct connection_secrets_set *set;   /* by ids, as the next two */
+    struct certificate_view *certificates;
+    int64_t *used_by;
+    struct rights *rights;                /* by folders */
+    struct str *names;                    /* by owners */
+    struct connection_oauth_view *oauth;  /* by with_oauth */
+};
+
+enum column { COLUMN_ID, COLUMN_FOLDER, COLUMN_OWNER, COLUMN_WITH_OAUTH };
+
+static struct many keys_of(struct arena *a, const struct connection_row *rows, size_t n, enum column column)
 {
-    struct rights r;
-    struct str missing;
-    int64_t used_by;
-    /* Who has only this one connection does not learn where it lies. */
-    enum err e = rights_in_folder(q->db, q->arena, q->caller, row->folder, &r, why);
-    if (e || (e = dependants_count(q->db, row->id, &used_by, why)))
+    struct str *keys = arena_array(a, n + 1, sizeof *keys);
+    for (size_t i = 0; i < n; i++) {
+        const struct str of[] = { rows[i].id, rows[i].folder, rows[i].owner,
+                                  connection_oauth_applies(rows[i].auth_type) ? rows[i].id : STR_NONE };
+        keys[i] = of[column];
+    }
+    return many_of(a, keys, n);
+}
+
+static enum err read_beside(struct web_request *q, const struct connection_row *rows, size_t n, struct beside *b, struct fault *why)
+{
+    struct arena *a = q->arena;
+    *b = (struct beside){ .ids = keys_of(a, rows, n, COLUMN_ID),
+                          .folders = keys_of(a, rows, n, COLUMN_FOLDER),
+                          .owners = keys_of(a, rows, n, COLUMN_OWNER),
+                          .with_oauth = keys_of(a, rows, n, COLUMN_WITH_OAUTH) };
+    b->set = arena_array(a, n, sizeof *b->set);
+    b->certificates = arena_array(a, n, sizeof *b->certificates);
+    b->used_by = arena_array(a, n, sizeof *b->used_by);
+    b->rights = arena_array(a, n, sizeof *b->rights);
+    b->names = arena_array(a, n, sizeof *b->names);
+    b->oauth = arena_array(a, n, sizeof *b->oauth);
+    enum err e;
+    /* Who has only one connection does not learn where it lies. */
+    if ((e = rights_in_folders(q->db, a, q->caller, &b->folders, b->rights, why)) ||
+        (e = dependants_count(q->db, a, &b->ids, b->used_by, why)) ||
+        (e = connection_secrets_set(q->db, a, &b->ids, b->set, why)) ||
+        (e = certificate_views(q, &b->ids, b->certificates, why)) ||
+        (e = connection_oauth_views(q, &b->with_oauth, b->oauth, why)))
         return e;
+    return principal_names(q->db, a, &b->owners, b->names, why);
+}
+
+static void write_one(struct web_request *q, struct json_out *o, const struct connection_row *row, const struct beside *b,
+                      bool same_name)
+{
+    size_t id, folder, owner, oauth = 0;
+    if (!many_find(&b->ids, row->id, &id) || !many_find(&b->folders, row->folder, &folder) ||
+        !many_find(&b->owners, row->owner, &owner))
+        bug("a row that is not of this page");
+    struct str missing;
+    bool with_oauth = many_find(&b->with_oauth, row->id, &oauth), nobody = str_is(row->owner, CONNECTION_OWNER_SYSTEM);
     json_open(o, '{');
     json_member_str(o, "id", row->id);
     json_member_str(o, "key", row->key);
     json_member_str(o, "name", row->name);
-    write_pair(o, "folder", "id", row->folder, "path", r.path);
+    write_pair(o, "folder", "id", row->folder, "path", b->rights[folder].path);
     write_pair(o, "connector", "id", row->connector, "version", row->connector_version);
     json_member_str(o, "auth_type", row->auth_type);
     json_member_str(o, "allowed_domain", row->allowed_domain);
     json_member_raw(o, "fields", row->fields.n ? row->fields : STR("{}"));
-    struct certificate_view certificate;
-    if ((e = certificate_view(q, row->id, &certificate, why)) || (e = write_credentials(q, o, row->id, &certificate, why)))
-        return e;
-    certificate_view_write(o, &certificate);
+    write_credentials(o, q->arena, &b->set[id], &b->certificates[id]);
+    certificate_view_write(o, &b->certificates[id]);
     json_member_str(o, "state", str_of(connection_state_name(row->state)));
     json_member_str(o, "health", str_of(connection_health_name(row->health)));
     json_member_str(o, "account", row->account.n ? row->account : STR_NONE);
-    if ((e = connection_oauth_write(q, o, row, &missing, why)))
-        return e;
+    connection_oauth_write(q, o, row, with_oauth ? &b->oauth[oauth] : NULL, &missing);
     json_member_bool(o, "default", row->is_default);
-    bool nobody = str_is(row->owner, CONNECTION_OWNER_SYSTEM);
-    write_pair(o, "owner", "id", nobody ? STR_NONE : row->owner, "name",
-               nobody ? STR("System") : principal_name(q->db, q->arena, row->owner));
-    json_member_i64(o, "used_by", used_by);
+    write_pair(o, "owner", "id", nobody ? STR_NONE : row->owner, "name", nobody ? STR("System") : b->names[owner]);
+    json_member_i64(o, "used_by", b->used_by[id]);
     json_member_str(o, "notes", row->notes.p ? row->notes : STR(""));
     json_member_raw(o, "tags", row->tags.n ? row->tags : STR("[]"));
     json_member_time(o, "created_at", row->created);
@@ -160,9 +196,24 @@ enum err connection_write(struct web_request *q, struct json_out *o, const struc
     json_member_time(o, "credentials_due_at", row->due);
     if (row->deleted)
         json_member_time(o, "deleted_at", row->deleted);
-    write_warnings(q, o, with_warning, missing);
+    write_warnings(q, o, same_name, missing);
     json_close(o, '}');
-    return ERR_NONE;
+}
+
+enum err connections_write(struct web_request *q, struct json_out *o, const struct connection_row *rows, size_t n, bool same_name,
+                           struct fault *why)
+{
+    struct beside b;
+    if (!n)
+        return ERR_NONE;
+    enum err e = db_snapshot(q->db, why);
+    if (e)
+        return e;
+    e = read_beside(q, rows, n, &b, why);
+    db_snapshot_end(q->db);
+    for (size_t i = 0; !e && i < n; i++)
+        write_one(q, o, &rows[i], &b, same_name);
+    return e;
 }
 
 enum err connection_reply(struct web_request *q, struct reply *r, struct str id, struct fault *why)
@@ -173,7 +224,7 @@ enum err connection_reply(struct web_request *q, struct reply *r, struct str id,
         return e;
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    return connection_write(q, &o, &row, false, why);
+    return connections_write(q, &o, &row, 1, false, why);
 }
 
 struct str connection_audit(struct web_request *q, const struct connection_row *row)

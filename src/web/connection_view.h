@@ -23,6 +23,9 @@ enum err connection_in_scope(struct web_request *q, const struct folder_scope *s
 /* Is there room for one more? Of a personal workspace only: what is in shared folders, policies limit. ERR_LIMIT. */
 enum err connection_folder_room(struct db *db, struct str folder, struct fault *why) MUST_CHECK;
 
+/* Would the connection of this body be made? All that creating checks, and nothing stays. Wipes the body. Creating's errors. */
+enum err connections_rehearse(struct web_request *q, struct fault *why) MUST_CHECK;
+
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. ERR_FIELD_INVALID "/key". */
 enum err connection_key_allowed(struct str key, struct fault *why) MUST_CHECK;
 
@@ -32,10 +35,11 @@ enum err connection_try(struct web_request *q, struct reply *r, const struct con
                         const struct connection_secret *secrets, size_t n, bool accept, struct str *account,
                         struct fault *why) MUST_CHECK;
 
-/* One connection as the API shows it; reads folder, owner and what credentials are set. */
-enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool with_warning,
-                          struct fault *why) MUST_CHECK;
-/* The same as the whole reply, with its ETag. */
+/* A page of connections as the API shows them, or one; reads folders, owners, what credentials are set. `same_name`: warn that
+ * another one in the folder has the same name. */
+enum err connections_write(struct web_request *q, struct json_out *o, const struct connection_row *rows, size_t n, bool same_name,
+                           struct fault *why) MUST_CHECK;
+/* One as the whole reply, with its ETag. */
 enum err connection_reply(struct web_request *q, struct reply *r, struct str id, struct fault *why) MUST_CHECK;
 
 /* What the audit log keeps of a connection, as JSON without credentials; says in q->audit which one it is. */

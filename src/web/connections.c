@@ -15,6 +15,7 @@
 #include "web/client_certificate.h"
 #include "web/connection_oauth.h"
 #include "web/connection_view.h"
+#include "web/dependants.h"
 #include "web/handlers.h"
 #include "web/page.h"
 #include "web/policy_check.h"
@@ -79,6 +80,7 @@ struct creation {
     struct connection_oauth_order oauth;
     struct str roots;
     bool make_default, same_name;
+    bool rehearsed;               /* nothing of it stays */
 };
 
 static const char *const issued_kinds[] = { "connection", "instance", NULL };
@@ -218,7 +220,7 @@ static enum err store_creation(struct web_request *q, struct creation *c, const 
     c->row.fields = s->fields;
     /* Until somebody authenticates it, it is nobody's (CON-57). */
     c->row.owner = s->has_credentials ? q->caller->principal : STR(CONNECTION_OWNER_SYSTEM);
-    return web_write(q, insert_connection, c, why);
+    return c->rehearsed ? change_rehearse(q, insert_connection, c, why) : web_write(q, insert_connection, c, why);
 }
 
 /* Before the transaction: whose presets hold. A workspace that is not made yet has none of its own. */
@@ -244,9 +246,10 @@ static enum err settle_oauth(struct web_request *q, struct creation *c, struct s
     return e;
 }
 
+/* `r` NULL: a rehearsal. */
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
 {
-    struct creation c = { .q = q };
+    struct creation c = { .q = q, .rehearsed = !r };
     struct creation_input in = { 0 };
     struct setup s = { 0 };
     struct connection_row row;
@@ -270,7 +273,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     client_certificate_end(&c.certificate);
     setup_end(&s);
     presets_end(&presets);
-    if (e)
+    if (e || c.rehearsed)
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     if ((e = connection_get(q->db, q->arena, c.row.id, &row, why)))
@@ -279,12 +282,19 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/connections/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    return connection_write(q, &o, &row, c.same_name, why);
+    return connections_write(q, &o, &row, 1, c.same_name, why);
 }
 
 enum err connections_create(struct web_request *q, struct reply *r, struct fault *why)
 {
     enum err e = create_checked(q, r, why);
+    body_wipe(q);
+    return e;
+}
+
+enum err connections_rehearse(struct web_request *q, struct fault *why)
+{
+    enum err e = create_checked(q, NULL, why);
     body_wipe(q);
     return e;
 }
@@ -389,9 +399,8 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
     bool more = n > (size_t)page.limit;
     n -= more;
     struct json_out o = page_open(r);
-    for (size_t i = 0; i < n; i++)
-        if ((e = connection_write(q, &o, &rows[i], false, why)))
-            return e;
+    if ((e = connections_write(q, &o, rows, n, false, why)))
+        return e;
     struct str last = STR_NONE;
     if (more)
         last = caller_limited(q->caller) ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
@@ -399,7 +408,7 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
     return ERR_NONE;
 }
 
-static const char *const object_query[] = { "folder", NULL };
+static const char *const object_query[] = { "folder", NULL }, *const state_query[] = { "folder", "force", NULL };
 
 enum err connections_get(struct web_request *q, struct reply *r, struct fault *why)
 {
@@ -420,6 +429,8 @@ struct change {
     store_work *work;
     bool tried;                /* the new credentials work, for this account */
     struct str account;
+    bool force;                /* whoever depends on it */
+    struct dependants dependants;
     bool another;              /* its grant is another client's from now on */
     struct revocation *leaving;
 };
@@ -567,12 +578,12 @@ static enum err change_fields(struct change *c, struct db *db, const struct json
 static enum err enabled_state(struct web_request *q, struct db *db, const struct connection_row *row, enum connection_state *out,
                               struct fault *why)
 {
-    struct connection_secret_info *infos;
-    size_t n;
+    const struct many one = many_one(&row->id);
+    struct connection_secrets_set set;
     bool by_person, granted;
     enum err e = connection_oauth_granted(db, q->arena, row, &by_person, &granted, why);
     if (!e)
-        e = connection_secret_infos(db, q->arena, row->id, &infos, &n, why);
+        e = connection_secrets_set(db, q->arena, &one, &set, why);
     if (e)
         return e;
     if (by_person) {
@@ -583,8 +594,19 @@ static enum err enabled_state(struct web_request *q, struct db *db, const struct
     bool needs = !method || method->open_fields;
     for (const struct auth_field *f = method ? method->fields : NULL; f && f->name; f++)
         needs |= f->required;
-    *out = n || !needs ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
+    *out = set.n || !needs ? CONNECTION_ACTIVE : CONNECTION_NEEDS_AUTH;
     return ERR_NONE;
+}
+
+/* Who asks has read who would notice, or says that it does not matter (CON-46). */
+static enum err disable(struct change *c, struct db *db, struct fault *why)
+{
+    enum err e = c->force ? ERR_NONE : dependants_find(db, c->q->arena, c->row.id, &c->dependants, why);
+    if (!e && c->dependants.count)
+        e = fault(why, ERR_IN_USE, c->row.key, "%zu dependants", c->dependants.count);
+    if (!e)
+        c->row.state = CONNECTION_DISABLED;
+    return e;
 }
 
 static enum err change_state(struct change *c, struct db *db, struct fault *why)
@@ -598,14 +620,20 @@ static enum err change_state(struct change *c, struct db *db, struct fault *why)
         return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
     if (wanted == c->row.state)
         return ERR_NONE;
-    if (wanted == CONNECTION_DISABLED) {
-        c->row.state = wanted;
-        return ERR_NONE;
-    }
+    if (wanted == CONNECTION_DISABLED)
+        return disable(c, db, why);
     if (wanted != CONNECTION_ACTIVE)
         return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
     e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why);
     return e ? e : enabled_state(c->q, db, &c->row, &c->row.state, why);
+}
+
+/* The problem names who is in the way. */
+static enum err refused(struct change *c, struct reply *r, enum err e)
+{
+    if (e == ERR_IN_USE)
+        r->problem = dependants_problem(c->q->arena, &c->dependants, STR_NONE);
+    return e;
 }
 
 static enum err apply_patch(struct db *db, void *context, struct fault *why)
@@ -679,15 +707,15 @@ enum err connections_patch(struct web_request *q, struct reply *r, struct fault 
                                            "tags", "tls_ca",    "oauth_client",   "scopes",    NULL };
     struct change c = { .q = q };
     enum err e;
-    if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||
-        (e = rehearse_oauth(q, &c.leaving, why)))
+    if ((e = web_only_query(q, state_query, why)) || (e = web_flag(q, "force", &c.force, why)) ||
+        (e = json_only(body_of(q), members, "", why)) || (e = rehearse_oauth(q, &c.leaving, why)))
         return e;
     e = change_write(&c, apply_patch, why);
     if (!e)
         switchboard_forget_connection(q->hub->switchboard, c.row.id);
     give_back(&c, e);
     if (e)
-        return e;
+        return refused(&c, r, e);
     return connection_reply(q, r, c.row.id, why);
 }
 
@@ -811,8 +839,7 @@ static enum err apply_disable(struct db *db, void *context, struct fault *why)
     enum err e = change_begin(c, db, why);
     if (e || c->row.state == CONNECTION_DISABLED)
         return e;
-    c->row.state = CONNECTION_DISABLED;
-    return connection_update(db, &c->row, why);
+    return (e = disable(c, db, why)) ? e : connection_update(db, &c->row, why);
 }
 
 static enum err apply_default(struct db *db, void *context, struct fault *why)
@@ -830,9 +857,10 @@ static enum err act(struct web_request *q, struct reply *r, store_work *work, st
     static const char *const no_members[] = { NULL };
     struct change c = { .q = q };
     enum err e;
-    if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
+    if ((e = web_only_query(q, work == apply_disable ? state_query : object_query, why)) ||
+        (e = web_flag(q, "force", &c.force, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
         (e = change_write(&c, work, why)))
-        return e;
+        return refused(&c, r, e);
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     return connection_reply(q, r, c.row.id, why);
 }

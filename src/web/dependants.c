@@ -1,36 +1,35 @@
 #include "web/dependants.h"
 
-/* Each statement: $1 the connection, $2 now, $3 how many. Columns: id, name, end. */
+/* Each statement: $1 now, $2 how many. To find: $3 the connection; columns id, name, end. To count: of a row c of connections. */
+#define COUNT_EACH(FROM) \
+    "SELECT c.id, (SELECT COUNT(*) FROM (SELECT 1 " FROM("c.id") " LIMIT $2) AS some) FROM connection c WHERE c.id IN $keys"
 static const struct {
     const char *kind, *find, *count;
 } kinds[] = {
-#define TOKENS \
-    "FROM token_grant g JOIN token t ON t.id = g.token_id WHERE g.kind = 'connection' AND g.value = $1 AND t.revoked_ms = 0" \
-    " AND (t.expires_ms = 0 OR t.expires_ms > $2)"
-    { "token", "SELECT t.id, t.name, t.expires_ms " TOKENS " ORDER BY t.id LIMIT $3",
-      "SELECT COUNT(*) FROM (SELECT 1 " TOKENS " LIMIT $3) AS some" },
-#define SHARES "FROM connection_share s WHERE s.connection_id = $1 AND (s.expires_ms = 0 OR s.expires_ms > $2)"
+#define TOKENS(OF) \
+    "FROM token_grant g JOIN token t ON t.id = g.token_id WHERE g.kind = 'connection' AND g.value = " OF " AND t.revoked_ms = 0" \
+    " AND (t.expires_ms = 0 OR t.expires_ms > $1)"
+    { "token", "SELECT t.id, t.name, t.expires_ms " TOKENS("$3") " ORDER BY t.id LIMIT $2", COUNT_EACH(TOKENS) },
+#define RULES(OF) \
+    "FROM identity_rule_connection r JOIN identity_provider i ON i.id = r.provider_id WHERE r.connection_id = " OF \
+    " AND i.disabled = 0 AND $1 > 0"
+    { "identity_provider", "SELECT i.id, i.key, 0 " RULES("$3") " ORDER BY i.id LIMIT $2", COUNT_EACH(RULES) },
+#define SHARES(OF) "FROM connection_share s WHERE s.connection_id = " OF " AND (s.expires_ms = 0 OR s.expires_ms > $1)"
     { "share",
       "SELECT s.target_id, COALESCE((SELECT p.name FROM principal p WHERE p.id = s.principal_id),"
-      " (SELECT f.path FROM folder f WHERE f.id = s.folder_id)), s.expires_ms " SHARES " ORDER BY s.target_id LIMIT $3",
-      "SELECT COUNT(*) FROM (SELECT 1 " SHARES " LIMIT $3) AS some" },
+      " (SELECT f.path FROM folder f WHERE f.id = s.folder_id)), s.expires_ms " SHARES("$3") " ORDER BY s.target_id LIMIT $2",
+      COUNT_EACH(SHARES) },
 };
-
-static struct query *ask(struct db *db, const char *sql, struct str connection, int most)
-{
-    struct query *q = query_begin(db, sql);
-    query_text(q, connection);
-    query_i64(q, clock_wall());
-    query_i64(q, most);
-    return q;
-}
 
 enum err dependants_find(struct db *db, struct arena *a, struct str connection, struct dependants *out, struct fault *why)
 {
     *out = (struct dependants){ .items = arena_array(a, COUNT(kinds) * DEPENDANTS_MOST, sizeof *out->items) };
     for (size_t i = 0; i < COUNT(kinds); i++) {
         size_t end = out->count + DEPENDANTS_MOST;
-        struct query *q = ask(db, kinds[i].find, connection, DEPENDANTS_MOST + 1);
+        struct query *q = query_begin(db, kinds[i].find);
+        query_i64(q, clock_wall());
+        query_i64(q, DEPENDANTS_MOST + 1);
+        query_text(q, connection);
         while (query_next(q) && !(out->more |= out->count == end))
             out->items[out->count++] = (struct dependant){ kinds[i].kind, query_get_text(q, 0, a), query_get_text(q, 1, a),
                                                            query_get_i64(q, 2) };
@@ -41,12 +40,18 @@ enum err dependants_find(struct db *db, struct arena *a, struct str connection, 
     return ERR_NONE;
 }
 
-enum err dependants_count(struct db *db, struct str connection, int64_t *out, struct fault *why)
+enum err dependants_count(struct db *db, struct arena *a, const struct many *connections, int64_t *out, struct fault *why)
 {
-    *out = 0;
-    for (size_t i = 0; i < COUNT(kinds); i++) {
-        struct query *q = ask(db, kinds[i].count, connection, DEPENDANTS_MOST);
-        *out += query_next(q) ? query_get_i64(q, 0) : 0;
+    for (size_t i = 0; i < connections->n; i++)
+        out[i] = 0;
+    for (size_t kind = 0; kind < COUNT(kinds); kind++) {
+        struct query *q = many_begin(db, kinds[kind].count, 2, connections);
+        query_i64(q, clock_wall());
+        query_i64(q, DEPENDANTS_MOST);
+        many_bind(q, connections);
+        for (size_t i; query_next(q);)
+            if (many_find(connections, query_get_text(q, 0, a), &i))
+                out[i] += query_get_i64(q, 1);
         enum err e = query_end(q, why);
         if (e)
             return e;
@@ -68,4 +73,17 @@ void dependants_write(struct json_out *o, const struct dependants *d, bool names
     }
     json_close(o, ']');
     json_member_bool(o, "more_dependants", d->more);
+}
+
+struct str dependants_problem(struct arena *a, const struct dependants *d, struct str others)
+{
+    AUTO_BUF text;
+    buf_init(&text, 256 * 1024);
+    struct json_out o = json_out(&text);
+    json_open(&o, '{');
+    dependants_write(&o, d, true);
+    if (others.p)
+        json_member_raw(&o, "other_defaults", others);
+    json_close(&o, '}');
+    return buf_failed(&text) ? STR_NONE : arena_str(a, buf_str(&text));
 }

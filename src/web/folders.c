@@ -22,19 +22,29 @@ static void write_members_of(struct json_out *o, const struct folder_row *f)
     json_member_bool(o, "inherits", f->inherits);
 }
 
-static enum err write_folder(struct web_request *q, struct json_out *o, const struct folder_row *f, struct fault *why)
+static void write_folder(struct json_out *o, const struct folder_row *f, const struct rights *own)
 {
-    struct rights r;
-    enum err e = rights_in_folder(q->db, q->arena, q->caller, f->id, &r, why);
-    if (e)
-        return e;
     json_open(o, '{');
     write_members_of(o, f);
-    access_write_rights(o, "rights", r.mask); /* the caller's own */
+    access_write_rights(o, "rights", own->mask);
     json_member_time(o, "created_at", f->created);
     json_member_time(o, "updated_at", f->updated);
     json_close(o, '}');
-    return ERR_NONE;
+}
+
+/* A page of them; one is a page of one. */
+static enum err write_folders(struct web_request *q, struct json_out *o, const struct folder_row *rows, size_t n, struct fault *why)
+{
+    struct str *ids = arena_array(q->arena, n + 1, sizeof *ids);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = rows[i].id;
+    struct many folders = many_of(q->arena, ids, n);
+    struct rights *rights = arena_array(q->arena, n + 1, sizeof *rights);
+    enum err e = rights_in_folders(q->db, q->arena, q->caller, &folders, rights, why);
+    for (size_t i = 0, at; !e && i < n; i++)
+        if (many_find(&folders, rows[i].id, &at))
+            write_folder(o, &rows[i], &rights[at]);
+    return e;
 }
 
 static enum err reply_folder(struct web_request *q, struct reply *r, struct str id, struct fault *why)
@@ -45,7 +55,7 @@ static enum err reply_folder(struct web_request *q, struct reply *r, struct str 
         return e;
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    return write_folder(q, &o, &row, why);
+    return write_folders(q, &o, &row, 1, why);
 }
 
 /* What the audit log keeps of a folder. */
@@ -84,9 +94,8 @@ enum err folders_list(struct web_request *q, struct reply *r, struct fault *why)
     bool more = n > (size_t)page.limit;
     n -= more;
     struct json_out o = page_open(r);
-    for (size_t i = 0; i < n; i++)
-        if ((e = write_folder(q, &o, &rows[i], why)))
-            return e;
+    if ((e = write_folders(q, &o, rows, n, why)))
+        return e;
     page_close(&o, q->arena, more ? rows[n - 1].sort : STR_NONE);
     return ERR_NONE;
 }

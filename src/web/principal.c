@@ -1,13 +1,22 @@
 #include "web/principal.h"
 
+enum err principal_names(struct db *db, struct arena *a, const struct many *ids, struct str *names, struct fault *why)
+{
+    struct query *q = many_begin(db, "SELECT id, name FROM principal WHERE id IN $keys", 0, ids);
+    many_bind(q, ids);
+    for (size_t i = 0; i < ids->n; i++)
+        names[i] = STR_NONE;
+    for (size_t i; query_next(q);)
+        if (many_find(ids, query_get_text(q, 0, a), &i))
+            names[i] = query_get_text(q, 1, a);
+    return query_end(q, why);
+}
+
 struct str principal_name(struct db *db, struct arena *a, struct str id)
 {
     struct str name = STR_NONE;
-    struct query *q = query_begin(db, "SELECT name FROM principal WHERE id = $1");
-    query_text(q, id);
-    if (query_next(q))
-        name = query_get_text(q, 0, a);
-    return query_end(q, NULL) ? STR_NONE : name;
+    const struct many one = many_one(&id);
+    return principal_names(db, a, &one, &name, NULL) ? STR_NONE : name;
 }
 
 static void read_row(struct query *q, struct arena *a, struct service_account *out)

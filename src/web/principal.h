@@ -5,10 +5,12 @@
 #include "access/role.h"
 #include "base/arena.h"
 #include "base/clock.h"
-#include "store/db.h"
+#include "store/many.h"
 
 /* E-mail address or account name; STR_NONE when the principal is gone. */
 struct str principal_name(struct db *db, struct arena *a, struct str id);
+/* The same for a page, names[i] for ids->keys[i]. */
+enum err principal_names(struct db *db, struct arena *a, const struct many *ids, struct str *names, struct fault *why) MUST_CHECK;
 
 struct service_account {
     struct str id, name;

@@ -384,7 +384,7 @@ class Frozen:
 class Strict(harness.Case):
     """No audit, no secret (requirement 14.3), with the sinks failing as a full disk makes them."""
 
-    def start(self, file=True, script=None):
+    def start(self, file=True, script=None, head_interval=None):
         self.sink = self.path("calls.log")
         if file:  # a limit on the size of files then hits this one, and not the database
             with open(self.sink, "wb") as f:
@@ -402,7 +402,7 @@ class Strict(harness.Case):
         self.provider = self.upstream(script or provider)
         at = f"localhost:{self.provider.port}"
         hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at, "RACCORD_AUDIT_STRICT": "true",
-                            "RACCORD_AUDIT_FILE": self.sink if file else None})
+                            "RACCORD_AUDIT_FILE": self.sink if file else None, "RACCORD_AUDIT_HEAD_INTERVAL": head_interval})
         hub.connection("crm", self.provider.url)
         return hub
 
@@ -537,6 +537,32 @@ class Strict(harness.Case):
         self.eventually(lambda: "audit_unavailable" not in hub.get("/readyz").text, "the file was never taken back")
         self.assertEqual(hub.get("/proxy/crm/after").status, 200)
         self.assertIn("/after", self.tail())
+        hub.stop()
+        self.assertTrue(self.verify_file(hub, 0)["ok"])
+
+    def test_heads_that_hang_hold_up_no_alarm_and_no_request(self):
+        if not Frozen.FDATASYNC:
+            self.skipTest("the number of fdatasync() on this machine is not known")
+        hub = self.start(head_interval="1s")
+        admin = hub.admin
+        with Frozen(hub.process.pid, "audit-heads") as thread:
+            self.assertEqual(hub.post(API + "/service-accounts", {"name": "new"}).status, 201)  # there is a head to export
+            thread.hang()
+            self.eventually(lambda: records(hub, action="audit.heads_failed"), "the hanging file of heads was never told")
+            self.assertIn("audit-heads.log does not answer: its device hangs", hub.log())
+            self.assertIn("audit_unavailable", hub.get("/readyz").text)
+            self.assertRegex(hub.get("/metrics").text, r"(?m)^raccord_audit_heads_failed 1$")
+            began = time.monotonic()
+            for path in ("/audit:verify", "/audit:export"):
+                self.assertEqual(hub.get(API + path).json["code"], "file_failed")
+            self.limit(hub, 1 << 29)  # and now the calls' file goes, too
+            self.assertEqual(hub.get("/proxy/crm/during", token=admin).status, 200)
+            self.eventually(lambda: records(hub, action="audit.sinks"), "the loss of the sink was never told")
+            self.assertLess(time.monotonic() - began, 20)
+        self.limit(hub, None)
+        self.eventually(lambda: "the head of the audit log is exported again" in hub.log(), "heads were never exported again")
+        self.assertEqual(hub.get("/proxy/crm/after").status, 200)
+        self.eventually(lambda: "audit_unavailable" not in hub.get("/readyz").text, "the alarm never ended")
         hub.stop()
         self.assertTrue(self.verify_file(hub, 0)["ok"])
 

@@ -3,6 +3,7 @@ back, in a hub whose system calls can be made to fail. For tests of renewals."""
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import threading
 import unittest
@@ -41,10 +42,14 @@ class Person(Flow):
             "authorization_url": self.issuer + "/auth", "token_url": self.issuer + "/token", "scopes": ["openid", "offline_access"]})
         self.assertEqual(made.status, 201, made)
         made = self.hub1.post(API + "/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": "crm",
-                                                     "oauth_client": "sso", "fields": {"base_url": self.issuer}})
+                                                     "oauth_client": "sso", "fields": {"base_url": self.api()}})
         self.assertEqual(made.status, 201, made)
         self.con = made.json["id"]
         self.give()
+
+    def api(self):
+        """What is called with the token."""
+        return self.issuer
 
     def give(self):
         """Alice authorizes, again if need be."""
@@ -91,3 +96,20 @@ class Person(Flow):
         while not true():
             self.assertTrue(deadline.left(), (what, self.grant(), self.hub1.log()[-2000:]))
             threading.Event().wait(0.02)
+
+    def until_log(self, word, times):
+        deadline = harness.Deadline()
+        while self.hub1.log().count(word) < times:
+            self.assertTrue(deadline.left(), self.hub1.log()[-2000:])
+            threading.Event().wait(0.02)
+
+    def let_end(self):
+        """The token's life is over, as far as the hub knows."""
+        self.hub1.stop()
+        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+            db.execute("UPDATE connection_grant SET expires_ms = obtained_ms + 1, next_ms = 0")
+        self.hub1.start()
+
+    def asks(self, n):
+        """The server was asked so often, by now or soon."""
+        self.until(f"{n} requests", lambda: self.asked() >= n)

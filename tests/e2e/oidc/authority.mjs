@@ -1,7 +1,9 @@
 // An authorization server for tests of renewals: the npm package oidc-provider on loopback, with rotating refresh tokens whose reuse
 // ends the family. Beside it a fault switch and a log of token requests:
-//   POST /_faults {"kind": "drop"|"garble"|"status"|"delay", "status": 503, "ms": 100, "n": 1, "commit": true}
-//   GET  /_log    {"requests": n, "over": n, "revoked": n, "given": n}; "over": were answered, or lost
+//   POST /_faults {"kind": "drop"|"garble"|"status"|"delay"|"hold", "status": 503, "ms": 100, "n": 1, "commit": true}
+//   POST /_release what "hold" holds
+//   GET  /_log    {"requests": n, "over": n, "revoked": n, "given": n, "denied": n}; "over": were answered, or lost; "denied": a
+//                 token was not good for /me
 //   POST /_forget empties the log
 //   POST /_expire all access tokens are over
 // With CALLBACK (a redirect URI) people authorize in a browser; without, the grant "password" stands in for them. GET /me takes an
@@ -61,26 +63,31 @@ server.listen(0, '127.0.0.1', () => {
       issued_token_type: 'urn:ietf:params:oauth:token-type:access_token', expires_in: LIFE, scope: params.scope };
   }, ['subject_token', 'subject_token_type', 'audience', 'scope']);
 
+  let release;
+  const held = new Promise((done) => { release = done; });
   const live = new Set();
   provider.on('access_token.saved', (token) => live.add(token));
-  let fault = null, log = { requests: 0, over: 0, given: 0, revoked: 0, last: '' };
+  let fault = null, log = { requests: 0, over: 0, given: 0, revoked: 0, denied: 0, last: '' };
   const text = async (req) => { let all = ''; for await (const piece of req) all += piece; return all; };
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   provider.use(async (ctx, next) => {
     if (ctx.path === '/_log') { ctx.body = log; return; }
-    if (ctx.path === '/_forget') { log = { requests: 0, over: 0, given: 0, revoked: 0, last: '' }; ctx.body = log; return; }
+    if (ctx.path === '/_forget') { log = { requests: 0, over: 0, given: 0, revoked: 0, denied: 0, last: '' }; ctx.body = log; return; }
     if (ctx.path === '/_faults') { fault = JSON.parse(await text(ctx.req) || 'null'); ctx.body = {}; return; }
+    if (ctx.path === '/_release') { release(); ctx.body = {}; return; }
     if (ctx.path === '/_expire') { for (const token of live) await token.destroy(); live.clear(); ctx.body = {}; return; }
-    if (ctx.path !== '/token') { await next(); return; }
+    if (ctx.path !== '/token') { await next(); if (ctx.path === '/me' && ctx.status === 401) log.denied++; return; }
     log.requests++;
     ctx.res.on('close', () => { log.over++; });
     const f = fault && fault.n-- > 0 ? fault : null;
     if (f && f.kind === 'delay' && !f.commit) await wait(f.ms);
+    if (f && f.kind === 'hold' && !f.commit) await held;
     if (f && f.kind === 'status') { ctx.status = f.status; ctx.body = 'not well'; if (f.after) ctx.set('retry-after', String(f.after)); return; }
     await next();
     if (ctx.status === 200) log.given++;
     log.last = ctx.status === 200 ? '' : ctx.body?.error ?? '';
     if (f && f.kind === 'delay' && f.commit) await wait(f.ms);
+    if (f && f.kind === 'hold' && f.commit) await held;
     if (f && f.kind === 'drop') { ctx.respond = false; ctx.req.socket.destroy(); } // given, and lost on its way
     if (f && f.kind === 'garble') { ctx.body = JSON.stringify(ctx.body).slice(0, 40); ctx.type = 'json'; }
   });

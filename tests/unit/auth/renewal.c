@@ -262,14 +262,14 @@ static void a_fetch_needs_no_person(void **state)
 
 /* ---- one at a time ---- */
 
-struct many {
+struct crowd {
     struct renewal_wait wait;
     _Atomic int *told, *failed;
 };
 
 static void told(struct renewal_wait *w, enum err e, const struct fault *why)
 {
-    struct many *m = list_entry(w, struct many, wait);
+    struct crowd *m = list_entry(w, struct crowd, wait);
     (void)why;
     if (e)
         atomic_fetch_add(m->failed, 1);
@@ -284,10 +284,10 @@ static void ten_thousand_callers_at_an_expired_token_make_one_request(void **sta
     obtain(s);
     expire(s);
     fault_next(s, FAULT_HOLD, 1);
-    struct many *all = mem_zero(10000 * sizeof *all);
+    struct crowd *all = mem_zero(10000 * sizeof *all);
     int64_t began = clock_mono_us();
     for (int i = 0; i < 10000; i++) {
-        all[i] = (struct many){ .wait.done = told, .told = &told_count, .failed = &failed };
+        all[i] = (struct crowd){ .wait.done = told, .told = &told_count, .failed = &failed };
         renewals_ask(s->r, s->row.id, 1, i % 2 ? RENEWAL_EXPIRED : RENEWAL_REFUSED, &all[i].wait);
     }
     assert_true(clock_mono_us() - began < 2000000); /* asking never waits */
@@ -314,7 +314,7 @@ static void a_caller_that_leaves_is_not_called_and_cancels_nothing(void **state)
 {
     struct stage *s = *state;
     _Atomic int told_count = 0, failed = 0;
-    struct many one = { .wait.done = told, .told = &told_count, .failed = &failed };
+    struct crowd one = { .wait.done = told, .told = &told_count, .failed = &failed };
     start(s);
     obtain(s);
     fault_next(s, FAULT_HOLD, 1);
@@ -331,7 +331,7 @@ static void a_stop_finishes_what_is_under_way_and_keeps_its_answer(void **state)
 {
     struct stage *s = *state;
     _Atomic int told_count = 0, failed = 0;
-    struct many one = { .wait.done = told, .told = &told_count, .failed = &failed };
+    struct crowd one = { .wait.done = told, .told = &told_count, .failed = &failed };
     start(s);
     obtain(s);
     fault_next(s, FAULT_HOLD, 1);

@@ -188,11 +188,12 @@ static void what_was_stored_comes_back(void **state)
     assert_true(str_is(secret_str(all[1].value), CANARY));
     end_all(all, n);
 
-    struct connection_secret_info *infos;
-    assert_int_equal(connection_secret_infos(reader(h), h->arena, row.id, &infos, &n, &h->why), ERR_NONE);
-    assert_int_equal(n, 2);
-    assert_true(str_is(infos[1].name, "token"));
-    assert_int_equal(infos[1].updated, row.created);
+    struct many one = many_one(&row.id);
+    struct connection_secrets_set set;
+    assert_int_equal(connection_secrets_set(reader(h), h->arena, &one, &set, &h->why), ERR_NONE);
+    assert_int_equal(set.n, 2);
+    assert_true(str_is(set.infos[1].name, "token"));
+    assert_int_equal(set.infos[1].updated, row.created);
 }
 
 static void an_unknown_account_stays_unknown(void **state)
