@@ -331,6 +331,10 @@ static const struct verb verbs[] = {
       NULL },
     { "doctor", "", 0, 0, CLIENT, doctor_run, false, "what may be wrong with this hub: addresses, clock, names, providers",
       "Exits with 0 when all is well, and with 1 when something is wrong.\n" },
+    { "grants list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(GRANT_STATE) | OPTION(FROM_BACKUP), grants_list_run, false,
+      "what connections were granted, and what to do about it",
+      "After a restore, those whose tokens may be older than what the provider holds:\n\n"
+      "  raccord grants list --from-backup\n" },
     { "oauth-clients list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTOR) | OPTION(SEARCH), oauth_clients_list_run, false,
       "OAuth clients, and how many connections use each", NULL },
     { "oauth-clients get", "ID", 1, 1, CLIENT, oauth_clients_get_run, false,

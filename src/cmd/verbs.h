@@ -46,6 +46,7 @@ int connect_sessions_withdraw_run(struct command *c);
 int doctor_run(struct command *c);                           /* doctor.c */
 int connections_renewals_run(struct command *c);
 int connections_renew_run(struct command *c);
+int grants_list_run(struct command *c);
 int connections_history_run(struct command *c);
 int connections_restore_run(struct command *c);
 int user_invite_run(struct command *c);                      /* people_verbs.c */
