@@ -214,6 +214,23 @@ static int grant_ask(struct command *c, const char *method, const char *tail)
 int connections_grant_run(struct command *c) { return grant_ask(c, "GET", "/grant"); }
 int connections_renew_run(struct command *c) { return grant_ask(c, "POST", "/renew"); }
 
+int grants_list_run(struct command *c)
+{
+    static const struct column columns[] = {
+        { "FOLDER", "connection.folder", COLUMN_TEXT }, { "CONNECTION", "connection.key", COLUMN_TEXT },
+        { "STATE", "state", COLUMN_TEXT },              { "ENDS", "expires_at", COLUMN_TIME },
+        { "WHAT TO DO", "what_to_do", COLUMN_TEXT },
+    };
+    AUTO_BUF query;
+    buf_init(&query, 1024);
+    query_add_option(&query, c, OPT_GRANT_STATE, "state");
+    if (command_has(c, OPT_FROM_BACKUP))
+        query_add(&query, "from_backup", STR("true"));
+    struct listing l = { .path = "/grants", .query = buf_str(&query), .columns = columns, .column_count = COUNT(columns),
+                         .empty = "No connection has a grant.", .none_found = "No grant matches." };
+    return errand_list(c, &l);
+}
+
 int connections_renewals_run(struct command *c)
 {
     static const struct column columns[] = {

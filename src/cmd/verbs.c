@@ -305,6 +305,10 @@ static const struct verb verbs[] = {
       "  (umask 077; head -c 32 /dev/urandom | base64 > new.key)\n"
       "  raccord keys rotate --master --new-key-file new.key --data /var/lib/raccord\n" },
 
+    { "seal", "", 0, 0, OPTION(DATA), seal_run, false, "wipe every key from a running hub's memory, when somebody may be in",
+      "On the hub's own machine, as its user or as root. The hub answers nothing but health and metrics then, until it is\n"
+      "started again:\n\n"
+      "  raccord seal --data /var/lib/raccord\n" },
     { "backup", "", 0, 0, OPTION(DATA) | OPTION(CONFIG) | OPTION(MASTER_KEY_FILE) | OPTION(OUTPUT) | OPTION(FORCE), backup_run,
       false, "the whole database in one sealed file, beside a running hub",
       "Sealed by the master key, which is not in it: keep a copy of that key elsewhere.\n\n"
@@ -327,6 +331,10 @@ static const struct verb verbs[] = {
       NULL },
     { "doctor", "", 0, 0, CLIENT, doctor_run, false, "what may be wrong with this hub: addresses, clock, names, providers",
       "Exits with 0 when all is well, and with 1 when something is wrong.\n" },
+    { "grants list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(GRANT_STATE) | OPTION(FROM_BACKUP), grants_list_run, false,
+      "what connections were granted, and what to do about it",
+      "After a restore, those whose tokens may be older than what the provider holds:\n\n"
+      "  raccord grants list --from-backup\n" },
     { "oauth-clients list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTOR) | OPTION(SEARCH), oauth_clients_list_run, false,
       "OAuth clients, and how many connections use each", NULL },
     { "oauth-clients get", "ID", 1, 1, CLIENT, oauth_clients_get_run, false,

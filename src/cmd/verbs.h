@@ -46,6 +46,7 @@ int connect_sessions_withdraw_run(struct command *c);
 int doctor_run(struct command *c);                           /* doctor.c */
 int connections_renewals_run(struct command *c);
 int connections_renew_run(struct command *c);
+int grants_list_run(struct command *c);
 int connections_history_run(struct command *c);
 int connections_restore_run(struct command *c);
 int user_invite_run(struct command *c);                      /* people_verbs.c */
@@ -96,6 +97,7 @@ int policies_delete_run(struct command *c);
 int policies_explain_run(struct command *c);
 int policies_preview_run(struct command *c);
 int limits_run(struct command *c);
+int seal_run(struct command *c);                             /* keys_verbs.c */
 int keys_status_run(struct command *c);                      /* keys_verbs.c */
 int keys_rotate_run(struct command *c);
 int certificates_list_run(struct command *c);                /* certificate_verbs.c */

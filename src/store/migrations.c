@@ -501,6 +501,7 @@ static const struct migration migrations[] = {
           "CREATE INDEX connection_grant_held ON connection_grant (holder);"
           "CREATE INDEX connection_grant_of ON connection_grant (client, state);"
           "CREATE INDEX connection_grant_state ON connection_grant (state);"
+          "CREATE INDEX connection_grant_restored ON connection_grant (connection_id) WHERE from_backup = 1;"
           "CREATE TABLE grant_event ("
           " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
           " number BIGINT NOT NULL,"
