@@ -310,7 +310,8 @@ enum err principal_caller(struct db *db, struct arena *a, struct str id, struct 
     return ERR_NONE;
 }
 
-enum err token_beginner(struct db *db, struct arena *a, struct str principal, struct str token, struct caller *out, struct fault *why)
+enum err token_beginner(struct db *db, struct arena *a, struct str principal, struct str token, struct caller *out,
+                        struct fault *why)
 {
     struct fault unusable;
     bool ours = str_starts(token, STR("tok_"));
