@@ -7,7 +7,7 @@
 //   POST /_forget empties the log
 //   POST /_expire all access tokens are over
 // With CALLBACK (a redirect URI) people authorize in a browser; without, the grant "password" stands in for them. GET /me takes an
-// access token and answers whose it is.
+// access token and answers whose it is. With DPOP, tokens are bound to a key, and each proof needs a nonce of the server's, at /me too.
 // Port 0 becomes a real one, which the line "issuer: ..." names. It ends with its standard input.
 import crypto from 'node:crypto';
 import http from 'node:http';
@@ -19,6 +19,8 @@ const CLIENT = { client_id: 'raccord', client_secret: 's3cr:et/+ %', token_endpo
     'urn:ietf:params:oauth:grant-type:token-exchange'], scope: 'openid offline_access read write' };
 if (process.env.CALLBACK) Object.assign(CLIENT, { redirect_uris: [process.env.CALLBACK], response_types: ['code'], grant_types: [...CLIENT.grant_types, 'authorization_code'] });
 
+if (process.env.DPOP) CLIENT.dpop_bound_access_tokens = true;
+
 const server = http.createServer();
 server.listen(0, '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
@@ -26,6 +28,7 @@ server.listen(0, '127.0.0.1', () => {
     clients: [CLIENT],
     scopes: ['openid', 'offline_access', 'read', 'write'],
     features: { devInteractions: { enabled: !!process.env.CALLBACK }, clientCredentials: { enabled: true },
+      dPoP: { enabled: !!process.env.DPOP, nonceSecret: crypto.randomBytes(32), requireNonce: () => true },
       introspection: { enabled: true, allowedPolicy: () => true }, revocation: { enabled: true, allowedPolicy: () => true } },
     rotateRefreshToken: true,
     issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
