@@ -1,5 +1,5 @@
-/* auth/renewal_introspect.c - is a token that has not ended still good, by its server's own word? Where a connector wants to be asked
- * so (setting `introspect`), before its health is looked at. RFC 7662; requirement 9.9. */
+/* auth/renewal_introspect.c - is a token that has not ended still good, by its server's own word? Where a connector wants to be
+ * asked so (setting `introspect`), before its health is looked at. RFC 7662; requirement 9.9. */
 #include "auth/client_tls.h"
 #include "auth/introspection.h"
 #include "auth/renewal_inside.h"
