@@ -43,7 +43,11 @@ struct record {
 /* Each value by its length, so that no two records have the same text; an absent one is told from an empty one. */
 static void canonical(struct buf *out, const struct record *r)
 {
-    buf_fmt(out, "raccord audit 1\n%lld\n%lld\n", (long long)r->number, (long long)r->at);
+    buf_add(out, STR("raccord audit 1\n"));
+    buf_i64(out, r->number);
+    buf_char(out, '\n');
+    buf_i64(out, r->at);
+    buf_char(out, '\n');
     for (int i = 0; i < COLUMN_HASH; i++) {
         if (i == COLUMN_NUMBER || i == COLUMN_AT)
             continue;
@@ -51,7 +55,8 @@ static void canonical(struct buf *out, const struct record *r)
             buf_add(out, STR("-\n"));
             continue;
         }
-        buf_fmt(out, "%zu:", r->text[i].n);
+        buf_u64(out, r->text[i].n);
+        buf_char(out, ':');
         buf_add(out, r->text[i]);
         buf_char(out, '\n');
     }

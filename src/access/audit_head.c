@@ -1,10 +1,5 @@
 #include "access/audit_head.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "base/encode.h"
 #include "base/json.h"
 #include "crypto/hash.h"
@@ -12,20 +7,6 @@
 #define TAIL (64 * 1024)
 #define LINE_MAX_BYTES 512
 #define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
-
-static enum err failed(struct fault *why, const char *path, const char *what)
-{
-    char say[sizeof why->subject];
-    snprintf(say, sizeof say, "%s %s", path, what);
-    return fault(why, ERR_FILE, str_of(say), "%m");
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-#define AUTO_FD __attribute__((cleanup(close_fd))) int
 
 static void digest_text(struct str text, char out[AUDIT_HASH])
 {
@@ -41,22 +22,9 @@ static void mac_text(struct secret key, struct str text, char out[AUDIT_HASH])
     hex_write(out, (struct str){ (const char *)mac, sizeof mac });
 }
 
-/* Everything from `from` on, into `out`. */
-static enum err read_from(int fd, off_t from, struct buf *out, const char *path, struct fault *why)
+static enum err load(const struct audit_heads *h, size_t most, struct buf *out, int64_t *size, struct fault *why)
 {
-    for (;;) {
-        char *room = buf_room(out, TAIL);
-        if (!room)
-            return failed(why, path, "is too large");
-        ssize_t got = pread(fd, room, TAIL, from + (off_t)out->n);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return failed(why, path, "cannot be read");
-        if (!got)
-            return ERR_NONE;
-        out->n += (size_t)got;
-    }
+    return h->file ? head_file_load(h->file, most, out, size, why) : head_file_load_here(h->path, most, out, size, why);
 }
 
 /* ---- appending ---- */
@@ -101,40 +69,21 @@ static void write_line(struct buf *out, const struct audit_heads *h, const struc
     buf_fmt(out, ",\"mac\":\"%.*s\"}\n", AUDIT_HASH, mac);
 }
 
-static enum err sync_parent(const char *path, struct fault *why)
-{
-    char directory[4096];
-    str_copy(directory, sizeof directory, str_of(path));
-    char *slash = strrchr(directory, '/');
-    if (slash)
-        *slash = 0;
-    AUTO_FD fd = open(!slash ? "." : *directory ? directory : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && !fsync(fd) ? ERR_NONE : failed(why, path, "cannot be synced with its directory");
-}
-
 enum err audit_heads_add(const struct audit_heads *h, const struct audit_mark *mark, struct fault *why)
 {
-    struct stat st;
     AUTO_BUF old, line;
+    int64_t size;
     bool torn;
     buf_init(&old, 2 * TAIL + 1);
     buf_init(&line, LINE_MAX_BYTES);
-    AUTO_FD fd = open(h->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
-    if (fd < 0 || fstat(fd, &st))
-        return failed(why, h->path, "cannot be opened");
-    if (!S_ISREG(st.st_mode))
-        return failed(why, h->path, "is not a file");
-    enum err e = read_from(fd, st.st_size > TAIL ? st.st_size - TAIL : 0, &old, h->path, why);
+    enum err e = load(h, TAIL, &old, &size, why);
     if (e)
         return e;
     struct str before = last_whole(buf_str(&old), &torn);
     if (torn)
         buf_char(&line, '\n');
     write_line(&line, h, mark, before);
-    /* One write: a reader, and a crash, see the line or a part of it, and nothing between its parts. */
-    if (write(fd, line.p, line.n) != (ssize_t)line.n || fdatasync(fd))
-        return failed(why, h->path, "cannot be written");
-    return st.st_size ? ERR_NONE : sync_parent(h->path, why);
+    return h->file ? head_file_append(h->file, buf_str(&line), why) : head_file_append_here(h->path, buf_str(&line), why);
 }
 
 /* ---- reading ---- */
@@ -240,21 +189,14 @@ static void read_lines(struct reading *r, struct str text, bool tail)
 enum err audit_heads_read(const struct audit_heads *h, bool tail, struct arena *a, struct audit_heads_found *out,
                           struct fault *why)
 {
-    struct stat st;
     AUTO_BUF text;
+    int64_t size;
     *out = (struct audit_heads_found){ 0 };
     buf_init(&text, SIZE_MAX / 2);
-    AUTO_FD fd = open(h->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT)
-        return ERR_NONE;
-    if (fd < 0 || fstat(fd, &st))
-        return failed(why, h->path, "cannot be opened");
-    if (!S_ISREG(st.st_mode))
-        return failed(why, h->path, "is not a file");
-    bool cut = tail && st.st_size > TAIL;
-    enum err e = read_from(fd, cut ? st.st_size - TAIL : 0, &text, h->path, why);
-    if (e)
+    enum err e = load(h, tail ? TAIL : 0, &text, &size, why);
+    if (e || size < 0)
         return e;
+    bool cut = tail && size > TAIL;
     size_t lines = 0;
     for (size_t i = 0; i < text.n; i++)
         lines += text.p[i] == '\n';

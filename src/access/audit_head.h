@@ -12,10 +12,12 @@
 #define ACCESS_AUDIT_HEAD_H
 
 #include "access/audit.h"
+#include "access/head_file.h"
 
 struct audit_heads {
     const char *path;
     struct secret key;              /* lent; n == 0: lines are read, and their macs not looked at */
+    struct head_file *file;         /* lent; the same file behind its thread, so that nobody waits for long; NULL: read here */
 };
 
 /* Appends one line and syncs it; the file is made when it is not there (0600). ERR_FILE. */

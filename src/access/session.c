@@ -74,7 +74,7 @@ enum err session_create(struct db *db, struct arena *a, const struct session_new
                         struct fault *why)
 {
     char hash[TEXT_HASH], id[ID_SIZE];
-    wall_ms now = clock_wall();
+    wall_ms now = clock_steady();
     enum err e = check_user(db, n->user, why);
     if (e || (e = remove_stale(db, n->user, now, why)))
         return e;
@@ -102,7 +102,7 @@ enum err session_renew(struct db *db, struct arena *a, struct str id, enum sessi
     query_text(q, draw(a, text, hash, csrf));
     query_text(q, *csrf);
     query_text(q, str_of(hows[how]));
-    query_i64(q, clock_wall());
+    query_i64(q, clock_steady());
     enum err e = query_end(q, why);
     if (e)
         return e;
@@ -143,7 +143,7 @@ enum err session_resolve(struct db *db, struct arena *a, struct str text, struct
 {
     struct found f;
     struct caller c;
-    wall_ms now = clock_wall();
+    wall_ms now = clock_steady();
     if (text.n != SESSION_TEXT - 1)
         return fault(why, ERR_UNAUTHENTICATED, STR(""), "not the form of a session");
     enum err e = find_session(db, a, text, &f, &c, why);
@@ -163,7 +163,7 @@ enum err session_touch(struct db *db, struct str text, struct fault *why)
     char hash[TEXT_HASH];
     struct query *q = query_begin(db, "UPDATE session SET seen_ms = $2 WHERE hash = $1 AND seen_ms < $2");
     query_text(q, text_hash(text, hash));
-    query_i64(q, clock_wall());
+    query_i64(q, clock_steady());
     return query_end(q, why);
 }
 
@@ -192,7 +192,7 @@ enum err sessions_end_others(struct db *db, struct str user, struct str but, str
 
 enum err session_list(struct db *db, struct arena *a, struct str user, struct session_row **out, size_t *n, struct fault *why)
 {
-    wall_ms now = clock_wall();
+    wall_ms now = clock_steady();
     struct session_row *rows = arena_array(a, PER_USER, sizeof *rows);
     struct query *q = query_begin(db, "SELECT id, address, agent, how, created_ms, seen_ms FROM session"
                                       " WHERE user_id = $1 AND seen_ms > $2 AND created_ms > $3 ORDER BY id DESC LIMIT $4");

@@ -59,7 +59,7 @@ enum err assertion_sign(const struct assertion *x, struct secret key, wall_ms no
     AUTO_BUF claims;
     buf_init(&claims, CLAIMS_MAX);
     *out = SECRET_NONE;
-    enum err e = jwt_key_open(x->algorithm.n ? x->algorithm : STR("RS256"), key, &with, why);
+    enum err e = jwt_key_open(x->algorithm, key, &with, why);
     if (e)
         return e;
     put_claims(&claims, x, now);

@@ -16,7 +16,7 @@
 #define ASSERTION_LIFETIME_S 300 /* from iat to exp */
 
 struct assertion {
-    struct str algorithm;           /* crypto/jwt_sign.h; empty: RS256 */
+    struct str algorithm;           /* crypto/jwt_sign.h; empty: the key says it */
     struct str kid, thumbprint;     /* thumbprint: x5t#S256 */
     struct str issuer, subject, audience, scope; /* empty: left out */
     const struct json *claims;      /* more of them; may be NULL. The above are not replaced by these */

@@ -48,21 +48,6 @@ struct str authorization_verifier(struct arena *a, struct str browser, struct st
     return base64_encode(a, (struct str){ (const char *)digest, sizeof digest }, BASE64_URL);
 }
 
-struct str authorization_said(struct arena *a, struct str s)
-{
-    AUTO_BUF b;
-    buf_init(&b, AUTHORIZATION_SAID_MOST * 4);
-    for (size_t i = 0, said = 0; i < s.n && said < AUTHORIZATION_SAID_MOST; said++) {
-        size_t n = utf8_first(str_sub(s, i, s.n));
-        if (n && (n > 1 || !str_has_control(str_sub(s, i, i + 1))))
-            buf_add(&b, str_sub(s, i, i + n));
-        else
-            buf_char(&b, ' ');
-        i += n ? n : 1;
-    }
-    return arena_str(a, buf_str(&b));
-}
-
 /* ---- begin ---- */
 
 static enum err run_i64(struct db *db, const char *sql, int64_t n, struct fault *why)

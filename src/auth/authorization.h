@@ -17,7 +17,6 @@
 #define AUTHORIZATIONS_MOST 5000            /* under way; the oldest make room */
 #define AUTHORIZATIONS_OF_CONNECTION 10     /* likewise */
 #define AUTHORIZATION_KEPT_MS (60 * 60 * 1000) /* how long after its end what came of it can be asked */
-#define AUTHORIZATION_SAID_MOST 512         /* characters of a provider's own words */
 
 enum authorization_state {
     AUTHORIZATION_PENDING,
@@ -86,7 +85,5 @@ enum err authorization_asked(struct db *db, struct str id, wall_ms next, int64_t
 bool authorization_text_ok(struct str s); /* could it be a link, a state, a browser? */
 /* 43 characters, derived. */
 struct str authorization_verifier(struct arena *a, struct str browser, struct str state);
-/* What a provider says, fit to be shown: at most AUTHORIZATION_SAID_MOST characters, no control characters. */
-struct str authorization_said(struct arena *a, struct str s);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "auth/device_code.h"
 #include "auth/pkce.h"
+#include "auth/told.h"
 #include "auth/token_request.h"
 #include "base/encode.h"
 #include "http/address.h"
@@ -65,7 +66,7 @@ static struct str join(struct arena *a, struct str door, const struct parameters
 
 static enum err odd(struct arena *a, struct str says, struct fault *why, const char *note)
 {
-    struct str said = authorization_said(a, says);
+    struct str said = told_text(a, says);
     return fault(why, ERR_AUTHORIZATION_SERVER, said, "%s", note);
 }
 
@@ -109,8 +110,12 @@ static enum err ask(const struct issuers *s, struct arena *a, const struct clien
     struct str code = read ? json_str(*body, "error") : STR_NONE;
     if (str_is(code, "invalid_client") || str_is(code, "unauthorized_client"))
         return fault(why, ERR_OAUTH_CLIENT, code, "status %d", answer->status);
-    struct str more = read ? authorization_said(a, json_str(*body, "error_description")) : STR("");
-    struct str said = authorization_said(a, code.n ? code : STR("its answer cannot be read"));
+    struct str more = read ? told_text(a, json_str(*body, "error_description")) : STR("");
+    struct str said = told_text(a, code.n ? code : STR("its answer cannot be read"));
+    if (oauth_profile_shown(p, more) || oauth_profile_shown(p, said)) {
+        more = STR("");
+        said = STR("refused");
+    }
     return fault(why, ERR_AUTHORIZATION_SERVER, said, "status %d: %.*s", answer->status, STR_ARG(more));
 }
 

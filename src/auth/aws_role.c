@@ -13,6 +13,7 @@
 #include "auth/obtain_inside.h"
 #include "auth/sigv4.h"
 #include "auth/value.h"
+#include "auth/told.h"
 #include "base/encode.h"
 #include "http/url.h"
 
@@ -248,12 +249,8 @@ static void refuse(struct arena *a, const struct sts *s, int status, struct toke
     for (size_t i = 0; i < COUNT(codes); i++)
         if (str_is(code, codes[i].code))
             out->outcome = codes[i].outcome;
-    char *plain = arena_cstr(a, str_sub(message, 0, message.n < 512 ? message.n : 512));
-    for (size_t i = 0; plain[i]; i++)
-        if ((unsigned char)plain[i] < 0x20 || plain[i] == 0x7f)
-            plain[i] = ' ';
     out->error = code.n && code.n <= 128 && !str_has_control(code) ? arena_str(a, code) : STR("");
-    out->description = str_of(plain);
+    out->description = told_text(a, message);
 }
 
 static void put(struct obtained *out, const char *name, struct str value)

@@ -22,9 +22,9 @@ static struct data_owner owner_of(struct str connection) { return (struct data_o
 /* ---- reading ---- */
 
 #define COLUMNS                                                                                                                    \
-    "state, generation, obtained_ms, expires_ms, next_ms, refreshable, requested, granted, reason, failures, from_backup, "        \
-    "again_ms,"                                                                                                                    \
-    " client, forced_ms, skew_ms, fence, holder, beat, intent_ms, intent_print, attempt, unknown, connection_id"
+    "g.state, g.generation, g.obtained_ms, g.expires_ms, g.next_ms, g.refreshable, g.requested, g.granted, g.reason, g.failures, " \
+    "g.from_backup, g.again_ms, g.client, g.forced_ms, g.skew_ms, g.fence, g.holder, g.beat, g.intent_ms, g.intent_print, "        \
+    "g.attempt, g.unknown, g.connection_id"
 #define COLUMN_CONNECTION 22
 
 static void read_row(struct query *q, struct arena *a, struct grant_row *out)
@@ -58,13 +58,42 @@ static void read_row(struct query *q, struct arena *a, struct grant_row *out)
 static enum err grant_rows(struct db *db, struct arena *a, const struct many *connections, struct grant_row *out, struct fault *why)
 {
     struct query *q =
-        many_begin(db, "SELECT " COLUMNS " FROM connection_grant WHERE connection_id IN $keys", 0, connections);
+        many_begin(db, "SELECT " COLUMNS " FROM connection_grant g WHERE g.connection_id IN $keys", 0, connections);
     many_bind(q, connections);
     for (size_t i = 0; i < connections->n; i++)
         out[i] = (struct grant_row){ .grant.connection = arena_str(a, connections->keys[i]) };
     for (size_t i; query_next(q);)
         if (many_find(connections, query_get_text(q, COLUMN_CONNECTION, a), &i))
             read_row(q, a, &out[i]);
+    return query_end(q, why);
+}
+
+enum err grant_list(struct db *db, struct arena *a, const struct grant_filter *f, struct grant_listed **out, size_t *n,
+                    struct fault *why)
+{
+#define LISTED                                                                                                                     \
+    "SELECT " COLUMNS ", c.key, c.name, f.path, c.auth_type FROM connection_grant g JOIN connection c ON c.id = g.connection_id"  \
+    " JOIN folder f ON f.id = c.folder_id WHERE c.deleted_ms = 0 AND g.connection_id > $1 AND ($2 = '' OR g.state = $2)"
+    /* Two texts: each has an index. */
+    struct query *q = query_begin(db, f->restored ? LISTED " AND g.from_backup = 1 ORDER BY g.connection_id LIMIT $3"
+                                                  : LISTED " ORDER BY g.connection_id LIMIT $3");
+#undef LISTED
+    query_text(q, f->after.p ? f->after : STR(""));
+    query_text(q, f->state ? str_of(f->state) : STR(""));
+    query_i64(q, f->limit);
+    *out = arena_array(a, (size_t)f->limit, sizeof **out);
+    for (*n = 0; *n < (size_t)f->limit && query_next(q); ++*n) {
+        struct grant_row row = { .grant = { .state = GRANT_NONE } };
+        struct grant_listed *l = &(*out)[*n];
+        int c = COLUMN_CONNECTION;
+        read_row(q, a, &row);
+        l->grant = row.grant;
+        l->grant.connection = query_get_text(q, c++, a);
+        l->key = query_get_text(q, c++, a);
+        l->name = query_get_text(q, c++, a);
+        l->folder = query_get_text(q, c++, a);
+        l->auth_type = query_get_text(q, c++, a);
+    }
     return query_end(q, why);
 }
 
@@ -345,6 +374,41 @@ enum err grant_drop(struct db *db, struct str connection, struct fault *why)
     if ((e = grant_event_add(db, connection, &event, why)))
         return e;
     return sealed_forget(db, (struct data_owner){ STR(GRANT_KIND), connection }, why);
+}
+
+/* ---- a clock that was wrong ---- */
+
+#define FUTURE_MS (24 * 3600 * 1000) /* a clock that is set back by less is right again soon, and the times with it */
+#define WAIT_MOST_MS (3600 * 1000 + 5 * 60000) /* Retry-After is believed for an hour */
+
+enum err grant_times_wrong(struct db *db, bool *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT 1 FROM connection_grant WHERE obtained_ms > $1"
+                                      " OR (state = 'failing' AND again_ms > $2 AND again_ms <> expires_ms) LIMIT 1");
+    query_i64(q, clock_steady() + FUTURE_MS);
+    query_i64(q, clock_steady() + WAIT_MOST_MS);
+    *out = query_next(q);
+    return query_end(q, why);
+}
+
+enum err grant_mend_times(struct db *db, void *unused, struct fault *why)
+{
+    wall_ms now = clock_steady();
+    (void)unused;
+    struct query *q = query_begin(
+        db, "UPDATE connection_grant SET expires_ms = CASE WHEN expires_ms > 0 THEN expires_ms - obtained_ms + $1 ELSE 0 END,"
+            " next_ms = CASE WHEN next_ms > 0 THEN next_ms - obtained_ms + $1 ELSE 0 END,"
+            " again_ms = 0, forced_ms = 0, obtained_ms = $1 WHERE obtained_ms > $2");
+    query_i64(q, now);
+    query_i64(q, now + FUTURE_MS);
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    q = query_begin(db, "UPDATE connection_grant SET again_ms = $1, next_ms = CASE WHEN next_ms > 0 THEN $1 ELSE 0 END"
+                        " WHERE state = 'failing' AND again_ms > $2 AND again_ms <> expires_ms");
+    query_i64(q, now);
+    query_i64(q, now + WAIT_MOST_MS);
+    return query_end(q, why);
 }
 
 /* ---- what was waited for ---- */

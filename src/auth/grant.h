@@ -60,6 +60,20 @@ struct grant_event {
     struct str what, cause, reason, node;
     int64_t took_ms;
 };
+/* Those of all connections that are there, in order of their ids. */
+struct grant_filter {
+    const char *state;      /* a name; NULL: any */
+    bool restored;          /* only those that a backup brought and that were not renewed since */
+    struct str after;       /* cursor: the last connection seen; p == NULL: from the start */
+    int limit;
+};
+struct grant_listed {
+    struct grant grant;
+    struct str key, name, folder, auth_type; /* of the connection; folder: its path */
+};
+enum err grant_list(struct db *db, struct arena *a, const struct grant_filter *f, struct grant_listed **out, size_t *n,
+                    struct fault *why) MUST_CHECK;
+
 /* Inside store_write(): the grant is another client's than the one that the connection has now. Its tokens are destroyed, as if
  * there had been none; a renewal that is under way comes too late. */
 enum err grant_drop(struct db *db, struct str connection, struct fault *why) MUST_CHECK;

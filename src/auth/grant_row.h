@@ -64,6 +64,11 @@ struct grant_end {
 };
 /* ERR_CONFLICT: the lease is lost, nothing is written. */
 enum err grant_turn_end(struct db *db, struct grant_end *end, struct fault *why) MUST_CHECK;
+/* Times that only a wrong clock can have written, before the last stop or now: are there any? The second, a store_work, lets them
+ * count from now on: a grant that was obtained on a later day has its life before it, and none waits for years to be tried again
+ * (requirement 11.2). */
+enum err grant_times_wrong(struct db *db, bool *out, struct fault *why) MUST_CHECK;
+store_work grant_mend_times;
 enum err grant_event_add(struct db *db, struct str connection, struct grant_event *event, struct fault *why) MUST_CHECK;
 
 #endif

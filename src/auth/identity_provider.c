@@ -116,6 +116,29 @@ static enum err check_room(struct db *db, struct fault *why)
     return e;
 }
 
+static enum err insert_named(struct db *db, struct str provider, struct str connection, struct fault *why)
+{
+    struct query *q = query_begin(db, "INSERT INTO identity_rule_connection (provider_id, connection_id) VALUES ($1, $2)"
+                                      " ON CONFLICT (connection_id, provider_id) DO NOTHING");
+    query_text(q, provider);
+    query_text(q, connection);
+    return query_end(q, why);
+}
+
+/* Which connections its rules name, in a table of their own: whoever harms one wants to know. */
+static enum err write_named(struct db *db, const struct identity_provider *p, struct fault *why)
+{
+    struct query *q = query_begin(db, "DELETE FROM identity_rule_connection WHERE provider_id = $1");
+    query_text(q, p->id);
+    enum err e = query_end(q, why);
+    for (size_t i = 0; p->calls && i < p->callers.rule_count; i++) {
+        const struct narrow_list *l = &p->callers.rules[i].narrow.lists[NARROW_CONNECTION];
+        for (size_t k = 0; !e && k < l->count; k++)
+            e = insert_named(db, p->id, l->at[k], why);
+    }
+    return e;
+}
+
 enum err identity_provider_insert(struct db *db, struct arena *a, struct identity_provider *p, struct fault *why)
 {
     char text[ID_SIZE];
@@ -138,7 +161,9 @@ enum err identity_provider_insert(struct db *db, struct arena *a, struct identit
     query_text(q, rendered(a, p, p->calls, identity_provider_write_callers));
     query_i64(q, p->created);
     e = query_end(q, why);
-    return e == ERR_CONFLICT ? fault(why, e, p->key, "key of another identity provider") : e;
+    if (e == ERR_CONFLICT)
+        return fault(why, e, p->key, "key of another identity provider");
+    return e ? e : write_named(db, p, why);
 }
 
 enum err identity_provider_update(struct db *db, struct arena *a, struct identity_provider *p, struct fault *why)
@@ -160,7 +185,7 @@ enum err identity_provider_update(struct db *db, struct arena *a, struct identit
         return fault(why, ERR_PRECONDITION_FAILED, STR(""), "identity provider changed meanwhile");
     p->revision++;
     p->updated = now;
-    return e;
+    return e ? e : write_named(db, p, why);
 }
 
 enum err identity_provider_delete(struct db *db, struct str id, struct fault *why)

@@ -4,6 +4,7 @@
 
 #include "auth/issuer.h"
 #include "auth/oauth_client.h"
+#include "auth/told.h"
 #include "auth/value.h"
 #include "base/encode.h"
 #include "base/template.h"
@@ -12,8 +13,6 @@
 #include "http/url.h"
 #include "vault/oauth_settings.h"
 #include "vault/sealed.h"
-
-#define ALGORITHM "RS256"
 
 static struct issuers *_Atomic discovery;
 
@@ -409,8 +408,6 @@ static enum err settle_client(struct load *l)
         (e = settle_auth(l, "refresh_client_authentication", p->client_auth, &p->refresh_auth)))
         return e;
     p->algorithm = pick_text(l, "algorithm");
-    if (!p->algorithm.n)
-        p->algorithm = STR(ALGORITHM);
     return take_certificate(l);
 }
 
@@ -647,4 +644,9 @@ void oauth_profile_end(struct oauth_profile *p)
     secret_end(&p->client_secret);
     secret_end(&p->next_secret);
     secret_end(&p->private_key);
+}
+
+bool oauth_profile_shown(const struct oauth_profile *p, struct str text)
+{
+    return told_shows(text, p->client_secret) || told_shows(text, p->next_secret) || told_shows(text, p->private_key);
 }

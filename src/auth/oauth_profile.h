@@ -48,7 +48,7 @@ struct oauth_profile {
     struct secret client_secret;    /* SECRET_NONE: a public client; ended by oauth_profile_end(), as are those below */
     struct secret next_secret;      /* during rotation: tried when the other is refused (OAU-04) */
     struct secret private_key;      /* PKCS#8 PEM */
-    struct str key_id, algorithm;   /* algorithm: RS256 unless said */
+    struct str key_id, algorithm;   /* algorithm: empty, the key says it */
     struct str certificate;         /* PEM chain that tls_client_auth shows, with private_key (crypto/pair.h); empty: none */
     struct str thumbprint;          /* x5t#S256 of the certificate, base64url; empty: none */
     struct str *scopes;             /* those to ask for */
@@ -93,5 +93,8 @@ enum err oauth_profile_hosts(struct db *db, struct keyring *k, struct arena *a, 
 /* Who is asked for what is not written, where only an issuer is; once, at the start. Lent for the life of the process. */
 struct issuers;
 void oauth_profile_discover_with(struct issuers *s);
+
+/* Does the text show one of the client's secrets (auth/told.h)? */
+bool oauth_profile_shown(const struct oauth_profile *p, struct str text);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "auth/aws_role.h"
 #include "auth/obtain_inside.h"
+#include "auth/told.h"
 
 static const struct obtain *const rows[] = {
     &obtain_authorization_code, &obtain_client_credentials, &obtain_password,   &obtain_device_code,
@@ -83,15 +84,32 @@ void obtain_put(struct obtained *out, struct str name, struct secret value)
     out->values[out->count++] = (struct grant_value){ name, value };
 }
 
-static bool echoes(struct str text, struct secret s) { return s.n >= 4 && str_find_str(text, secret_str(s)) != SIZE_MAX; }
+static bool shows(const struct token_answer *t, struct secret s)
+{
+    return told_shows(t->description, s) || told_shows(t->error, s);
+}
+
+/* Of what a person just made: the other parameters are names and addresses. */
+static bool is_secret_param(struct str name)
+{
+    static const char *const names[] = { "code", "code_verifier", "device_code", "refresh_token", "assertion", "subject_token",
+                                         "actor_token", "password" };
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (str_is(name, names[i]))
+            return true;
+    return false;
+}
 
 void obtain_hide_echo(const struct obtain_input *q, struct token_answer *t)
 {
     bool echo = false;
     for (size_t i = 0; i < q->in->secret_count; i++)
-        echo |= echoes(t->description, q->in->secrets[i].value) || echoes(t->error, q->in->secrets[i].value);
+        echo |= shows(t, q->in->secrets[i].value);
     for (size_t i = 0; i < q->value_count; i++)
-        echo |= echoes(t->description, q->values[i].value) || echoes(t->error, q->values[i].value);
+        echo |= shows(t, q->values[i].value);
+    for (size_t i = 0; i < q->param_count; i++)
+        echo |= is_secret_param(q->params[i].name) &&
+                shows(t, (struct secret){ (unsigned char *)(uintptr_t)q->params[i].value.p, q->params[i].value.n });
     if (echo) {
         t->error = STR("refused");
         t->description = STR("");

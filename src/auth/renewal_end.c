@@ -3,6 +3,7 @@
 #include "access/audit.h"
 #include "auth/capture.h"
 #include "auth/renewal_attempt.h"
+#include "vault/sealed.h"
 
 #define AGAIN_KEEP_US 1000000        /* the database does not take an answer */
 #define TRIES 3                      /* of one flight, for those who wait */
@@ -71,6 +72,7 @@ struct ending {
     bool health;                 /* the connection is told to be authorized anew */
     bool client;                 /* all grants of the OAuth client wait */
     bool first;                  /* of them: the alarm is due */
+    const struct secret *refresh; /* in place of the one that was spent; NULL: none */
 };
 
 static enum err tell_health(struct db *db, struct arena *a, struct str id, enum connection_health h, struct str reason,
@@ -123,8 +125,13 @@ static enum err write_end(struct db *db, void *ending, struct fault *why)
     struct ending *w = ending;
     const struct attempt *x = w->x;
     enum err e = w->client ? pause_client(db, w, why) : ERR_NONE;
-    if (e || (e = grant_turn_end(db, w->end, why)) || !w->health)
+    if (e || (e = grant_turn_end(db, w->end, why)))
         return e;
+    struct data_owner owner = { STR(GRANT_KIND), x->turn.connection };
+    if (w->refresh && (e = sealed_put(db, x->r->config.keyring, owner, STR("refresh_token"), *w->refresh, why)))
+        return e;
+    if (!w->health)
+        return ERR_NONE;
     return tell_health(db, x->arena, x->turn.connection, HEALTH_RECONNECT_REQUIRED, w->end->reason, 0, why);
 }
 
@@ -268,11 +275,13 @@ enum err attempt_end_grant(struct attempt *x, struct str reason, struct fault *w
     return fault(why, ERR_RECONNECT_REQUIRED, x->row.key, "%.*s", STR_ARG(reason));
 }
 
-/* Nothing of this grant is wrong: it waits until the client, or what the connection says, is changed (OAU-25). */
-static enum err pause_grant(struct attempt *x, struct str reason, bool client, struct fault *why)
+/* Nothing of this grant is wrong: it waits until the client, or what the connection says, is changed (OAU-25). An answer whose form
+ * was refused has brought the next refresh token all the same. */
+static enum err pause_grant(struct attempt *x, struct str reason, bool client, const struct obtained *got, struct fault *why)
 {
     struct grant_end end = end_of(x, "refused", reason);
-    struct ending w = { .x = x, .end = &end, .client = client };
+    struct ending w = { .x = x, .end = &end, .client = client,
+                        .refresh = attempt_spends(x) && got->answer.refresh_token.n ? &got->answer.refresh_token : NULL };
     struct fault told;
     renewal_count(x->r, client ? COUNT_CLIENT : COUNT_REFUSED);
     if (attempt_by_hand(x) && !client)
@@ -482,8 +491,8 @@ bool attempt_finish(struct attempt *x, struct obtained *got, enum err *out, stru
     case TOKEN_GIVEN: x->f->unkept = unkept_of(x, got); return renewal_keep_or_wait(x->r, x->f, out, why);
     case TOKEN_GRANT_OVER: return attempt_over(out, attempt_end_grant(x, reason_of(got, "invalid_grant"), why));
     case TOKEN_ODD: return attempt_over(out, attempt_end_grant(x, reason_of(got, "unreadable"), why));
-    case TOKEN_CLIENT_WRONG: return attempt_over(out, pause_grant(x, reason_of(got, "invalid_client"), true, why));
-    case TOKEN_ASKED_WRONG: return attempt_over(out, pause_grant(x, reason_of(got, "invalid_request"), false, why));
+    case TOKEN_CLIENT_WRONG: return attempt_over(out, pause_grant(x, reason_of(got, "invalid_client"), true, got, why));
+    case TOKEN_ASKED_WRONG: return attempt_over(out, pause_grant(x, reason_of(got, "invalid_request"), false, got, why));
     case TOKEN_UNKNOWN: return attempt_lose_answer(x, STR("cut_off"), out, why);
     case TOKEN_PENDING: return attempt_over(out, refuse_by_hand(x, "", STR("authorization_pending"), ERR_NEEDS_AUTH, why));
     case TOKEN_SLOW_DOWN: return attempt_over(out, refuse_by_hand(x, "", STR("slow_down"), ERR_NEEDS_AUTH, why));

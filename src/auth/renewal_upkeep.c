@@ -174,6 +174,20 @@ static void count_grants(struct renewals *r)
     atomic_store(&r->revocations, waiting);
 }
 
+/* ---- a clock that was wrong ---- */
+
+/* Looked for beside the writers: as a rule there is nothing. */
+static void mend_times(struct renewals *r)
+{
+    struct fault why;
+    bool wrong = false;
+    struct db *db = store_reader(r->config.store, &why);
+    if (db && !grant_times_wrong(db, &wrong, &why) && !wrong)
+        return;
+    if (!db || store_write(r->config.store, grant_mend_times, NULL, &why))
+        renewal_report(r, "times that a wrong clock has written were not mended", &why);
+}
+
 /* ---- the keeper ---- */
 
 static void wait_until(struct renewals *r, int64_t us)
@@ -186,6 +200,7 @@ void *renewal_upkeep(void *renewals)
 {
     struct renewals *r = renewals;
     int64_t counted = 0;
+    mend_times(r);
     pthread_mutex_lock(&r->lock);
     while (!r->stopping || r->busy) {
         bool stopping = r->stopping, look = !stopping && clock_mono_us() >= r->look_us;

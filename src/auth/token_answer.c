@@ -1,11 +1,12 @@
 #include "auth/token_answer.h"
 
+#include "auth/told.h"
 #include "base/encode.h"
 #include "base/json_path.h"
 
+#define NONCE_MAX 512 /* bytes */
 #define ANSWER_MAX (1024 * 1024)
 #define TOKEN_TEXT_MAX (16 * 1024) /* bytes of one token */
-#define SAID_MAX 512               /* bytes of an error's text */
 #define TEN_YEARS_S (10ll * 366 * 86400)
 #define RETRY_MOST_MS (3600 * 1000)
 #define FORM_MEMBERS_MOST 64
@@ -101,32 +102,10 @@ static enum token_outcome outcome_of_error(const struct reading *r)
 
 /* ---- texts for people ---- */
 
-/* Without control characters, cut between characters. */
-static struct str said(struct arena *a, struct str s)
-{
-    char *text = arena_alloc(a, SAID_MAX + 1);
-    size_t n = 0;
-    while (s.n) {
-        size_t size = utf8_first(s);
-        size_t step = size ? size : 1;
-        bool control = !size || (size == 1 && str_has_control(str_sub(s, 0, 1))) ||
-                       (size == 2 && (unsigned char)s.p[0] == 0xc2 && (unsigned char)s.p[1] < 0xa0);
-        if (n + step > SAID_MAX)
-            break;
-        if (!control)
-            memcpy(text + n, s.p, step);
-        n += control ? 0 : step;
-        s = str_sub(s, step, s.n);
-    }
-    return (struct str){ text, n };
-}
-
 static struct str text_of(const struct json *v)
 {
     return json_is(v, JSON_STRING) || json_is(v, JSON_NUMBER) ? v->text : STR("");
 }
-
-static bool echoes(struct str text, struct secret s) { return s.n >= 4 && str_find_str(text, secret_str(s)) != SIZE_MAX; }
 
 static void read_error(struct reading *r)
 {
@@ -142,10 +121,10 @@ static void read_error(struct reading *r)
     }
     if (!description.n)
         description = json_str(body, "message");
-    if (echoes(description, r->p->client_secret) || echoes(description, r->p->next_secret))
-        description = STR("");
-    r->out->error = said(r->a, code);
-    r->out->description = said(r->a, description);
+    r->out->error = told_text(r->a, code);
+    r->out->description = oauth_profile_shown(r->p, description) ? STR("") : told_text(r->a, description);
+    if (oauth_profile_shown(r->p, r->out->error))
+        r->out->error = STR("refused");
 }
 
 /* ---- the envelope ---- */
@@ -311,7 +290,8 @@ static enum token_outcome take_tokens(struct reading *r, const struct json *acce
 {
     const struct json *refresh = member(r, r->p->quirks.refresh_token, "refresh_token");
     bool refreshes = json_is(refresh, JSON_STRING) && refresh->text.n;
-    r->out->token_type = said(r->a, text_of(json_get(r->out->body, "token_type")));
+    r->out->token_type = told_text(r->a, text_of(json_get(r->out->body, "token_type")));
+    r->out->refresh_token = refreshes && usable(refresh) ? secret_from(refresh->text) : SECRET_NONE;
     if (!is_json_type(media_type(r->f)) && !r->p->quirks.any_content_type)
         return refuse(r, "content_type");
     if (!type_fits(r))
@@ -323,7 +303,6 @@ static enum token_outcome take_tokens(struct reading *r, const struct json *acce
         return scope;
     r->out->expires_in_ms = token_duration(member(r, r->p->quirks.expires_in, "expires_in"), r->received);
     r->out->access_token = secret_from(access->text);
-    r->out->refresh_token = refreshes ? secret_from(refresh->text) : SECRET_NONE;
     r->out->error = r->out->description = STR("");
     return TOKEN_GIVEN;
 }
@@ -346,8 +325,14 @@ void token_answer_read(struct arena *a, const struct oauth_profile *p, const str
 {
     struct reading r = { a, p, f, received, out };
     wall_ms date;
-    *out = (struct token_answer){ .expires_in_ms = -1, .skew_ms = INT64_MIN, .nonce = said(a, fetch_header(f, "DPoP-Nonce")),
-                                  .retry_after_ms = retry_after(&r), .token_type = STR(""), .scope = STR(""), .error = STR(""),
+    struct str nonce = fetch_header(f, "DPoP-Nonce");
+    *out = (struct token_answer){ .expires_in_ms = -1,
+                                  .skew_ms = INT64_MIN,
+                                  .nonce = nonce.n <= NONCE_MAX ? arena_str(a, nonce) : STR(""),
+                                  .retry_after_ms = retry_after(&r),
+                                  .token_type = STR(""),
+                                  .scope = STR(""),
+                                  .error = STR(""),
                                   .description = STR("") };
     if (clock_parse_http(fetch_header(f, "Date"), &date))
         out->skew_ms = date - received;

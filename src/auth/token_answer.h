@@ -21,7 +21,9 @@ enum token_outcome {
 
 struct token_answer {
     enum token_outcome outcome;
-    struct secret access_token, refresh_token;  /* SECRET_NONE: not given; ended by token_answer_end() */
+    /* SECRET_NONE: not given; ended by token_answer_end(). A refresh token may also come with TOKEN_ASKED_WRONG: the server gave,
+     * and what it gave has a form that is refused. It has taken the place of the one that was spent. */
+    struct secret access_token, refresh_token;
     struct str token_type;         /* as given; empty: missing */
     int64_t expires_in_ms;         /* -1: not said, or absurd */
     bool scope_given;

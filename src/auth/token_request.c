@@ -42,7 +42,7 @@ static enum err prove_by_jwt(const struct oauth_profile *p, bool by_secret, wall
 {
     bool hmac = str_starts(p->algorithm, STR("HS"));
     struct assertion x = {
-        .algorithm = by_secret != hmac ? (by_secret ? STR("HS256") : STR("RS256")) : p->algorithm,
+        .algorithm = by_secret != hmac ? (by_secret ? STR("HS256") : STR("")) : p->algorithm,
         .kid = by_secret ? STR("") : p->key_id,
         .thumbprint = by_secret ? STR("") : p->thumbprint,
         .issuer = p->client_id, .subject = p->client_id,

@@ -613,6 +613,12 @@ void intents_stop(struct intents *s)
     s->stopped = true;
 }
 
+void intents_forget_key(struct intents *s)
+{
+    if (s && s->file)
+        intent_file_forget_key(s->file);
+}
+
 static void lane_end(struct intent_lane *lane)
 {
     for (struct batch *b = lane->made, *next; b; b = next) {

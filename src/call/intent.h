@@ -34,6 +34,8 @@ enum err intents_new(struct store *store, struct str file, struct secret key, st
 struct intent_lane *intents_lane(struct intents *s, struct loop *loop);
 /* Writes what waits, and takes no more. While the loops still run. */
 void intents_stop(struct intents *s);
+/* Stopped, or stopping for too long: the key is wiped, and no line is written any more. */
+void intents_forget_key(struct intents *s);
 void intents_free(struct intents *s); /* after the loops have ended; NULL is fine */
 
 /* From the lane's loop. `run`: who, what, where. i->back() is called later, always, unless the call leaves. */

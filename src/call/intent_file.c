@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 
 struct intent_file {
     char *path;
+    pthread_mutex_t lock;            /* over the key */
     struct secret key;
     int fd;
     int64_t left;                    /* bytes behind the last seal that a crash or a failed write left */
@@ -33,6 +35,7 @@ struct intent_file *intent_file_new(struct str path, struct secret key)
 {
     struct intent_file *f = mem_zero(sizeof *f);
     f->path = mem_cstr(path);
+    pthread_mutex_init(&f->lock, NULL);
     f->key = key;
     f->fd = -1;
     return f;
@@ -51,8 +54,16 @@ void intent_file_free(struct intent_file *f)
         return;
     shut(f);
     secret_end(&f->key);
+    pthread_mutex_destroy(&f->lock);
     free(f->path);
     free(f);
+}
+
+void intent_file_forget_key(struct intent_file *f)
+{
+    pthread_mutex_lock(&f->lock);
+    secret_end(&f->key);
+    pthread_mutex_unlock(&f->lock);
 }
 
 const struct intent_mark *intent_file_mark(const struct intent_file *f) { return &f->mark; }
@@ -98,17 +109,21 @@ static void mac_of(struct secret key, struct str text, char out[AUDIT_HASH + 1])
     out[AUDIT_HASH] = 0;
 }
 
-/* `text` holds the group; `from` is where it begins. */
-static void seal_add(const struct intent_file *f, struct buf *text, size_t from, struct intent_mark *mark)
+/* `text` holds the group; `from` is where it begins. False: there is no key any more, or no room. */
+static bool seal_add(struct intent_file *f, struct buf *text, size_t from, struct intent_mark *mark)
 {
     *mark = f->mark;
     mark->seal++;
     buf_fmt(text, SEAL_HEAD "%lld,\"file\":\"%s\",\"left\":%lld,\"previous\":\"%s\"", (long long)mark->seal, mark->file,
             (long long)f->left, f->mark.seal ? f->mark.mac : ZEROS);
-    if (buf_failed(text))
-        return;
-    mac_of(f->key, (struct str){ text->p + from, text->n - from }, mark->mac);
-    buf_fmt(text, MAC_HEAD "%s\"}\n", mark->mac);
+    pthread_mutex_lock(&f->lock);
+    bool good = f->key.n && !buf_failed(text);
+    if (good)
+        mac_of(f->key, (struct str){ text->p + from, text->n - from }, mark->mac);
+    pthread_mutex_unlock(&f->lock);
+    if (good)
+        buf_fmt(text, MAC_HEAD "%s\"}\n", mark->mac);
+    return good && !buf_failed(text);
 }
 
 /* ---- opening: where does the last seal end? ---- */
@@ -244,8 +259,7 @@ bool intent_file_write(struct intent_file *f, struct buf *text)
         from = 1;
         f->left++;
     }
-    seal_add(f, out, from, &mark);
-    if (!buf_failed(out) && write(f->fd, out->p, out->n) == (ssize_t)out->n && !fdatasync(f->fd)) {
+    if (seal_add(f, out, from, &mark) && write(f->fd, out->p, out->n) == (ssize_t)out->n && !fdatasync(f->fd)) {
         f->torn = false;
         f->left = 0;
         f->mark = mark;

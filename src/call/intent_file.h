@@ -29,6 +29,8 @@ struct intent_file;
 /* `path` is copied. `key` is taken. Nothing is opened yet. */
 struct intent_file *intent_file_new(struct str path, struct secret key);
 void intent_file_free(struct intent_file *f);
+/* From any thread: wipes the key. Nothing is written from then on. */
+void intent_file_forget_key(struct intent_file *f);
 /* Opens the file when it is not open. False: see errno. */
 bool intent_file_ready(struct intent_file *f);
 /* Appends the lines in `text` and their seal, and syncs. `text` gets more than it had. False: what is on the disk is not known. */

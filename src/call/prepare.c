@@ -182,8 +182,9 @@ static enum err prepare_grant(struct switchboard *s, struct db *db, struct prepa
     for (size_t i = 0; i < count; i++)
         secrets[(*n)++] = (struct connection_secret){ values[i].name, values[i].value };
     p->generation = g.generation;
-    if (g.expires)
-        p->ends_us = clock_mono_us() + (g.expires - clock_wall()) * 1000;
+    wall_ms now = clock_steady();
+    if (g.expires) /* a clock that was set back before the start makes nothing live longer than it does */
+        p->ends_us = clock_mono_us() + (g.expires - (now > g.obtained ? now : g.obtained)) * 1000;
     return ERR_NONE;
 }
 

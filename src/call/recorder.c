@@ -44,11 +44,13 @@ struct recorder {
     struct recorder_config config;
     pthread_mutex_t lock;
     pthread_cond_t some;
+    pthread_cond_t written;
     struct batch *batches, **batches_end;
     int batches_waiting;
     struct batch *spare;
     int spare_count;
     bool gathering;              /* the thread sleeps until more has come, or its time */
+    bool writing, settling;      /* a transaction is under way; somebody waits until all is written */
     bool closing;
     pthread_t thread;
     /* The thread's own. */
@@ -154,7 +156,7 @@ static void touches_note(struct touches *t)
 static enum err insert(struct db *db, void *context, struct fault *why)
 {
     const struct insertion *in = context;
-    enum err e = in->key.n ? run_seal_add(db, in->key, in->runs, in->n, why) : ERR_NONE;
+    enum err e = run_seal_add(db, in->key, in->runs, in->n, why);
     if (!e)
         e = runs_insert_from(db, in->runs, in->n, why);
     for (size_t k = 0; k < in->touches_count; k++) {
@@ -183,7 +185,8 @@ static void tell_suspects(const struct recorder *r, const struct run *const *run
 /* Records of several loops are of the same moments: together they make fuller blocks. */
 static void write_runs(struct recorder *r, const struct batch *first)
 {
-    struct insertion in = { r->config.seal_key, r->touches, COUNT(r->touches), r->order, 0 };
+    AUTO_SECRET key = SECRET_NONE;
+    struct insertion in = { SECRET_NONE, r->touches, COUNT(r->touches), r->order, 0 };
     struct fault why;
     for (const struct batch *b = first; b; b = b->next)
         for (int i = 0; i < b->count; i++)
@@ -198,7 +201,10 @@ static void write_runs(struct recorder *r, const struct batch *first)
     }
     for (size_t i = 0; i < COUNT(r->touches); i++)
         touches_of(&r->touches[i], first);
-    if (store_write(r->config.store, insert, &in, &why)) {
+    /* Made for each transaction: once the ring is wiped no record is written that nobody could vouch for. */
+    enum err e = keyring_derive(r->config.keyring, STR("run records"), &key, &why);
+    in.key = key;
+    if (e || store_write(r->config.store, insert, &in, &why)) {
         atomic_fetch_add(&r->lost, (uint64_t)in.n);
         r->config.report("run records could not be written", &why);
     } else {
@@ -236,7 +242,7 @@ static void compact_if_due(struct recorder *r)
 /* Under the lock. */
 static bool enough_waits(const struct recorder *r)
 {
-    return r->batches_waiting >= BATCHES_AT_ONCE || r->closing;
+    return r->batches_waiting >= BATCHES_AT_ONCE || r->closing || r->settling;
 }
 
 /* Until there is something to write, and a while has gone by since the last time or there is much of it. Under the lock. */
@@ -285,6 +291,7 @@ static void *record(void *context)
         struct batch *first = take_batches(r);
         if (!first)
             break;
+        r->writing = true;
         pthread_mutex_unlock(&r->lock);
         r->last_write = clock_mono();
         write_runs(r, first);
@@ -296,6 +303,8 @@ static void *record(void *context)
             next = b->next;
             put_back(r, b);
         }
+        r->writing = false;
+        pthread_cond_broadcast(&r->written);
     }
     pthread_mutex_unlock(&r->lock);
     return NULL;
@@ -329,6 +338,17 @@ static void hand_over(struct recorder *r, struct batch *b)
         if (!r->gathering || enough_waits(r))
             pthread_cond_signal(&r->some);
     }
+    pthread_mutex_unlock(&r->lock);
+}
+
+void recorder_settle(struct recorder *r)
+{
+    pthread_mutex_lock(&r->lock);
+    r->settling = true;
+    pthread_cond_signal(&r->some);
+    while (r->batches || r->writing)
+        pthread_cond_wait(&r->written, &r->lock);
+    r->settling = false;
     pthread_mutex_unlock(&r->lock);
 }
 
@@ -379,6 +399,7 @@ enum err recorder_new(const struct recorder_config *c, struct recorder **out, st
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&r->some, &monotonic);
+    pthread_cond_init(&r->written, &monotonic);
     pthread_condattr_destroy(&monotonic);
     r->batches_end = &r->batches;
     r->touches[0].name = offsetof(struct run, token);
@@ -417,6 +438,7 @@ void recorder_free(struct recorder *r)
     for (size_t i = 0; i < COUNT(r->touches); i++)
         map_free_all(r->touches[i].touched, free);
     pthread_cond_destroy(&r->some);
+    pthread_cond_destroy(&r->written);
     pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -5,13 +5,13 @@
 #define CALL_RECORDER_H
 
 #include "call/run.h"
-#include "crypto/secret.h"
 #include "loop/loop.h"
 #include "store/db.h"
+#include "vault/keyring.h"
 
 struct recorder_config {
     struct store *store;
-    struct secret seal_key; /* of run records; lent; n == 0: they are not sealed */
+    struct keyring *keyring; /* of which the key of run records is made; lent */
     /* The provider answered a call of this connection with 401; may be NULL. On the recorder's thread, once or more for each:
      * quick. */
     void (*suspect)(void *context, struct str connection);
@@ -23,6 +23,8 @@ struct recorder;
 enum err recorder_new(const struct recorder_config *c, struct recorder **out, struct fault *why) MUST_CHECK;
 /* After the loops have ended; what was handed over is written first. NULL is fine. */
 void recorder_free(struct recorder *r);
+/* When this returns, what was handed over before is written, or counted as lost. */
+void recorder_settle(struct recorder *r);
 /* Records that could not be kept since start. */
 uint64_t recorder_lost(const struct recorder *r);
 

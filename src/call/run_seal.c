@@ -1,5 +1,6 @@
 #include "call/run_seal.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/encode.h"
@@ -236,9 +237,15 @@ static struct hour *hour_get(struct hours *t, int64_t from, bool make)
 
 struct check {
     struct secret key;
+    const _Atomic bool *sealed; /* NULL: never */
     struct hours stated, there;
     wall_ms pruned;
 };
+
+static enum err go_on(const struct check *c, struct fault *why)
+{
+    return c->sealed && atomic_load(c->sealed) ? fault(why, ERR_SEALED, STR(""), "while the audit log was verified") : ERR_NONE;
+}
 
 /* Of each audit record, what it says of run records. */
 static enum err collect(const struct audit_row *row, void *context, struct fault *why)
@@ -247,7 +254,9 @@ static enum err collect(const struct audit_row *row, void *context, struct fault
     struct json *v;
     struct fault unused;
     int64_t n;
-    (void)why;
+    enum err e = go_on(c, why);
+    if (e)
+        return e;
     bool calls = str_is(row->entry.action, "calls.recorded"), prune = str_is(row->entry.action, "runs.prune");
     if (!calls && !prune)
         return ERR_NONE;
@@ -293,13 +302,16 @@ static enum err count_all(struct check *c, struct db *db, struct fault *why)
 {
     AUTO_ARENA a = arena_new(128 * 1024);
     struct fault unused;
+    enum err stop = ERR_NONE;
     struct query *q = query_begin(db, "SELECT kinds, records FROM run_block ORDER BY id");
-    while (query_next(q)) {
+    while (!stop && query_next(q)) {
         arena_reset(a);
-        if (count_block(c, a, query_get_text(q, 0, a), query_get_text(q, 1, a), &unused))
+        stop = go_on(c, why);
+        if (!stop && count_block(c, a, query_get_text(q, 0, a), query_get_text(q, 1, a), &unused))
             continue;
     }
-    return query_end(q, why);
+    enum err e = query_end(q, stop ? &unused : why);
+    return stop ? stop : e;
 }
 
 static bool same(const struct hour *a, const struct hour *b) { return a->count == b->count && !memcmp(a->sum, b->sum, SUM); }
@@ -354,10 +366,10 @@ static enum err check_all(struct check *c, struct db *db, const struct audit_hea
     return compare(c, db, out, why);
 }
 
-enum err run_seal_check(struct db *db, struct secret key, const struct audit_heads_found *heads, struct audit_finding *out,
-                        struct fault *why)
+enum err run_seal_check(struct db *db, struct secret key, const _Atomic bool *sealed, const struct audit_heads_found *heads,
+                        struct audit_finding *out, struct fault *why)
 {
-    struct check c = { .key = key };
+    struct check c = { .key = key, .sealed = sealed };
     enum err e = db_snapshot(db, why); /* one state of both */
     if (e)
         return e;

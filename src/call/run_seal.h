@@ -17,8 +17,9 @@ enum err run_seal_state(struct db *db, void *unused, struct fault *why) MUST_CHE
 /* Says in the audit log that records from before then go, when there are any. Before runs_prune(), inside store_write(). */
 enum err run_seal_prune(struct db *db, wall_ms before, struct fault *why) MUST_CHECK;
 
-/* audit_check(), and the run records held against what the chain says of them. key.n == 0: the chain alone. */
-enum err run_seal_check(struct db *db, struct secret key, const struct audit_heads_found *heads, struct audit_finding *out,
-                        struct fault *why) MUST_CHECK;
+/* audit_check(), and the run records held against what the chain says of them. key.n == 0: the chain alone. `sealed` may be NULL:
+ * once it is true the key is needed no longer than for a few records more, and the answer is ERR_SEALED. */
+enum err run_seal_check(struct db *db, struct secret key, const _Atomic bool *sealed, const struct audit_heads_found *heads,
+                        struct audit_finding *out, struct fault *why) MUST_CHECK;
 
 #endif

@@ -313,7 +313,7 @@ enum err switchboard_new(const struct switchboard_config *c, struct switchboard 
     pthread_mutex_init(&s->lock, NULL);
     cache_init(&s->connections);
     cache_init(&s->tokens);
-    struct recorder_config recorder = { c->store, c->seal_key, c->suspect, c->suspect_context, c->report };
+    struct recorder_config recorder = { c->store, c->keyring, c->suspect, c->suspect_context, c->report };
     enum err e = recorder_new(&recorder, &s->recorder, why);
     if (e) {
         switchboard_free(s);

@@ -41,7 +41,6 @@ struct switchboard_config {
     bool header_digits_ok;
     struct call_limits limits;
     struct issuers *issuers;    /* whose tokens are taken beside our own */
-    struct secret seal_key;         /* of run records; lent; n == 0: they are not sealed */
     struct circuits *circuits;      /* NULL: calls go out however many failed */
     struct intents *intents;        /* NULL: calls are not recorded before they are made */
     /* The provider answered a call of this connection with 401; may be NULL. On the recorder's thread, once or more for each:

@@ -56,6 +56,10 @@ struct connector_auth {
     bool own_target, own_verify; /* they are the entry's own */
 };
 
+/* An SVG picture; no paths: the file has none (catalog/connector_logo.h). */
+#define CONNECTOR_LOGO_PATHS 16
+struct connector_logo { struct str box, color, *paths; size_t count; };
+
 struct connector {
     struct str id, name, version, stage; /* stage: preview | stable | deprecated */
     struct str description[2];
@@ -70,6 +74,7 @@ struct connector {
                                                           * {{fields.x}}; one that expands to nothing is not sent */
     bool follow_redirects;
     struct http_times times;     /* 0: the hub's own */
+    struct connector_logo logo;
     struct str prerequisites[2]; /* Markdown list, by language */
     struct str haystack;         /* what connector_matches() searches, folded */
 };

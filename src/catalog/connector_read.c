@@ -7,6 +7,7 @@
 #include "base/encode.h"
 #include "base/fold.h"
 #include "base/template.h"
+#include "catalog/connector_logo.h"
 #include "catalog/connector_oauth.h"
 #include "vault/domain.h"
 
@@ -658,6 +659,7 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
                                            "follow_redirects",
                                            "prerequisites",
                                            "timeouts",
+                                           "logo",
                                            NULL };
     struct reader reader = { a, why }, *r = &reader;
     struct connector *c = out;
@@ -681,8 +683,8 @@ enum err connector_read(struct arena *a, struct str text, struct connector *out,
         (e = check_no_secret(r, c->fields, c->field_count, "")) ||
         (e = take_target(r, doc, "", own, true, &c->base_url, &c->allowed_domain)) || (e = take_headers(r, doc, c)) ||
         (e = take_verify(r, doc, "", own, &c->verify)) || (e = take_bool(r, doc, "", "follow_redirects", &c->follow_redirects)) ||
-        (e = take_times(r, doc, &c->times)) || (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) ||
-        (e = take_auths(r, doc, c)))
+        (e = take_times(r, doc, &c->times)) || (e = connector_logo_read(a, doc, &c->logo, why)) ||
+        (e = take_both(r, doc, "", "prerequisites", true, c->prerequisites)) || (e = take_auths(r, doc, c)))
         return e;
     c->haystack = haystack(a, c);
     return ERR_NONE;

@@ -173,9 +173,9 @@ int verify_audit_run(struct command *c)
     if (store_open(config.data, &s, &why))
         return command_failed(c, &why);
     find_keys(c, s, &config, &key, &calls, &lines);
-    struct audit_heads from = { arena_cstr(c->arena, file), key };
+    struct audit_heads from = { .path = arena_cstr(c->arena, file), .key = key };
     struct db *db = store_reader(s, &why);
-    if (!db || audit_heads_read(&from, false, c->arena, &heads, &why) || run_seal_check(db, calls, &heads, &found, &why))
+    if (!db || audit_heads_read(&from, false, c->arena, &heads, &why) || run_seal_check(db, calls, NULL, &heads, &found, &why))
         return command_failed(c, &why);
     bool has_file = named.n || config.audit.file.n;
     if (has_file && look_at_file(c, &config, named, db, lines, &found, &begun, &why))

@@ -14,14 +14,15 @@
 struct audit_watch {
     struct hub *hub;
     const struct config *config;
-    struct secret key;
+    struct head_file *file;
     struct mono last_export;
     struct audit_mark exported;
     struct intents_state sinks;
     struct intent_mark filed;   /* stated in the chain */
     int64_t told_number;        /* of the alarm that is in the log */
     pthread_t thread;
-    bool running, stop;
+    bool running, stop, seal;
+    bool settled;               /* the last head is exported, and no other will be: the keys go */
     pthread_mutex_t lock;
     pthread_cond_t wake;
 };
@@ -64,11 +65,29 @@ static void alarm_raise(struct audit_watch *w, enum audit_flaw flaw, int64_t num
     tell(w, &entry);
 }
 
+/* The key is made for each use, so that a sealed hub has none. */
+static enum err with_key(struct audit_watch *w, struct audit_heads *out, struct fault *why)
+{
+    *out = w->hub->audit_heads;
+    return keyring_derive(w->hub->keyring, STR("audit heads"), &out->key, why);
+}
+
+static enum err read_heads(struct audit_watch *w, struct arena *a, struct audit_heads_found *out, struct fault *why)
+{
+    struct audit_heads heads;
+    enum err e = with_key(w, &heads, why);
+    if (e)
+        return e;
+    e = audit_heads_read(&heads, true, a, out, why);
+    secret_end(&heads.key);
+    return e;
+}
+
 static enum err compare(struct audit_watch *w, struct audit_heads_found *heads, struct arena *a, struct fault *why)
 {
     struct audit_finding found;
     struct db *db = store_reader(w->hub->store, why);
-    enum err e = db ? audit_heads_read(&w->hub->audit_heads, true, a, heads, why) : ERR_STORE;
+    enum err e = db ? read_heads(w, a, heads, why) : ERR_STORE;
     if (e || (e = audit_heads_compare(db, heads, &found, why)))
         return e;
     if (found.flaw)
@@ -81,14 +100,17 @@ static enum err compare(struct audit_watch *w, struct audit_heads_found *heads, 
 static enum err export_now(struct audit_watch *w, struct fault *why)
 {
     struct audit_mark mark;
+    struct audit_heads heads;
     struct db *db = store_reader(w->hub->store, why);
     enum err e = db ? audit_newest(db, &mark, why) : ERR_STORE;
-    if (e || (mark.number == w->exported.number && !memcmp(mark.hash, w->exported.hash, AUDIT_HASH)))
+    if (e || (mark.number == w->exported.number && !memcmp(mark.hash, w->exported.hash, AUDIT_HASH)) ||
+        (e = with_key(w, &heads, why)))
         return e;
-    if ((e = audit_heads_add(&w->hub->audit_heads, &mark, why)))
-        return e;
-    w->exported = mark;
-    return ERR_NONE;
+    e = audit_heads_add(&heads, &mark, why);
+    secret_end(&heads.key);
+    if (!e)
+        w->exported = mark;
+    return e;
 }
 
 static void export_failed(struct audit_watch *w, const struct fault *why)
@@ -141,6 +163,8 @@ static void watch_once(struct audit_watch *w)
     AUTO_ARENA a = arena_new(64 * 1024);
     struct audit_heads_found heads;
     struct fault why;
+    if (w->settled)
+        return;
     if (store_write(w->hub->store, run_seal_state, NULL, &why))
         log_fault(LOG_WARN, "what calls were recorded was not stated", &why);
     state_file(w);
@@ -178,6 +202,18 @@ static void watch_sinks(struct audit_watch *w)
     tell(w, &entry);
 }
 
+/* Under the lock, which is let go meanwhile. */
+static void settle(struct audit_watch *w)
+{
+    struct audit_entry sealed = { .action = STR("hub.seal") };
+    pthread_mutex_unlock(&w->lock);
+    tell(w, &sealed);
+    watch_once(w);
+    pthread_mutex_lock(&w->lock);
+    w->settled = true;
+    pthread_cond_broadcast(&w->wake);
+}
+
 static void *watch_main(void *context)
 {
     struct audit_watch *w = context;
@@ -195,6 +231,8 @@ static void *watch_main(void *context)
         if (mono_since(w->last_export, clock_mono()) >= w->config->audit.head_interval)
             watch_once(w);
         pthread_mutex_lock(&w->lock);
+        if (w->seal && !w->settled)
+            settle(w);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -267,11 +305,6 @@ enum err audit_watch_start(struct hub *hub, const struct config *config, struct 
                            struct fault *why)
 {
     struct audit_watch *w = mem_zero(sizeof *w);
-    enum err e = keyring_derive(hub->keyring, STR("audit heads"), &w->key, why);
-    if (e) {
-        free(w);
-        return e;
-    }
     w->hub = hub;
     w->config = config;
     w->last_export = clock_mono();
@@ -279,10 +312,11 @@ enum err audit_watch_start(struct hub *hub, const struct config *config, struct 
     pthread_cond_init(&w->wake, NULL);
     struct str file = config->audit.head_file.n ? config->audit.head_file
                                                 : str_fmt(boot, "%.*s/audit-heads.log", STR_ARG(config->data));
-    hub->audit_heads = (struct audit_heads){ arena_cstr(boot, file), w->key };
+    hub->audit_heads.path = arena_cstr(boot, file);
+    hub->audit_heads.file = w->file = head_file_new(hub->audit_heads.path);
     hub->refusals = refusals_new();
     *out = w;
-    e = begin(w, why);
+    enum err e = w->file ? begin(w, why) : fault(why, ERR_INTERNAL, STR(""), "cannot start the thread of the audit log's heads");
     if (e == ERR_FILE && !config->audit.strict) {
         export_failed(w, why);
         e = ERR_NONE;
@@ -295,6 +329,16 @@ enum err audit_watch_start(struct hub *hub, const struct config *config, struct 
     return e;
 }
 
+void audit_watch_seal(struct audit_watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->seal = true;
+    pthread_cond_broadcast(&w->wake);
+    while (w->running && !w->stop && !w->settled)
+        pthread_cond_wait(&w->wake, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+}
+
 void audit_watch_stop(struct audit_watch *w)
 {
     struct audit_entry stop = { .action = STR("hub.stop") };
@@ -303,7 +347,7 @@ void audit_watch_stop(struct audit_watch *w)
     if (w->running) {
         pthread_mutex_lock(&w->lock);
         w->stop = true;
-        pthread_cond_signal(&w->wake);
+        pthread_cond_broadcast(&w->wake);
         pthread_mutex_unlock(&w->lock);
         pthread_join(w->thread, NULL);
         tell_refusals(w, true);
@@ -313,7 +357,7 @@ void audit_watch_stop(struct audit_watch *w)
     refusals_free(w->hub->refusals);
     w->hub->refusals = NULL;
     w->hub->audit_heads = (struct audit_heads){ 0 };
-    secret_end(&w->key);
+    head_file_free(w->file);
     pthread_cond_destroy(&w->wake);
     pthread_mutex_destroy(&w->lock);
     free(w);

@@ -14,6 +14,9 @@ struct audit_watch;
  * that cannot be written stop it when audit.strict asks for that. */
 enum err audit_watch_start(struct hub *hub, const struct config *config, struct arena *boot, struct audit_watch **out,
                            struct fault *why) MUST_CHECK;
+/* Before the keys are wiped: records that (hub.seal), and exports the last head. From then on none is exported. Takes as long as
+ * the database does; a file of heads that hangs costs four seconds. */
+void audit_watch_seal(struct audit_watch *w);
 /* Records the stop, exports, and joins the thread. Before the store and the keyring are closed. NULL is fine. */
 void audit_watch_stop(struct audit_watch *w);
 

@@ -68,7 +68,12 @@ int connections_disable_run(struct command *c)
     int code = client_open(c, &k);
     if (!code)
         code = connection_confirm_use(c, &k, "Disabling it concerns others (raccord connections usage).");
-    return code ? code : client_ask_and_show(&k, "POST", client_path(c, "/connections", "/disable"), NULL);
+    if (code)
+        return code;
+    struct str path = client_path(c, "/connections", "/disable");
+    /* Who was shown the others, or said --yes, meant it. */
+    path = str_fmt(c->arena, "%.*s%cforce=true", STR_ARG(path), str_find(path, '?') == SIZE_MAX ? '?' : '&');
+    return client_ask_and_show(&k, "POST", path, NULL);
 }
 
 /* ---- delete ---- */
@@ -93,10 +98,44 @@ static int confirm(struct command *c, const struct json *connection, const struc
     return EXIT_FAILED;
 }
 
-static int delete(struct command *c, struct client *k, struct str id, bool force, struct client_answer *answer)
+/* Others of its connector and folder, one of which becomes the default in its place. Empty: none does. */
+static int ask_heir(struct command *c, struct client *k, const struct json *connection, struct str *heir)
 {
-    return client_ask(k, "DELETE", str_fmt(c->arena, "/connections/%.*s?force=%s&purge=%s", STR_ARG(id), force ? "true" : "false",
-                                           command_has(c, OPT_PURGE) ? "true" : "false"), NULL, answer);
+    struct client_answer found;
+    struct fault why = { 0 };
+    AUTO_BUF path;
+    buf_init(&path, 4096);
+    buf_add(&path, STR("/connections?limit=20&connector="));
+    percent_encode(&path, json_str(json_get(connection, "connector"), "id"));
+    buf_add(&path, STR("&folder="));
+    percent_encode(&path, json_str(json_get(connection, "folder"), "id"));
+    int code = client_ask(k, "GET", buf_str(&path), NULL, &found);
+    const struct json *items = code ? NULL : json_get(found.json, "items");
+    if (code || !items || items->count < 2)
+        return code;
+    fputs("Which one becomes the default in its place?\n", stderr);
+    json_each (other, items)
+        if (!str_eq(json_str(other, "id"), json_str(connection, "id"))) {
+            struct str key = text_safe(c->arena, json_str(other, "key")), name = text_safe(c->arena, json_str(other, "name"));
+            fprintf(stderr, "  %.*s  %.*s\n", STR_ARG(key), STR_ARG(name));
+        }
+    return ask_line(c->arena, "Its key (nothing: none): ", heir, &why) ? command_failed(c, &why) : EXIT_DONE;
+}
+
+static int delete(struct command *c, struct client *k, const struct json *connection, struct str heir, bool force,
+                  struct client_answer *answer)
+{
+    AUTO_BUF path;
+    buf_init(&path, 4096);
+    buf_fmt(&path, "/connections/%.*s?force=%s&purge=%s", STR_ARG(json_str(connection, "id")), force ? "true" : "false",
+            command_has(c, OPT_PURGE) ? "true" : "false");
+    if (heir.n) {
+        buf_add(&path, STR("&default="));
+        percent_encode(&path, heir);
+        buf_add(&path, STR("&folder="));
+        percent_encode(&path, json_str(json_get(connection, "folder"), "id"));
+    }
+    return client_ask(k, "DELETE", buf_str(&path), NULL, answer);
 }
 
 int connections_delete_run(struct command *c)
@@ -104,6 +143,7 @@ int connections_delete_run(struct command *c)
     AUTO_CLIENT k = { 0 };
     struct client_answer found, usage, answer;
     bool force = command_has(c, OPT_FORCE), yes = command_has(c, OPT_YES);
+    struct str heir = str_of(command_value(c, OPT_HEIR));
     int code = client_open(c, &k);
     if (code)
         return code;
@@ -113,10 +153,12 @@ int connections_delete_run(struct command *c)
     if (!code && !yes && !(code = client_ask(&k, "GET", client_path(c, "/connections", "/usage"), NULL, &usage))) {
         code = confirm(c, found.json, usage.json);
         force = true; /* who read that line meant it */
+        if (!code && !heir.n && json_bool(usage.json, "default", false))
+            code = ask_heir(c, &k, found.json, &heir);
     }
     /* By id from here on: a key could be given to another connection meanwhile. */
     if (!code)
-        code = delete(c, &k, json_str(found.json, "id"), force, &answer);
+        code = delete(c, &k, found.json, heir, force, &answer);
     if (code)
         return code;
     if (k.json)
@@ -171,6 +213,23 @@ static int grant_ask(struct command *c, const char *method, const char *tail)
 
 int connections_grant_run(struct command *c) { return grant_ask(c, "GET", "/grant"); }
 int connections_renew_run(struct command *c) { return grant_ask(c, "POST", "/renew"); }
+
+int grants_list_run(struct command *c)
+{
+    static const struct column columns[] = {
+        { "FOLDER", "connection.folder", COLUMN_TEXT }, { "CONNECTION", "connection.key", COLUMN_TEXT },
+        { "STATE", "state", COLUMN_TEXT },              { "ENDS", "expires_at", COLUMN_TIME },
+        { "WHAT TO DO", "what_to_do", COLUMN_TEXT },
+    };
+    AUTO_BUF query;
+    buf_init(&query, 1024);
+    query_add_option(&query, c, OPT_GRANT_STATE, "state");
+    if (command_has(c, OPT_FROM_BACKUP))
+        query_add(&query, "from_backup", STR("true"));
+    struct listing l = { .path = "/grants", .query = buf_str(&query), .columns = columns, .column_count = COUNT(columns),
+                         .empty = "No connection has a grant.", .none_found = "No grant matches." };
+    return errand_list(c, &l);
+}
 
 int connections_renewals_run(struct command *c)
 {

@@ -1,5 +1,8 @@
 /* Verbs about keys: through the API, or with --data on the hub's own machine, beside a running hub or without one. */
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/pidfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -13,6 +16,7 @@
 
 #define REPORT_MAX (64 * 1024)
 #define POLL_MS 500
+#define SEALING_MOST_MS 20000 /* what needs the keys is written first */
 
 static struct rotation_policy policy_of(const struct config *c)
 {
@@ -355,4 +359,51 @@ int keys_rotate_run(struct command *c)
     if (code)
         return code;
     return master ? rotate_master(c, &config) : rotate_local(c, &config);
+}
+
+/* --- sealing -------------------------------------------------------------------------------------------------------- */
+
+static int cannot_seal(const char *says)
+{
+    fprintf(stderr, "raccord: %s\n", says);
+    return EXIT_FAILED;
+}
+
+/* The lock on the data directory says that the process is there; the descriptor, that it is that one and no later one. */
+static int signal_hub(int64_t pid)
+{
+    int hub = pidfd_open((pid_t)pid, 0);
+    bool told = hub >= 0 && !pidfd_send_signal(hub, SIGUSR1, NULL, 0);
+    int reason = errno;
+    if (hub >= 0)
+        close(hub);
+    return told ? EXIT_DONE : cannot_seal(reason == EPERM ? "only root and the hub's own user may seal it: run this as one of them."
+                                      : "the hub's process cannot be reached from here: run this where the hub runs.");
+}
+
+int seal_run(struct command *c)
+{
+    const char *directory = local_directory(c);
+    struct fault why = { 0 };
+    struct str note;
+    int64_t pid, began = clock_mono().ms;
+    if (!directory)
+        return command_wrong(c, "--data is missing: the hub's data directory.");
+    if (store_claimed(c->arena, str_of(directory), &pid, &note, &why))
+        return command_failed(c, &why);
+    if (!pid)
+        return cannot_seal("no hub runs on this data directory: there is nothing in memory to wipe.");
+    int code = str_is(note, "sealed") ? EXIT_DONE : signal_hub(pid);
+    while (!code && !str_is(note, "sealed")) {
+        if (clock_mono().ms - began > SEALING_MOST_MS)
+            return cannot_seal("the hub was told to seal itself and does not say that it did: see its log, or end its process.");
+        nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+        if (store_claimed(c->arena, str_of(directory), &pid, &note, &why))
+            return command_failed(c, &why);
+        if (!pid)
+            return cannot_seal("the hub has ended meanwhile: with its process its keys are gone from memory.");
+    }
+    if (!code)
+        puts("sealed: every key is wiped from the hub's memory. Restart it to open it again.");
+    return code;
 }

@@ -10,7 +10,7 @@
 
 extern char **environ;
 
-static const char *directory_of(struct command *c)
+const char *local_directory(struct command *c)
 {
     const char *directory = command_value(c, OPT_DATA);
     if (!directory)
@@ -20,7 +20,7 @@ static const char *directory_of(struct command *c)
 
 int local_open(struct command *c, struct store **out)
 {
-    const char *directory = directory_of(c);
+    const char *directory = local_directory(c);
     struct fault why = { 0 };
     if (!directory)
         return command_wrong(c, "--data is missing: the hub's data directory.");
@@ -32,7 +32,7 @@ int local_settings(struct command *c, struct config *out)
     struct fault why = { 0 };
     if (config_load(c->arena, command_value(c, OPT_CONFIG), environ, NULL, NULL, out, &why))
         return command_failed(c, &why);
-    const char *directory = directory_of(c);
+    const char *directory = local_directory(c);
     if (!directory && !command_value(c, OPT_CONFIG) && !command_has(c, OPT_VERIFY)) {
         local_forget(out);
         return command_wrong(c, "--data is missing: the hub's data directory.");

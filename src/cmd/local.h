@@ -12,6 +12,9 @@ static inline void local_store_end(struct store **s) { store_close(*s); }
 static inline void local_keyring_end(struct keyring **k) { keyring_close(*k); }
 #define AUTO_KEYRING __attribute__((cleanup(local_keyring_end))) struct keyring *
 
+/* --data or RACCORD_DATA; NULL: neither is given. */
+const char *local_directory(struct command *c);
+
 /* --data or RACCORD_DATA. */
 int local_open(struct command *c, struct store **out);
 /* The hub's settings: --config and the environment, then --data. Whoever does not use the master key in them wipes it:

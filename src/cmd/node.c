@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -48,6 +49,7 @@
 #define BODY_RATE 500               /* bytes per second (requirement 6.3) */
 #define RETRIES_MAX 2
 #define LOOK_UPS_AT_ONCE "16"
+#define SEAL_MOST_MS 5000            /* for what has to be written with the keys before they go */
 #define UPKEEP_MS (10 * 60 * 1000)
 #define RENEWALS_STOP_MS 60000       /* for renewals in flight to finish (requirement 19.1) */
 #define AGES_MS (60 * 60 * 1000)             /* ... and what policies say of ages, unless they have changed */
@@ -90,6 +92,8 @@ struct node {
     pthread_t upkeep;
     bool upkeep_running;
     struct turning *turning;
+    pthread_t sealing;
+    bool sealing_runs;
     _Atomic bool upkeep_stop;
     _Atomic bool ages_due;
     pthread_mutex_t upkeep_lock;
@@ -223,9 +227,7 @@ static enum err open_data(struct node *n, struct config *c, struct arena *boot, 
 {
     enum err e;
     if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
-        (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)) ||
-        (e = keyring_derive(n->hub.keyring, STR("audit values"), &n->hub.audit_key, why)) ||
-        (e = keyring_derive(n->hub.keyring, STR("run records"), &n->hub.seal_key, why)))
+        (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);
 }
@@ -420,7 +422,6 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
         .store = n->hub.store, .keyring = n->hub.keyring, .catalog = n->hub.catalog, .egress = n->hub.egress, .workers = n->workers,
         .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,
         .limits = { c->timeouts.total, c->limits.call_request, c->limits.call_response, RETRIES_MAX }, .issuers = n->hub.issuers,
-        .seal_key = n->hub.seal_key,
         .circuits = n->circuits, .intents = n->hub.intents, .policies = n->hub.policies, .report = report, .suspect = suspect,
         .suspect_context = n,
     };
@@ -725,10 +726,48 @@ static void forget_on_loop(struct loop_job *job)
     free(f);
 }
 
-void node_seal(struct node *n)
+struct flushing {
+    struct loop_job job;
+    struct recording *records;
+    sem_t *done;
+};
+
+static void flush_on_loop(struct loop_job *job)
 {
-    atomic_store(&n->hub.sealed, true);
-    keyring_wipe(n->hub.keyring);
+    struct flushing *f = list_entry(job, struct flushing, job);
+    recording_flush(f->records);
+    sem_post(f->done);
+}
+
+/* All that loops have recorded is in the database. While they run. */
+static void flush_records(struct node *n)
+{
+    struct flushing each[LOOPS_MAX];
+    sem_t done;
+    sem_init(&done, 0, 0);
+    for (int i = 0; i < n->desk_count; i++) {
+        each[i] = (struct flushing){ { NULL, flush_on_loop }, &n->desks[i].board->recording, &done };
+        loop_post(n->desks[i].loop, &each[i].job);
+    }
+    for (int i = 0; i < n->desk_count; i++)
+        while (sem_wait(&done))
+            ;
+    sem_destroy(&done);
+    recorder_settle(n->desks[0].board->recording.recorder);
+}
+
+/* What can only be written with the keys. */
+static void *write_last(void *context)
+{
+    struct node *n = context;
+    intents_stop(n->hub.intents);
+    flush_records(n);
+    audit_watch_seal(n->audit);
+    return NULL;
+}
+
+static void forget_prepared(struct node *n)
+{
     switchboard_forget_connections(n->hub.switchboard);
     switchboard_forget_tokens(n->hub.switchboard);
     for (int i = 0; i < n->desk_count; i++) {
@@ -736,6 +775,28 @@ void node_seal(struct node *n)
         *f = (struct forgetting){ { NULL, forget_on_loop }, n->desks[i].proxy };
         loop_post(n->desks[i].loop, &f->job);
     }
+}
+
+/* Credentials go at once; keys when what needs them is written, and soon, whatever hangs. */
+void node_seal(struct node *n)
+{
+    struct timespec until;
+    if (atomic_exchange(&n->hub.sealed, true))
+        return;
+    forget_prepared(n);
+    n->sealing_runs = !pthread_create(&n->sealing, NULL, write_last, n);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += SEAL_MOST_MS / 1000;
+    if (!n->sealing_runs)
+        log_text(LOG_ERROR, "sealing without the last records: no thread for them");
+    else if (pthread_timedjoin_np(n->sealing, NULL, &until))
+        log_text(LOG_ERROR, "sealing without the last records: they take too long to write");
+    else
+        n->sealing_runs = false;
+    keyring_wipe(n->hub.keyring);
+    intents_forget_key(n->hub.intents);
+    forget_prepared(n); /* what was being prepared meanwhile */
+    store_claim_note(n->hub.store, "sealed");
 }
 
 bool node_reload(struct node *n)
@@ -796,6 +857,8 @@ void node_stop(struct node *n)
 {
     if (!n)
         return;
+    if (n->sealing_runs)
+        pthread_join(n->sealing, NULL);
     if (n->upkeep_running) {
         pthread_mutex_lock(&n->upkeep_lock);
         n->upkeep_stop = true;
@@ -823,8 +886,6 @@ void node_stop(struct node *n)
     policy_book_free(n->hub.policies);
     keep_limit_hits(n);
     limit_hits_free(n->hub.limit_hits);
-    secret_end(&n->hub.audit_key);
-    secret_end(&n->hub.seal_key);
     keyring_close(n->hub.keyring);
     store_close(n->hub.store);
     idempotency_free(n->hub.idempotency);

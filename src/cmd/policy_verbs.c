@@ -85,6 +85,53 @@ int policies_explain_run(struct command *c)
     return code ? code : print_trace(&k, &answer);
 }
 
+/* `list`: the items; `count`: how many there are, of which a hundred at most are named. */
+static void print_part(struct command *c, const char *said, const struct json *list, int64_t count, const struct column *columns,
+                       size_t n)
+{
+    struct json **items = arena_array(c->arena, (list ? list->count : 0) + 1, sizeof *items);
+    size_t shown = 0;
+    if (!count)
+        return;
+    printf("%lld %s\n", (long long)count, said);
+    json_each (item, list)
+        items[shown++] = item;
+    if (shown)
+        table_print(stdout, c->arena, columns, n, items, shown, terminal_columns());
+    if ((int64_t)shown < count)
+        printf("... and %lld more\n", (long long)(count - (int64_t)shown));
+    putchar('\n');
+}
+
+static int print_preview(struct client *k, const struct client_answer *answer)
+{
+    static const struct column connections[] = {
+        { "KEY", "key", COLUMN_TEXT },         { "NAME", "name", COLUMN_TEXT },     { "CODE", "code", COLUMN_TEXT },
+        { "METHODS", "methods", COLUMN_TEXT }, { "BY ADDRESS", "by_address", COLUMN_TEXT }, { "BECAUSE", "because", COLUMN_TEXT },
+    };
+    static const struct column tokens[] = {
+        { "NAME", "name", COLUMN_TEXT }, { "OWNER", "principal.name", COLUMN_TEXT }, { "ID", "id", COLUMN_TEXT },
+    };
+    static const struct column quotas[] = {
+        { "CONNECTOR", "connector", COLUMN_TEXT }, { "USE", "use", COLUMN_NUMBER }, { "QUOTA", "value", COLUMN_NUMBER },
+    };
+    struct command *c = k->command;
+    if (k->json)
+        return client_show(k, answer);
+    const struct json *broken = json_get(answer->json, "connections"), *met = json_get(answer->json, "tokens");
+    const struct json *full = json_get(answer->json, "quotas");
+    int64_t broken_count = 0, met_count = 0, full_count = full ? (int64_t)full->count : 0;
+    json_i64(json_get(broken, "count"), &broken_count);
+    json_i64(json_get(met, "count"), &met_count);
+    print_part(c, "connections would refuse what they let through now:", json_get(broken, "items"), broken_count, connections,
+               COUNT(connections));
+    print_part(c, "tokens would be refused what they may now:", json_get(met, "items"), met_count, tokens, COUNT(tokens));
+    print_part(c, "quotas would leave no place for one more:", full, full_count, quotas, COUNT(quotas));
+    if (!broken_count && !met_count && !full_count)
+        puts("Nothing would break.");
+    return EXIT_DONE;
+}
+
 int policies_preview_run(struct command *c)
 {
     AUTO_CLIENT k = { 0 };
@@ -102,7 +149,9 @@ int policies_preview_run(struct command *c)
     json_member_raw(&o, "policy", secret_str(memory));
     json_close(&o, '}');
     struct str body = buf_str(&b);
-    return client_ask_and_show(&k, "POST", STR("/policies:preview"), &body);
+    struct client_answer answer;
+    code = client_ask(&k, "POST", STR("/policies:preview"), &body, &answer);
+    return code ? code : print_preview(&k, &answer);
 }
 
 int limits_run(struct command *c)

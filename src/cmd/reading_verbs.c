@@ -16,8 +16,8 @@ int connectors_list_run(struct command *c)
 {
     static const struct column columns[] = {
         { "ID", "id", COLUMN_TEXT },         { "NAME", "name", COLUMN_TEXT },
-        { "STAGE", "stage", COLUMN_TEXT },   { "AUTH TYPES", "auth_types", COLUMN_TEXT },
-        { "DOMAINS", "domains", COLUMN_TEXT }, { "VERSION", "version", COLUMN_TEXT },
+        { "STAGE", "stage", COLUMN_TEXT },   { "VERSION", "version", COLUMN_TEXT },
+        { "DOMAINS", "domains", COLUMN_FEW }, { "AUTH TYPES", "auth_types", COLUMN_FEW },
     };
     struct listing l = { .path = "/connectors", .columns = columns, .column_count = COUNT(columns),
                          .empty = "This hub has no connectors.", .none_found = "No connector matches." };

@@ -3,6 +3,7 @@
 
 #include "cmd/errand.h"
 #include "cmd/password.h"
+#include "cmd/sign_in.h"
 #include "cmd/terminal.h"
 #include "cmd/token_print.h"
 #include "cmd/verbs.h"
@@ -159,23 +160,41 @@ static int make_token(struct command *c, struct client *k, struct str role, stru
     return client_ask(k, "POST", STR("/tokens"), &body, token);
 }
 
+void session_renewed(struct client *k, const struct client_answer *answer, const struct json *session)
+{
+    k->cookie = answer->cookie;
+    k->csrf = json_str(session, "csrf_token");
+}
+
+int session_open(struct command *c, struct client *k, struct client_answer *session)
+{
+    if (!command_has(c, OPT_EMAIL))
+        return command_wrong(c, "--email is missing.");
+    int code = client_open(c, k);
+    if (code)
+        return code;
+    secret_end(&k->authorization);
+    k->authorization = SECRET_NONE;
+    if (!(code = sign_in_with_both(c, k, session)))
+        session_renewed(k, session, session->json);
+    return code;
+}
+
+int session_close(struct client *k)
+{
+    struct client_answer ended;
+    return client_ask(k, "DELETE", STR("/session"), NULL, &ended);
+}
+
 /* The session lives as long as it takes to make the token. */
 int login_run(struct command *c)
 {
     AUTO_CLIENT k = { 0 };
-    struct client_answer session, token, ended;
-    if (!command_has(c, OPT_EMAIL))
-        return command_wrong(c, "--email is missing.");
-    int code = client_open(c, &k);
+    struct client_answer session, token;
+    int code = session_open(c, &k, &session);
     if (code)
         return code;
-    secret_end(&k.authorization);
-    k.authorization = SECRET_NONE;
-    if ((code = sign_in_with_both(c, &k, &session)))
-        return code;
-    k.cookie = session.cookie;
-    k.csrf = json_str(session.json, "csrf_token");
     code = make_token(c, &k, json_str(session.json, "role"), &token);
-    int end = client_ask(&k, "DELETE", STR("/session"), NULL, &ended);
+    int end = session_close(&k);
     return code ? code : end ? end : token_print(&k, &token);
 }

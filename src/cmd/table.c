@@ -5,6 +5,7 @@
 #define GAP 2
 #define COLUMN_LEAST 8 /* a column is not cut below this */
 #define CELL_MAX (64 * 1024)
+#define FEW_COLUMNS 28
 
 static const struct json *follow(const struct json *v, const char *path)
 {
@@ -36,6 +37,24 @@ static struct str joined(struct arena *a, const struct json *array)
     return arena_str(a, buf_str(&b));
 }
 
+/* One at least. */
+static struct str few_of(struct arena *a, const struct json *array)
+{
+    AUTO_BUF b;
+    size_t shown = 0;
+    buf_init(&b, CELL_MAX);
+    json_each(v, array) {
+        struct str text = v->type < JSON_ARRAY ? scalar(v) : STR("...");
+        if (shown && text_columns(buf_str(&b)) + text_columns(text) > FEW_COLUMNS)
+            break;
+        buf_fmt(&b, shown ? ", %.*s" : "%.*s", STR_ARG(text));
+        shown++;
+    }
+    if (shown < array->count)
+        buf_fmt(&b, ", +%zu", array->count - shown);
+    return arena_str(a, buf_str(&b));
+}
+
 /* 2026-01-02T03:04:05.678Z -> 2026-01-02 03:04:05Z */
 static struct str time_shown(struct arena *a, struct str t)
 {
@@ -49,7 +68,7 @@ struct str table_cell(struct arena *a, const struct json *v, enum column_kind ki
     if (!v || (v->type >= JSON_ARRAY && !v->child))
         return STR("-");
     if (v->type == JSON_ARRAY)
-        return text_safe(a, joined(a, v));
+        return text_safe(a, kind == COLUMN_FEW ? few_of(a, v) : joined(a, v));
     if (v->type == JSON_OBJECT) {
         AUTO_BUF b;
         buf_init(&b, CELL_MAX);

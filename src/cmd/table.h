@@ -9,6 +9,7 @@
 
 enum column_kind {
     COLUMN_TEXT,    /* as it is; an array's scalars joined by ", " */
+    COLUMN_FEW,     /* of an array, as many as take little room, then how many more: "bearer, basic, +9" */
     COLUMN_TIME,    /* an RFC 3339 time, shown to the second */
     COLUMN_NUMBER,  /* to the right */
 };

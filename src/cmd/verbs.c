@@ -54,6 +54,19 @@ static const struct verb verbs[] = {
       "  export RACCORD_TOKEN=$(raccord login --email ana@example.com)\n"
       "  (umask 077; raccord login --email ana@example.com --expires 12h > ~/.raccord-token)\n" },
 
+    { "second-factor enable", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE), second_factor_enable_run, false,
+      "set up an authenticator app for your own account",
+      "Asks for your password, prints the otpauth:// address for the app, asks for the code that the app shows, and\n"
+      "prints ten recovery codes. Your other sessions end.\n\n"
+      "  raccord second-factor enable --email ana@example.com\n" },
+    { "second-factor status", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE), second_factor_status_run,
+      false, "is there one, must there be one, how many recovery codes are left", NULL },
+    { "second-factor recovery-codes", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE),
+      second_factor_codes_run, false, "make ten new recovery codes; the old ones are of no use any more", NULL },
+    { "second-factor disable", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE) | OPTION(YES),
+      second_factor_disable_run, false, "take it off your own account",
+      "Of somebody who lost the phone: raccord users remove-second-factor\n" },
+
     { "connectors list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(SEARCH) | OPTION(DOMAIN) | OPTION(AUTH_TYPE) | OPTION(STAGE),
       connectors_list_run, false, "what can be connected", NULL },
     { "connectors domains", "", 0, 0, CLIENT, connectors_domains_run, false,
@@ -122,10 +135,12 @@ static const struct verb verbs[] = {
       connections_duplicate_run, false, "make a second one like it, perhaps with another way to authenticate",
       "Credentials are never copied: give them with --credential, or later. Nor is a client certificate of its own;\n"
       "a copy shows the hub's where the first one does.\n" },
-    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE),
+    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE) |
+          OPTION(HEIR),
       connections_delete_run, false, "delete it; it can be restored for a while",
-      "At a terminal, shows who depends on it and asks. Without one, --yes is needed, and --force when others\n"
-      "depend on it or its folder would be left without a default.\n" },
+      "At a terminal, shows who depends on it and asks, also which other one becomes the default of its folder.\n"
+      "Without a terminal, --yes is needed, --force when others depend on it, and --heir (or --force) when it is the\n"
+      "default of its folder and others could be.\n" },
     { "connections restore", "ID", 1, 1, CLIENT | OPTION(KEY), connections_restore_run, false, "bring a deleted connection back",
       "By its id: raccord connections list --state deleted\n" },
     { "connections move", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(TO) | OPTION(DRY_RUN), connections_move_run, false,
@@ -290,6 +305,10 @@ static const struct verb verbs[] = {
       "  (umask 077; head -c 32 /dev/urandom | base64 > new.key)\n"
       "  raccord keys rotate --master --new-key-file new.key --data /var/lib/raccord\n" },
 
+    { "seal", "", 0, 0, OPTION(DATA), seal_run, false, "wipe every key from a running hub's memory, when somebody may be in",
+      "On the hub's own machine, as its user or as root. The hub answers nothing but health and metrics then, until it is\n"
+      "started again:\n\n"
+      "  raccord seal --data /var/lib/raccord\n" },
     { "backup", "", 0, 0, OPTION(DATA) | OPTION(CONFIG) | OPTION(MASTER_KEY_FILE) | OPTION(OUTPUT) | OPTION(FORCE), backup_run,
       false, "the whole database in one sealed file, beside a running hub",
       "Sealed by the master key, which is not in it: keep a copy of that key elsewhere.\n\n"
@@ -312,6 +331,10 @@ static const struct verb verbs[] = {
       NULL },
     { "doctor", "", 0, 0, CLIENT, doctor_run, false, "what may be wrong with this hub: addresses, clock, names, providers",
       "Exits with 0 when all is well, and with 1 when something is wrong.\n" },
+    { "grants list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(GRANT_STATE) | OPTION(FROM_BACKUP), grants_list_run, false,
+      "what connections were granted, and what to do about it",
+      "After a restore, those whose tokens may be older than what the provider holds:\n\n"
+      "  raccord grants list --from-backup\n" },
     { "oauth-clients list", "", 0, 0, CLIENT | OPTION(LIMIT) | OPTION(CONNECTOR) | OPTION(SEARCH), oauth_clients_list_run, false,
       "OAuth clients, and how many connections use each", NULL },
     { "oauth-clients get", "ID", 1, 1, CLIENT, oauth_clients_get_run, false,

@@ -30,6 +30,10 @@ int config_check_run(struct command *c);                     /* config_verbs.c *
 int config_list_run(struct command *c);
 int token_create_run(struct command *c);                     /* local_verbs.c */
 int user_create_run(struct command *c);
+int second_factor_enable_run(struct command *c);             /* second_factor_verbs.c */
+int second_factor_status_run(struct command *c);
+int second_factor_codes_run(struct command *c);
+int second_factor_disable_run(struct command *c);
 int connections_default_run(struct command *c);              /* connection_verbs.c */
 int connections_duplicate_run(struct command *c);
 int connections_usage_run(struct command *c);                /* connection_life_verbs.c */
@@ -42,6 +46,7 @@ int connect_sessions_withdraw_run(struct command *c);
 int doctor_run(struct command *c);                           /* doctor.c */
 int connections_renewals_run(struct command *c);
 int connections_renew_run(struct command *c);
+int grants_list_run(struct command *c);
 int connections_history_run(struct command *c);
 int connections_restore_run(struct command *c);
 int user_invite_run(struct command *c);                      /* people_verbs.c */
@@ -92,6 +97,7 @@ int policies_delete_run(struct command *c);
 int policies_explain_run(struct command *c);
 int policies_preview_run(struct command *c);
 int limits_run(struct command *c);
+int seal_run(struct command *c);                             /* keys_verbs.c */
 int keys_status_run(struct command *c);                      /* keys_verbs.c */
 int keys_rotate_run(struct command *c);
 int certificates_list_run(struct command *c);                /* certificate_verbs.c */

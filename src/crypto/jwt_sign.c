@@ -68,21 +68,33 @@ static enum err open_hmac(struct str algorithm, struct secret key, struct jwt_ke
                  "algorithm");
 }
 
+/* RFC 7518 3.1, RFC 8037 3.1: what a key is used with when nobody says it. */
+static const struct jwk_algorithm *usual_of(EVP_PKEY *key)
+{
+    static const char *const names[] = { "RS256", "ES256", "ES384", "ES512", "EdDSA" };
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (key_fits(key, jwk_algorithm(str_of(names[i]))))
+            return jwk_algorithm(str_of(names[i]));
+    return NULL;
+}
+
 enum err jwt_key_open(struct str algorithm, struct secret key, struct jwt_key **out, struct fault *why)
 {
     const struct jwk_algorithm *with = jwk_algorithm(algorithm);
     EVP_PKEY *private;
     *out = NULL;
-    if (!with)
+    if (!with && algorithm.n)
         return open_hmac(algorithm, key, out, why);
     enum err e = private_key_open(secret_str(key), &private, why);
     if (e)
         return e;
-    if (!key_fits(private, with)) {
+    if (!with)
+        with = usual_of(private);
+    if (!with || !key_fits(private, with)) {
         EVP_PKEY_free(private);
         return fault(why, ERR_FIELD_INVALID,
                      STR("the private key does not fit the algorithm: RS and PS take RSA, ES takes a curve, EdDSA takes Ed25519"),
-                     "%s", with->name);
+                     "%s", with ? with->name : "no algorithm for this kind of key");
     }
     *out = mem_zero(sizeof **out);
     **out = (struct jwt_key){ .name = with->name, .with = with, .key = private };

@@ -12,8 +12,8 @@
 struct jwt_key; /* a key with its algorithm; immutable, safe from any thread */
 
 /* RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA with a private key (crypto/private_key.h); HS256, HS384,
- * HS512 with any bytes. ERR_FIELD_INVALID: the algorithm is none of these, or the key does not fit it; and those of
- * private_key_read(). jwt_key_free() by whoever holds it. */
+ * HS512 with any bytes; empty: the usual one for the private key's kind. ERR_FIELD_INVALID: the algorithm is none of these, or the
+ * key does not fit it; and those of private_key_read(). jwt_key_free() by whoever holds it. */
 enum err jwt_key_open(struct str algorithm, struct secret key, struct jwt_key **out, struct fault *why) MUST_CHECK;
 void jwt_key_free(struct jwt_key *k); /* NULL is fine; wipes */
 /* The public half as a JSON web key, members in the order of RFC 7638 3.2. STR_NONE for HS*. */

@@ -231,6 +231,14 @@ static bool gathers(const struct passage *p, const struct framing *f)
             f->length <= KEPT_BODY);
 }
 
+/* Who calls, and what of calls is left to them: texts of the pass, which the passage holds. */
+static void lend_pass(struct passage *p)
+{
+    p->live.caller = p->pass->caller.principal;
+    p->live.token = p->pass->caller.token;
+    p->live.narrow = &p->pass->caller.narrow;
+}
+
 static void start_call(struct passage *p)
 {
     struct exchange *x = p->exchange;
@@ -242,9 +250,6 @@ static void start_call(struct passage *p)
         .board = p->proxy->config.board,
         .to = p->to,
         .arena = exchange_arena(x),
-        .caller = p->pass->caller.principal,
-        .token = p->pass->caller.token,
-        .narrow = &p->pass->caller.narrow,
         .source = &p->source,
         .via = RUN_PROXY,
         .method = exchange_head(x)->method,
@@ -259,6 +264,7 @@ static void start_call(struct passage *p)
         .end = on_end,
         .failed = on_failed,
     };
+    lend_pass(p);
     if (read_wishes(p, &why) || live_begin(&p->live, p->path, p->query, &why)) {
         refuse(p, &why);
         return;
@@ -341,11 +347,13 @@ static void told_again(struct question *q, const struct decision *d, const struc
         refuse(p, refusal);
         return;
     }
-    if (!refusal) {
-        pass_release(p->pass);
-        p->pass = pass_keep(d->pass);
-        p->until = d->until;
-    }
+    if (refusal)
+        return;
+    struct pass *before = p->pass;
+    p->pass = pass_keep(d->pass);
+    p->until = d->until;
+    lend_pass(p); /* a call that waits for its token is judged by what is left of the rights when that comes */
+    pass_release(before);
 }
 
 /* Same token, same connection: may it still? */

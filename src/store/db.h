@@ -26,6 +26,11 @@ void store_close(struct store *s); /* NULL is fine; no other thread uses it any 
  * The CLI's verbs do not claim: they write to the same database while a server runs. ERR_CONFLICT, ERR_FILE. */
 enum err store_claim(struct store *s, struct fault *why) MUST_CHECK;
 
+/* What the process that claims the directory says of itself, one word. */
+void store_claim_note(struct store *s, const char *note);
+/* Who claims it: the process, and its word. *pid 0: nobody. ERR_FILE. */
+enum err store_claimed(struct arena *a, struct str directory, int64_t *pid, struct str *note, struct fault *why) MUST_CHECK;
+
 /* Put the closed database `from`, a file on the same file system, into a directory that no hub runs on. With `replace` a database
  * that is there becomes raccord.db.replaced. ERR_CONFLICT, ERR_FILE. */
 enum err store_install(struct str directory, const char *from, bool replace, struct fault *why) MUST_CHECK;

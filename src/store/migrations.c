@@ -421,6 +421,11 @@ static const struct migration migrations[] = {
           " created_ms BIGINT NOT NULL,"
           " updated_ms BIGINT NOT NULL);"
           "CREATE UNIQUE INDEX identity_provider_key ON identity_provider (key);"
+          "CREATE TABLE identity_rule_connection ("  /* connections that its rules for callers name: who depends on them */
+          " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
+          " connection_id TEXT NOT NULL,"
+          " PRIMARY KEY (connection_id, provider_id));"
+          "CREATE INDEX identity_rule_connection_of ON identity_rule_connection (provider_id);"
           "CREATE TABLE identity_link ("             /* whom a provider's subject is here */
           " provider_id TEXT NOT NULL REFERENCES identity_provider (id) ON DELETE CASCADE,"
           " subject TEXT NOT NULL,"
@@ -496,6 +501,7 @@ static const struct migration migrations[] = {
           "CREATE INDEX connection_grant_held ON connection_grant (holder);"
           "CREATE INDEX connection_grant_of ON connection_grant (client, state);"
           "CREATE INDEX connection_grant_state ON connection_grant (state);"
+          "CREATE INDEX connection_grant_restored ON connection_grant (connection_id) WHERE from_backup = 1;"
           "CREATE TABLE grant_event ("
           " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
           " number BIGINT NOT NULL,"

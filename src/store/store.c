@@ -123,6 +123,15 @@ static enum err ensure_file(int directory, const char *path, struct fault *why)
     return ERR_NONE;
 }
 
+/* Believed only while the file is locked; what stands in it matters to nobody but `raccord seal`. */
+static void claim_say(int fd, const char *note)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "%lld %s\n", (long long)getpid(), note);
+    if (pwrite(fd, text, (size_t)n, 0) == n)
+        (void)!ftruncate(fd, n);
+}
+
 static enum err claim_in(int directory, const char *path, int *claim, struct fault *why)
 {
     int fd = openat(directory, CLAIM_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -130,6 +139,7 @@ static enum err claim_in(int directory, const char *path, int *claim, struct fau
         return FILE_FAULT(why, path, "serve.lock cannot be opened in the data directory");
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
         *claim = fd;
+        claim_say(fd, "");
         return ERR_NONE;
     }
     bool taken = errno == EWOULDBLOCK;
@@ -143,6 +153,32 @@ static enum err claim_in(int directory, const char *path, int *claim, struct fau
 enum err store_claim(struct store *s, struct fault *why)
 {
     return s->claim >= 0 ? ERR_NONE : claim_in(s->directory, s->path, &s->claim, why);
+}
+
+void store_claim_note(struct store *s, const char *note)
+{
+    if (s->claim >= 0)
+        claim_say(s->claim, note);
+}
+
+enum err store_claimed(struct arena *a, struct str directory, int64_t *pid, struct str *note, struct fault *why)
+{
+    char text[64] = { 0 };
+    const char *path = arena_cstr(a, str_fmt(a, "%.*s/%s", STR_ARG(directory), CLAIM_NAME));
+    AUTO_FD fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    *pid = 0;
+    *note = STR("");
+    if (fd < 0)
+        return errno == ENOENT ? ERR_NONE : FILE_FAULT(why, path, "it cannot be read");
+    if (flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return ERR_NONE; /* nobody holds it */
+    char *end = text;
+    if (pread(fd, text, sizeof text - 1, 0) > 0)
+        *pid = strtoll(text, &end, 10);
+    if (*pid < 1)
+        return fault(why, ERR_FILE, str_of(path), "no process is named in it");
+    *note = arena_str(a, str_trim(str_of(end)));
+    return ERR_NONE;
 }
 
 /* -- putting a database in place of another ------------------------------------------------------------------- */

@@ -63,29 +63,12 @@ enum err access_preview(const struct web_request *q, bool *out, struct fault *wh
     return ERR_NONE;
 }
 
-struct rehearsal {
-    store_work *work;
-    void *context;
-    bool done;
-};
-
-/* An error rolls the transaction back: so the rehearsal ends in one. */
-static enum err rehearse(struct db *db, void *context, struct fault *why)
-{
-    struct rehearsal *r = context;
-    r->done = false;
-    enum err e = r->work(db, r->context, why);
-    r->done = !e;
-    return e ? e : fault(why, ERR_CANCELLED, STR(""), "a preview");
-}
-
 enum err access_write(struct web_request *q, bool preview, store_work *work, void *context, struct fault *why)
 {
-    struct rehearsal r = { .work = work, .context = context };
     if (!preview)
         return web_write(q, work, context, why);
-    enum err e = store_write(q->hub->store, rehearse, &r, why);
-    return r.done ? change_tell(q, "access.preview", why) : e;
+    enum err e = change_rehearse(q, work, context, why);
+    return e ? e : change_tell(q, "access.preview", why);
 }
 
 enum err access_expiry(const struct json *o, wall_ms *out, struct fault *why)

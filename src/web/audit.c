@@ -109,14 +109,26 @@ enum err audit_get_list(struct web_request *q, struct reply *r, struct fault *wh
 
 /* ---- verify ---- */
 
+static enum err read_heads(struct web_request *q, bool tail, struct audit_heads_found *out, struct fault *why)
+{
+    AUTO_SECRET key = SECRET_NONE;
+    struct audit_heads heads = q->hub->audit_heads;
+    enum err e = ERR_NONE;
+    *out = (struct audit_heads_found){ 0 };
+    if (!heads.path || (e = keyring_derive(q->hub->keyring, STR("audit heads"), &key, why)))
+        return e;
+    heads.key = key;
+    return audit_heads_read(&heads, tail, q->arena, out, why);
+}
+
 static enum err check(struct web_request *q, struct audit_heads_found *heads, struct audit_finding *found, struct fault *why)
 {
-    enum err e = ERR_NONE;
-    *heads = (struct audit_heads_found){ 0 };
+    AUTO_SECRET key = SECRET_NONE;
+    enum err e;
     /* The heads first: what they tell of is in the database by then. */
-    if (q->hub->audit_heads.path && (e = audit_heads_read(&q->hub->audit_heads, false, q->arena, heads, why)))
+    if ((e = read_heads(q, false, heads, why)) || (e = keyring_derive(q->hub->keyring, STR("run records"), &key, why)))
         return e;
-    return run_seal_check(q->db, q->hub->seal_key, heads, found, why);
+    return run_seal_check(q->db, key, &q->hub->sealed, heads, found, why);
 }
 
 enum err audit_get_verify(struct web_request *q, struct reply *r, struct fault *why)
@@ -228,7 +240,7 @@ enum err audit_get_export(struct web_request *q, struct reply *r, struct fault *
     q->audit.after = str_fmt(q->arena, "{\"after\":%lld,\"limit\":%lld}", (long long)after, (long long)limit);
     /* An export is told before it is given: the first page holds its own record when it reaches the end. */
     if ((e = change_tell(q, "audit.export", why)) ||
-        (q->hub->audit_heads.path && (e = audit_heads_read(&q->hub->audit_heads, true, q->arena, &heads, why))) ||
+        (e = read_heads(q, true, &heads, why)) ||
         (e = export_rows(q, r, &after, limit, &more, why)))
         return e;
     write_tail(q, r, &heads, more ? after : 0);

@@ -7,6 +7,7 @@
 #include "auth/device_flow.h"
 #include "auth/obtain.h"
 #include "auth/renewal.h"
+#include "auth/told.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "call/switchboard.h"
@@ -436,7 +437,7 @@ static enum err arrive(struct arrival *v, struct fault *why)
         (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
         return e;
     if (v->error.n)
-        return fault(why, ERR_AUTHORIZATION_REFUSED, authorization_said(q->arena, v->error), "the provider said no");
+        return fault(why, ERR_AUTHORIZATION_REFUSED, told_text(q->arena, v->error), "the provider said no");
     v->capture = g.profile.capture;
     if ((e = exchange(v, &g.profile, why)))
         return e;
@@ -501,7 +502,7 @@ enum err oauth_callback(struct web_request *q, struct reply *r, struct fault *wh
         log_fault(LOG_ERROR, "an authorization that failed was not written down", &other);
     change_settle(q, e);
     q->audit.written = true;
-    authorize_sorry(q, r, why, v.description.p ? authorization_said(q->arena, v.description) : STR(""),
+    authorize_sorry(q, r, why, v.description.p ? told_text(q->arena, v.description) : STR(""),
                     retry && q->caller ? link_url(q, x.link) : STR(""));
     return ERR_NONE;
 }

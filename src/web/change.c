@@ -14,24 +14,43 @@ struct json_out change_open(struct buf *b)
 
 struct str change_text(struct web_request *q, const struct buf *b) { return arena_str(q->arena, buf_str(b)); }
 
-struct str change_hash(struct web_request *q, struct str value) { return audit_hash(q->arena, q->hub->audit_key, value); }
-
-static struct audit_entry entry_of(struct web_request *q)
+/* Made for each use: when the ring is wiped there is none left. */
+static enum err values_key(struct web_request *q, struct secret *out, struct fault *why)
 {
+    return keyring_derive(q->hub->keyring, STR("audit values"), out, why);
+}
+
+struct str change_hash(struct web_request *q, struct str value)
+{
+    AUTO_SECRET key = SECRET_NONE;
+    struct fault unused;
+    return values_key(q, &key, &unused) ? STR("sealed") : audit_hash(q->arena, key, value);
+}
+
+/* ERR_SEALED: the entry is there without before and after. */
+static enum err entry_of(struct web_request *q, struct audit_entry *out, struct fault *why)
+{
+    AUTO_SECRET key = SECRET_NONE;
     const struct web_audit *w = &q->audit;
     const struct caller *c = q->caller;
     const char *action = w->action ? w->action : q->route && q->route->audit ? q->route->audit : "request";
-    struct audit_entry entry = {
+    *out = (struct audit_entry){
         .action = str_of(action), .object = w->object, .name = w->name, .folder = w->folder, .client = q->client,
-        .before = w->before, .after = w->after,
     };
     if (c) {
-        entry.actor = c->principal;
-        entry.actor_name = c->name;
-        entry.via = c->token.n ? c->token : STR("session");
+        out->actor = c->principal;
+        out->actor_name = c->name;
+        out->via = c->token.n ? c->token : STR("session");
     }
-    audit_value(q->arena, q->hub->audit_key, &entry.before, &entry.after);
-    return entry;
+    if (!w->before.p && !w->after.p)
+        return ERR_NONE;
+    enum err e = values_key(q, &key, why);
+    if (e)
+        return e;
+    out->before = w->before;
+    out->after = w->after;
+    audit_value(q->arena, key, &out->before, &out->after);
+    return ERR_NONE;
 }
 
 struct change {
@@ -48,7 +67,9 @@ static enum err run(struct db *db, void *context, struct fault *why)
     enum err e = c->work(db, c->context, why);
     if (e)
         return e;
-    struct audit_entry entry = entry_of(c->q);
+    struct audit_entry entry;
+    if ((e = entry_of(c->q, &entry, why)))
+        return e;
     e = audit_add(db, &entry, why);
     return e ? e : idempotency_mark(c->q, db, why);
 }
@@ -87,7 +108,9 @@ static bool is_call(const struct route *r)
 
 static void refused(struct web_request *q, enum err e)
 {
-    struct audit_entry entry = entry_of(q);
+    struct audit_entry entry;
+    struct fault unused;
+    (void)!entry_of(q, &entry, &unused);
     entry.outcome = AUDIT_REFUSED;
     entry.code = str_of(err_row(e)->code);
     if (!q->route->audit)
@@ -105,7 +128,9 @@ void change_settle(struct web_request *q, enum err e)
     if (e && change_is_refusal(e)) {
         refused(q, e);
     } else if (!e && !q->audit.written && q->route->audit && !is_call(q->route)) {
-        struct audit_entry entry = entry_of(q);
+        struct audit_entry entry;
+        struct fault unused;
+        (void)!entry_of(q, &entry, &unused);
         write_down(q, &entry);
     }
 }
@@ -122,4 +147,27 @@ enum err change_tell(struct web_request *q, const char *action, struct fault *wh
 {
     q->audit.action = action;
     return web_write(q, nothing, NULL, why);
+}
+
+struct rehearsal {
+    store_work *work;
+    void *context;
+    bool done;
+};
+
+/* An error rolls the transaction back: so the rehearsal ends in one. */
+static enum err rehearse(struct db *db, void *context, struct fault *why)
+{
+    struct rehearsal *r = context;
+    r->done = false;
+    enum err e = r->work(db, r->context, why);
+    r->done = !e;
+    return e ? e : fault(why, ERR_CANCELLED, STR(""), "a preview");
+}
+
+enum err change_rehearse(struct web_request *q, store_work *work, void *context, struct fault *why)
+{
+    struct rehearsal r = { .work = work, .context = context };
+    enum err e = store_write(q->hub->store, rehearse, &r, why);
+    return r.done ? ERR_NONE : e;
 }

@@ -26,4 +26,7 @@ bool change_is_refusal(enum err e);
 /* A record of something that changes nothing and is told all the same: an export, a look-up. */
 enum err change_tell(struct web_request *q, const char *action, struct fault *why) MUST_CHECK;
 
+/* The same work, rolled back: all its checks, and nothing of it stays. `work` notes what the answer says. */
+enum err change_rehearse(struct web_request *q, store_work *work, void *context, struct fault *why) MUST_CHECK;
+
 #endif

@@ -8,6 +8,7 @@
 #include "auth/obtain.h"
 #include "base/encode.h"
 #include "base/log.h"
+#include "catalog/connector_logo.h"
 #include "catalog/setup.h"
 #include "crypto/hash.h"
 #include "web/acting.h"
@@ -17,6 +18,7 @@
 #include "web/connection_view.h"
 #include "web/cookie.h"
 #include "web/handlers.h"
+#include "web/markdown.h"
 #include "web/pages.h"
 
 #define REFERRER STR("<meta name=\"referrer\" content=\"same-origin\">\n") /* a form's Origin would be null otherwise */
@@ -123,6 +125,43 @@ static void write_field(struct visit *v, struct buf *b, const struct connector_f
     }
 }
 
+/* By what people know it, and what of the connection is settled already. */
+static void write_known(struct visit *v, struct buf *b)
+{
+    const struct connector_field *const lists[] = { v->connector->fields, v->auth->fields };
+    const size_t counts[] = { v->connector->field_count, v->auth->field_count };
+    enum language lang = v->q->language;
+    struct json *fields = NULL;
+    struct fault ignored;
+    buf_add(b, STR("<p class=\"known\">"));
+    connector_logo_svg(b, v->connector);
+    tag_text(b, "span", v->connector->name);
+    buf_add(b, STR("</p>\n<dl>\n"));
+    if (json_read(v->q->arena, v->row.fields.n ? v->row.fields : STR("{}"), &fields, &ignored))
+        fields = NULL;
+    for (size_t k = 0; k < COUNT(lists); k++)
+        for (size_t i = 0; i < counts[k]; i++) {
+            const struct json *value = json_get_str(fields, lists[k][i].key);
+            if (!value || !value->text.n || !(lists[k][i].required || lists[k][i].generated))
+                continue;
+            tag_text(b, "dt", lists[k][i].label[lang]);
+            tag_text(b, "dd", value->text);
+        }
+    buf_add(b, STR("</dl>\n"));
+}
+
+/* How to get what is asked for. With OAuth that is written for who registers the hub, not for who signs in. */
+static void write_instructions(struct visit *v, struct buf *b)
+{
+    struct str text = v->auth->instructions[v->q->language];
+    if (v->by_person || !text.n)
+        return;
+    buf_add(b, STR("<details>\n"));
+    tag_text(b, "summary", say(v, "Where to find it", "Où le trouver"));
+    markdown_write(b, text);
+    buf_add(b, STR("</details>\n"));
+}
+
 static void write_form(struct visit *v, struct buf *b, struct str button)
 {
     buf_add(b, STR("<form method=\"post\""));
@@ -149,6 +188,7 @@ static void write_page(struct visit *v, struct reply *r, const struct fault *pro
     struct buf *b = &r->body;
     page_begin(v->q, r, say(v, "Connect an account", "Connecter un compte"), REFERRER);
     page_paragraph(b, about(v));
+    write_known(v, b);
     page_paragraph(
         b, v->by_person
                ? say(v, "You go on to the provider, sign in there and decide. Your password stays there.",
@@ -161,6 +201,7 @@ static void write_page(struct visit *v, struct reply *r, const struct fault *pro
         page_escape(b, str_of(fault_say(problem, v->q->language, text, sizeof text)));
         buf_add(b, STR("</div>\n"));
     }
+    write_instructions(v, b);
     write_form(v, b,
                v->by_person ? say(v, "Go on to the provider", "Continuer chez le fournisseur") : say(v, "Connect", "Connecter"));
     page_paragraph(b, say(v, "If you do not expect this, close the window: nothing happens.",

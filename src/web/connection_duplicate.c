@@ -280,14 +280,15 @@ enum err connections_duplicate(struct web_request *q, struct reply *r, struct fa
         (e = dependants_find(q->db, q->arena, c.from.id, &d, why)))
         return e;
     if (c.dry_run) {
-        write_dry_run(&c, r, &d);
+        write_dry_run(&c, r, &d); /* first: the rehearsal wipes what was sent */
         q->audit.action = "connection.copy_plan"; /* nothing was changed */
-        return ERR_NONE;
     }
     q->json = c.body;
-    e = connections_create(q, r, why);
+    e = c.dry_run ? connections_rehearse(q, why) : connections_create(q, r, why);
     q->json = sent;
-    if (!e)
+    if (!e && !c.dry_run)
         extend(&c, r, &d);
+    if (e)
+        buf_clear(&r->body);
     return e;
 }

@@ -102,6 +102,92 @@ enum err connections_grant_events(struct web_request *q, struct reply *r, struct
     return ERR_NONE;
 }
 
+/* ---- all of them: what needs somebody ---- */
+
+/* What whoever looks after the hub can do about one, in a word for programs and a sentence. */
+static const struct advice {
+    const char *action, *say[2];
+} advice[] = {
+    { "none", { "Nothing: it renews itself.", "Rien : elle se renouvelle d'elle-même." } },
+    { "renew",
+      { "Renew it now: where its tokens were renewed after the backup, the provider refuses, and it is to be authorized again.",
+        "Renouvelez-la maintenant : si ses jetons ont été renouvelés après la sauvegarde, le fournisseur refuse, et il faut "
+        "l'autoriser de nouveau." } },
+    { "wait",
+      { "Nothing until it ends; then somebody authorizes it again.",
+        "Rien jusqu'à son terme ; quelqu'un l'autorise ensuite de nouveau." } },
+    { "client",
+      { "Change its OAuth client, or what the connection asks for.",
+        "Modifiez son client OAuth, ou ce que la connexion demande." } },
+    { "credentials", { "Enter its credentials again.", "Saisissez de nouveau ses identifiants." } },
+    { "authorize", { "Somebody authorizes it again.", "Quelqu'un l'autorise de nouveau." } },
+};
+enum { ADVICE_NONE, ADVICE_RENEW, ADVICE_WAIT, ADVICE_CLIENT, ADVICE_CREDENTIALS, ADVICE_AUTHORIZE };
+
+static const struct advice *advise(const struct grant_listed *l)
+{
+    const struct obtain *how = obtain_find(l->auth_type);
+    bool by_person = how && how->by_person;
+    if (l->grant.state == GRANT_OVER)
+        return &advice[by_person ? ADVICE_AUTHORIZE : ADVICE_CREDENTIALS];
+    if (l->grant.state == GRANT_PAUSED)
+        return &advice[ADVICE_CLIENT];
+    if (by_person && !l->grant.generation)
+        return &advice[ADVICE_AUTHORIZE];
+    if (by_person && !l->grant.refreshable)
+        return &advice[ADVICE_WAIT];
+    return &advice[l->grant.from_backup && l->grant.refreshable ? ADVICE_RENEW : ADVICE_NONE];
+}
+
+static void write_listed(struct web_request *q, struct json_out *o, const struct grant_listed *l)
+{
+    const struct advice *what = advise(l);
+    json_open(o, '{');
+    json_key(o, "connection");
+    json_open(o, '{');
+    json_member_str(o, "id", l->grant.connection);
+    json_member_str(o, "key", l->key);
+    json_member_str(o, "name", l->name);
+    json_member_str(o, "folder", l->folder);
+    json_member_str(o, "auth_type", l->auth_type);
+    json_close(o, '}');
+    write_grant(q->arena, o, &l->grant);
+    json_member_str(o, "action", str_of(what->action));
+    json_member_str(o, "what_to_do", str_of(what->say[q->language]));
+    json_close(o, '}');
+}
+
+enum err grants_list(struct web_request *q, struct reply *r, struct fault *why)
+{
+    static const char *const allowed[] = { "state", "from_backup", "limit", "cursor", NULL };
+    static const char *const states[] = { "none", "good", "failing", "paused", "over" };
+    struct str state = web_query(q, "state");
+    struct grant_filter f = { .state = NULL };
+    struct grant_listed *listed;
+    struct page page;
+    size_t n;
+    enum err e;
+    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) ||
+        (e = web_flag(q, "from_backup", &f.restored, why)))
+        return e;
+    for (size_t i = 0; i < COUNT(states); i++)
+        if (str_is(state, states[i]))
+            f.state = states[i];
+    if (state.p && !f.state)
+        return fault(why, ERR_FIELD_INVALID, STR("state: none, good, failing, paused, over"), "query");
+    f.after = page.after;
+    f.limit = page.limit + 1;
+    if ((e = grant_list(q->db, q->arena, &f, &listed, &n, why)))
+        return e;
+    bool more = n > (size_t)page.limit;
+    n -= more;
+    struct json_out o = page_open(r);
+    for (size_t i = 0; i < n; i++)
+        write_listed(q, &o, &listed[i]);
+    page_close(&o, q->arena, more ? listed[n - 1].grant.connection : STR_NONE);
+    return ERR_NONE;
+}
+
 enum err connections_renew(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct connection_row row;

@@ -54,15 +54,7 @@ static enum err find_others(struct deletion *d, struct db *db, bool *any, struct
 /* What the caller has to know before it asks again, as members of the problem. */
 static void tell_why_not(struct deletion *d, struct reply *r)
 {
-    AUTO_BUF text;
-    buf_init(&text, 256 * 1024);
-    struct json_out o = json_out(&text);
-    json_open(&o, '{');
-    dependants_write(&o, &d->dependants, true);
-    json_member_raw(&o, "other_defaults", d->others.n ? d->others : STR("[]"));
-    json_close(&o, '}');
-    if (!buf_failed(&text))
-        r->problem = arena_str(d->q->arena, buf_str(&text));
+    r->problem = dependants_problem(d->q->arena, &d->dependants, d->others.n ? d->others : STR("[]"));
 }
 
 static enum err name_heir(struct deletion *d, struct db *db, struct fault *why)

@@ -23,6 +23,9 @@ enum err connection_in_scope(struct web_request *q, const struct folder_scope *s
 /* Is there room for one more? Of a personal workspace only: what is in shared folders, policies limit. ERR_LIMIT. */
 enum err connection_folder_room(struct db *db, struct str folder, struct fault *why) MUST_CHECK;
 
+/* Would the connection of this body be made? All that creating checks, and nothing stays. Wipes the body. Creating's errors. */
+enum err connections_rehearse(struct web_request *q, struct fault *why) MUST_CHECK;
+
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. ERR_FIELD_INVALID "/key". */
 enum err connection_key_allowed(struct str key, struct fault *why) MUST_CHECK;
 

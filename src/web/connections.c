@@ -15,6 +15,7 @@
 #include "web/client_certificate.h"
 #include "web/connection_oauth.h"
 #include "web/connection_view.h"
+#include "web/dependants.h"
 #include "web/handlers.h"
 #include "web/page.h"
 #include "web/policy_check.h"
@@ -79,6 +80,7 @@ struct creation {
     struct connection_oauth_order oauth;
     struct str roots;
     bool make_default, same_name;
+    bool rehearsed;               /* nothing of it stays */
 };
 
 static const char *const issued_kinds[] = { "connection", "instance", NULL };
@@ -218,7 +220,7 @@ static enum err store_creation(struct web_request *q, struct creation *c, const 
     c->row.fields = s->fields;
     /* Until somebody authenticates it, it is nobody's (CON-57). */
     c->row.owner = s->has_credentials ? q->caller->principal : STR(CONNECTION_OWNER_SYSTEM);
-    return web_write(q, insert_connection, c, why);
+    return c->rehearsed ? change_rehearse(q, insert_connection, c, why) : web_write(q, insert_connection, c, why);
 }
 
 /* Before the transaction: whose presets hold. A workspace that is not made yet has none of its own. */
@@ -244,9 +246,10 @@ static enum err settle_oauth(struct web_request *q, struct creation *c, struct s
     return e;
 }
 
+/* `r` NULL: a rehearsal. */
 static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
 {
-    struct creation c = { .q = q };
+    struct creation c = { .q = q, .rehearsed = !r };
     struct creation_input in = { 0 };
     struct setup s = { 0 };
     struct connection_row row;
@@ -270,7 +273,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     client_certificate_end(&c.certificate);
     setup_end(&s);
     presets_end(&presets);
-    if (e)
+    if (e || c.rehearsed)
         return e;
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     if ((e = connection_get(q->db, q->arena, c.row.id, &row, why)))
@@ -285,6 +288,13 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
 enum err connections_create(struct web_request *q, struct reply *r, struct fault *why)
 {
     enum err e = create_checked(q, r, why);
+    body_wipe(q);
+    return e;
+}
+
+enum err connections_rehearse(struct web_request *q, struct fault *why)
+{
+    enum err e = create_checked(q, NULL, why);
     body_wipe(q);
     return e;
 }
@@ -398,7 +408,7 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
     return ERR_NONE;
 }
 
-static const char *const object_query[] = { "folder", NULL };
+static const char *const object_query[] = { "folder", NULL }, *const state_query[] = { "folder", "force", NULL };
 
 enum err connections_get(struct web_request *q, struct reply *r, struct fault *why)
 {
@@ -419,6 +429,8 @@ struct change {
     store_work *work;
     bool tried;                /* the new credentials work, for this account */
     struct str account;
+    bool force;                /* whoever depends on it */
+    struct dependants dependants;
     bool another;              /* its grant is another client's from now on */
     struct revocation *leaving;
 };
@@ -586,6 +598,17 @@ static enum err enabled_state(struct web_request *q, struct db *db, const struct
     return ERR_NONE;
 }
 
+/* Who asks has read who would notice, or says that it does not matter (CON-46). */
+static enum err disable(struct change *c, struct db *db, struct fault *why)
+{
+    enum err e = c->force ? ERR_NONE : dependants_find(db, c->q->arena, c->row.id, &c->dependants, why);
+    if (!e && c->dependants.count)
+        e = fault(why, ERR_IN_USE, c->row.key, "%zu dependants", c->dependants.count);
+    if (!e)
+        c->row.state = CONNECTION_DISABLED;
+    return e;
+}
+
 static enum err change_state(struct change *c, struct db *db, struct fault *why)
 {
     struct str text;
@@ -597,14 +620,20 @@ static enum err change_state(struct change *c, struct db *db, struct fault *why)
         return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
     if (wanted == c->row.state)
         return ERR_NONE;
-    if (wanted == CONNECTION_DISABLED) {
-        c->row.state = wanted;
-        return ERR_NONE;
-    }
+    if (wanted == CONNECTION_DISABLED)
+        return disable(c, db, why);
     if (wanted != CONNECTION_ACTIVE)
         return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
     e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why);
     return e ? e : enabled_state(c->q, db, &c->row, &c->row.state, why);
+}
+
+/* The problem names who is in the way. */
+static enum err refused(struct change *c, struct reply *r, enum err e)
+{
+    if (e == ERR_IN_USE)
+        r->problem = dependants_problem(c->q->arena, &c->dependants, STR_NONE);
+    return e;
 }
 
 static enum err apply_patch(struct db *db, void *context, struct fault *why)
@@ -678,15 +707,15 @@ enum err connections_patch(struct web_request *q, struct reply *r, struct fault 
                                            "tags", "tls_ca",    "oauth_client",   "scopes",    NULL };
     struct change c = { .q = q };
     enum err e;
-    if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), members, "", why)) ||
-        (e = rehearse_oauth(q, &c.leaving, why)))
+    if ((e = web_only_query(q, state_query, why)) || (e = web_flag(q, "force", &c.force, why)) ||
+        (e = json_only(body_of(q), members, "", why)) || (e = rehearse_oauth(q, &c.leaving, why)))
         return e;
     e = change_write(&c, apply_patch, why);
     if (!e)
         switchboard_forget_connection(q->hub->switchboard, c.row.id);
     give_back(&c, e);
     if (e)
-        return e;
+        return refused(&c, r, e);
     return connection_reply(q, r, c.row.id, why);
 }
 
@@ -810,8 +839,7 @@ static enum err apply_disable(struct db *db, void *context, struct fault *why)
     enum err e = change_begin(c, db, why);
     if (e || c->row.state == CONNECTION_DISABLED)
         return e;
-    c->row.state = CONNECTION_DISABLED;
-    return connection_update(db, &c->row, why);
+    return (e = disable(c, db, why)) ? e : connection_update(db, &c->row, why);
 }
 
 static enum err apply_default(struct db *db, void *context, struct fault *why)
@@ -829,9 +857,10 @@ static enum err act(struct web_request *q, struct reply *r, store_work *work, st
     static const char *const no_members[] = { NULL };
     struct change c = { .q = q };
     enum err e;
-    if ((e = web_only_query(q, object_query, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
+    if ((e = web_only_query(q, work == apply_disable ? state_query : object_query, why)) ||
+        (e = web_flag(q, "force", &c.force, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
         (e = change_write(&c, work, why)))
-        return e;
+        return refused(&c, r, e);
     switchboard_forget_connection(q->hub->switchboard, c.row.id);
     return connection_reply(q, r, c.row.id, why);
 }

@@ -10,6 +10,10 @@ static const struct {
     "FROM token_grant g JOIN token t ON t.id = g.token_id WHERE g.kind = 'connection' AND g.value = " OF " AND t.revoked_ms = 0" \
     " AND (t.expires_ms = 0 OR t.expires_ms > $1)"
     { "token", "SELECT t.id, t.name, t.expires_ms " TOKENS("$3") " ORDER BY t.id LIMIT $2", COUNT_EACH(TOKENS) },
+#define RULES(OF) \
+    "FROM identity_rule_connection r JOIN identity_provider i ON i.id = r.provider_id WHERE r.connection_id = " OF \
+    " AND i.disabled = 0 AND $1 > 0"
+    { "identity_provider", "SELECT i.id, i.key, 0 " RULES("$3") " ORDER BY i.id LIMIT $2", COUNT_EACH(RULES) },
 #define SHARES(OF) "FROM connection_share s WHERE s.connection_id = " OF " AND (s.expires_ms = 0 OR s.expires_ms > $1)"
     { "share",
       "SELECT s.target_id, COALESCE((SELECT p.name FROM principal p WHERE p.id = s.principal_id),"
@@ -69,4 +73,17 @@ void dependants_write(struct json_out *o, const struct dependants *d, bool names
     }
     json_close(o, ']');
     json_member_bool(o, "more_dependants", d->more);
+}
+
+struct str dependants_problem(struct arena *a, const struct dependants *d, struct str others)
+{
+    AUTO_BUF text;
+    buf_init(&text, 256 * 1024);
+    struct json_out o = json_out(&text);
+    json_open(&o, '{');
+    dependants_write(&o, d, true);
+    if (others.p)
+        json_member_raw(&o, "other_defaults", others);
+    json_close(&o, '}');
+    return buf_failed(&text) ? STR_NONE : arena_str(a, buf_str(&text));
 }

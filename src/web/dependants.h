@@ -1,7 +1,7 @@
 /* web/dependants.h - who would notice if a connection were gone: required reading before harm (CON-39, CON-46).
  *
- * A kind of dependant is one row of the table in dependants.c: tokens that name the connection, shares of it. Rooms above the vault
- * that come to refer to connections add theirs there.
+ * A kind of dependant is one row of the table in dependants.c: tokens and rules for an issuer's tokens that name the connection,
+ * shares of it. Rooms above the vault that come to refer to connections add theirs there.
  */
 #ifndef WEB_DEPENDANTS_H
 #define WEB_DEPENDANTS_H
@@ -12,8 +12,8 @@
 #define DEPENDANTS_MOST 100 /* of one kind, in one answer */
 
 struct dependant {
-    const char *kind;       /* token, share */
-    struct str id, name;    /* of the token; of the person or folder that it is shared with */
+    const char *kind;       /* token, identity_provider, share */
+    struct str id, name;    /* of the token, of the provider; of the person or folder that it is shared with */
     wall_ms ends;           /* 0: it has no end */
 };
 
@@ -30,5 +30,7 @@ enum err dependants_count(struct db *db, struct arena *a, const struct many *con
                           struct fault *why) MUST_CHECK;
 /* "dependants": [...], "more_dependants": bool; inside an object. `names` false: kinds only, for who may look but not edit. */
 void dependants_write(struct json_out *o, const struct dependants *d, bool names);
+/* The same as the further members of a problem; `others`: a JSON array, told as "other_defaults", or p == NULL. In `a`. */
+struct str dependants_problem(struct arena *a, const struct dependants *d, struct str others);
 
 #endif

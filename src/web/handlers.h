@@ -76,6 +76,7 @@ handler policies_list, policies_create, policies_get, policies_put, policies_del
 /* authorize.c */
 handler connections_authorize, authorizations_get, oauth_start, oauth_callback;
 /* connect_sessions.c, connect_page.c */
+handler grants_list;
 handler connect_sessions_create, connect_sessions_get, connect_sessions_delete, connect_page_get, connect_page_post;
 /* doctor.c */
 handler doctor_get;

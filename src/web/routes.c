@@ -135,6 +135,7 @@ static const struct route routes[] = {
     { METHOD_POST, "/connect/{link}", RIGHT_OPEN, KB(256), connect_page_post, "connect_session.submit", .form = true },
 
     { METHOD_GET, "/api/v1/doctor", RIGHT_POLICIES, 0, doctor_get },
+    { METHOD_GET, "/api/v1/grants", RIGHT_POLICIES, 0, grants_list },
 
     { METHOD_GET, "/api/v1/certificates", RIGHT_CATALOG_VIEW, 0, certificates_list },
     { METHOD_POST, "/api/v1/certificates", RIGHT_SECRETS_WRITE, KB(256), certificates_create,

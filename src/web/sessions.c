@@ -69,7 +69,7 @@ enum err session_delete(struct web_request *q, struct reply *r, struct fault *wh
 enum err web_step_up(const struct web_request *q, struct fault *why)
 {
     const struct caller *c = q->caller;
-    wall_ms now = clock_wall();
+    wall_ms now = clock_steady();
     if (!c || !c->session.n || (now - c->proved < STEP_UP_MS && c->proved <= now))
         return ERR_NONE;
     return fault(why, ERR_STEP_UP_REQUIRED, STR(""), "proved %lld s ago", (long long)((now - c->proved) / 1000));

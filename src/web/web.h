@@ -32,9 +32,7 @@ enum second_factor_policy { SECOND_FACTOR_NONE, SECOND_FACTOR_ADMINS, SECOND_FAC
 struct hub {
     struct store *store;
     struct keyring *keyring;
-    struct secret audit_key;        /* hashes values in the audit log */
-    struct secret seal_key;         /* of run records */
-    struct audit_heads audit_heads; /* where its heads are exported to; path NULL: nowhere */
+    struct audit_heads audit_heads; /* where its heads are exported to, without the key; path NULL: nowhere */
     struct refusals *refusals;
     _Atomic int audit_alarm;        /* enum audit_flaw that was found in the log */
     struct intents *intents;        /* audit.strict; else NULL */

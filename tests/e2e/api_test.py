@@ -239,6 +239,8 @@ class Api(harness.Case):
         con = ask("POST", API + "/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": "web", "folder": "shared",
                                                  "oauth_client": "web", "fields": {"base_url": self.provider.url}}, 201).json
         ask("GET", API + "/doctor")
+        ask("GET", API + "/grants?from_backup=true")
+        ask("GET", API + "/grants?state=none")
         begun = ask("POST", API + "/connections/web/authorize", {"return": "/"}, 201).json
         self.assertEqual(ask("GET", f"{API}/authorizations/{begun['id']}").json["state"], "pending")
         ask("POST", API + "/connections/crm/authorize", {}, 409)

@@ -266,6 +266,80 @@ class Tampering(harness.Case):
         self.assertEqual([(c["subject"], c["result"]) for c in seen], [("egress.allow_http", "warning")])
 
 
+class Restored(harness.Case):
+    """A backup that was put back on purpose (requirement 19.8): the alarm is right, and an administrator may accept it."""
+
+    def setUp(self):
+        super().setUp()
+        self.sink = self.path("calls.log")
+        self.provider = self.upstream([harness.answer()])
+        at = f"localhost:{self.provider.port}"
+        self.hub1 = hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at, "RACCORD_AUDIT_STRICT": "true",
+                                        "RACCORD_AUDIT_FILE": self.sink})
+        hub.connection("crm", self.provider.url)
+        hub.token("before", "user")
+        self.assertEqual(hub.get("/proxy/crm/before").status, 200)
+        key, backup = hub.data + "/master.key", self.path("backup")
+        made = harness.run("backup", "--data", hub.data, "-o", backup)
+        self.assertEqual(made.code, 0, made)
+        hub.token("lost", "user")
+        self.assertEqual(hub.get("/proxy/crm/lost").status, 200)
+        hub.stop()
+        done = harness.run("restore", backup, "--data", hub.data, "--master-key-file", key, "--force")
+        self.assertEqual(done.code, 0, done)
+        self.heads = os.path.join(hub.data, "audit-heads.log")
+
+    def check(self, code, *more):
+        return verify(self.hub1, "--audit-file", self.sink, *more, code=code)
+
+    def accept(self):
+        os.rename(self.heads, self.path("heads-before-the-restore.log"))
+
+    def quiet(self):
+        """Nothing is wrong any more: not in the metrics, not in the readiness, not for those who verify."""
+        hub = self.hub1
+        self.assertRegex(hub.get("/metrics").text, r"(?m)^raccord_audit_alarm 0$")
+        self.assertNotIn("audit_tampered", hub.get("/readyz").text)
+        self.assertTrue(hub.get(API + "/audit:verify").json["ok"])
+        self.assertEqual(hub.get("/proxy/crm/after").status, 200)
+        hub.stop()
+        self.assertTrue(self.check(0)["ok"])
+        hub.start()  # and stays so
+        self.assertRegex(hub.get("/metrics").text, r"(?m)^raccord_audit_alarm 0$")
+
+    def test_the_heads_moved_away_before_the_start_let_it_go_on_and_tell_of_it(self):
+        self.assertEqual(self.check(1)["flaw"], "truncated")
+        self.accept()
+        self.hub1.start()
+        self.assertEqual(records(self.hub1, action="audit.alarm"), [])
+        self.assertEqual(len(records(self.hub1, action="audit.heads_begun")), 2)  # who silences the log leaves a trace in it
+        self.quiet()
+
+    def test_an_alarm_that_was_raised_ends_when_the_heads_are_moved_away_and_stays_in_the_log(self):
+        self.hub1.start()
+        self.assertIn("audit_tampered", self.hub1.get("/readyz").text)
+        self.assertEqual(records(self.hub1, action="audit.alarm")[-1]["after"]["flaw"], "truncated")
+        self.hub1.stop()
+        self.assertEqual(self.check(1)["flaw"], "rolled_back")  # it went on from the old state
+        self.accept()
+        self.assertTrue(self.check(0)["ok"])
+        self.hub1.start()
+        self.quiet()
+        accepted = records(self.hub1, action="audit.heads_begun")[-1]["number"]
+        told = [r["number"] for r in records(self.hub1, action="audit.alarm")]
+        self.assertTrue(told)
+        self.assertLess(max(told), accepted)
+
+    def test_the_heads_that_were_moved_away_still_tell_what_the_restore_took_away(self):
+        self.accept()
+        self.hub1.start()
+        self.hub1.stop()
+        got = self.check(1, "--heads", self.path("heads-before-the-restore.log"))
+        self.assertEqual(got["flaw"], "rolled_back")
+        with open(self.sink, encoding="utf-8") as f:
+            self.assertIn('"path":"/lost"', f.read())  # so does the file of calls, which no restore touches
+
+
 class Calls(harness.Case):
     """Run records: what was done with credentials, and that it cannot be edited unseen."""
 
@@ -384,7 +458,7 @@ class Frozen:
 class Strict(harness.Case):
     """No audit, no secret (requirement 14.3), with the sinks failing as a full disk makes them."""
 
-    def start(self, file=True, script=None):
+    def start(self, file=True, script=None, head_interval=None):
         self.sink = self.path("calls.log")
         if file:  # a limit on the size of files then hits this one, and not the database
             with open(self.sink, "wb") as f:
@@ -402,7 +476,7 @@ class Strict(harness.Case):
         self.provider = self.upstream(script or provider)
         at = f"localhost:{self.provider.port}"
         hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": at, "RACCORD_EGRESS_ALLOW_HTTP": at, "RACCORD_AUDIT_STRICT": "true",
-                            "RACCORD_AUDIT_FILE": self.sink if file else None})
+                            "RACCORD_AUDIT_FILE": self.sink if file else None, "RACCORD_AUDIT_HEAD_INTERVAL": head_interval})
         hub.connection("crm", self.provider.url)
         return hub
 
@@ -537,6 +611,32 @@ class Strict(harness.Case):
         self.eventually(lambda: "audit_unavailable" not in hub.get("/readyz").text, "the file was never taken back")
         self.assertEqual(hub.get("/proxy/crm/after").status, 200)
         self.assertIn("/after", self.tail())
+        hub.stop()
+        self.assertTrue(self.verify_file(hub, 0)["ok"])
+
+    def test_heads_that_hang_hold_up_no_alarm_and_no_request(self):
+        if not Frozen.FDATASYNC:
+            self.skipTest("the number of fdatasync() on this machine is not known")
+        hub = self.start(head_interval="1s")
+        admin = hub.admin
+        with Frozen(hub.process.pid, "audit-heads") as thread:
+            self.assertEqual(hub.post(API + "/service-accounts", {"name": "new"}).status, 201)  # there is a head to export
+            thread.hang()
+            self.eventually(lambda: records(hub, action="audit.heads_failed"), "the hanging file of heads was never told")
+            self.assertIn("audit-heads.log does not answer: its device hangs", hub.log())
+            self.assertIn("audit_unavailable", hub.get("/readyz").text)
+            self.assertRegex(hub.get("/metrics").text, r"(?m)^raccord_audit_heads_failed 1$")
+            began = time.monotonic()
+            for path in ("/audit:verify", "/audit:export"):
+                self.assertEqual(hub.get(API + path).json["code"], "file_failed")
+            self.limit(hub, 1 << 29)  # and now the calls' file goes, too
+            self.assertEqual(hub.get("/proxy/crm/during", token=admin).status, 200)
+            self.eventually(lambda: records(hub, action="audit.sinks"), "the loss of the sink was never told")
+            self.assertLess(time.monotonic() - began, 20)
+        self.limit(hub, None)
+        self.eventually(lambda: "the head of the audit log is exported again" in hub.log(), "heads were never exported again")
+        self.assertEqual(hub.get("/proxy/crm/after").status, 200)
+        self.eventually(lambda: "audit_unavailable" not in hub.get("/readyz").text, "the alarm never ended")
         hub.stop()
         self.assertTrue(self.verify_file(hub, 0)["ok"])
 

@@ -1,4 +1,5 @@
 """A hub run from the command line alone: the owner, people, programs, their tokens and sessions."""
+import re
 import unittest
 
 import harness
@@ -103,19 +104,43 @@ class Alone(harness.Case):
         hidden = self.cli("audit", "hash", stdin="owner@example.com").out.strip()
         self.assertIn(hidden, self.cli("audit", "export").out)
 
-    def test_a_second_factor_is_asked_for(self):
-        session = self.here.post("/api/v1/session", {"email": "owner@example.com", "password": PASSWORD}, token="")
-        own = {"Cookie": session.header("set-cookie").split(";")[0], "X-CSRF-Token": session.json["csrf_token"]}
-        uri = self.here.post("/api/v1/second-factor", {}, token="", headers=own).json["otpauth_uri"]
-        self.here.post("/api/v1/second-factor/confirm", {"code": harness.totp(uri)}, token="", headers=own)
-        without = self.cli("login", "--email", "owner@example.com", "--password-file", self.password, code=DENIED)
+    def test_a_second_factor_is_set_up_asked_for_and_taken_off(self):
+        mine = ("--email", "owner@example.com", "--password-file", self.password)
+        setting = self.at_terminal(harness.Terminal("second-factor", "enable", *mine, server=self.here.url))
+        setting.expect("The code that the app shows now: ")
+        uri = re.search(r"otpauth://totp/Raccord:owner%40example.com\S+", setting.shown).group()
+        key = re.search(r"[?&]secret=([A-Z2-7]+)", uri).group(1)
+        self.assertIn(" ".join(key[i:i + 4] for i in range(0, len(key), 4)), setting.shown)
+        setting.type("12")
+        setting.expect("That is not its code")
+        setting.type(harness.totp(uri, -1))
+        self.assertEqual(setting.end(), DONE, setting.shown)
+        codes = re.findall(r"^[a-z2-7]{4}(?:-[a-z2-7]{4}){3}$", setting.shown, re.M)
+        self.assertEqual(len(codes), 10, setting.shown)
+        self.assertEqual(self.cli("sessions", "list", "--json").json["items"], [], "nothing stays signed in")
+        without = self.cli("login", *mine, code=DENIED)
         self.assertIn("--code CODE", without.err)
-        asked = harness.Terminal("login", "--email", "owner@example.com", "--password-file", self.password, server=self.here.url)
-        self.addCleanup(asked.kill)
+        asked = self.at_terminal(harness.Terminal("login", *mine, server=self.here.url))
         asked.expect("Code of the second factor: ")
-        asked.type(harness.totp(uri, 1))
+        asked.type(harness.totp(uri))
         self.assertEqual(asked.end(), DONE, asked.shown)
         self.assertRegex(asked.shown, r"rcd_\w+")
+        status = self.cli("second-factor", "status", *mine, "--code", codes[0], "--json").json
+        self.assertEqual((status["enabled"], status["recovery_codes_left"]), (True, 9))
+        fresh = self.cli("second-factor", "recovery-codes", *mine, "--code", codes[1]).out.split()
+        self.assertEqual(len(fresh), 10)
+        self.cli("login", *mine, "--code", codes[2], code=DENIED)
+        self.cli("second-factor", "disable", *mine, "--code", fresh[0], code=USAGE)
+        self.cli("second-factor", "disable", *mine, "--code", fresh[0], "--yes")
+        self.assertRegex(self.cli("login", *mine).out, r"^rcd_\w+$")
+
+    def test_a_code_that_is_never_right_sets_nothing_up(self):
+        mine = ("--email", "owner@example.com", "--password-file", self.password)
+        refused = self.cli("second-factor", "enable", *mine, stdin="000000\n111111\n222222\n", code=DENIED)
+        self.assertTrue(refused.out.startswith("otpauth://"), refused)
+        self.assertEqual(self.cli("sessions", "list", "--json").json["items"], [])
+        self.assertRegex(self.cli("login", *mine).out, r"^rcd_\w+$")
+        self.assertIn("--email is missing", self.cli("second-factor", "enable", code=USAGE).err)
 
 
 if __name__ == "__main__":

@@ -440,6 +440,24 @@ class Connections(harness.SharedHub):
         self.assertEqual(self.cli("connections", "delete", "doomed", "--yes").out, "Deleted: doomed\n")
         self.assertEqual(self.cli("connections", "delete", "doomed", "--yes").code, MISSING)
 
+    def test_deleting_a_default_names_its_heir(self):
+        self.assertEqual(self.cli("folders", "create", "shared/heirs").code, DONE)
+        for key in ("first", "second", "third"):
+            self.shared.connection(key, "https://api.example.com", folder="shared/heirs")
+        default = lambda: [c["key"] for c in json.loads(self.cli("connections", "list", "--folder", "shared/heirs", "--json").out)["items"] if c["default"]]
+        self.assertEqual(default(), ["first"])
+        self.assertEqual(self.cli("connections", "delete", "first", "--yes").code, FAILED)
+        self.assertEqual(self.cli("connections", "delete", "first", "--yes", "--heir", "third").code, DONE)
+        self.assertEqual(default(), ["third"])
+        asked = self.at_terminal(self.shared.terminal("connections", "delete", "third"))
+        asked.expect("Type its key to confirm: ")
+        asked.type("third")
+        asked.expect("Its key (nothing: none): ")
+        self.assertIn("second", asked.shown)
+        asked.type("second")
+        self.assertEqual(asked.end(), DONE)
+        self.assertEqual(default(), ["second"])
+
     def test_what_others_depend_on_is_shown_before_it_is_harmed(self):
         self.assertEqual(self.create("relied-on").code, DONE)
         made = json.loads(self.cli("connections", "get", "relied-on", "--json").out)

@@ -511,6 +511,22 @@ class Links(Case):
         self.assertIn("bearer canary-5b1", self.last().lower())
         self.assertNotIn("canary", self.hub1.get(API + "/audit").text + self.hub1.log())
 
+    def test_the_page_says_what_it_is_for_and_where_the_credential_is_found(self):
+        self.begin()
+        made = self.session(connector="github", auth_type="pat", key="g", name="<b>Code</b>")
+        for language, found in (("en", "Where to find it"), ("fr", "Où le trouver")):
+            page = Browser(language).open(made["url"])
+            self.assertIn(found, page.text)
+            self.assertIn("<span>GitHub</span>", page.text)
+            self.assertIn("<svg", page.text)
+            self.assertRegex(page.text, r"(?s)<details>.*<ol>\n<li>.*</details>")
+            self.assertIn("&lt;b&gt;Code&lt;/b&gt;", page.text)
+            self.assertNotIn("<b>", page.text)
+        role = self.session(connector="aws-lambda", auth_type="aws_assume_role", key="r",
+                            fields={"region": "eu-west-3", "role_arn": "arn:aws:iam::123456789012:role/r"})
+        external = self.hub1.get(f"{API}/connections/{role['connection']}").json["fields"]["external_id"]
+        self.assertIn(f"<dd>{external}</dd>", Browser().open(role["url"]).text)
+
     def test_a_link_that_is_withdrawn_or_unknown_opens_nothing(self):
         self.begin()
         made = self.session(connector="http", auth_type="bearer", key="k", fields={"base_url": "https://api.example.com"})

@@ -548,7 +548,7 @@ class Pki:
 class Nginx:
     """nginx with the given server blocks. `{port}` in the text becomes a free port; ready when it accepts."""
 
-    def __init__(self, folder, servers):
+    def __init__(self, folder, servers, connections=512):
         program = shutil.which("nginx") or "/usr/sbin/nginx"
         if not os.path.exists(program):
             raise unittest.SkipTest("nginx is not here")
@@ -558,7 +558,8 @@ class Nginx:
         config = os.path.join(folder, "nginx.conf")
         temporary = "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         with open(config, "w", encoding="utf-8") as f:
-            f.write(f"daemon off;\nworker_processes 1;\npid {folder}/pid;\nerror_log {self.errors};\nevents {{ }}\n"
+            f.write(f"daemon off;\nworker_processes 1;\npid {folder}/pid;\nerror_log {self.errors};\n"
+                    f"events {{ worker_connections {connections}; }}\n"
                     f"http {{\n    access_log off;\n{temporary}{servers.replace('{port}', str(self.port))}\n}}\n")
         self.process = subprocess.Popen([program, "-p", folder, "-c", config], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)
@@ -627,8 +628,8 @@ class Case(unittest.TestCase):
     def pki(self, name="pki"):
         return Pki(self.path(name))
 
-    def nginx(self, servers, name="nginx"):
-        n = Nginx(self.path(name), servers)
+    def nginx(self, servers, name="nginx", **more):
+        n = Nginx(self.path(name), servers, **more)
         self.addCleanup(n.close)
         return n
 

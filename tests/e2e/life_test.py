@@ -135,6 +135,26 @@ class Deleting(Case):
         self.assertEqual(hub.request("DELETE", f"{API}/connections/{made['id']}?purge=true", token=viewer).status, 403)
 
 
+class Disabling(Case):
+    def test_what_others_depend_on_is_not_disabled_by_a_slip(self):
+        hub = self.start()
+        made = self.make("crm")
+        self.ask("POST", "/tokens", {"name": "robot", "connections": ["crm"]}, 201)
+        self.ask("POST", "/service-accounts", {"name": "ci", "role": "user"}, 201)
+        rule = {"claim": "azp", "equals": "ci", "principal": "ci", "grants": {"connections": ["crm"]}}
+        self.ask("POST", "/identity-providers", {"key": "issuer", "issuer": "https://issuer.example", "jwt_callers": {"audience": "hub", "rules": [rule]}}, 201)
+        for method, path, body in (("POST", "/connections/crm/disable", None), ("PATCH", "/connections/crm", {"state": "disabled"})):
+            refused = hub.request(method, API + path, body)
+            self.assertEqual((refused.status, refused.json["code"]), (409, "in_use"), refused)
+            self.assertEqual([(d["kind"], d["name"]) for d in refused.json["dependants"]], [("token", "robot"), ("identity_provider", "issuer")])
+            self.assertEqual(self.ask("GET", "/connections/crm")["state"], "active")
+            self.assertEqual(self.ask(method, path + "?force=true", body)["state"], "disabled")
+            self.ask("POST", "/connections/crm/enable")
+        self.assertEqual(hub.get("/proxy/crm/x").status, 200)
+        self.make("alone")
+        self.assertEqual(self.ask("POST", "/connections/alone/disable")["state"], "disabled")
+
+
 class Copies(Case):
     def test_a_copy_takes_what_fits_and_never_the_credential(self):
         self.start()
@@ -149,6 +169,24 @@ class Copies(Case):
         self.assertEqual(copy["copied_from"]["key"], "crm")
         same = self.ask("POST", "/connections/crm/duplicate", {"name": "Twin"}, 201)
         self.assertEqual((same["auth_type"], same["state"], same["credentials"]), ("bearer", "needs_auth", {}))
+
+    def test_a_dry_run_refuses_what_the_copy_would_be_refused(self):
+        hub = self.start()
+        self.make("crm")
+        self.make("taken")
+        viewer = hub.token("looks-only", "viewer")
+        self.ask("POST", "/folders", {"path": "shared/closed"}, 201)
+        door = "/connections/crm/duplicate"
+        for body, token in (({}, viewer), ({"folder": "shared/closed"}, viewer), ({"folder": "shared/absent"}, None), ({"key": "taken"}, None),
+                            ({"fields": {"base_url": "ftp://x"}}, None)):
+            with self.subTest(body=body):
+                real = hub.post(API + door, dict(body), token=token)
+                dry = hub.post(API + door, dict(body, dry_run=True), token=token)
+                self.assertEqual((dry.status, dry.json["code"], dry.json.get("errors")), (real.status, real.json["code"], real.json.get("errors")), dry)
+                self.assertGreaterEqual(dry.status, 400)
+        self.ask("POST", "/policies", {"name": "Enough", "rules": [{"rule": "quota", "connectors": ["http"], "value": 2}]}, 201)
+        self.assertEqual(self.code("POST", door, {"dry_run": True}), "quota_exceeded")
+        self.assertEqual(self.keys(), ["crm", "taken"])
 
     def test_who_authenticates_a_connection_owns_it(self):
         hub = self.start()

@@ -3,6 +3,7 @@ back, in a hub whose system calls can be made to fail. For tests of renewals."""
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import threading
 import unittest
@@ -14,12 +15,22 @@ from flows_test import API, OIDC, Case as Flow
 from identity_test import Browser
 
 SECRET = "s3cr:et/+ %"
+OWN = {
+    "id": "own", "name": "Own", "version": "1.0.0", "stage": "stable", "documentation": "https://example.com",
+    "description": {"en": "A service of the test's own.", "fr": "Un service propre au test."},
+    "domains": ["support"], "base_url": "{{fields.base_url}}", "prerequisites": {"en": "- None.", "fr": "- Aucun."},
+    "fields": [{"key": "base_url", "type": "url", "required": True, "label": {"en": "Base URL", "fr": "URL de base"}}],
+    "auth": [{"type": "oauth2_authorization_code", "label": {"en": "Person", "fr": "Personne"},
+              "instructions": {"en": "None.", "fr": "Aucune."}}],
+}
 
 
 class Person(Flow):
     """A hub under faults, a server, and a grant that alice gave in her browser. The server's /me is the API that is called."""
     LIFE = 3600
     environment = {"RACCORD_RENEWALS_THREADS": "1"}
+    oauth = None  # what a connector's file of the test's own says of OAuth; None: the built-in connector "http"
+    server = {}   # the server's environment
 
     def setUp(self):
         super().setUp()
@@ -27,10 +38,15 @@ class Person(Flow):
             raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
         self.faults = Faults(self)
         self.environment = {**self.environment, **self.faults.environment}
+        if self.oauth:
+            self.environment["RACCORD_CONNECTORS"] = self.path("connectors")
+            os.mkdir(self.path("connectors"))
+            self.file("connectors/own.json", json.dumps({**OWN, "auth": [{**OWN["auth"][0], "oauth": self.oauth}]}))
         self.begin()
         self.hub1.listen = f"{self.hub1.host}:{self.hub1.port}"  # where the browser comes back to, also after a restart
         node = subprocess.Popen(["node", OIDC + "/authority.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                text=True, env={**os.environ, "ACCESS_TOKEN_LIFE": str(self.LIFE), "CALLBACK": self.hub1.url + "/oauth/callback"})
+                                text=True, env={**os.environ, **self.server, "ACCESS_TOKEN_LIFE": str(self.LIFE),
+                                           "CALLBACK": self.hub1.url + "/oauth/callback"})
         lines = harness.Lines(node.stdout)
         self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
         found = lines.wait(r"^issuer: (.*)$")
@@ -40,11 +56,15 @@ class Person(Flow):
             "key": "sso", "client_id": "raccord", "client_secret": SECRET, "client_authentication": "client_secret_basic",
             "authorization_url": self.issuer + "/auth", "token_url": self.issuer + "/token", "scopes": ["openid", "offline_access"]})
         self.assertEqual(made.status, 201, made)
-        made = self.hub1.post(API + "/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": "crm",
-                                                     "oauth_client": "sso", "fields": {"base_url": self.issuer}})
+        made = self.hub1.post(API + "/connections", {"connector": "own" if self.oauth else "http", "key": "crm",
+                                                     "auth_type": "oauth2_authorization_code", "oauth_client": "sso", "fields": {"base_url": self.api()}})
         self.assertEqual(made.status, 201, made)
         self.con = made.json["id"]
         self.give()
+
+    def api(self):
+        """What is called with the token."""
+        return self.issuer
 
     def give(self):
         """Alice authorizes, again if need be."""
@@ -61,6 +81,11 @@ class Person(Flow):
 
     def grant(self):
         return self.hub1.get(API + "/connections/crm/grant").json
+
+    def grant_of_the_disk(self):
+        """Its generation, while the hub is down."""
+        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+            return db.execute("SELECT generation FROM connection_grant").fetchone()[0]
 
     def control(self, path, body=None):
         with urllib.request.urlopen(self.issuer + path, data=json.dumps(body).encode(), timeout=harness.DEADLINE) as r:
@@ -91,3 +116,20 @@ class Person(Flow):
         while not true():
             self.assertTrue(deadline.left(), (what, self.grant(), self.hub1.log()[-2000:]))
             threading.Event().wait(0.02)
+
+    def until_log(self, word, times):
+        deadline = harness.Deadline()
+        while self.hub1.log().count(word) < times:
+            self.assertTrue(deadline.left(), self.hub1.log()[-2000:])
+            threading.Event().wait(0.02)
+
+    def let_end(self):
+        """The token's life is over, as far as the hub knows."""
+        self.hub1.stop()
+        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+            db.execute("UPDATE connection_grant SET expires_ms = obtained_ms + 1, next_ms = 0")
+        self.hub1.start()
+
+    def asks(self, n):
+        """The server was asked so often, by now or soon."""
+        self.until(f"{n} requests", lambda: self.asked() >= n)

@@ -516,6 +516,13 @@ class CommandLine(Case):
             f.write('{"name": "No HTTP", "rules": [{"rule": "connectors_block", "values": ["http"]}]}')
         preview = hub.cli("policies", "preview", "--body", "@" + path, "--json")
         self.assertEqual(preview.json["connections"]["count"], 1)
+        shown = hub.cli("policies", "preview", "--body", "@" + path).out
+        self.assertRegex(shown, r"^1 connections would refuse what they let through now:\nKEY +NAME +CODE .*\ncrm +crm +connector_blocked ")
+        self.assertNotIn("items.0", shown)
+        self.file("harmless.json", '{"name": "Zendesk only", "rules": [{"rule": "connectors_block", "values": ["slack"]}]}')
+        self.assertEqual(hub.cli("policies", "preview", "--body", "@" + self.path("harmless.json")).out, "Nothing would break.\n")
+        wide = max(len(line) for line in hub.cli("connectors", "list").out.splitlines())
+        self.assertLess(wide, 140)
         made = hub.cli("policies", "create", "--body", "@" + path, "--json")
         self.assertEqual(made.code, 0, made)
         self.assertIn("No HTTP", hub.cli("policies", "list").out)

@@ -127,6 +127,37 @@ class ShortLived(Renewals):
         self.assertLess(asked, rounds / 3)
 
 
+class Restored(Renewals):
+    def test_grants_of_a_backup_are_listed_with_what_to_do_until_they_are_renewed(self):
+        self.ask("POST", "/connections", {
+            "connector": "http", "auth_type": "oauth2_password", "name": "crm", "folder": "shared", "allowed_domain": "localhost",
+            "fields": {"base_url": self.provider.url, "token_url": self.issuer + "/token"},
+            "credentials": {"client_id": "raccord", "client_secret": SECRET, "username": "joe", "password": "sesame"}}, 201)
+        self.assertEqual(self.call_many(1), [200])
+        self.assertEqual(self.ask("GET", "/grants?from_backup=true")["items"], [])
+        everything = self.ask("GET", "/grants")["items"]
+        self.assertEqual([(g["connection"]["key"], g["state"], g["action"]) for g in everything], [("crm", "good", "none")])
+        path, key = self.path("backup"), self.path("kept.key")
+        shutil.copy(self.hub1.data + "/master.key", key)
+        self.assertEqual(harness.run("backup", "--data", self.hub1.data, "-o", path).code, 0)
+        token = self.hub1.admin
+        self.hub1.kill()
+        self.assertEqual(harness.run("restore", path, "--data", self.path("back"), "--master-key-file", key).code, 0)
+        self.hub1 = self.hub(data=self.path("back"), env={"RACCORD_MASTER_KEY_FILE": key, "RACCORD_EGRESS_ALLOW_PRIVATE": "localhost,127.0.0.1",
+                                                          "RACCORD_EGRESS_ALLOW_HTTP": "localhost,127.0.0.1"})
+        self.hub1._admin = token
+        (listed,) = self.ask("GET", "/grants?from_backup=true&state=good")["items"]
+        self.assertEqual((listed["connection"]["folder"], listed["from_backup"], listed["action"]), ("shared", True, "renew"))
+        self.assertIn("Renouvelez", self.hub1.get(API + "/grants", headers={"Accept-Language": "fr"}).text)
+        shown = self.hub1.cli("grants", "list", "--from-backup")
+        self.assertEqual(shown.code, 0, shown)
+        self.assertIn("Renew it now", shown.out)
+        self.assertEqual(self.hub1.get(API + "/grants?state=odd").status, 400)
+        self.ask("POST", "/connections/crm/renew")
+        self.assertEqual(self.ask("GET", "/grants?from_backup=true")["items"], [])
+        self.assertIn("No grant matches", self.hub1.cli("grants", "list", "--from-backup").out + self.hub1.cli("grants", "list", "--from-backup").err)
+
+
 class Exchange(Renewals):
     """RFC 8693: a token for other ears, for one that somebody gave or that the hub signs."""
 

@@ -1,5 +1,6 @@
 """Secrets are used and never found again: a search by value, in every spelling, through all that the hub writes, keeps or shows."""
 import base64
+import hmac
 import json
 import os
 import random
@@ -425,6 +426,87 @@ class TheProcess(harness.Case):
             return  # a sanitizer keeps copies of its own; requirement 12.10 asks for an optimised build
         while any(self.in_memory(hub, secret) for secret in [canary.encode(), *keys]):
             self.assertTrue(deadline.left(), "still in memory")
+
+    def derived(self, hub):
+        """The keys of the audit log, by the one they are made of: it lies where secrets lie, and the file of heads tells which it is."""
+        with open(os.path.join(hub.data, "audit-heads.log"), "rb") as f:
+            head, _, mac = f.read().splitlines()[-1].partition(b',"mac":"')
+        for slot in self.slots(hub):
+            keys = {name: hmac.new(slot, b"raccord derived key 1\0" + name.encode(), "sha256").digest()
+                    for name in ("audit heads", "audit values", "run records", "calls file")}
+            if hmac.new(keys["audit heads"], head, "sha256").hexdigest().encode() == mac[:64]:
+                return {"fingerprints": slot, **keys}
+        self.fail("no key in memory made the last head: the search finds nothing even where it is")
+
+    @staticmethod
+    def slots(hub):
+        """Of secrets, 32 bytes each: small regions that are kept out of core dumps."""
+        with open(f"/proc/{hub.process.pid}/smaps", encoding="utf-8") as maps, open(f"/proc/{hub.process.pid}/mem", "rb") as memory:
+            for line in maps:
+                if re.match(r"[0-9a-f]+-[0-9a-f]+ rw", line):
+                    start, end = (int(x, 16) for x in line.split()[0].split("-"))
+                elif line.startswith("VmFlags:") and " dd" in line and end - start < 1 << 18:
+                    memory.seek(start)
+                    piece = memory.read(end - start)
+                    yield from (piece[i:i + 32] for i in range(0, len(piece), 32) if any(piece[i:i + 32]))
+
+    def test_sealing_wipes_the_audit_logs_keys_and_leaves_the_log_sound(self):
+        arrived, go_on = threading.Event(), threading.Event()
+
+        def provider(s, _):
+            while head := s.read_request():
+                if b"/slow" in head:
+                    arrived.set()
+                    go_on.wait(harness.DEADLINE)
+                s.sendall(harness.answer())
+
+        provider = self.upstream(provider)
+        hub = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost",
+                            "RACCORD_AUDIT_STRICT": "true", "RACCORD_AUDIT_FILE": self.path("calls.log")})
+        hub.connection("crm", provider.url)
+        for i in range(5):
+            self.assertEqual(hub.get(f"/proxy/crm/{i}").status, 200)
+        keys = self.derived(hub)
+        self.assertTrue(self.in_memory(hub, keys["calls file"]), "the search finds nothing even where it is")
+        answers, token = [], hub.admin
+        slow = threading.Thread(target=lambda: answers.append(hub.get("/proxy/crm/slow", token=token).status))
+        slow.start()
+        self.assertTrue(arrived.wait(harness.DEADLINE))
+
+        done = harness.run("seal", "--data", hub.data)
+        self.assertEqual(done.code, 0, done)
+        self.assertEqual(hub.get("/proxy/crm/x").header("raccord-error"), "sealed")
+        deadline = harness.Deadline()
+        while not harness.sanitized() and (left := [name for name, key in keys.items() if self.in_memory(hub, key)]):
+            self.assertTrue(deadline.left(), f"still in memory: {left}")
+        go_on.set()
+        slow.join()
+        self.assertEqual(answers, [200])  # what runs is finished; its record has no key any more, and is not written
+        self.assertEqual(harness.run("seal", "--data", hub.data).code, 0)
+        hub.stop()
+
+        def verify():
+            done = harness.run("verify-audit", "--data", hub.data, "--audit-file", self.path("calls.log"), "--json")
+            self.assertEqual((done.code, done.json["ok"]), (0, True), done)
+            return done.json
+
+        self.assertEqual(verify()["calls"]["sealed"], 6)
+        hub.start()
+        actions = [r["action"] for r in hub.get("/api/v1/audit?limit=200").json["items"]]
+        self.assertLess(actions.index("hub.start"), actions.index("hub.stop"))
+        self.assertLess(actions.index("hub.stop"), actions.index("hub.seal"))
+        paths = {r["path"] for r in hub.get("/api/v1/runs?limit=200").json["items"]}
+        self.assertEqual(paths, {f"/{i}" for i in range(5)})
+        self.assertEqual(hub.get("/proxy/crm/again").status, 200)
+        hub.stop()
+        verify()
+
+    def test_there_is_nothing_to_seal_where_no_hub_runs(self):
+        hub = self.hub()
+        hub.stop()
+        done = harness.run("seal", "--data", hub.data)
+        self.assertEqual(done.code, 1)
+        self.assertIn("no hub runs", done.err)
 
     @staticmethod
     def in_memory(hub, needle):

@@ -1,11 +1,13 @@
 // An authorization server for tests of renewals: the npm package oidc-provider on loopback, with rotating refresh tokens whose reuse
 // ends the family. Beside it a fault switch and a log of token requests:
-//   POST /_faults {"kind": "drop"|"garble"|"status"|"delay", "status": 503, "ms": 100, "n": 1, "commit": true}
-//   GET  /_log    {"requests": n, "over": n, "revoked": n, "given": n}; "over": were answered, or lost
+//   POST /_faults {"kind": "drop"|"garble"|"status"|"delay"|"hold", "status": 503, "ms": 100, "n": 1, "commit": true}
+//   POST /_release what "hold" holds
+//   GET  /_log    {"requests": n, "over": n, "revoked": n, "given": n, "denied": n}; "over": were answered, or lost; "denied": a
+//                 token was not good for /me
 //   POST /_forget empties the log
 //   POST /_expire all access tokens are over
 // With CALLBACK (a redirect URI) people authorize in a browser; without, the grant "password" stands in for them. GET /me takes an
-// access token and answers whose it is.
+// access token and answers whose it is. With DPOP, tokens are bound to a key, and each proof needs a nonce of the server's, at /me too.
 // Port 0 becomes a real one, which the line "issuer: ..." names. It ends with its standard input.
 import crypto from 'node:crypto';
 import http from 'node:http';
@@ -17,6 +19,8 @@ const CLIENT = { client_id: 'raccord', client_secret: 's3cr:et/+ %', token_endpo
     'urn:ietf:params:oauth:grant-type:token-exchange'], scope: 'openid offline_access read write' };
 if (process.env.CALLBACK) Object.assign(CLIENT, { redirect_uris: [process.env.CALLBACK], response_types: ['code'], grant_types: [...CLIENT.grant_types, 'authorization_code'] });
 
+if (process.env.DPOP) CLIENT.dpop_bound_access_tokens = true;
+
 const server = http.createServer();
 server.listen(0, '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
@@ -24,6 +28,7 @@ server.listen(0, '127.0.0.1', () => {
     clients: [CLIENT],
     scopes: ['openid', 'offline_access', 'read', 'write'],
     features: { devInteractions: { enabled: !!process.env.CALLBACK }, clientCredentials: { enabled: true },
+      dPoP: { enabled: !!process.env.DPOP, nonceSecret: crypto.randomBytes(32), requireNonce: () => true },
       introspection: { enabled: true, allowedPolicy: () => true }, revocation: { enabled: true, allowedPolicy: () => true } },
     rotateRefreshToken: true,
     issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
@@ -61,26 +66,31 @@ server.listen(0, '127.0.0.1', () => {
       issued_token_type: 'urn:ietf:params:oauth:token-type:access_token', expires_in: LIFE, scope: params.scope };
   }, ['subject_token', 'subject_token_type', 'audience', 'scope']);
 
+  let release;
+  const held = new Promise((done) => { release = done; });
   const live = new Set();
   provider.on('access_token.saved', (token) => live.add(token));
-  let fault = null, log = { requests: 0, over: 0, given: 0, revoked: 0, last: '' };
+  let fault = null, log = { requests: 0, over: 0, given: 0, revoked: 0, denied: 0, last: '' };
   const text = async (req) => { let all = ''; for await (const piece of req) all += piece; return all; };
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   provider.use(async (ctx, next) => {
     if (ctx.path === '/_log') { ctx.body = log; return; }
-    if (ctx.path === '/_forget') { log = { requests: 0, over: 0, given: 0, revoked: 0, last: '' }; ctx.body = log; return; }
+    if (ctx.path === '/_forget') { log = { requests: 0, over: 0, given: 0, revoked: 0, denied: 0, last: '' }; ctx.body = log; return; }
     if (ctx.path === '/_faults') { fault = JSON.parse(await text(ctx.req) || 'null'); ctx.body = {}; return; }
+    if (ctx.path === '/_release') { release(); ctx.body = {}; return; }
     if (ctx.path === '/_expire') { for (const token of live) await token.destroy(); live.clear(); ctx.body = {}; return; }
-    if (ctx.path !== '/token') { await next(); return; }
+    if (ctx.path !== '/token') { await next(); if (ctx.path === '/me' && ctx.status === 401) log.denied++; return; }
     log.requests++;
     ctx.res.on('close', () => { log.over++; });
     const f = fault && fault.n-- > 0 ? fault : null;
     if (f && f.kind === 'delay' && !f.commit) await wait(f.ms);
+    if (f && f.kind === 'hold' && !f.commit) await held;
     if (f && f.kind === 'status') { ctx.status = f.status; ctx.body = 'not well'; if (f.after) ctx.set('retry-after', String(f.after)); return; }
     await next();
     if (ctx.status === 200) log.given++;
     log.last = ctx.status === 200 ? '' : ctx.body?.error ?? '';
     if (f && f.kind === 'delay' && f.commit) await wait(f.ms);
+    if (f && f.kind === 'hold' && f.commit) await held;
     if (f && f.kind === 'drop') { ctx.respond = false; ctx.req.socket.destroy(); } // given, and lost on its way
     if (f && f.kind === 'garble') { ctx.body = JSON.stringify(ctx.body).slice(0, 40); ctx.type = 'json'; }
   });

@@ -22,7 +22,7 @@ static struct audit_heads heads_of(struct house *h, char key)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/audit-heads.log", h->room->directory);
-    return (struct audit_heads){ arena_cstr(h->arena, str_of(path)), key_of(key) };
+    return (struct audit_heads){ .path = arena_cstr(h->arena, str_of(path)), .key = key_of(key) };
 }
 
 static struct audit_mark mark_of(int64_t number, char digit)
@@ -183,7 +183,7 @@ static void the_end_of_a_long_file_is_enough_for_every_minute(void **state)
 static void a_directory_in_the_files_place_is_an_error_and_no_crash(void **state)
 {
     struct house *h = *state;
-    struct audit_heads heads = { h->room->directory, key_of('k') };
+    struct audit_heads heads = { .path = h->room->directory, .key = key_of('k') };
     struct audit_mark m = mark_of(1, 'a');
     struct audit_heads_found f;
     assert_int_equal(audit_heads_add(&heads, &m, &h->why), ERR_FILE);

@@ -153,16 +153,6 @@ static void a_verifier_has_43_characters_of_browser_and_state(void **state)
     assert_false(str_eq(v, authorization_verifier(h->a, BROWSER, OTHER)));
 }
 
-static void what_a_provider_says_is_512_characters_of_plain_text(void **state)
-{
-    struct hall *h = *state;
-    char many[3000];
-    for (size_t i = 0; i + 1 < sizeof many; i += 2)
-        memcpy(many + i, "\303\251", 2);
-    assert_int_equal(authorization_said(h->a, (struct str){ many, sizeof many }).n, 1024);
-    assert_true(str_is(authorization_said(h->a, STR("a\nb\377c\033")), "a b c "));
-}
-
 static void an_answer_of_another_issuer_is_refused(void **state)
 {
     struct hall *h = *state;
@@ -227,7 +217,6 @@ int main(void)
         T(an_attempt_ends_with_its_time),
         T(one_connection_keeps_ten_attempts_under_way),
         T(a_verifier_has_43_characters_of_browser_and_state),
-        T(what_a_provider_says_is_512_characters_of_plain_text),
         T(an_answer_of_another_issuer_is_refused),
         T(a_connect_session_is_of_the_first_browser_and_done_once),
     };

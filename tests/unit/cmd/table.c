@@ -67,6 +67,24 @@ static void numbers_are_shown_as_they_came(void **state)
     assert_non_null(strstr(printed(*state, "[{\"key\":1.10,\"ms\":9007199254740993}]", 0), "9007199254740993"));
 }
 
+static void a_long_list_says_how_many_more(void **state)
+{
+    static const char *const lists[][2] = {
+        { "[\"bearer\"]", "bearer" },
+        { "[\"bearer\",\"basic\",\"none\"]", "bearer, basic, none" },
+        { "[\"oauth2_authorization_code\",\"oauth2_client_credentials\",\"basic\"]", "oauth2_authorization_code, +2" },
+        { "[\"a-name-that-is-longer-than-all-the-room-there-is\",\"x\"]", "a-name-that-is-longer-than-all-the-room-there-is, +1" },
+        { "[]", "-" },
+    };
+    for (size_t i = 0; i < COUNT(lists); i++) {
+        struct json *v;
+        struct fault why = { 0 };
+        assert_int_equal(json_read(*state, str_of(lists[i][0]), &v, &why), ERR_NONE);
+        struct str said = table_cell(*state, v, COLUMN_FEW);
+        assert_string_equal(arena_cstr(*state, said), lists[i][1]);
+    }
+}
+
 static void a_value_cannot_break_the_table_or_the_terminal(void **state)
 {
     const char *text = printed(*state, "[{\"key\":\"a\\nb\\u001b[31m\"}]", 0);
@@ -118,6 +136,7 @@ int main(void)
         CASE(what_is_absent_or_empty_shows_as_a_dash),
         CASE(a_row_is_cut_to_the_terminal_and_only_there),
         CASE(numbers_are_shown_as_they_came),
+        CASE(a_long_list_says_how_many_more),
         CASE(a_value_cannot_break_the_table_or_the_terminal),
         CASE(an_object_is_shown_line_by_line_with_dotted_names),
     };

@@ -93,7 +93,7 @@ static void long_texts_have_the_same_digests(void **state)
     digest_is(out, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
     hmac_sha256(STR("Jefe"), (struct str){ text, sizeof text }, out);
     digest_is(out, "abce68067d665c96b6f4491fdc3de999dc09731b2d50a1f5e758d9ed583319d6");
-    for (size_t n = 2040; n < 2060; n++) {
+    for (size_t n = 0; n < 1100; n += 7) {
         sha256((struct str){ text, n }, out);
         sha256_begin(&run);
         sha256_add(&run, (struct str){ text, n });

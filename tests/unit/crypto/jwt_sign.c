@@ -145,10 +145,36 @@ static void a_header_holds_what_is_given_and_no_more(void **state)
     jwt_key_free(k);
 }
 
+static void a_key_says_its_algorithm_when_nobody_else_does(void **state)
+{
+    (void)state;
+    static const struct { const char *kind, *curve, *head; } rows[] = {
+        { "RSA", NULL, "{\"alg\":\"RS256\"}" }, { "EC", "P-256", "{\"alg\":\"ES256\"}" }, { "EC", "P-384", "{\"alg\":\"ES384\"}" },
+        { "EC", "P-521", "{\"alg\":\"ES512\"}" }, { "ED25519", NULL, "{\"alg\":\"EdDSA\"}" }, { "EC", "secp256k1", NULL },
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        AUTO_ARENA a = arena_new(8192);
+        struct fault why = { 0 };
+        struct jwt_key *k;
+        struct str head;
+        AUTO_SECRET key = rows[i].curve                      ? pem_of(EVP_EC_gen(rows[i].curve))
+                          : strcmp(rows[i].kind, "RSA") == 0 ? pem_of(EVP_RSA_gen(2048))
+                                                             : pem_of(EVP_PKEY_Q_keygen(NULL, NULL, rows[i].kind));
+        AUTO_SECRET token = SECRET_NONE;
+        assert_int_equal(jwt_key_open(STR(""), key, &k, &why), rows[i].head ? ERR_NONE : ERR_FIELD_INVALID);
+        if (!rows[i].head)
+            continue;
+        assert_int_equal(jwt_sign(k, &(struct jwt_head){ .type = STR_NONE }, CLAIMS, &token, &why), ERR_NONE);
+        assert_true(base64_decode(a, str_sub(secret_str(token), 0, str_find(secret_str(token), '.')), BASE64_URL, &head));
+        assert_true(str_starts(head, str_sub(str_of(rows[i].head), 0, strlen(rows[i].head) - 1)));
+        jwt_key_free(k);
+    }
+}
+
 static void an_algorithm_that_the_key_does_not_fit_is_refused(void **state)
 {
     (void)state;
-    static const char *const rows[] = { "RS256", "PS256", "ES384", "EdDSA", "none", "HS1", "rs256", "" };
+    static const char *const rows[] = { "RS256", "PS256", "ES384", "EdDSA", "none", "HS1", "rs256" };
     AUTO_SECRET key = pem_of(EVP_EC_gen("P-256"));
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct fault why = { 0 };
@@ -167,6 +193,7 @@ int main(void)
         cmocka_unit_test(a_keys_thumbprint_is_that_of_rfc_7638),
         cmocka_unit_test(every_signature_verifies_with_the_public_half),
         cmocka_unit_test(a_header_holds_what_is_given_and_no_more),
+        cmocka_unit_test(a_key_says_its_algorithm_when_nobody_else_does),
         cmocka_unit_test(an_algorithm_that_the_key_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests_name("crypto/jwt_sign", tests, NULL, NULL);
