@@ -210,10 +210,12 @@ static bool by_cells(const struct connection_filter *f)
 static enum err next_cell(struct walk *w, struct cell at, struct cell *out, struct fault *why)
 {
     struct str connector = w->f->connector;
-    struct query *q = query_begin(w->db, connector.p
-        ? "SELECT state, health FROM connection WHERE deleted_ms = 0 AND (state, health) >= ($1, $2) AND connector = $3"
-          " ORDER BY state, health LIMIT 1"
-        : "SELECT state, health FROM connection WHERE deleted_ms = 0 AND (state, health) >= ($1, $2) ORDER BY state, health LIMIT 1");
+    struct query *q = query_begin(
+        w->db, connector.p
+                   ? "SELECT state, health FROM connection WHERE deleted_ms = 0 AND (state, health) >= ($1, $2) AND connector = $3"
+                     " ORDER BY state, health LIMIT 1"
+                   : "SELECT state, health FROM connection WHERE deleted_ms = 0 AND (state, health) >= ($1, $2) ORDER BY state, "
+                     "health LIMIT 1");
     query_text(q, at.state);
     query_text(q, at.health);
     if (connector.p)
