@@ -8,13 +8,15 @@
  *   many folders   the rows are walked in order, each held against the scope: who sees much finds a page soon
  *
  * Connector, state and health lead the walk together, by cells: all rows of one connector, state and health lie beside each other
- * in an index, by number. A filter that says nothing of one of them asks each of its values, of which there are few, and merges. So
- * a pair that no row has is seen at once, where an index of one column would be walked to its end.
+ * in an index, by number. A filter that says nothing of one of them asks each of its values that there are, and merges. So a
+ * pair that no row has is seen at once, where an index of one column would be walked to its end.
  *
  * A search is led by the trigrams of key and name, a tag by its index. Where the few folders, or the cells, hold few rows, these
  * are read instead: a word that half of all rows have would lead past many of other people's.
  */
 #include "vault/connection.h"
+
+#include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/fold.h"
@@ -26,11 +28,17 @@
 #define FOLDERS_ASKED 400    /* more of them: the walk */
 #define ROWS_READ 10000      /* of those folders, when a search, a tag or a pair of filters has no index by folder */
 #define CELLS_READ 2000      /* rows of the cells, when there is a search or tag */
+#define CELLS 64             /* states times healths, and some more */
 #define SHORT_GRAMS 40       /* trigrams that a search for one or two characters may stand for */
+#define LONG_GRAMS 6         /* and as many as one for more asks for */
+#define MEETING_GRAMS 3      /* and for places where words meet */
 #define GRAM 3
 
 enum lead { LEAD_ROWS, LEAD_SEARCH, LEAD_TAG };
 enum place { PLACE_SCOPE, PLACE_FOLDER, PLACE_ROW };
+
+/* Rows of one state and health, and of a connector where one is asked for. */
+struct cell { struct str state, health; };
 
 /* One list on its way. */
 struct walk {
@@ -38,6 +46,10 @@ struct walk {
     struct arena *a;
     const struct connection_filter *f;
     struct str like, match;     /* of the search */
+    bool exact;                 /* what matches needs no second look */
+    struct cell *cells;         /* that there are, and the filter takes */
+    size_t cell_count;
+    const struct cell *cell;    /* being asked; NULL: rows of any */
     int64_t after, below;       /* numbers between these two */
     size_t limit, count;
     int64_t *found;             /* ascending; `limit` of them at most */
@@ -77,16 +89,17 @@ static void add_equal(struct buf *sql, const char *column, enum lead lead, int *
     buf_fmt(sql, lead == LEAD_ROWS ? " AND c.%s = $%d" : " AND c.%s || '' = $%d", column, ++*param);
 }
 
-static void add_filters(struct buf *sql, const struct connection_filter *f, enum lead lead, int *param)
+static void add_filters(struct buf *sql, const struct walk *w, enum lead lead, int *param)
 {
+    const struct connection_filter *f = w->f;
     buf_add(sql, f->deleted ? STR(" AND c.deleted_ms > 0") : STR(" AND c.deleted_ms = 0"));
     if (f->by_default)
         buf_fmt(sql, " AND c.is_default%s = %d", lead == LEAD_ROWS ? "" : " + 0", f->is_default);
     if (f->connector.p)
         add_equal(sql, "connector", lead, param);
-    if (f->by_state)
+    if (f->by_state || w->cell)
         add_equal(sql, "state", lead, param);
-    if (f->by_health)
+    if (f->by_health || w->cell)
         add_equal(sql, "health", lead, param);
     if (f->tag.p && lead == LEAD_TAG)
         buf_fmt(sql, " AND t.tag = $%d", ++*param);
@@ -94,8 +107,17 @@ static void add_filters(struct buf *sql, const struct connection_filter *f, enum
         buf_fmt(sql, " AND EXISTS (SELECT 1 FROM connection_tag t WHERE t.tag = $%d AND t.number = c.number)", ++*param);
     if (f->search.n && lead == LEAD_SEARCH)
         buf_fmt(sql, " AND connection_search MATCH $%d", ++*param);
-    else if (f->search.n)
-        buf_fmt(sql, " AND c.search LIKE $%d ESCAPE '\\'", ++*param);
+}
+
+/* The trigrams find candidates; the text itself decides. It lies in the row, which nobody reads before it is known to be seen:
+ * subqueries are asked last, in the order in which they are written. */
+static bool is_looked_at(const struct walk *w, enum lead lead) { return w->f->search.n && (lead != LEAD_SEARCH || !w->exact); }
+
+static void add_look(struct buf *sql, const struct walk *w, enum lead lead, enum place place, int *param)
+{
+    if (is_looked_at(w, lead))
+        buf_fmt(sql, place == PLACE_SCOPE ? " AND (SELECT c.search LIKE $%d ESCAPE '\\')" : " AND c.search LIKE $%d ESCAPE '\\'",
+                ++*param);
 }
 
 static void bind_filters(struct query *q, const struct walk *w, enum lead lead)
@@ -103,14 +125,14 @@ static void bind_filters(struct query *q, const struct walk *w, enum lead lead)
     const struct connection_filter *f = w->f;
     if (f->connector.p)
         query_text(q, f->connector);
-    if (f->by_state)
-        query_text(q, str_of(connection_state_name(f->state)));
-    if (f->by_health)
-        query_text(q, str_of(connection_health_name(f->health)));
+    if (f->by_state || w->cell)
+        query_text(q, w->cell ? w->cell->state : str_of(connection_state_name(f->state)));
+    if (f->by_health || w->cell)
+        query_text(q, w->cell ? w->cell->health : str_of(connection_health_name(f->health)));
     if (f->tag.p)
         query_text(q, f->tag);
-    if (f->search.n)
-        query_text(q, lead == LEAD_SEARCH ? w->match : w->like);
+    if (f->search.n && lead == LEAD_SEARCH)
+        query_text(q, w->match);
 }
 
 static enum err statement(struct buf *sql, const struct walk *w, enum lead lead, enum place place, struct fault *why)
@@ -118,8 +140,9 @@ static enum err statement(struct buf *sql, const struct walk *w, enum lead lead,
     int param = 2;
     buf_init(sql, SQL_MAX);
     buf_fmt(sql, "SELECT %s FROM %s WHERE %s > $1 AND %s < $2", number(lead), from(lead), number(lead), number(lead));
-    add_filters(sql, w->f, lead, &param);
+    add_filters(sql, w, lead, &param);
     add_place(sql, w, place, &param);
+    add_look(sql, w, lead, place, &param);
     buf_fmt(sql, " ORDER BY %s LIMIT $%d", number(lead), ++param);
     buf_char(sql, 0);
     return buf_failed(sql) ? fault(why, ERR_INTERNAL, STR(""), "the query is too long") : ERR_NONE;
@@ -138,6 +161,8 @@ static enum err ask(struct walk *w, const char *sql, enum lead lead, enum place 
         folder_scope_connections_bind(q, &w->f->scope);
     else
         query_text(q, where);
+    if (is_looked_at(w, lead))
+        query_text(q, w->like);
     query_i64(q, (int64_t)w->limit);
     while (n < w->limit && query_next(q))
         mine[n++] = query_get_i64(q, 0);
@@ -175,68 +200,86 @@ static enum err ask_each(struct walk *w, enum place place, const struct str *pla
 
 /* ---- cells ---- */
 
-/* The usual ones first: what they find ends the others' look. */
-static const enum connection_state states[] = { CONNECTION_ACTIVE, CONNECTION_NEEDS_AUTH, CONNECTION_DISABLED, CONNECTION_DRAFT };
-static const enum connection_health healths[] = { HEALTH_OK, HEALTH_UNKNOWN, HEALTH_FAILING, HEALTH_EXPIRING, HEALTH_EXPIRED,
-                                                  HEALTH_RECONNECT_REQUIRED };
-
 /* Deleted ones and defaults are few, and their own indexes hold what is asked of them. */
 static bool by_cells(const struct connection_filter *f)
 {
     return !f->deleted && !(f->by_default && f->is_default) && (f->connector.p || f->by_state || f->by_health);
 }
 
-/* The next cell that the filter takes; *at begins with 0. */
-static bool next_cell(const struct connection_filter *f, size_t *at, struct connection_filter *cell)
+/* The next cell at or behind this one: index entries of those before are not read, however many there are. */
+static enum err next_cell(struct walk *w, struct cell at, struct cell *out, struct fault *why)
 {
-    for (; *at < COUNT(states) * COUNT(healths); ++*at) {
-        enum connection_state state = states[*at / COUNT(healths)];
-        enum connection_health health = healths[*at % COUNT(healths)];
-        if ((f->by_state && f->state != state) || (f->by_health && f->health != health))
-            continue;
-        *cell = *f;
-        cell->by_state = cell->by_health = true;
-        cell->state = state;
-        cell->health = health;
-        ++*at;
-        return true;
+    struct str connector = w->f->connector;
+    struct query *q = query_begin(
+        w->db, connector.p
+                   ? "SELECT state, health FROM connection WHERE deleted_ms = 0 AND (state, health) >= ($1, $2) AND connector = $3"
+                     " ORDER BY state, health LIMIT 1"
+                   : "SELECT state, health FROM connection WHERE deleted_ms = 0 AND (state, health) >= ($1, $2) ORDER BY state, "
+                     "health LIMIT 1");
+    query_text(q, at.state);
+    query_text(q, at.health);
+    if (connector.p)
+        query_text(q, connector);
+    bool found = query_next(q);
+    *out = found ? (struct cell){ query_get_text(q, 0, w->a), query_get_text(q, 1, w->a) } : (struct cell){ 0 };
+    return query_end(q, why);
+}
+
+/* The usual one first: what it finds ends the others' look. */
+static int by_use(const void *x, const void *y)
+{
+    const struct cell *a = x, *b = y;
+    bool first = str_is(a->state, "active") && str_is(a->health, "ok");
+    bool second = str_is(b->state, "active") && str_is(b->health, "ok");
+    return second - first;
+}
+
+/* Those that the filter takes. */
+static enum err read_cells(struct walk *w, struct fault *why)
+{
+    const struct connection_filter *f = w->f;
+    struct cell at = { STR(""), STR("") };
+    enum err e;
+    w->cells = arena_array(w->a, CELLS, sizeof *w->cells);
+    while (!(e = next_cell(w, at, &at, why)) && at.state.p && w->cell_count < CELLS) {
+        if ((!f->by_state || str_is(at.state, connection_state_name(f->state))) &&
+            (!f->by_health || str_is(at.health, connection_health_name(f->health))))
+            w->cells[w->cell_count++] = at;
+        at.health = arena_join(w->a, at.health, STR("\x01"));
     }
-    return false;
+    qsort(w->cells, w->cell_count, sizeof *w->cells, by_use);
+    return e;
 }
 
 static enum err ask_cells(struct walk *w, struct fault *why)
 {
-    const struct connection_filter *f = w->f;
-    struct connection_filter cell = *f;
     AUTO_BUF sql;
-    enum err e = ERR_NONE;
-    cell.by_state = cell.by_health = true;
-    w->f = &cell;
+    enum err e;
+    w->cell = w->cells;
     e = statement(&sql, w, LEAD_ROWS, PLACE_SCOPE, why);
-    for (size_t at = 0; !e && next_cell(f, &at, &cell);)
+    for (; !e && w->cell < w->cells + w->cell_count; w->cell++)
         e = ask(w, sql.p, LEAD_ROWS, PLACE_SCOPE, STR_NONE, why);
-    w->f = f;
+    w->cell = NULL;
     return e;
 }
 
 static enum err few_in_cells(struct walk *w, bool *out, struct fault *why)
 {
-    const struct connection_filter *f = w->f;
-    struct connection_filter cell;
+    struct str connector = w->f->connector;
     int64_t rows = 0;
     enum err e = ERR_NONE;
-    for (size_t at = 0; !e && rows < CELLS_READ && next_cell(f, &at, &cell);) {
-        struct query *q = query_begin(w->db, f->connector.p
+    for (size_t i = 0; !e && rows < CELLS_READ && i < w->cell_count; i++) {
+        struct query *q = query_begin(w->db, connector.p
             ? "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
               " AND connector = $5 LIMIT $4) AS some"
             : "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
               " LIMIT $4) AS some");
-        query_text(q, str_of(connection_state_name(cell.state)));
-        query_text(q, str_of(connection_health_name(cell.health)));
+        query_text(q, w->cells[i].state);
+        query_text(q, w->cells[i].health);
         query_i64(q, w->after);
         query_i64(q, CELLS_READ - rows);
-        if (f->connector.p)
-            query_text(q, f->connector);
+        if (connector.p)
+            query_text(q, connector);
         rows += query_next(q) ? query_get_i64(q, 0) : 0;
         e = query_end(q, why);
     }
@@ -307,12 +350,42 @@ static struct str quoted(struct arena *a, struct str text)
     return arena_str(a, buf_str(&b));
 }
 
-static size_t characters(struct str s)
+/* Where its characters begin, and its end: *n + 1 places. */
+static const size_t *characters(struct arena *a, struct str s, size_t *n)
 {
-    size_t n = 0;
+    size_t *at = arena_array(a, s.n + 1, sizeof *at);
+    *n = 0;
     for (size_t i = 0; i < s.n; i++)
-        n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-    return n;
+        if (((unsigned char)s.p[i] & 0xc0) != 0x80)
+            at[(*n)++] = i;
+    at[*n] = s.n;
+    return at;
+}
+
+static void add_gram(struct str *match, struct arena *a, struct str text, const size_t *at, size_t from)
+{
+    struct str one = quoted(a, str_sub(text, at[from], at[from + GRAM]));
+    *match = match->n ? str_fmt(a, "%.*s AND %.*s", STR_ARG(*match), STR_ARG(one)) : one;
+}
+
+/* Trigrams that cover the text, or some of a long one: each costs reading all its places. And those where two words meet: few
+ * others have them. */
+static struct str long_match(struct arena *a, struct str text, const size_t *at, size_t n)
+{
+    size_t pieces = (n + GRAM - 1) / GRAM, met = 0;
+    struct str match = STR_NONE;
+    if (pieces > LONG_GRAMS)
+        pieces = LONG_GRAMS;
+    for (size_t i = 0; i < pieces; i++)
+        add_gram(&match, a, text, at, pieces > 1 ? i * (n - GRAM) / (pieces - 1) : 0);
+    for (size_t i = 0; i + GRAM <= n && met < MEETING_GRAMS; i++) {
+        char middle = text.p[at[i + 1]];
+        if (middle != ' ' && middle != '-')
+            continue;
+        add_gram(&match, a, text, at, i);
+        met++;
+    }
+    return match;
 }
 
 /* One or two characters: the trigrams that begin with them (texts end in two blanks, so that each place begins one). Many of them
@@ -343,12 +416,15 @@ static enum err short_match(struct walk *w, struct str text, bool *none, struct 
 static enum err read_search(struct walk *w, bool *none, struct fault *why)
 {
     struct str text = fold_search(w->a, w->f->search);
+    size_t n;
     *none = false;
     if (!w->f->search.n)
         return ERR_NONE;
+    const size_t *at = characters(w->a, text, &n);
     w->like = fold_like(w->a, text);
-    if (characters(text) >= GRAM) {
-        w->match = quoted(w->a, text);
+    w->exact = n <= GRAM;
+    if (n >= GRAM) {
+        w->match = long_match(w->a, text, at, n);
         return ERR_NONE;
     }
     return short_match(w, text, none, why);
@@ -364,7 +440,9 @@ static bool is_compound(const struct walk *w)
 static enum err find_in_scope(struct walk *w, struct fault *why)
 {
     bool led = w->match.n || w->f->tag.p, cells = by_cells(w->f);
-    enum err e = led && cells ? few_in_cells(w, &cells, why) : ERR_NONE;
+    enum err e = cells ? read_cells(w, why) : ERR_NONE;
+    if (!e && led && cells)
+        e = few_in_cells(w, &cells, why);
     if (e)
         return e;
     return cells ? ask_cells(w, why) : ask_once(w, w->match.n ? LEAD_SEARCH : w->f->tag.p ? LEAD_TAG : LEAD_ROWS, why);

@@ -32,7 +32,7 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
              "auth/authorization.c": {"over": 1, "forget_codes": 1, "run_i64": 1}, "auth/authorization_url.c": {"odd": 3},
              "auth/connect_session.c": {"refused": 1, "end": 2}, "auth/device_flow.c": {"pthread_setname_np": 1},
              "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_end.c": {"renewal_report": 1},
-             "auth/renewal_left.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
+             "auth/renewal_left.c": {"renewal_report": 1}, "auth/renewal_introspect.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
@@ -44,7 +44,7 @@ NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "gen
 ELSEWHERE = {
     "access/departure.c": r"(SELECT|UPDATE|DELETE) .*",
     "access/folder_tree.c": r"SELECT .*",
-    "vault/connection_list.c": r"connection.* c( ON .*)?|\{\} OR \{\}",  # SQL
+    "vault/connection_list.c": r"connection.* c( ON .*)?|\{\} (OR|AND) \{\}",  # SQL
     "vault/trash.c": r"SELECT .*",                 # SQL
     "web/probe.c": r"SELECT .*",                   # SQL
     "web/dependants.c": r"SELECT .*|  ?(ORDER|LIMIT) .*",  # SQL

@@ -111,11 +111,12 @@ static void compare(struct model *m, struct connection_filter f, const char *wha
 /* What filters may be: each search with each connector, and some of the others. */
 static void try_filters(struct model *m, struct folder_scope scope)
 {
-    static const char *const searches[] = { NULL, "al", "a", "alpha", "qq", "beta-all-1" };
+    /* "one alpha": all of its trigrams are there, and it is not. */
+    static const char *const searches[] = { NULL, "al", "a", "alp", "qq", "beta-all-1", "one alpha", "alpha one" };
     const char *const ofs[] = { NULL, "http", "chat", "none" };
     for (size_t i = 0; i < COUNT(searches); i++)
         for (size_t j = 0; j < COUNT(ofs); j++)
-            for (size_t k = (i + j) % 5; k < 12; k += 5) {
+            for (size_t k = (i + j) % 7; k < 12; k += 7) {
                 struct connection_filter f = { .scope = scope, .limit = 40 };
                 f.search = searches[i] ? str_of(searches[i]) : STR_NONE;
                 f.connector = ofs[j] ? str_of(ofs[j]) : STR_NONE;
