@@ -101,7 +101,9 @@ enum err connection_folder_room(struct db *db, struct str folder, struct fault *
     query_i64(q, PERSONAL_CONNECTIONS_MOST);
     int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
     enum err e = query_end(q, why);
-    return e || n < PERSONAL_CONNECTIONS_MOST ? e : fault(why, ERR_LIMIT, STR("10000 connections in a personal workspace"), "%lld", (long long)n);
+    return e || n < PERSONAL_CONNECTIONS_MOST
+               ? e
+               : fault(why, ERR_LIMIT, STR("10000 connections in a personal workspace"), "%lld", (long long)n);
 }
 
 static enum err choose_folder(struct creation *c, struct db *db, struct fault *why)

@@ -93,7 +93,8 @@ static enum err write_quotas(struct web_request *q, struct json_out *o, struct f
     return ERR_NONE;
 }
 
-/* What people fill themselves. `use`: $1 the caller, $2 now; NULL: it is counted where it is, in a folder, a group, a connection. */
+/* What people fill themselves. `use`: $1 the caller, $2 now; NULL: it is counted where it is, in a folder, a group, a connection.
+ */
 static const struct {
     const char *name;
     int64_t value;
@@ -101,7 +102,8 @@ static const struct {
     const char *use;
 } kept[] = {
     { "policies", POLICIES_MAX, RIGHT_POLICIES, "SELECT COUNT(*) FROM policy WHERE $1 <> '' AND $2 > 0" },
-    { "identity_providers", IDENTITY_PROVIDERS_MOST, RIGHT_PEOPLE, "SELECT COUNT(*) FROM identity_provider WHERE $1 <> '' AND $2 > 0" },
+    { "identity_providers", IDENTITY_PROVIDERS_MOST, RIGHT_PEOPLE,
+      "SELECT COUNT(*) FROM identity_provider WHERE $1 <> '' AND $2 > 0" },
     { "oauth_clients", OAUTH_CLIENTS_MOST, RIGHT_CATALOG_VIEW, "SELECT COUNT(*) FROM oauth_client WHERE $1 <> '' AND $2 > 0" },
     { "tokens", TOKENS_MOST, RIGHT_SIGNED_IN,
       "SELECT COUNT(*) FROM token WHERE principal_id = $1 AND revoked_ms = 0 AND (expires_ms = 0 OR expires_ms > $2)" },
