@@ -79,6 +79,9 @@ enum err renewals_wait(struct renewals *r, struct str connection, int64_t genera
  * any other. `params` as for token_request_build(). */
 enum err renewals_obtain(struct renewals *r, struct str connection, const struct token_param *params, size_t n, struct fault *why)
     MUST_CHECK;
+/* Asks the provider whether the access token is still good, where the connector wants that (setting `introspect`). One that is not
+ * ends now, and another one is fetched; true: so it was. What cannot be asked says nothing. Blocks; worker and prober threads. */
+bool renewals_introspect(struct renewals *r, const struct connection_row *row);
 /* Gives tokens back to the provider (RFC 7009); waits at most 5 s, then a durable queue has it (requirement 9.8). */
 enum err renewals_revoke(struct renewals *r, struct str connection, struct fault *why) MUST_CHECK;
 

@@ -440,6 +440,7 @@ static const struct member {
     { "token_type", BOTH, check_optional },
     { "content_type", BOTH, check_any },
     { "capture", CONNECTOR, check_capture },
+    { "introspect", CONNECTOR, check_bool },
     { "expired", BOTH, check_expired },
     { "max_idle", BOTH, check_duration },
     { "lifetime", BOTH, check_duration },

@@ -1,6 +1,7 @@
 /* web/connection_verify.c - verifying a connection that is stored, and credentials that are not stored yet. */
 #include <stdio.h>
 
+#include "auth/renewal.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/connection_view.h"
@@ -94,8 +95,11 @@ enum err connections_verify(struct web_request *q, struct reply *r, struct fault
     struct prepared *p;
     enum err e;
     if ((e = web_only_query(q, allowed, why)) || (e = json_only(body_of(q), no_members, "", why)) ||
-        (e = connection_need(q, q->db, q->params[0], RIGHT_USE, &row, why)) ||
-        (e = switchboard_try(q->hub->switchboard, row.id, &(struct call_trial){ 0 }, &p, why)))
+        (e = connection_need(q, q->db, q->params[0], RIGHT_USE, &row, why)))
+        return e;
+    if (q->hub->renewals)
+        (void)renewals_introspect(q->hub->renewals, &row);
+    if ((e = switchboard_try(q->hub->switchboard, row.id, &(struct call_trial){ 0 }, &p, why)))
         return e;
     e = verify(q, r, &row, p, why);
     prepared_release(p);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "access/audit.h"
+#include "auth/renewal.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -122,6 +123,11 @@ static enum outcome look_at(struct prober *p, const struct look *look)
     struct fault why;
     if (atomic_load(&p->hub->sealed) || switchboard_try(s, str_of(look->id), &(struct call_trial){ 0 }, &prepared, &why))
         return LOOK_SKIPPED;
+    if (p->hub->renewals && renewals_introspect(p->hub->renewals, &prepared->row)) {
+        prepared_release(prepared); /* it was made with a token that is dead */
+        if (switchboard_try(s, str_of(look->id), &(struct call_trial){ 0 }, &prepared, &why))
+            return LOOK_SKIPPED;
+    }
     struct verify_by by = { .caller = look->order ? str_of(look->order->by) : STR("") };
     struct finding f = { .p = p, .arena = a, .row = prepared->row, .order = look->order };
     enum err e = prepared->verify_path.n ? verify_call(s, a, prepared, &by, &v, &why) : ERR_VERIFY_NOT_OFFERED;

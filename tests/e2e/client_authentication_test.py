@@ -8,6 +8,7 @@ import sqlite3
 import ssl
 import subprocess
 import unittest
+import urllib.parse
 import urllib.request
 
 import harness
@@ -20,13 +21,15 @@ GRANTS = ["authorization_code", "client_credentials", DEVICE]
 
 
 class Doors(harness.Case):
+    more = {}
+
     def start(self, way, settings, **client):
         """A server that knows one client, and a hub that has it."""
         if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
             raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
         self.servers = self.pki("servers")
         self.environment = {"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost",
-                            "RACCORD_EGRESS_CA_FILE": self.servers.ca}
+                            "RACCORD_EGRESS_CA_FILE": self.servers.ca, **self.more}
         self.hub1 = self.hub(env=self.environment)
         code = self.hub1.line("setup").split("#")[1] # before that, nobody's browser gets anywhere
         self.assertEqual(self.hub1.post(API + "/setup", {"code": code, "email": "first@example.com", "password": harness.PASSWORD},
@@ -121,6 +124,45 @@ class Secrets(Doors):
         self.assertEqual(len(set(seen)), len(seen))  # never the same one twice
         for text in (SECRET, *seen):
             self.assertNotIn(text, self.hub1.log())
+
+
+class Introspected(Doors):
+    """Requirement 9.9."""
+    ASKING = {
+        "id": "asking", "name": "Asking", "version": "1.0.0", "stage": "stable", "documentation": "https://example.com",
+        "description": {"en": "A service whose tokens are asked about.", "fr": "Un service dont les jetons sont vérifiés."},
+        "domains": ["support"], "base_url": "{{fields.base_url}}", "prerequisites": {"en": "- None.", "fr": "- Aucun."},
+        "fields": [{"key": "base_url", "type": "url", "required": True, "label": {"en": "Base URL", "fr": "URL de base"}}],
+        "verify": {"method": "GET", "path": "/me"},
+        "auth": [{"type": "oauth2_client_credentials", "label": {"en": "Client", "fr": "Client"}, "oauth": {"introspect": True},
+                  "instructions": {"en": "None.", "fr": "Aucune."}}],
+    }
+
+    def test_a_token_that_its_server_calls_inactive_is_replaced_before_the_connection_is_verified(self):
+        self.file("asking.json", json.dumps(self.ASKING))
+        self.more = {"RACCORD_CONNECTORS": self.folder}
+        self.start("client_secret_basic", {"client_secret": SECRET}, client_secret=SECRET)
+        self.ask("POST", "/connections", {"connector": "asking", "key": "crm", "oauth_client": "idp", "allowed_domain": "localhost",
+                                          "fields": {"base_url": self.api.url}}, 201)
+        self.assertTrue(self.ask("POST", "/connections/crm/verify")["ok"])
+        self.assertTrue(self.ask("POST", "/connections/crm/verify")["ok"])
+        self.assertEqual((len(self.log("/token")), len(self.log("/token/introspection"))), (1, 1))  # active: nothing is fetched
+        token = self.sent()
+        self.revoke(token)
+        self.assertTrue(self.ask("POST", "/connections/crm/verify")["ok"])
+        self.assertEqual((len(self.log("/token")), len(self.log("/token/introspection"))), (2, 2))
+        self.assertNotEqual(self.sent(), token)
+        self.assertEqual([e["what"] for e in self.ask("GET", "/connections/crm/grant/events")["items"]], ["renewed", "inactive", "obtained"])
+        self.assertNotIn(token, self.hub1.log())
+
+    def sent(self):
+        return self.api.requests()[-1].split("Authorization: Bearer ")[1].split("\r")[0]
+
+    def revoke(self, token):
+        secret = urllib.parse.quote(SECRET, safe="")
+        request = urllib.request.Request(self.issuer + "/token/revocation", data=urllib.parse.urlencode({"token": token}).encode(),
+                                         headers={"Authorization": "Basic " + base64.b64encode(f"raccord:{secret}".encode()).decode()})
+        urllib.request.urlopen(request, context=self.trust, timeout=harness.DEADLINE).close()
 
 
 class Late(Doors):

@@ -1,6 +1,7 @@
 """Authorizing connections at their provider: in a browser, with a device's code, through a link for somebody without an account; and what
 a hostile browser, link or provider may not do."""
 import base64
+import contextlib
 import json
 import os
 import re
@@ -286,18 +287,90 @@ class Code(Case):
         page = browser.open(self.to_provider(browser, begun["authorization_url"]))
         self.assertIn(f'content="0;url={self.hub1.url}/setup?a=1"', page.text)
 
-    def test_a_spoofed_host_changes_no_address(self):
+    def test_no_string_that_leads_away_elsewhere_leads_away_here(self):
+        """8.5: strings that made other servers redirect to a host of the caller's choice."""
+        path = os.path.join(harness.ROOT, "../shared/corpora/redirect/openredirects.txt")
+        if not os.path.exists(path):
+            raise unittest.SkipTest("left out: corpora not here")
+        with open(path, encoding="utf-8") as f:
+            strings = [line.rstrip("\n") for line in f if line.strip()]
+        self.assertGreater(len(strings), 60)
         self.start()
-        for headers in ({"Host": "evil.example"}, {"X-Forwarded-Host": "evil.example"}, {"Forwarded": "host=evil.example;proto=https"},
-                        {"X-Forwarded-Proto": "https"}, {"X-Original-Host": "evil.example"}):
-            said = self.hub1.request("POST", f"{API}/connections/{self.con}/authorize", {}, headers=headers)
-            if said.status == 421:
-                continue
-            self.assertTrue(said.json["authorization_url"].startswith(self.hub1.url + "/"), said)
-            path = said.json["authorization_url"][len(self.hub1.url):]
-            sent = self.hub1.get(path, token="", headers=headers)
-            if sent.status != 421:
-                self.assertIn(urllib.parse.quote(self.hub1.url + CALLBACK, safe=""), sent.header("location"))
+        browser, taken = Browser(), 0
+        for text in strings:
+            with self.subTest(text):
+                quoted = urllib.parse.quote(text, safe="")
+                for target in (text, f"{CALLBACK}?next={quoted}&redirect_uri={quoted}&url={quoted}&return={quoted}", CALLBACK + text):
+                    if re.search(r"[^!-~]", target):
+                        continue  # no request line
+                    head = self.hub1.raw(f"GET {target} HTTP/1.1\r\nHost: {self.hub1.url[7:]}\r\nConnection: close\r\n\r\n".encode()).decode()
+                    for at in re.findall(r"(?im)^location: (.*)\r$", head) + re.findall(r'(?:url=|href=")([^">]+)', head):
+                        self.assertTrue(urllib.parse.urljoin(self.hub1.url + "/", at).startswith(self.hub1.url + "/"), (target, at))
+                begun = self.hub1.post(f"{API}/connections/{self.con}/authorize", {"return": text})
+                if begun.status != 201:
+                    self.assertEqual(begun.status, 400, begun)
+                    continue
+                taken += 1
+                page = browser.open(self.to_provider(browser, begun.json["authorization_url"]))
+                self.assertEqual((page.status, page.headers["Location"]), (200, None))
+                links = re.findall(r'(?:url=|href=")([^">]+)', page.text)
+                self.assertEqual([a for a in links if not a.startswith(self.hub1.url + "/")], [])
+        self.assertGreater(taken, 0)
+
+    SPOOFS = (
+        "Host: evil.example", "Host: evil.example:80", "Host: {hub}.evil.example", "Host: {hub}@evil.example", "Host: evil.example#{hub}",
+        "X-Forwarded-Host: evil.example", "X-Forwarded-Host: {hub}, evil.example", "X-Forwarded-Server: evil.example", "X-Host: evil.example",
+        "X-Original-Host: evil.example", "X-HTTP-Host-Override: evil.example", "Forwarded: host=evil.example;proto=https",
+        "Forwarded: for=127.0.0.1;host=\"evil.example\"", "X-Forwarded-Proto: https", "X-Forwarded-Scheme: https", "X-Forwarded-Port: 444",
+        "X-Forwarded-Prefix: /evil", "X-Original-URL: /evil", "X-Rewrite-URL: /evil", "X-Script-Name: /evil", "Origin: https://evil.example",
+        "Referer: https://evil.example/", "True-Client-Host: evil.example", "Front-End-Https: on",
+    )
+
+    def test_a_spoofed_host_changes_no_address(self):
+        """8.4: the redirect URI is the same at both steps, whatever a request says."""
+        self.start()
+        hub = self.hub1.url[7:]
+        self.assertGreaterEqual(len(self.SPOOFS), 20)
+        reached = 0
+        for spoof in self.SPOOFS:
+            with self.subTest(spoof):
+                name, value = spoof.format(hub=hub).split(": ", 1)
+                said = self.hub1.request("POST", f"{API}/connections/{self.con}/authorize", {}, headers={name: value})
+                if said.status in (400, 421):
+                    continue
+                self.assertEqual(said.status, 201, said)
+                self.assertTrue(said.json["authorization_url"].startswith(self.hub1.url + "/oauth/start/"), said)
+                path = said.json["authorization_url"][len(self.hub1.url):]
+                sent = self.hub1.get(path, token="", headers={name: value})
+                self.assertEqual(sent.status, 303, sent)
+                query = urllib.parse.parse_qs(urllib.parse.urlsplit(sent.header("location")).query)
+                self.assertEqual(query["redirect_uri"], [self.hub1.url + CALLBACK])
+                reached += 1
+        self.assertGreater(reached, 10)
+        begun = self.authorize()["authorization_url"][len(self.hub1.url):]
+        absolute = self.hub1.raw(f"GET http://evil.example{begun} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".encode()).decode()
+        self.assertNotIn("evil", "".join(re.findall(r"(?im)^location: (.*)$", absolute)))
+
+    def test_what_comes_back_is_read_strictly(self):
+        """8.6: missing, repeated and overlong parameters, and each with something else wrong beside it; nothing is asked for."""
+        self.start()
+        browser = Browser()
+        back = self.to_provider(browser, self.authorize()["authorization_url"])
+        path, query = back.split("?")
+        good = dict(urllib.parse.parse_qsl(query))
+        rows = [{k: v for k, v in good.items() if k != gone} for gone in ("state", "code", "iss")]
+        rows += [{**good, name: value} for name, value in (
+            ("state", ""), ("code", ""), ("state", "s" * 2049), ("code", "c" * 4097), ("iss", "i" * 2049), ("error", "e"), ("x" * 65, "y"),
+            ("more", "m" * 2049))]
+        bad = [urllib.parse.urlencode(row) for row in rows]
+        bad += [f"{query}&{name}={urllib.parse.quote(value)}" for name, value in good.items()]
+        bad += [f"{query}&more=1&more=2", f"{query}&%63ode=x", query + "&s%74ate=x", query.replace("code=", "code=%C0%80"), query + "&a=%zz"]
+        for text in bad:
+            with self.subTest(text[-40:]):
+                self.refused(browser.open(f"{path}?{text}"), "authorization_invalid")
+                self.assertEqual((self.asked("/token"), self.state()), ([], "needs_auth"))
+                if "iss" not in dict(urllib.parse.parse_qsl(text)):  # known for what it is only once it is looked up: it ends that attempt
+                    back = self.to_provider(browser, self.authorize()["authorization_url"])
 
     def test_apps_that_are_registered_with_another_hubs_path_keep_working(self):
         self.environment = {"RACCORD_OAUTH_CALLBACK": "/provisioning_/callback"}
@@ -349,6 +422,72 @@ class Code(Case):
         seen = self.hub1.cli("doctor", "--json")
         self.assertEqual(seen.code, 1, seen)
         self.assertEqual([c["check"] for c in seen.json["checks"] if c["result"] == "failed"], ["token_endpoint"])
+
+
+class Seen(Case):
+    """In a real browser: no script of anybody's runs in our pages, and they ask no other host for anything (8.6, 8.7)."""
+    HOSTILE = ("</p><script>document.title='ran'</script><img src='{evil}/seen.png' onerror=\"document.title='ran'\">"
+               "<svg onload=\"document.title='ran'\"><style>@import url({evil}/seen.css)</style><iframe src='{evil}/frame'></iframe>")
+
+    def start_scripted(self, **answer):
+        """An authorization server that sends every browser straight back, with what `answer` says."""
+        self.begin()
+        self.evil = self.upstream([harness.answer(b"", content_type="image/png")])
+        self.answer = {name: value.format(evil=self.evil.url) for name, value in answer.items()}
+
+        def serve(s, _):
+            while raw := s.read_request():
+                target = raw.split(b" ")[1].decode()
+                if target.startswith("/auth?"):
+                    asked = dict(urllib.parse.parse_qsl(target.split("?", 1)[1]))
+                    back = asked["redirect_uri"] + "?" + urllib.parse.urlencode({"state": asked["state"], **self.answer})
+                    s.sendall(harness.answer(b"", status="303 See Other", headers=["Location: " + back]))
+                else:
+                    s.sendall(harness.answer(b'{"access_token": "t0ken-seen-nowhere", "token_type": "Bearer"}'))
+        self.there = self.upstream(serve)
+        client = {"key": "sso", "client_id": "raccord", "client_secret": SECRET, "authorization_url": self.there.url + "/auth",
+                  "token_url": self.there.url + "/token"}
+        self.assertEqual(self.hub1.post(API + "/oauth-clients", client).status, 201)
+        self.provider = self.upstream([harness.answer()] * 9)
+        self.con = self.connect("crm")
+
+    def seen(self, url, language="en"):
+        dom = self.browse(url, language)
+        self.assertNotIn("<title>ran", dom)
+        self.assertIn(f'<link rel="stylesheet" href="{self.hub1.url}/assets/style.css">', dom)
+        for tag in ("<script", "<img", "<iframe", "<style", "<object", "<svg onload"):
+            self.assertNotIn(tag, dom)
+        self.assertEqual(self.evil.requests(), [])
+        return dom
+
+    def test_a_hostile_providers_words_are_words(self):
+        self.start_scripted(error="<img src={evil}/x.png>", error_description=self.HOSTILE)
+        dom = self.seen(self.authorize()["authorization_url"])
+        self.assertIn("document.title=", dom)  # there as text
+        self.assertEqual(self.hub1.get(f"{API}/connections/{self.con}").json["state"], "needs_auth")
+
+    def test_who_comes_back_well_sees_no_token_and_nobody_else_is_told(self):
+        self.start_scripted(code="c0de-seen-nowhere")
+        dom = self.seen(self.authorize()["authorization_url"], "fr")
+        self.assertIn("Connexion autorisée", dom)
+        for secret in ("t0ken-seen-nowhere", "c0de-seen-nowhere"):
+            self.assertNotIn(secret, dom)
+        self.works_with("t0ken-seen-nowhere")
+
+    def works_with(self, token):
+        self.assertEqual(self.hub1.get(f"/proxy/{self.con}/x").status, 200)
+        self.assertIn(token, self.last())
+
+    def test_a_connect_page_shows_hostile_names_as_names(self):
+        self.start_scripted()
+        name = "<img src=" + self.evil.url + "/n.png onerror=alert(1)>"
+        for number, more in enumerate(({"auth_type": "bearer"}, {"auth_type": self.TYPE, "oauth_client": "sso"})):
+            made = self.hub1.post(API + "/connect-sessions", {"connector": "http", "key": f"k{number}", "name": name,
+                                                              "fields": {"base_url": self.provider.url}, **more})
+            self.assertEqual(made.status, 201, made)
+            dom = self.seen(made.json["url"])
+            self.assertIn("&lt;img src=", dom)
+            self.assertIn("<svg", dom)
 
 
 class Device(Case):
@@ -423,6 +562,52 @@ class Device(Case):
         got = self.until(begun, "done", "failed", "expired")
         self.assertEqual((got["state"], got["reason"]), ("failed", "access_denied"))
         self.assertEqual(self.state(), "needs_auth")
+
+
+class WaitingDevice(harness.Case):
+    """A provider whose person never comes, or comes too late."""
+
+    def start(self, **device):
+        def serve(s, number):
+            while raw := s.read_request():
+                if raw.startswith(b"POST /device "):
+                    code = {"device_code": "d", "user_code": "ABCD-EFGH", "verification_uri": provider.url + "/verify", "interval": 1, **device}
+                    s.sendall(harness.answer(json.dumps(code).encode()))
+                else:
+                    s.sendall(harness.answer(b'{"error": "authorization_pending"}', "400 Bad Request"))
+
+        provider = self.upstream(serve)
+        self.hub1 = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost"})
+        self.token = self.hub1.post(API + "/tokens", {"name": "t", "role": "admin"}).json
+        fields = {"base_url": provider.url, "device_url": provider.url + "/device", "token_url": provider.url + "/token"}
+        made = self.hub1.post(API + "/connections", {"connector": "http", "auth_type": "oauth2_device_code", "key": "dev", "folder": "shared",
+                                                     "fields": fields, "credentials": {"client_id": "c"}})
+        self.assertEqual(made.status, 201, made)
+        begun = self.hub1.post(API + "/connections/dev/authorize", {}, token=self.token["secret"])
+        self.assertEqual(begun.status, 201, begun)
+        return begun.json["id"]
+
+    def ended(self, attempt):
+        deadline = harness.Deadline()
+        while deadline.left():
+            with contextlib.closing(sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True)) as db:
+                state, reason = db.execute("SELECT state, reason FROM authorization_attempt WHERE id = ?", (attempt,)).fetchone()
+            if state != "pending":
+                return state, reason
+            threading.Event().wait(0.05)
+        self.fail("the attempt never ends")
+
+    def test_deleting_its_connection_ends_it_without_a_word_too_many(self):
+        attempt = self.start(expires_in=2)
+        self.assertEqual(self.hub1.request("DELETE", API + "/connections/dev?force=true").status, 200)
+        self.assertEqual(self.ended(attempt), ("failed", "connection_not_found"))
+        self.assertEqual(self.hub1.log().count("code was not"), 0)
+
+    def test_who_may_no_longer_do_it_gets_nothing_by_a_code_that_was_begun_before(self):
+        attempt = self.start(expires_in=600)
+        self.assertEqual(self.hub1.request("DELETE", f"{API}/tokens/{self.token['id']}").status, 204)
+        self.assertEqual(self.ended(attempt), ("failed", "authorization_over"))
+        self.assertEqual(self.hub1.get(API + "/connections/dev").json["state"], "needs_auth")
 
 
 class AnotherClient(Case):
@@ -526,6 +711,19 @@ class Links(Case):
                             fields={"region": "eu-west-3", "role_arn": "arn:aws:iam::123456789012:role/r"})
         external = self.hub1.get(f"{API}/connections/{role['connection']}").json["fields"]["external_id"]
         self.assertIn(f"<dd>{external}</dd>", Browser().open(role["url"]).text)
+
+    def test_a_link_ends_with_the_token_that_made_it_and_may_no_more_than_that(self):
+        self.begin()
+        token = self.hub1.post(API + "/tokens", {"name": "t", "role": "admin"}).json
+        made = [self.hub1.post(API + "/connect-sessions", {"connector": "http", "auth_type": "bearer", "key": key,
+                                                           "fields": {"base_url": "https://api.example.com"}}, token=token["secret"]).json for key in "ab"]
+        self.assertEqual(Browser().open(made[0]["url"]).status, 200)
+        where = f"{API}/tokens/{token['id']}"
+        self.assertEqual(self.hub1.request("PATCH", where, {"grants": {"connections": [made[0]["connection"]]}}).status, 200)
+        self.assertEqual(Browser().open(made[0]["url"]).status, 200)
+        self.refused(Browser().open(made[1]["url"]), "connect_link_invalid")
+        self.assertEqual(self.hub1.request("DELETE", where).status, 204)
+        self.refused(Browser().open(made[0]["url"]), "connect_link_invalid")
 
     def test_a_link_that_is_withdrawn_or_unknown_opens_nothing(self):
         self.begin()

@@ -633,6 +633,19 @@ class Case(unittest.TestCase):
         self.addCleanup(n.close)
         return n
 
+    def browse(self, url, language="en"):
+        """The page as Chromium has it in the end, after whatever it was led through; it says nothing of what our policy stopped."""
+        program = shutil.which("chromium") or shutil.which("chromium-browser")
+        if not program:
+            self.skipTest("left out: chromium is not here; tools/deps test installs it")
+        done = subprocess.run([program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr",
+                               "--disable-background-networking", "--no-first-run", f"--accept-lang={language}",
+                               f"--user-data-dir={self.path('chromium')}", "--virtual-time-budget=5000", "--dump-dom", url],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=3 * DEADLINE, text=True, check=False)
+        console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        self.assertEqual(console, [], url)
+        return done.stdout
+
     def at_terminal(self, terminal):
         self.addCleanup(terminal.kill)
         return terminal

@@ -271,17 +271,6 @@ class Browsers(Case):
 class Chromium(Case):
     """Setup and invitation as a browser shows them, and nothing that the policy stops."""
 
-    def browse(self, url):
-        program = shutil.which("chromium") or shutil.which("chromium-browser")
-        if not program:
-            self.skipTest("left out: chromium is not here")
-        done = subprocess.run([program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr",
-                               f"--user-data-dir={self.path('chromium')}", "--virtual-time-budget=3000", "--dump-dom", url],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=harness.DEADLINE, text=True, check=False)
-        console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-        self.assertEqual(console, [], url)
-        return done.stdout
-
     def test_the_pages_break_no_policy(self):
         hub = self.hub()
         self.assertIn("Make the owner", self.browse(hub.url + "/setup#abc"))

@@ -32,7 +32,7 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
              "auth/authorization.c": {"over": 1, "forget_codes": 1, "run_i64": 1}, "auth/authorization_url.c": {"odd": 3},
              "auth/connect_session.c": {"refused": 1, "end": 2}, "auth/device_flow.c": {"pthread_setname_np": 1},
              "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_end.c": {"renewal_report": 1},
-             "auth/renewal_left.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
+             "auth/renewal_left.c": {"renewal_report": 1}, "auth/renewal_introspect.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
 SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
