@@ -175,7 +175,8 @@ static void write_field(struct visit *v, struct buf *b, const char *kind, const 
 
 /* ---- the connection's own fields ---- */
 
-static void each_field(struct visit *v, void (*visit)(struct visit *v, const struct connector_field *f, void *context), void *context)
+static void each_field(struct visit *v, void (*visit)(struct visit *v, const struct connector_field *f, void *context),
+                       void *context)
 {
     for (size_t i = 0; i < v->connector->field_count; i++)
         visit(v, &v->connector->fields[i], context);

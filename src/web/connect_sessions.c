@@ -108,9 +108,10 @@ static enum err want_connection(struct making *m, struct fault *why)
     const struct json *fields;
     enum err e;
     if ((e = of_new_one(q, &rest, why)) || (e = json_only(rest, members, "", why)) ||
-        (e = body_text(rest, "connector", true, 128, &connector, why)) || (e = body_text(rest, "auth_type", false, 64, &type, why)) ||
-        (e = body_text(rest, "key", false, 256, &key, why)) || (e = body_text(rest, "name", false, 512, &name, why)) ||
-        (e = body_text(rest, "folder", false, 1024, &path, why)) || (e = body_object(rest, "fields", &fields, why)))
+        (e = body_text(rest, "connector", true, 128, &connector, why)) ||
+        (e = body_text(rest, "auth_type", false, 64, &type, why)) || (e = body_text(rest, "key", false, 256, &key, why)) ||
+        (e = body_text(rest, "name", false, 512, &name, why)) || (e = body_text(rest, "folder", false, 1024, &path, why)) ||
+        (e = body_object(rest, "fields", &fields, why)))
         return e;
     const struct connector *c = catalog_find(q->hub->catalog, connector);
     if (!c)
