@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "crypto/hash.h"
 
@@ -128,21 +129,6 @@ static bool seal_add(struct intent_file *f, struct buf *text, size_t from, struc
 
 /* ---- opening: where does the last seal end? ---- */
 
-static bool read_piece(int fd, char *p, size_t n, off_t at)
-{
-    while (n) {
-        ssize_t got = pread(fd, p, n, at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        p += got;
-        n -= (size_t)got;
-        at += got;
-    }
-    return true;
-}
-
 /* The last whole seal in `text`; *end is where it ends. */
 static bool last_seal(struct str text, struct seal_line *out, size_t *end)
 {
@@ -174,7 +160,7 @@ static bool find_end(struct intent_file *f, off_t size)
         off_t from = stop > PIECE ? stop - PIECE : 0;
         struct seal_line line;
         size_t end;
-        good = read_piece(f->fd, piece, (size_t)(stop - from), from);
+        good = fd_read(f->fd, piece, (size_t)(stop - from), from) == stop - from;
         if (good && last_seal((struct str){ piece, (size_t)(stop - from) }, &line, &end)) {
             found = true;
             f->mark = line.mark;
@@ -183,7 +169,7 @@ static bool find_end(struct intent_file *f, off_t size)
         stop = from ? from + 512 : 0;
     }
     if (good && size)
-        good = read_piece(f->fd, piece, 1, size - 1);
+        good = fd_read(f->fd, piece, 1, size - 1) == 1;
     f->torn = size && (!good || piece[0] != '\n');
     free(piece);
     if (good && !found) {
