@@ -174,13 +174,16 @@ static bool path_under(struct str prefix, struct str path)
     return str_starts(path, prefix) && (path.n == prefix.n || path.p[prefix.n] == '/');
 }
 
-/* "." and "..", each dot also as %2e. The hub passes them on as sent; the provider may resolve them. */
+/* "." and "..", each dot also as %2e, or as the overlong %c0%ae that careless decoders take. The hub passes them on as sent; the
+ * provider may resolve them. */
 static bool dot_segment(struct str s)
 {
     int dots = 0;
     for (size_t i = 0; i < s.n; i++, dots++) {
-        if (s.p[i] == '%' && i + 2 < s.n && s.p[i + 1] == '2' && (s.p[i + 2] | 0x20) == 'e')
+        if (str_istarts(str_sub(s, i, s.n), STR("%2e")))
             i += 2;
+        else if (str_istarts(str_sub(s, i, s.n), STR("%c0%ae")))
+            i += 5;
         else if (s.p[i] != '.')
             return false;
     }

@@ -310,6 +310,21 @@ enum err principal_caller(struct db *db, struct arena *a, struct str id, struct 
     return ERR_NONE;
 }
 
+enum err token_beginner(struct db *db, struct arena *a, struct str principal, struct str token, struct caller *out,
+                        struct fault *why)
+{
+    struct fault unusable;
+    bool ours = str_starts(token, STR("tok_"));
+    enum err e = ours ? token_caller(db, a, token, out, &unusable) : principal_caller(db, a, principal, out, &unusable);
+    if (e == ERR_TOKEN_INVALID || e == ERR_TOKEN_EXPIRED || e == ERR_NOT_FOUND || e == ERR_UNAUTHENTICATED ||
+        (!e && (out->role == ROLE_NONE || !str_eq(out->principal, principal))))
+        return fault(why, ERR_AUTHORIZATION_OVER, STR(""), "who began it is gone or disabled, or the token is");
+    if (e && why)
+        *why = unusable;
+    out->begun_by = ours ? arena_str(a, token) : STR_NONE;
+    return e;
+}
+
 #define SELECT_ROWS \
     "SELECT t.id, t.name, t.principal_id, p.name, t.last4, t.role, t.created_ms, t.expires_ms, t.last_used_ms," \
     " t.revoked_ms, t.narrowed FROM token t JOIN principal p ON p.id = t.principal_id "

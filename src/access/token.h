@@ -44,6 +44,10 @@ enum err token_caller(struct db *db, struct arena *a, struct str id, struct call
 /* Likewise a user or a service account, by id or name, as it is without a token. ERR_NOT_FOUND "principal", ERR_UNAUTHENTICATED
  * when it is disabled. */
 enum err principal_caller(struct db *db, struct arena *a, struct str id, struct caller *out, struct fault *why) MUST_CHECK;
+/* Who began something that goes on without them: by the token (tok_...) that they had, with its rights and no longer than it lives;
+ * or, when `token` is none of ours, as principal_caller() says. ERR_AUTHORIZATION_OVER when they may nothing any more. */
+enum err token_beginner(struct db *db, struct arena *a, struct str principal, struct str token, struct caller *out,
+                        struct fault *why) MUST_CHECK;
 enum err token_get(struct db *db, struct arena *a, struct str id, struct token_row *out, struct fault *why) MUST_CHECK;
 /* By id, which is by age; `after` is the last id of the page before, or empty. Revoked ones are listed too. */
 enum err token_list(struct db *db, struct arena *a, struct str principal /* p NULL: all */, struct str after, int limit,

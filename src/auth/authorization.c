@@ -115,8 +115,8 @@ enum err authorization_begin(struct db *db, struct arena *a, struct authorizatio
     t->id = arena_str(a, str_of(id_new(id, "aut_")));
     struct query *q =
         query_begin(db, "INSERT INTO authorization_attempt (id, connection_id, principal_id, session, device, state,"
-                        " reason, link, browser, code_state, issuer, redirect_uri, return_path, created_ms, expires_ms)"
-                        " VALUES ($1, $2, $3, $4, $5, 'pending', '', $6, $7, '', $8, $9, $10, $11, $12)");
+                        " reason, link, browser, code_state, issuer, redirect_uri, return_path, created_ms, expires_ms, token_id)"
+                        " VALUES ($1, $2, $3, $4, $5, 'pending', '', $6, $7, '', $8, $9, $10, $11, $12, $13)");
     query_text(q, t->id);
     query_text(q, t->connection);
     query_text(q, t->principal);
@@ -129,6 +129,7 @@ enum err authorization_begin(struct db *db, struct arena *a, struct authorizatio
     query_text(q, or_empty(t->return_path));
     query_i64(q, t->created);
     query_i64(q, t->expires);
+    query_text(q, or_empty(t->token));
     return query_end(q, why);
 }
 
@@ -136,7 +137,7 @@ enum err authorization_begin(struct db *db, struct arena *a, struct authorizatio
 
 #define COLUMNS                                                                                                                    \
     "id, connection_id, principal_id, session, issuer, redirect_uri, return_path, device, state, reason, created_ms, expires_ms,"  \
-    " ended_ms, user_code, verification_uri, verification_uri_complete, interval_ms, next_ms"
+    " ended_ms, user_code, verification_uri, verification_uri_complete, interval_ms, next_ms, token_id"
 
 static void read_row(struct query *q, struct arena *a, struct authorization *out)
 {
@@ -155,6 +156,7 @@ static void read_row(struct query *q, struct arena *a, struct authorization *out
     out->verification_uri_complete = query_get_text(q, 15, a);
     out->interval_ms = query_get_i64(q, 16);
     out->next = query_get_i64(q, 17);
+    out->token = query_get_text(q, 18, a);
 }
 
 enum err authorization_get(struct db *db, struct arena *a, struct str id, struct authorization *out, struct fault *why)

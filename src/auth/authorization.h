@@ -30,6 +30,7 @@ const char *authorization_state_name(enum authorization_state s);
 struct authorization {
     struct str id;             /* aut_... */
     struct str connection, principal; /* principal: in whose name */
+    struct str token;          /* of ours, by which it was begun (tok_...), or empty: it ends with that */
     struct str session;        /* the connect session: css_..., or empty */
     struct str issuer;         /* that it was begun for; empty: none is known */
     struct str redirect_uri, return_path; /* return_path: of this hub, or empty */
@@ -42,8 +43,8 @@ struct authorization {
     wall_ms next;              /* when the provider may be asked again */
 };
 
-/* Inside store_write(): `t` with connection, principal, session, redirect_uri and return_path becomes a new attempt; id and times
- * are filled in. `browser`: that it is bound to at once, or STR_NONE: the first that follows the link. */
+/* Inside store_write(): `t` with connection, principal, token, session, redirect_uri and return_path becomes a new attempt; id and
+ * times are filled in. `browser`: that it is bound to at once, or STR_NONE: the first that follows the link. */
 enum err authorization_begin(struct db *db, struct arena *a, struct authorization *t, struct str browser,
                              char link[AUTHORIZATION_TEXT], struct fault *why) MUST_CHECK;
 /* Is there such a link, for this browser (STR_NONE: it has no cookie yet)? Reads only. ERR_AUTHORIZATION_OVER. */

@@ -41,17 +41,19 @@ enum err connect_session_begin(struct db *db, struct arena *a, struct connect_se
     link[CONNECT_SESSION_TEXT - 1] = 0;
     s->id = arena_str(a, str_of(id_new(id, "css_")));
     struct query *q = query_begin(db, "INSERT INTO connect_session (id, connection_id, principal_id, link, browser, state,"
-                                      " authorization_id, created_ms, expires_ms) VALUES ($1, $2, $3, $4, '', 'open', '', $5, $6)");
+                                      " authorization_id, created_ms, expires_ms, token_id)"
+                                      " VALUES ($1, $2, $3, $4, '', 'open', '', $5, $6, $7)");
     query_text(q, s->id);
     query_text(q, s->connection);
     query_text(q, s->principal);
     query_text(q, text_hash(str_of(link), hash));
     query_i64(q, s->created);
     query_i64(q, s->expires);
+    query_text(q, s->token.p ? s->token : STR(""));
     return query_end(q, why);
 }
 
-#define COLUMNS "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms"
+#define COLUMNS "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms, token_id"
 
 static void read_row(struct query *q, struct arena *a, struct connect_session *out)
 {
@@ -64,6 +66,7 @@ static void read_row(struct query *q, struct arena *a, struct connect_session *o
         .created = query_get_i64(q, 6),
         .expires = query_get_i64(q, 7),
         .ended = query_get_i64(q, 8),
+        .token = query_get_text(q, 9, a),
     };
     struct str state = query_get_text(q, 4, a);
     for (size_t i = 0; i < COUNT(state_names); i++)

@@ -21,6 +21,7 @@ const char *connect_session_state_name(enum connect_session_state s);
 struct connect_session {
     struct str id;             /* css_... */
     struct str connection, principal;
+    struct str token;          /* of ours, by which it was made (tok_...), or empty: it ends with that */
     struct str authorization;  /* aut_..., the last one that was begun; or empty */
     enum connect_session_state state;
     bool begun;                /* a browser is bound to it */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "access/audit.h"
+#include "access/rights.h"
+#include "access/token.h"
 #include "auth/connect_session.h"
 #include "auth/device_code.h"
 #include "base/arena.h"
@@ -11,6 +13,7 @@
 
 #define AT_ONCE 64                    /* of those that wait, looked at together */
 #define LOOK_MS 30000                 /* another node may have begun one */
+#define TROUBLE_MS 5000               /* after what could not be written: not at once again */
 
 struct device_flows {
     struct device_flows_config config;
@@ -58,9 +61,14 @@ static enum err finish(struct db *db, void *turn, struct fault *why)
     struct turn *x = turn;
     struct connection_row row;
     struct fault gone;
-    enum err e = connection_get(db, x->a, x->t->connection, &row, why);
-    if (e)
+    enum err e = connection_get(db, x->a, x->t->connection, &row, &gone);
+    if (e == ERR_CONNECTION_NOT_FOUND)
+        return authorization_end(db, x->t->id, AUTHORIZATION_FAILED, str_of(err_row(e)->code), why); /* deleted meanwhile */
+    if (e) {
+        if (why)
+            *why = gone;
         return e;
+    }
     if (x->state == AUTHORIZATION_DONE && (e = connection_adopt(db, &row, x->t->principal, why)))
         return e;
     if ((e = authorization_end(db, x->t->id, x->state, x->reason, why)) || (e = tell(db, x, &row, why)))
@@ -111,6 +119,7 @@ static bool is_over(struct turn *x, enum err e, const struct fault *said)
     case ERR_RENEWAL_FAILED:
         x->interval_ms = device_code_next(x->interval_ms, TOKEN_LATER, 0);
         return false;
+    case ERR_STORE: /* asked again later */
     case ERR_STOPPING: return false;
     default:
         x->reason = e == ERR_OAUTH_CLIENT ? x->reason : str_of(err_row(e)->code);
@@ -119,13 +128,33 @@ static bool is_over(struct turn *x, enum err e, const struct fault *said)
     }
 }
 
+/* Whoever began it may still do it, and the link through which they did is not withdrawn. Asked before the provider is: what it
+ * answers is kept at once. */
+static enum err check_standing(struct turn *x, struct db *db, struct fault *why)
+{
+    struct connection_row row;
+    struct connect_session s;
+    struct caller c;
+    enum err e;
+    if ((e = connection_get(db, x->a, x->t->connection, &row, why)) ||
+        (e = token_beginner(db, x->a, x->t->principal, x->t->token, &c, why)) ||
+        (e = rights_need_on_connection(db, x->a, &c, row.id, row.folder, RIGHT_SECRETS_WRITE, why)))
+        return e;
+    if (!x->t->session.n)
+        return ERR_NONE;
+    e = connect_session_get(db, x->a, x->t->session, &s, why);
+    if (e || s.state == CONNECT_OPEN)
+        return e;
+    return fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "the connect session ended meanwhile");
+}
+
 static enum err ask(struct turn *x, struct fault *why)
 {
     const struct device_flows_config *c = &x->f->config;
     struct db *db = store_reader(c->store, why);
     struct secret code = SECRET_NONE;
-    enum err e = db ? authorization_device_code(db, c->keyring, x->t->id, &code, why) : ERR_STORE;
-    if (e)
+    enum err e = db ? check_standing(x, db, why) : ERR_STORE;
+    if (e || (e = authorization_device_code(db, c->keyring, x->t->id, &code, why)))
         return e;
     struct token_param params[DEVICE_PARAMS];
     device_code_params(&(struct device_code){ .code = code }, params);
@@ -134,7 +163,8 @@ static enum err ask(struct turn *x, struct fault *why)
     return e;
 }
 
-static void take_turn(struct device_flows *f, struct arena *a, struct authorization *t)
+/* False: something could not be written, and is as it was. */
+static bool take_turn(struct device_flows *f, struct arena *a, struct authorization *t)
 {
     struct turn x = { .f = f, .a = a, .t = t, .reason = STR("") };
     struct fault why = { 0 }, other;
@@ -145,17 +175,19 @@ static void take_turn(struct device_flows *f, struct arena *a, struct authorizat
     } else {
         if (store_write(f->config.store, claim, &x, &other)) {
             f->config.report("a device's code was not asked about", &other);
-            return;
+            return false;
         }
         if (!x.mine)
-            return;
+            return true;
         enum err e = ask(&x, &why);
         over = is_over(&x, e, &why);
     }
-    if (store_write(f->config.store, over ? finish : wait_again, &x, &other))
+    bool written = !store_write(f->config.store, over ? finish : wait_again, &x, &other);
+    if (!written)
         f->config.report("what came of a device's code was not written", &other);
     if (over && x.state == AUTHORIZATION_DONE && f->config.changed)
         f->config.changed(f->config.context, t->connection);
+    return written;
 }
 
 /* Answers how long nothing is to be done. */
@@ -180,8 +212,9 @@ static int64_t look(struct device_flows *f)
             return 0;
         if (left > 0)
             return left < wait ? left : wait;
-        take_turn(f, a, &all[i]);
-        wait = 0;
+        wait = take_turn(f, a, &all[i]) ? 0 : TROUBLE_MS;
+        if (wait)
+            return wait;
     }
     return wait;
 }

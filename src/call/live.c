@@ -145,7 +145,23 @@ static struct str path_below_base(const struct live *c, const struct url *u)
 }
 
 /* Headers by which some providers take another method than the one that was sent: each is judged as that method. */
-static const char *const override_names[] = { "x-http-method-override", "x-http-method", "x-method-override" };
+static const char *const override_names[] = { "x-http-method-override", "x-http-method", "x-method-override", "x-method" };
+/* Headers by which some take another path. Nobody who is narrowed to paths needs one. */
+static const char *const rewrite_names[] = { "x-original-url", "x-rewrite-url" };
+
+/* Behind CGI and its heirs, "_" and "-" are one letter. */
+static bool header_among(struct str name, const char *const *names, size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        struct str known = str_of(names[k]);
+        size_t i = 0;
+        while (i < name.n && name.n == known.n && (ascii_lower(name.p[i]) == known.p[i] || (name.p[i] == '_' && known.p[i] == '-')))
+            i++;
+        if (name.n == known.n && i == known.n)
+            return true;
+    }
+    return false;
+}
 
 static enum err check_one_narrowing(const struct live *c, const struct narrow *n, struct str method, const struct url *u,
                                     struct fault *why)
@@ -154,10 +170,13 @@ static enum err check_one_narrowing(const struct live *c, const struct narrow *n
     const unsigned char *ip = c->source ? c->source->ip : NULL;
     struct str path = path_below_base(c, u);
     enum err e = narrow_check(n, method, path, family, ip, why);
-    for (int i = 0; !e && i < c->from->count; i++)
-        for (size_t k = 0; !e && k < COUNT(override_names); k++)
-            if (str_ieq(c->from->headers[i].name, str_of(override_names[k])))
-                e = narrow_check(n, c->from->headers[i].value, path, family, ip, why);
+    for (int i = 0; !e && i < c->from->count; i++) {
+        const struct header *h = &c->from->headers[i];
+        if (header_among(h->name, override_names, COUNT(override_names)))
+            e = narrow_check(n, h->value, path, family, ip, why);
+        else if (n->lists[NARROW_PATH].set && header_among(h->name, rewrite_names, COUNT(rewrite_names)))
+            e = narrow_check(n, method, STR(""), family, ip, why); /* below no prefix */
+    }
     return e;
 }
 
@@ -167,9 +186,8 @@ static enum err check_gate(const struct live *c, const struct policy_gate *g, st
     const unsigned char *ip = c->source ? c->source->ip : NULL;
     enum err e = policy_gate_check(g, method, family, ip, why);
     for (int i = 0; !e && i < c->from->count; i++)
-        for (size_t k = 0; !e && k < COUNT(override_names); k++)
-            if (str_ieq(c->from->headers[i].name, str_of(override_names[k])))
-                e = policy_gate_check(g, c->from->headers[i].value, family, ip, why);
+        if (header_among(c->from->headers[i].name, override_names, COUNT(override_names)))
+            e = policy_gate_check(g, c->from->headers[i].value, family, ip, why);
     return e;
 }
 

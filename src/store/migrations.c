@@ -529,6 +529,7 @@ static const struct migration migrations[] = {
           " id TEXT PRIMARY KEY,"                    /* aut_...; a device's code is a sealed_value of it */
           " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
           " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE," /* in whose name */
+          " token_id TEXT NOT NULL,"                 /* by which token it was begun, and ends with it; or empty */
           " session TEXT NOT NULL,"                  /* css_..., or empty */
           " device BIGINT NOT NULL,"
           " state TEXT NOT NULL,"                    /* pending | returned | done | failed */
@@ -556,6 +557,7 @@ static const struct migration migrations[] = {
           " id TEXT PRIMARY KEY,"                    /* css_... */
           " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"
           " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE," /* who made it, in whose name it acts */
+          " token_id TEXT NOT NULL,"                 /* by which token, with whose end it ends; or empty */
           " link TEXT NOT NULL,"                     /* hex SHA-256, as is the next */
           " browser TEXT NOT NULL,"                  /* empty: nobody has begun */
           " state TEXT NOT NULL,"                    /* open | done | withdrawn */

@@ -1,13 +1,16 @@
 /* web/acting.h - a request that comes back from a provider, or through a link, acts in the name of whoever began it: with the
- * rights that they have now, asked for as anybody's.
+ * rights that they have now, asked for as anybody's. What was begun with a token ends with it, and has its rights.
  */
 #ifndef WEB_ACTING_H
 #define WEB_ACTING_H
 
 #include "web/web.h"
 
-/* q->caller becomes that principal; `via` (aut_..., css_...) is what the audit log says it came through. ERR_AUTHORIZATION_OVER:
- * there is no such principal any more, or it is disabled. */
-enum err acting_as(struct web_request *q, struct db *db, struct str principal, struct str via, struct fault *why) MUST_CHECK;
+/* q->caller becomes that principal, or that token of its; `via` (aut_..., css_...) is what the audit log says it came through.
+ * ERR_AUTHORIZATION_OVER: there is no such principal any more, or it is disabled; its token is revoked or over. */
+enum err acting_as(struct web_request *q, struct db *db, struct str principal, struct str token, struct str via,
+                   struct fault *why) MUST_CHECK;
+/* The token of ours that the caller came with, or that made the link through which it acts; or empty. */
+struct str acting_token(const struct caller *c);
 
 #endif

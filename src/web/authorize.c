@@ -125,6 +125,7 @@ enum err authorize_begin(struct web_request *q, const struct connection_row *row
     if ((e = grip_open(q, row, &g, why)))
         return e;
     b.t = (struct authorization){ .connection = row->id, .principal = q->caller->principal, .session = session,
+                                  .token = acting_token(q->caller),
                                   .issuer = g.profile.issuer, .return_path = return_path, .device = is_device(row),
                                   .redirect_uri = oauth_redirect_uri(q) };
     if (!b.t.device && (!g.profile.authorization_url.n || !g.profile.client_id.n))
@@ -268,7 +269,7 @@ static enum err go_out(struct web_request *q, struct reply *r, struct str *url, 
     char *state = arena_zero(q->arena, AUTHORIZATION_TEXT);
     enum err e;
     if ((e = authorization_find(q->db, q->arena, q->params[0], authorization_text_ok(browser) ? browser : STR_NONE, &t, why)) ||
-        (e = acting_as(q, q->db, t.principal, t.id, why)) ||
+        (e = acting_as(q, q->db, t.principal, t.token, t.id, why)) ||
         (e = connection_need(q, q->db, t.connection, RIGHT_SECRETS_WRITE, &row, why)) || (e = grip_open(q, &row, &g, why)))
         return e;
     random_text(state, AUTHORIZATION_TEXT - 1);
@@ -427,7 +428,7 @@ static enum err arrive(struct arrival *v, struct fault *why)
     struct web_request *q = v->q;
     AUTO_GRIP g = { 0 };
     enum err e;
-    if ((e = acting_as(q, q->db, v->t.principal, v->t.session.n ? v->t.session : v->t.id, why)) ||
+    if ((e = acting_as(q, q->db, v->t.principal, v->t.token, v->t.session.n ? v->t.session : v->t.id, why)) ||
         (e = connection_need(q, q->db, v->t.connection, RIGHT_SECRETS_WRITE, &v->row, why)))
         return e;
     q->audit.object = v->row.id;

@@ -52,7 +52,7 @@ static enum err enter(struct visit *v, struct reply *r, struct fault *why)
     v->link = q->params[0];
     if ((e = connect_session_find(q->db, q->arena, v->link, authorization_text_ok(there) ? there : STR_NONE, &v->s, why)))
         return e;
-    if ((e = acting_as(q, q->db, v->s.principal, v->s.id, why)))
+    if ((e = acting_as(q, q->db, v->s.principal, v->s.token, v->s.id, why)))
         return e == ERR_AUTHORIZATION_OVER ? fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "its maker is gone") : e;
     if ((e = connection_need(q, q->db, v->s.connection, RIGHT_SECRETS_WRITE, &v->row, why)))
         return e == ERR_CONNECTION_NOT_FOUND || e == ERR_DENIED

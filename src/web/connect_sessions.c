@@ -2,6 +2,7 @@
 #include "auth/connect_session.h"
 
 #include "auth/authorization.h"
+#include "web/acting.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/connection_view.h"
@@ -112,6 +113,7 @@ enum err connect_sessions_create(struct web_request *q, struct reply *r, struct 
         return e;
     m.s.connection = m.row.id;
     m.s.principal = q->caller->principal;
+    m.s.token = acting_token(q->caller);
     if ((e = web_write(q, insert, &m, why)))
         return e;
     r->status = 201;

@@ -1,12 +1,13 @@
 /* web/folders.c - where connections live: the tree, and who is in it. */
 #include "access/folder_tree.h"
-
+#include "access/policy_store.h"
 #include "access/rights.h"
 #include "web/access_view.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/handlers.h"
 #include "web/page.h"
+#include "web/policy_check.h"
 
 #define PATH_MAX_BYTES 1024
 #define NAME_MAX_BYTES 320 /* of a principal */
@@ -198,6 +199,19 @@ static enum err read_place(struct folder_change *c, struct db *db, const struct 
     return e ? e : not_personal(&c->parent, why);
 }
 
+/* What moves is counted by the quotas of where it goes. */
+static enum err place_it(struct folder_change *c, struct db *db, struct fault *why)
+{
+    struct web_request *q = c->q;
+    struct policy_subject before = { 0 };
+    struct str *ids;
+    enum err e = policy_folders(db, q->arena, c->row.id, &ids, &before.folder_count, why);
+    before.folders = ids;
+    if (e || (e = folder_change(db, q->arena, &c->row, c->moves ? &c->parent : NULL, why)))
+        return e;
+    return c->moves ? policy_check_folder_moved(q, db, c->row.id, &before, why) : ERR_NONE;
+}
+
 static enum err change(struct db *db, void *context, struct fault *why)
 {
     struct folder_change *c = context;
@@ -211,7 +225,7 @@ static enum err change(struct db *db, void *context, struct fault *why)
     q->audit.before = told(q, &c->row);
     if ((e = effect_before(db, q->arena, c->row.id, &c->effect, why)) || (e = read_place(c, db, body, why)) ||
         (e = read_preset(body, &c->row.preset, why)) || (e = body_bool(body, "inherits", &c->row.inherits, why)) ||
-        (e = folder_change(db, q->arena, &c->row, c->moves ? &c->parent : NULL, why)) ||
+        (e = place_it(c, db, why)) ||
         (e = effect_after(db, q->arena, c->row.id, &c->effect, why)))
         return e;
     return tell_after(q, db, c->row.id, why);

@@ -129,6 +129,54 @@ enum err policy_check_move(struct web_request *q, struct db *db, const struct co
     return e ? e : full;
 }
 
+#define CONNECTORS_MOST 1000 /* in one folder and all below */
+
+static enum err connectors_below(struct db *db, struct arena *a, struct str folder, struct str **out, size_t *n, struct fault *why)
+{
+    *out = arena_array(a, CONNECTORS_MOST, sizeof **out);
+    *n = 0;
+    struct query *q = query_begin(db, "SELECT DISTINCT connector FROM connection WHERE deleted_ms = 0 AND folder_id IN"
+                                      " (SELECT folder_id FROM folder_above WHERE above_id = $1) ORDER BY connector LIMIT $2");
+    query_text(q, folder);
+    query_i64(q, CONNECTORS_MOST);
+    while (query_next(q))
+        (*out)[(*n)++] = query_get_text(q, 0, a);
+    return query_end(q, why);
+}
+
+enum err policy_check_folder_moved(struct web_request *q, struct db *db, struct str folder, const struct policy_subject *before,
+                                   struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    struct policy_subject after = { .moment = POLICY_CREATE, .now = clock_wall() };
+    struct str *connectors, *ids;
+    size_t n;
+    enum err e;
+    if (!set || !set->count)
+        return ERR_NONE;
+    if ((e = policy_folders(db, q->arena, folder, &ids, &after.folder_count, why)) ||
+        (e = connectors_below(db, q->arena, folder, &connectors, &n, why)))
+        return e;
+    after.folders = ids;
+    for (size_t i = 0; i < n; i++) {
+        const struct policy *p;
+        size_t at = 0;
+        after.connector = connectors[i];
+        for (const struct policy_rule *r; (r = policy_next(set, &after, POLICY_QUOTA, &at, &p));) {
+            int64_t count;
+            if (holds_for(p, before))
+                continue;
+            if ((e = policy_count(db, connectors[i], p->folder, &count, why)))
+                return e;
+            if (count > r->number)
+                return fault(why, ERR_QUOTA_EXCEEDED,
+                             str_fmt(q->arena, "%.*s %lld/%lld (policy “%.*s”)", STR_ARG(connectors[i]), (long long)count,
+                                     (long long)r->number, STR_ARG(p->name)), "quota of a folder that comes in");
+        }
+    }
+    return ERR_NONE;
+}
+
 /* ---- defaults ---- */
 
 enum err policy_set_starts_disabled(const struct policy_set *set, struct db *db, struct arena *a, const struct connection_row *row,

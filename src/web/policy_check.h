@@ -19,6 +19,10 @@ enum err policy_check(struct web_request *q, struct db *db, const struct connect
  * that moves it. `trace` may be NULL. */
 enum err policy_check_move(struct web_request *q, struct db *db, const struct connection_row *row, struct str to,
                            struct policy_trace *trace, struct fault *why) MUST_CHECK;
+/* A folder has moved, in this transaction: do the quotas hold that now count what is in it? `before`: its folders until then.
+ * ERR_QUOTA_EXCEEDED. Other rules are asked at each call. */
+enum err policy_check_folder_moved(struct web_request *q, struct db *db, struct str folder, const struct policy_subject *before,
+                                   struct fault *why) MUST_CHECK;
 /* Before one more is made, in the same transaction: nobody comes in between. ERR_QUOTA_EXCEEDED says use and limit. */
 enum err policy_check_quota(struct web_request *q, struct db *db, const struct policy_set *set, const struct policy_subject *s,
                             struct policy_trace *trace, struct fault *why) MUST_CHECK;

@@ -1,6 +1,7 @@
 """Authorizing connections at their provider: in a browser, with a device's code, through a link for somebody without an account; and what
 a hostile browser, link or provider may not do."""
 import base64
+import contextlib
 import json
 import os
 import re
@@ -563,6 +564,52 @@ class Device(Case):
         self.assertEqual(self.state(), "needs_auth")
 
 
+class WaitingDevice(harness.Case):
+    """A provider whose person never comes, or comes too late."""
+
+    def start(self, **device):
+        def serve(s, number):
+            while raw := s.read_request():
+                if raw.startswith(b"POST /device "):
+                    code = {"device_code": "d", "user_code": "ABCD-EFGH", "verification_uri": provider.url + "/verify", "interval": 1, **device}
+                    s.sendall(harness.answer(json.dumps(code).encode()))
+                else:
+                    s.sendall(harness.answer(b'{"error": "authorization_pending"}', "400 Bad Request"))
+
+        provider = self.upstream(serve)
+        self.hub1 = self.hub(env={"RACCORD_EGRESS_ALLOW_PRIVATE": "localhost", "RACCORD_EGRESS_ALLOW_HTTP": "localhost"})
+        self.token = self.hub1.post(API + "/tokens", {"name": "t", "role": "admin"}).json
+        fields = {"base_url": provider.url, "device_url": provider.url + "/device", "token_url": provider.url + "/token"}
+        made = self.hub1.post(API + "/connections", {"connector": "http", "auth_type": "oauth2_device_code", "key": "dev", "folder": "shared",
+                                                     "fields": fields, "credentials": {"client_id": "c"}})
+        self.assertEqual(made.status, 201, made)
+        begun = self.hub1.post(API + "/connections/dev/authorize", {}, token=self.token["secret"])
+        self.assertEqual(begun.status, 201, begun)
+        return begun.json["id"]
+
+    def ended(self, attempt):
+        deadline = harness.Deadline()
+        while deadline.left():
+            with contextlib.closing(sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True)) as db:
+                state, reason = db.execute("SELECT state, reason FROM authorization_attempt WHERE id = ?", (attempt,)).fetchone()
+            if state != "pending":
+                return state, reason
+            threading.Event().wait(0.05)
+        self.fail("the attempt never ends")
+
+    def test_deleting_its_connection_ends_it_without_a_word_too_many(self):
+        attempt = self.start(expires_in=2)
+        self.assertEqual(self.hub1.request("DELETE", API + "/connections/dev?force=true").status, 200)
+        self.assertEqual(self.ended(attempt), ("failed", "connection_not_found"))
+        self.assertEqual(self.hub1.log().count("code was not"), 0)
+
+    def test_who_may_no_longer_do_it_gets_nothing_by_a_code_that_was_begun_before(self):
+        attempt = self.start(expires_in=600)
+        self.assertEqual(self.hub1.request("DELETE", f"{API}/tokens/{self.token['id']}").status, 204)
+        self.assertEqual(self.ended(attempt), ("failed", "authorization_over"))
+        self.assertEqual(self.hub1.get(API + "/connections/dev").json["state"], "needs_auth")
+
+
 class AnotherClient(Case):
     def test_what_one_client_was_granted_is_not_the_next_ones(self):
         self.start(features={**NO_PUSH, "revocation": {"enabled": True}})
@@ -664,6 +711,19 @@ class Links(Case):
                             fields={"region": "eu-west-3", "role_arn": "arn:aws:iam::123456789012:role/r"})
         external = self.hub1.get(f"{API}/connections/{role['connection']}").json["fields"]["external_id"]
         self.assertIn(f"<dd>{external}</dd>", Browser().open(role["url"]).text)
+
+    def test_a_link_ends_with_the_token_that_made_it_and_may_no_more_than_that(self):
+        self.begin()
+        token = self.hub1.post(API + "/tokens", {"name": "t", "role": "admin"}).json
+        made = [self.hub1.post(API + "/connect-sessions", {"connector": "http", "auth_type": "bearer", "key": key,
+                                                           "fields": {"base_url": "https://api.example.com"}}, token=token["secret"]).json for key in "ab"]
+        self.assertEqual(Browser().open(made[0]["url"]).status, 200)
+        where = f"{API}/tokens/{token['id']}"
+        self.assertEqual(self.hub1.request("PATCH", where, {"grants": {"connections": [made[0]["connection"]]}}).status, 200)
+        self.assertEqual(Browser().open(made[0]["url"]).status, 200)
+        self.refused(Browser().open(made[1]["url"]), "connect_link_invalid")
+        self.assertEqual(self.hub1.request("DELETE", where).status, 204)
+        self.refused(Browser().open(made[0]["url"]), "connect_link_invalid")
 
     def test_a_link_that_is_withdrawn_or_unknown_opens_nothing(self):
         self.begin()

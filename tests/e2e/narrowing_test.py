@@ -50,6 +50,8 @@ class Narrowing(harness.SharedHub):
         t = self.token(risks=["read", "write"])
         self.refused(t, "POST", **{"X-HTTP-Method-Override": "DELETE"})
         self.allowed(t, "POST", **{"X-HTTP-Method-Override": "PUT"})
+        for name in ("x-http-method", "X-Method-Override", "X-Method", "X_HTTP_METHOD_OVERRIDE", "X-HTTP_Method-OVERRIDE"):
+            self.refused(t, "POST", **{name: "DELETE"})
 
     def test_paths(self):
         t = self.token(paths=["/contacts"])
@@ -58,6 +60,9 @@ class Narrowing(harness.SharedHub):
         self.refused(t, "GET", "/contacts-old")
         self.refused(t, "GET", "/deals")
         self.refused(t, "GET", "/contacts/../deals")
+        self.refused(t, "GET", "/contacts/%c0%ae%C0%AE/deals")
+        for name in ("X-Original-URL", "X-Rewrite-URL", "X_Rewrite_Url"):
+            self.refused(t, "GET", "/contacts/1", **{name: "/deals"})
 
     def test_addresses(self):
         self.allowed(self.token(addresses=["127.0.0.0/8", "::1"]), "GET")

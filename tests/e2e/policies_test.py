@@ -154,6 +154,24 @@ class Folders(Case):
         hub.connection("crm", self.provider.url)
         self.assertEqual(hub.post("/api/v1/connections/crm/move", {"folder": "shared/sales"}).json["code"], "auth_type_blocked")
 
+    def test_a_folder_that_moves_in_is_counted_with_all_that_is_below_it(self):
+        hub = self.hub1
+        for path in ("shared/here", "shared/here/deep", "shared/there", "shared/there/free"):
+            hub.post("/api/v1/folders", {"path": path})
+        for key in "abc":
+            hub.connection(key, self.provider.url, folder="shared/here/deep")
+        self.policy("Two", {"rule": "quota", "connectors": ["http"], "value": 2}, folder="shared/there")
+        self.policy("Elsewhere", {"rule": "quota", "connectors": ["zendesk"], "value": 0}, folder="shared/there")
+        move = lambda path, to: hub.request("PATCH", "/api/v1/folders/" + path.replace("/", "%2F"), {"parent": to})
+        for path in ("shared/here/deep", "shared/here"):
+            refused = move(path, "shared/there/free")
+            self.assertEqual((refused.status, refused.json["code"]), (409, "quota_exceeded"), refused)
+            self.assertIn("http 3/2 (policy “Two”)", refused.json["detail"])
+            self.assertEqual(hub.get("/api/v1/connections/a").json["folder"]["path"], "shared/here/deep")
+        hub.request("DELETE", "/api/v1/connections/a?force=true")
+        self.assertEqual(move("shared/here/deep", "shared/there/free").status, 200)
+        self.assertEqual(move("shared/there/free/deep", "shared/there").status, 200)  # counted there already
+
     def test_a_folders_quota_counts_what_is_moved_in_and_the_instances_does_not(self):
         hub = self.hub1
         self.new_folder("sales")
