@@ -72,7 +72,8 @@ enum err departure_plan(struct db *db, struct arena *a, const struct principal_r
     enum err e;
     *d = (struct departure){ 0 };
     if ((e = read_workspace(db, a, who->id, d, why)) || (e = read_grants(db, a, who->id, d, why)) ||
-        (e = number(db, "SELECT count(*) FROM connection c JOIN folder f ON f.id = c.folder_id WHERE f.path = 'personal/' || $1",
+        (e = number(db,
+                    "SELECT count(*) FROM folder f CROSS JOIN connection c WHERE c.folder_id = f.id AND f.path = 'personal/' || $1",
                     who->id, &d->workspace_connections, why)) ||
         (e = number(db, "SELECT count(*) FROM connection WHERE owner_id = $1", who->id, &d->owned_connections, why)) ||
         (e = number(db, "SELECT count(*) FROM token WHERE principal_id = $1 AND revoked_ms = 0", who->id, &d->tokens, why)) ||

@@ -183,7 +183,7 @@ enum err user_update(struct db *db, struct user_row *row, struct str password_ha
 static enum err delete_personal(struct db *db, struct str id, struct fault *why)
 {
     struct query *q =
-        query_begin(db, "SELECT c.id FROM connection c JOIN folder f ON f.id = c.folder_id WHERE f.owner_id = $1 LIMIT 1");
+        query_begin(db, "SELECT c.id FROM folder f CROSS JOIN connection c WHERE c.folder_id = f.id AND f.owner_id = $1 LIMIT 1");
     query_text(q, id);
     bool used = query_next(q);
     enum err e = query_end(q, why);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +16,9 @@
 #include "crypto/hash.h"
 
 #define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
+#define AHEAD (1024 * 1024)          /* bytes that are laid out at once: a sync that does not change the file's size costs half */
 #define PIECE (64 * 1024)
+#define LOOK_FIRST (2 * AHEAD)
 #define LOOK_BACK (64 * 1024 * 1024) /* bytes in which the last seal is looked for */
 #define SAME_MS 1000                 /* how often we look whether the path still names our file */
 #define SEAL_HEAD "{\"seal\":"
@@ -26,6 +29,9 @@ struct intent_file {
     pthread_mutex_t lock;            /* over the key */
     struct secret key;
     int fd;
+    bool appends;                    /* the file may only grow: nothing is laid out ahead */
+    off_t at;                        /* where the next group goes */
+    off_t ahead;                     /* up to here the file is there, filled with line ends */
     int64_t left;                    /* bytes behind the last seal that a crash or a failed write left */
     bool torn;                       /* they may end within a line */
     int64_t looked;                  /* monotonic ms */
@@ -49,11 +55,19 @@ static void shut(struct intent_file *f)
     f->fd = -1;
 }
 
+/* What was laid out and not used goes; who reads the file from now on sees lines only. */
+static void shut_well(struct intent_file *f)
+{
+    if (f->fd >= 0 && f->ahead > f->at)
+        (void)!ftruncate(f->fd, f->at); /* if not, empty lines stay, which mean nothing */
+    shut(f);
+}
+
 void intent_file_free(struct intent_file *f)
 {
     if (!f)
         return;
-    shut(f);
+    shut_well(f);
     secret_end(&f->key);
     pthread_mutex_destroy(&f->lock);
     free(f->path);
@@ -129,19 +143,31 @@ static bool seal_add(struct intent_file *f, struct buf *text, size_t from, struc
 
 /* ---- opening: where does the last seal end? ---- */
 
-/* The last whole seal in `text`; *end is where it ends. */
-static bool last_seal(struct str text, struct seal_line *out, size_t *end)
+struct tail {
+    char *p;
+    size_t n;
+    off_t from;                      /* where in the file it begins */
+};
+
+static struct str tail_text(const struct tail *t, size_t end) { return (struct str){ t->p, end }; }
+
+/* Behind the last line end before `stop`. */
+static size_t line_begin(struct str text, size_t stop)
 {
-    for (size_t stop = text.n; stop;) {
-        size_t newline = stop;
-        while (newline && text.p[newline - 1] != '\n')
-            newline--;
+    const char *end = stop ? memrchr(text.p, '\n', stop) : NULL;
+    return end ? (size_t)(end - text.p) + 1 : 0;
+}
+
+/* The last whole seal before `stop`; *begin and *end of its line, line end included. */
+static bool last_seal(struct str text, size_t stop, struct seal_line *out, size_t *begin, size_t *end)
+{
+    while (stop) {
+        size_t newline = line_begin(text, stop);
         if (!newline)
             return false;
-        size_t begin = newline - 1;
-        while (begin && text.p[begin - 1] != '\n')
-            begin--;
-        if (seal_read(str_sub(text, begin, newline - 1), out)) {
+        size_t from = line_begin(text, newline - 1);
+        if (seal_read(str_sub(text, from, newline - 1), out)) {
+            *begin = from;
             *end = newline;
             return true;
         }
@@ -150,34 +176,77 @@ static bool last_seal(struct str text, struct seal_line *out, size_t *end)
     return false;
 }
 
-/* Pieces overlap by the length of a seal, so that none is cut in two for good. */
+/* A crash may leave the seal of a group on the disk without all of the group: its calls were never made, and it counts as loose.
+ * What cannot be told counts as whole; the check tells. */
+static bool group_whole(struct intent_file *f, const struct tail *t, const struct seal_line *s, size_t begin, size_t end)
+{
+    static const size_t tail = sizeof MAC_HEAD - 1 + AUDIT_HASH + 3; /* the line's end included */
+    struct seal_line before;
+    size_t unused, from = 0;
+    char mac[AUDIT_HASH + 1];
+    bool found = last_seal(tail_text(t, begin), begin, &before, &unused, &from);
+    if (!found && (s->mark.seal != 1 || t->from))
+        return true;
+    if (s->left < 0 || (uint64_t)s->left > end - from || end - from - (size_t)s->left < tail)
+        return false;
+    pthread_mutex_lock(&f->lock);
+    bool key = f->key.n;
+    if (key)
+        mac_of(f->key, str_sub(tail_text(t, end), from + (size_t)s->left, end - tail), mac);
+    pthread_mutex_unlock(&f->lock);
+    return !key || equal_constant_time(mac, s->mark.mac, AUDIT_HASH);
+}
+
+/* Where what was written ends: line ends behind it were laid out ahead. */
+static size_t content_end(const struct tail *t)
+{
+    size_t n = t->n;
+    while (n && t->p[n - 1] == '\n')
+        n--;
+    return n < t->n && (n || t->from) ? n + 1 : n;
+}
+
+static bool look_from(struct intent_file *f, off_t size, off_t most, bool *found)
+{
+    struct tail t = { .n = (size_t)(size < most ? size : most) };
+    struct seal_line seal;
+    size_t begin, end;
+    t.from = size - (off_t)t.n;
+    t.p = mem_zero(t.n + 1);
+    bool good = fd_read(f->fd, t.p, t.n, t.from) == (ssize_t)t.n;
+    size_t stop = good ? content_end(&t) : 0;
+    f->at = t.from + (off_t)stop;
+    f->torn = stop && t.p[stop - 1] != '\n';
+    *found = good && last_seal(tail_text(&t, stop), stop, &seal, &begin, &end);
+    if (*found && !group_whole(f, &t, &seal, begin, end))
+        *found = last_seal(tail_text(&t, begin), begin, &seal, &begin, &end);
+    if (*found) {
+        f->mark = seal.mark;
+        f->left = f->at - (t.from + (off_t)end);
+    }
+    free(t.p);
+    return good;
+}
+
 static bool find_end(struct intent_file *f, off_t size)
 {
-    char *piece = mem_zero(PIECE);
-    off_t stop = size, least = size > LOOK_BACK ? size - LOOK_BACK : 0;
-    bool good = true, found = false;
-    while (good && !found && stop > least) {
-        off_t from = stop > PIECE ? stop - PIECE : 0;
-        struct seal_line line;
-        size_t end;
-        good = fd_read(f->fd, piece, (size_t)(stop - from), from) == stop - from;
-        if (good && last_seal((struct str){ piece, (size_t)(stop - from) }, &line, &end)) {
-            found = true;
-            f->mark = line.mark;
-            f->left = size - (from + (off_t)end);
-        }
-        stop = from ? from + 512 : 0;
+    bool found = false, good = true;
+    for (off_t most = LOOK_FIRST; good && !found; most *= 4) {
+        good = look_from(f, size, most < LOOK_BACK ? most : LOOK_BACK, &found);
+        if (most >= size || most >= LOOK_BACK)
+            break;
     }
-    if (good && size)
-        good = fd_read(f->fd, piece, 1, size - 1) == 1;
-    f->torn = size && (!good || piece[0] != '\n');
-    free(piece);
+    f->ahead = size;
     if (good && !found) {
         unsigned char id[INTENT_FILE_ID / 2];
         random_bytes(id, sizeof id);
         f->mark = (struct intent_mark){ 0 };
         hex_write(f->mark.file, (struct str){ (const char *)id, sizeof id });
-        f->left = size;
+        f->left = f->at;
+    }
+    if (f->appends) { /* behind what was laid out before the file could only grow */
+        f->left += size - f->at;
+        f->at = size;
     }
     return good;
 }
@@ -204,8 +273,10 @@ static void look_again(struct intent_file *f)
     if (f->fd < 0 || now - f->looked < SAME_MS)
         return;
     f->looked = now;
-    if (stat(f->path, &named) || fstat(f->fd, &ours) || named.st_ino != ours.st_ino || named.st_dev != ours.st_dev)
-        shut(f);
+    if (!fstat(f->fd, &ours) && ours.st_size < f->at)
+        shut(f); /* cut off below us: it is looked at anew */
+    else if (stat(f->path, &named) || fstat(f->fd, &ours) || named.st_ino != ours.st_ino || named.st_dev != ours.st_dev)
+        shut_well(f);
 }
 
 bool intent_file_ready(struct intent_file *f)
@@ -214,11 +285,17 @@ bool intent_file_ready(struct intent_file *f)
     look_again(f);
     if (f->fd >= 0)
         return true;
-    f->fd = open(f->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0600);
+    static const int how = O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+    f->fd = open(f->path, how, 0600);
+    f->appends = f->fd < 0 && errno == EPERM; /* chattr +a */
+    if (f->appends)
+        f->fd = open(f->path, how | O_APPEND, 0600);
     if (f->fd < 0)
         return false;
     if (fstat(f->fd, &st) || !S_ISREG(st.st_mode))
         errno = EINVAL;
+    else if (flock(f->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        errno = EBUSY; /* of another hub; two would write over one another */
     else if (find_end(f, st.st_size)) {
         if (!st.st_size)
             sync_parent(f->path);
@@ -227,6 +304,34 @@ bool intent_file_ready(struct intent_file *f)
     }
     shut(f);
     return false;
+}
+
+/* Line ends, so that it stays a text whatever a crash leaves of it. When they do not fit, the group itself may. */
+static void lay_out(struct intent_file *f, off_t need)
+{
+    static char filler[PIECE];
+    if (!*filler)
+        memset(filler, '\n', sizeof filler);
+    for (off_t until = need + AHEAD; f->ahead < until;) {
+        ssize_t n = pwrite(f->fd, filler, sizeof filler, f->ahead);
+        if (n <= 0)
+            return;
+        f->ahead += n;
+    }
+}
+
+static bool put(struct intent_file *f, struct str text)
+{
+    off_t end = f->at + (off_t)text.n;
+    if (f->appends)
+        return write(f->fd, text.p, text.n) == (ssize_t)text.n;
+    if (end > f->ahead)
+        lay_out(f, end);
+    if (pwrite(f->fd, text.p, text.n, f->at) != (ssize_t)text.n)
+        return false;
+    if (f->ahead < end)
+        f->ahead = end;
+    return true;
 }
 
 bool intent_file_write(struct intent_file *f, struct buf *text)
@@ -245,7 +350,8 @@ bool intent_file_write(struct intent_file *f, struct buf *text)
         from = 1;
         f->left++;
     }
-    if (seal_add(f, out, from, &mark) && write(f->fd, out->p, out->n) == (ssize_t)out->n && !fdatasync(f->fd)) {
+    if (seal_add(f, out, from, &mark) && put(f, buf_str(out)) && !fdatasync(f->fd)) {
+        f->at += (off_t)out->n;
         f->torn = false;
         f->left = 0;
         f->mark = mark;
@@ -298,34 +404,49 @@ static void keep(struct look *l, const struct intent_mark *mark)
     l->marks[l->count++] = *mark;
 }
 
+/* Lines that say something. */
+static int64_t lines_in(struct str text)
+{
+    int64_t n = 0;
+    for (struct str line, rest = text; rest.n;) {
+        str_cut(rest, '\n', &line, &rest);
+        n += line.n > 0;
+    }
+    return n;
+}
+
+/* A seal that is not right may be what a crash left of a group: then the next one that is right counts it among its `left`. */
 static bool look_at_lines(struct look *l)
 {
-    size_t group = 0, at = 0;
-    int64_t number = 0, calls = 0;
+    size_t group = 0, at = 0, doubtful = 0; /* doubtful: the end of the last seal that was not right; 0: none */
+    int64_t number = 0, first_doubtful = 0;
     while (at < l->text.n) {
         const char *newline = memchr(l->text.p + at, '\n', l->text.n - at);
-        size_t end = newline ? (size_t)(newline - l->text.p) : l->text.n;
-        struct str line = str_sub(l->text, at, end);
+        size_t begin = at, end = newline ? (size_t)(newline - l->text.p) : l->text.n;
+        struct str line = str_sub(l->text, begin, end);
         struct seal_line s;
         number++;
         at = end + 1;
-        if (!newline || !str_starts(line, STR(SEAL_HEAD))) {
-            calls += line.n > 0;
+        if (!newline || !str_starts(line, STR(SEAL_HEAD)))
+            continue;
+        if (!seal_read(line, &s) || !seal_right(l, &s, str_sub(l->text, group, end))) {
+            first_doubtful = first_doubtful ? first_doubtful : number;
+            doubtful = at;
             continue;
         }
-        if (!seal_read(line, &s) || !seal_right(l, &s, str_sub(l->text, group, end)))
-            return wrong(l, number);
+        size_t from = group + (size_t)s.left;
+        if (doubtful > from)
+            return wrong(l, first_doubtful);
         keep(l, &s.mark);
-        for (size_t i = group; s.left && i < group + (size_t)s.left; i++) /* nobody vouches for these */
-            if (l->text.p[i] == '\n') {
-                l->out->loose++;
-                calls--;
-            }
-        l->out->calls += calls > 0 ? calls : 0;
-        calls = 0;
+        l->out->loose += lines_in(str_sub(l->text, group, from)); /* nobody vouches for these */
+        l->out->calls += lines_in(str_sub(l->text, from, begin));
         group = at;
+        doubtful = 0;
+        first_doubtful = 0;
     }
-    l->out->loose += calls;
+    if (doubtful)
+        return wrong(l, first_doubtful);
+    l->out->loose += lines_in(str_sub(l->text, group, l->text.n));
     l->out->seals = (int64_t)l->count;
     return true;
 }

@@ -9,6 +9,10 @@
  * no line can be changed, taken out, put in or moved. That the file's end was cut off shows against the audit chain, where the
  * newest seal is stated every minute (audit action "calls.filed"). left: bytes before the group that no seal vouches for: what a
  * crash left of a group whose calls were never made.
+ *
+ * While it is written the file ends in up to a mebibyte of line ends, which the next groups take the place of: a sync that changes
+ * no size costs half. They mean nothing, wherever they stand, and go when the file is closed. A file that may only grow (chattr +a)
+ * has none.
  */
 #ifndef CALL_INTENT_FILE_H
 #define CALL_INTENT_FILE_H

@@ -107,7 +107,8 @@
     "CREATE UNIQUE INDEX connection_number ON connection (number) WHERE number > 0;"                                               \
     "CREATE INDEX connection_list_all ON connection (number, folder_id, connector, state, health, deleted_ms)"          \
     " WHERE deleted_ms = 0;"                                                                                            \
-    "CREATE INDEX connection_folder_all ON connection (folder_id, number, search, deleted_ms) WHERE deleted_ms = 0;"    \
+    /* Of all rows: for counts, and for references from folders. */                                                     \
+    "CREATE INDEX connection_folder_all ON connection (folder_id, deleted_ms, number, search);"                         \
     LISTED("connector", "connector, state, health, ", "deleted_ms = 0")                                                 \
     LISTED("state", "state, health, ", "deleted_ms = 0")                                                                \
     "CREATE INDEX connection_list_default ON connection (is_default, number, folder_id, connector, state, health,"      \
@@ -116,7 +117,8 @@
     LISTED_IN_FOLDER("connector", "connector, ", "deleted_ms = 0")                                                      \
     LISTED_IN_FOLDER("state", "state, ", "deleted_ms = 0")                                                              \
     LISTED_IN_FOLDER("health", "health, ", "deleted_ms = 0")                                                            \
-    LISTED_IN_FOLDER("default", "is_default, ", "deleted_ms = 0 AND is_default = 1")                                    \
+    "CREATE INDEX connection_folder_default ON connection (folder_id, is_default, number, connector, deleted_ms)"       \
+    " WHERE deleted_ms = 0 AND is_default = 1;"                                                                         \
     LISTED_IN_FOLDER("deleted", "", "deleted_ms > 0")                                                                   \
     "CREATE INDEX connection_trash ON connection (deleted_ms) WHERE deleted_ms > 0;"                                    \
     "CREATE INDEX connection_probe ON connection (state, probe_ms) WHERE deleted_ms = 0;"                               \
@@ -158,6 +160,7 @@ static const struct migration migrations[] = {
           " updated_ms BIGINT NOT NULL);"
           "CREATE UNIQUE INDEX folder_path ON folder (path);"
           "CREATE INDEX folder_parent ON folder (parent_id);"
+          "CREATE INDEX folder_owner ON folder (owner_id);"
           "CREATE TABLE folder_member ("
           " folder_id TEXT NOT NULL REFERENCES folder (id) ON DELETE CASCADE,"
           " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE,"
@@ -500,7 +503,7 @@ static const struct migration migrations[] = {
           "CREATE INDEX connection_grant_next ON connection_grant (next_ms);"
           "CREATE INDEX connection_grant_held ON connection_grant (holder);"
           "CREATE INDEX connection_grant_of ON connection_grant (client, state);"
-          "CREATE INDEX connection_grant_state ON connection_grant (state);"
+          "CREATE INDEX connection_grant_state ON connection_grant (state, connection_id);"
           "CREATE INDEX connection_grant_restored ON connection_grant (connection_id) WHERE from_backup = 1;"
           "CREATE TABLE grant_event ("
           " connection_id TEXT NOT NULL REFERENCES connection (id) ON DELETE CASCADE,"

@@ -242,12 +242,13 @@ static enum err first_of_its_kind(struct db *db, const struct connection_row *ro
     return query_end(q, why);
 }
 
-/* One default per folder and connector. The others change, too, so their revisions count it. */
+/* One default per folder and connector. The others change, too, so their revisions count it. Found among the defaults, as no index
+ * leads by an expression: not among all connections of the connector. */
 static enum err take_default(struct db *db, const struct connection_row *row, struct fault *why)
 {
     struct query *q =
         query_begin(db, "UPDATE connection SET is_default = 0, revision = revision + 1, updated_ms = $4"
-                        " WHERE folder_id = $1 AND connector = $2 AND id <> $3 AND is_default = 1 AND deleted_ms = 0");
+                        " WHERE folder_id = $1 AND connector || '' = $2 AND id <> $3 AND is_default = 1 AND deleted_ms = 0");
     query_text(q, row->folder);
     query_text(q, row->connector);
     query_text(q, row->id);
@@ -497,7 +498,7 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
     AUTO_ARENA a = arena_new(512);
     enum err e = delete_secrets(db, id, why);
     if (e || (e = certificate_forget(db, id, why)) || (e = connection_sealed_forget(db, id, why)) ||
-        (e = sealed_forget(db, (struct data_owner){ STR("grant"), id }, why)))
+        (e = sealed_forget(db, (struct data_owner){ STR("grant"), id }, why)) || (e = connection_codes_forget(db, id, why)))
         return e;
     struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1 RETURNING number, search");
     query_text(q, id);

@@ -24,7 +24,7 @@ static enum err destroy_secrets(struct db *db, struct str id, struct fault *why)
     struct query *q = query_begin(db, "DELETE FROM connection_secret WHERE connection_id = $1");
     query_text(q, id);
     enum err e = query_end(q, why);
-    if (e || (e = destroy_certificates(db, id, why)))
+    if (e || (e = destroy_certificates(db, id, why)) || (e = connection_codes_forget(db, id, why)))
         return e;
     e = sealed_forget(db, (struct data_owner){ STR("grant"), id }, why);
     return e ? e : data_key_destroy(db, (struct data_owner){ STR("connection"), id }, why);
@@ -164,8 +164,9 @@ enum err trash_empty(struct db *db, const struct trash_ages *ages, int64_t *done
         e = connection_delete(db, ids[i], why);
     if (e || *done)
         return e;
-    e = ids_of(db, a, "SELECT c.id FROM connection c JOIN data_key k ON k.kind = 'connection' AND k.owner_id = c.id"
-                      " WHERE c.deleted_ms > 0 AND c.deleted_ms < $1 ORDER BY c.deleted_ms LIMIT $2",
+    /* The few that are deleted lead, not the keys of all. */
+    e = ids_of(db, a, "SELECT c.id FROM connection c CROSS JOIN data_key k WHERE k.kind = 'connection' AND k.owner_id = c.id"
+                      " AND c.deleted_ms > 0 AND c.deleted_ms < $1 ORDER BY c.deleted_ms LIMIT $2",
                ages->secrets_before, ages->most, &ids, &n, why);
     for (size_t i = 0; !e && i < n; i++, ++*done)
         e = destroy_secrets(db, ids[i], why);

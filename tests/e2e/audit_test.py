@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import sqlite3
+import subprocess
 import threading
 import time
 import unittest
@@ -40,6 +41,15 @@ class Edited:
     def __exit__(self, *_):
         self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self.db.close()
+
+
+def records_of(hub, action):
+    """Of a hub that is stopped."""
+    db = sqlite3.connect(os.path.join(hub.data, "raccord.db"))
+    try:
+        return db.execute("SELECT number FROM audit WHERE action = ?", (action,)).fetchall()
+    finally:
+        db.close()
 
 
 def verify(hub, *more, code=1):
@@ -703,6 +713,71 @@ class Strict(harness.Case):
         hub.stop()
         got = self.verify_file(hub, 0)
         self.assertEqual((got["calls"]["sealed"], got["calls"]["loose"]), (5, 1))
+
+    def content(self):
+        with open(self.sink, "rb") as f:
+            return f.read()
+
+    def test_what_was_laid_out_ahead_goes_at_a_stop_and_means_nothing_after_a_kill(self):
+        hub, _ = self.sealed()
+        whole = self.content()
+        self.assertNotIn(b"\n\n", whole)
+        hub.start()
+        self.assertEqual(hub.get("/proxy/crm/more/1").status, 200)
+        self.assertTrue(self.content().endswith(b"\n\n"))
+        hub.kill()
+        got = self.verify_file(hub, 0)
+        self.assertEqual((got["calls"]["sealed"], got["calls"]["loose"]), (5, 0))
+        hub.start()
+        self.assertEqual(hub.get("/proxy/crm/more/2").status, 200)
+        hub.stop()
+        self.assertTrue(self.content().startswith(whole))
+        self.assertNotIn(b"\n\n", self.content())
+        got = self.verify_file(hub, 0)
+        self.assertEqual((got["calls"]["sealed"], got["calls"]["loose"]), (6, 0))
+
+    def test_a_seal_that_a_power_cut_left_without_its_group_is_passed_over(self):
+        hub, _ = self.sealed()
+        hub.start()
+        self.assertEqual(hub.get("/proxy/crm/first").status, 200)
+        self.eventually(lambda: records(hub, action="calls.filed"), "the seal was never stated")
+        self.assertEqual(hub.get("/proxy/crm/cut").status, 200)
+        hub.kill()
+        text = self.content()
+        line = next(x for x in text.splitlines(keepends=True) if b'"/cut"' in x)
+        with open(self.sink, "wb") as f:  # its page was not written yet, the next one was
+            f.write(text.replace(line, b"\n" * len(line)))
+        self.assertEqual(self.verify_file(hub, 1)["flaw"], "file_changed")
+        hub.start()
+        self.assertEqual(hub.get("/proxy/crm/next").status, 200)
+        hub.stop()
+        got = self.verify_file(hub, 0)
+        self.assertEqual((got["calls"]["sealed"], got["calls"]["loose"]), (6, 1))
+        self.assertEqual(records_of(hub, "audit.alarm"), [])
+        with open(self.sink, "r+b") as f:  # but nobody else may make such a place
+            f.write(self.content().replace(b'"/next"', b'"/best"'))
+        self.assertEqual(self.verify_file(hub, 1)["flaw"], "file_changed")
+
+    def test_a_file_that_may_only_grow_is_appended_to(self):
+        hub, _ = self.sealed()
+        if subprocess.run(["chattr", "+a", self.sink], capture_output=True).returncode:
+            self.skipTest("no append-only files here")
+        try:
+            hub.start()
+            self.assertEqual(hub.get("/proxy/crm/more").status, 200)
+            self.assertNotIn(b"\n\n", self.content())
+            hub.stop()
+        finally:
+            subprocess.run(["chattr", "-a", self.sink], check=True)
+        self.assertEqual(self.verify_file(hub, 0)["calls"]["sealed"], 5)
+
+    def test_two_hubs_do_not_write_into_one_file(self):
+        hub = self.start()
+        made = harness.run("serve", "--listen", "127.0.0.1:0", "--data", self.path("other"), env={"RACCORD_AUDIT_STRICT": "true",
+                           "RACCORD_AUDIT_FILE": self.sink})
+        self.assertNotEqual(made.code, 0)
+        self.assertIn(self.sink, made.err)
+        self.assertEqual(hub.get("/proxy/crm/x").status, 200)
 
     def test_a_sink_that_cannot_be_opened_stops_the_start(self):
         made = harness.run("serve", "--listen", "127.0.0.1:0", "--data", self.path("data"), env={"RACCORD_AUDIT_STRICT": "true",

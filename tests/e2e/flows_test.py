@@ -603,6 +603,13 @@ class WaitingDevice(harness.Case):
         self.assertEqual(self.ended(attempt), ("failed", "connection_not_found"))
         self.assertEqual(self.hub1.log().count("code was not"), 0)
 
+    def test_deleting_it_for_good_leaves_nothing_that_is_sealed(self):
+        self.start(expires_in=600)
+        self.assertEqual(self.hub1.request("DELETE", API + "/connections/dev?force=true&purge=true").status, 200)
+        with contextlib.closing(sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True)) as db:
+            self.assertEqual(db.execute("SELECT kind, name FROM sealed_value").fetchall(), [])
+            self.assertEqual({k for k, in db.execute("SELECT kind FROM data_key")}, {"hub"})
+
     def test_who_may_no_longer_do_it_gets_nothing_by_a_code_that_was_begun_before(self):
         attempt = self.start(expires_in=600)
         self.assertEqual(self.hub1.request("DELETE", f"{API}/tokens/{self.token['id']}").status, 204)
