@@ -50,6 +50,18 @@ enum err policy_check(struct web_request *q, struct db *db, const struct connect
     return e || moment != POLICY_CREATE ? e : policy_check_quota(q, db, set, &s, NULL, why);
 }
 
+enum err policy_check_authorize(struct web_request *q, struct db *db, const struct connection_row *row, struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    struct policy_subject s;
+    if (!set || !set->count)
+        return ERR_NONE;
+    enum err e = policy_subject_of(q, db, row, POLICY_AUTHENTICATE, &s, why);
+    if (!e && str_starts(row->auth_type, STR("oauth2_")))
+        e = connection_brings_client(db, row->id, &s.own_client, why);
+    return e ? e : policy_decide(set, &s, NULL, why);
+}
+
 /* ---- quotas ---- */
 
 enum err policy_count(struct db *db, struct str connector, struct str folder, int64_t *out, struct fault *why)
