@@ -10,7 +10,7 @@ import harness
 from person import Person
 
 
-class Killed(Person):
+class Struck(Person):
     def plan(self):
         """(what is done, at which step) for each call of one renewal."""
         self.faults.arm("record", thread="renewal")
@@ -74,6 +74,8 @@ class Killed(Person):
         self.works()
         return "kept" if kept else "lost on its way" if given else "not given"
 
+
+class Killed(Struck):
     def test_at_each_step_what_reached_us_is_used_and_what_did_not_is_said(self):
         steps, plan = self.plan()
         wanted = int(os.environ.get("RACCORD_KILLS", "100"))
@@ -87,6 +89,8 @@ class Killed(Person):
         self.assertGreater(told.get("kept", 0), 0)
         self.assertGreater(told.get("not given", 0), 0)
 
+
+class KilledAgain(Struck):
     def start_and_kill(self, at):
         """Killed at a step of taking up what was left, or soon after."""
         self.faults.arm("kill_before", at, thread="renewal")
@@ -105,7 +109,7 @@ class Killed(Person):
         self.faults.disarm()
         steps = self.faults.steps()
         count = steps.index("fdatasync raccord.db-wal") + 3  # the transaction, and the wiping of its room
-        wanted = min(count, int(os.environ.get("RACCORD_KILLS", "100")) // 5)
+        wanted = min(count, int(os.environ.get("RACCORD_KILLS", "100")) // 8)
         for n in range(wanted):
             generation = self.grant()["generation"]
             at = 1 + n * count // wanted
