@@ -7,7 +7,8 @@ import re
 import sys
 
 import harness
-from person import Person
+from identity_test import Browser
+from person import API, Person
 
 
 class Struck(Person):
@@ -121,3 +122,40 @@ class KilledAgain(Struck):
                 self.assertEqual((self.grant()["generation"], self.grant()["state"]), (generation + 1, "good"))
                 self.works()
                 self.assertEqual(self.renew().status, 200)
+
+
+class KilledWhileAuthorizing(Struck):
+    """The hub dies while it exchanges a person's code for their first tokens."""
+
+    def die(self, action, **calls):
+        browser, back = self.another("two")
+        self.faults.arm(action, 1, thread="renewal", **calls)
+        self.assertRaises(OSError, browser.open, back)
+        self.hub1.process.wait(harness.DEADLINE)
+        self.hub1.kill()
+        self.faults.disarm()
+        self.hub1.start()
+        return browser, back
+
+    def test_what_the_code_brought_is_there_when_it_had_reached_the_disk(self):
+        asked = self.asked()
+        self.die("kill_after", calls="fdatasync", file="answers.")
+        self.assertEqual(self.state("two"), "active")
+        called = self.hub1.get("/proxy/two/me")
+        self.assertEqual((called.status, called.json["sub"]), (200, "alice"))
+        self.assertEqual(self.hub1.post(API + "/connections/two/renew").status, 200)
+        self.assertEqual(self.asked(), asked + 2)
+        self.works()
+
+    def test_otherwise_it_waits_for_the_person_and_takes_them(self):
+        for what in ({"action": "kill_before", "calls": "send"}, {"action": "kill_before", "calls": "pwrite", "file": "answers."}):
+            with self.subTest(what):
+                browser, back = self.die(**what)
+                self.assertEqual(self.state("two"), "needs_auth")
+                self.assertEqual(self.hub1.get("/proxy/two/me").header("raccord-error"), "needs_auth")
+                self.assertNotEqual(browser.open(back).status, 200)  # a way back is taken once
+                browser = Browser()
+                page = browser.open(self.to_provider(browser, self.authorize("two")["authorization_url"]))
+                self.assertEqual(page.status, 200, page.text)
+                self.assertEqual(self.hub1.get("/proxy/two/me").status, 200)
+                self.assertEqual(self.hub1.request("DELETE", API + "/connections/two").status, 204)
