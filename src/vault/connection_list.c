@@ -239,9 +239,11 @@ static enum err read_cells(struct walk *w, struct fault *why)
 {
     const struct connection_filter *f = w->f;
     struct cell at = { STR(""), STR("") };
-    enum err e;
+    enum err e = ERR_NONE;
     w->cells = arena_array(w->a, CELLS, sizeof *w->cells);
-    while (!(e = next_cell(w, at, &at, why)) && at.state.p && w->cell_count < CELLS) {
+    for (size_t i = 0; i < CELLS; i++) {
+        if ((e = next_cell(w, at, &at, why)) || !at.state.p)
+            break;
         if ((!f->by_state || str_is(at.state, connection_state_name(f->state))) &&
             (!f->by_health || str_is(at.health, connection_health_name(f->health))))
             w->cells[w->cell_count++] = at;
