@@ -29,7 +29,11 @@ static enum err subject_of(struct db *db, struct arena *a, const struct connecti
         .moment = moment, .folders = ids, .folder_count = n, .connector = row->connector, .auth_type = row->auth_type,
         .domain = row->allowed_domain, .fields = fields, .now = clock_wall(),
     };
-    return e || moment != POLICY_CALL || !row->id.p ? e : connection_secrets_since(db, row->id, &out->secrets_since, why);
+    if (e || moment != POLICY_CALL || !row->id.p)
+        return e;
+    if (str_starts(row->auth_type, STR("oauth2_")) && (e = connection_brings_client(db, row->id, &out->own_client, why)))
+        return e;
+    return connection_secrets_since(db, row->id, &out->secrets_since, why);
 }
 
 enum err policy_subject_of(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
@@ -49,6 +53,18 @@ enum err policy_check(struct web_request *q, struct db *db, const struct connect
     if (!e)
         e = policy_decide(set, &s, NULL, why);
     return e || moment != POLICY_CREATE ? e : policy_check_quota(q, db, set, &s, NULL, why);
+}
+
+enum err policy_check_authorize(struct web_request *q, struct db *db, const struct connection_row *row, struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    struct policy_subject s;
+    if (!set || !set->count)
+        return ERR_NONE;
+    enum err e = policy_subject_of(q, db, row, POLICY_AUTHENTICATE, &s, why);
+    if (!e && str_starts(row->auth_type, STR("oauth2_")))
+        e = connection_brings_client(db, row->id, &s.own_client, why);
+    return e ? e : policy_decide(set, &s, NULL, why);
 }
 
 /* ---- quotas ---- */
