@@ -5,7 +5,6 @@
 #include "crypto/hash.h"
 
 #define SLUG_MAX 63
-#define FOLDERS_IN_ONE 1000
 #define MEMBERS_READ (2 * FOLDER_MEMBERS_MAX)
 
 /* Everything below a path: '0' is the character after '/'. */

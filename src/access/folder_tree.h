@@ -8,6 +8,7 @@
 #include "access/folder.h"
 
 #define FOLDER_MEMBERS_MAX 500
+#define FOLDERS_IN_ONE 1000
 
 /* The last piece of a path: 1 to 63 of a-z 0-9 - _, not beginning with - or _. ERR_FIELD_INVALID. */
 enum err folder_slug_check(struct str slug, struct fault *why) MUST_CHECK;

@@ -478,6 +478,9 @@ static enum verdict judge(const struct policy_rule *r, const struct policy_subje
         return verdict(q->auth_type.p && is_oauth(q->auth_type), !q->own_client);
     case POLICY_PRESET:
         *what = r->preset.name;
+        /* One of its own, where a policy's is meant; another of the administrator's is theirs to give. */
+        if (r->preset.part == PRESET_OAUTH_CLIENT && r->preset.mode != PRESET_OPTIONAL)
+            return verdict(q->own_client, false);
         if (r->preset.part != PRESET_FIELD || r->preset.mode == PRESET_OPTIONAL || !q->fields)
             return NOT_ASKED;
         return verdict(true, same_scalar(json_get_str(q->fields, r->preset.name), r->preset.value));

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "crypto/hash.h"
 #include "crypto/seal.h"
 
@@ -58,33 +59,6 @@ static enum err disk_fault(struct fault *why, const char *doing)
     return fault(why, ERR_STORE, STR("the file for the answers of token endpoints"), "%s: %m", doing);
 }
 
-static bool write_all(int fd, const void *p, size_t n, off_t at)
-{
-    for (size_t done = 0; done < n;) {
-        ssize_t wrote = pwrite(fd, (const char *)p + done, n - done, at + (off_t)done);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return false;
-        done += (size_t)wrote;
-    }
-    return true;
-}
-
-static size_t read_all(int fd, void *p, size_t n, off_t at)
-{
-    size_t done = 0;
-    while (done < n) {
-        ssize_t got = pread(fd, (char *)p + done, n - done, at + (off_t)done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            break;
-        done += (size_t)got;
-    }
-    return done;
-}
-
 /* ---- the file ---- */
 
 static void path_of(const struct answer_journal *j, int number, char *out, size_t size)
@@ -110,7 +84,7 @@ static int open_locked(const struct answer_journal *j, int number, bool make)
 static bool read_holder(int fd, char out[ANSWER_HOLDER])
 {
     char page[sizeof MAGIC - 1 + ANSWER_HOLDER];
-    if (read_all(fd, page, sizeof page, 0) != sizeof page || memcmp(page, MAGIC, sizeof MAGIC - 1) != 0)
+    if (fd_read(fd, page, sizeof page, 0) != sizeof page || memcmp(page, MAGIC, sizeof MAGIC - 1) != 0)
         return false;
     memcpy(out, page + sizeof MAGIC - 1, ANSWER_HOLDER);
     return out[0] && !out[ANSWER_HOLDER - 1];
@@ -129,7 +103,7 @@ static enum err write_name(struct answer_journal *j, struct fault *why)
 {
     char page[PAGE] = MAGIC;
     memcpy(page + sizeof MAGIC - 1, j->holder, sizeof j->holder);
-    if (!write_all(j->fd, page, sizeof page, 0) || fdatasync(j->fd) || !sync_directory(j))
+    if (!fd_write(j->fd, page, sizeof page, 0) || fdatasync(j->fd) || !sync_directory(j))
         return disk_fault(why, "answers");
     j->named = true;
     return ERR_NONE;
@@ -285,7 +259,7 @@ enum err answer_slot_keep(struct answer_slot *s, const struct kept_answer *answe
     memcpy(whole + sizeof head, sealed.p, sealed.n);
     if (n > s->dirty)
         s->dirty = n;
-    if (!write_all(j->fd, whole, n, slot_at(s->number)))
+    if (!fd_write(j->fd, whole, n, slot_at(s->number)))
         return disk_fault(why, "keep an answer");
     if (!fdatasync(j->fd))
         return ERR_NONE;
@@ -301,7 +275,7 @@ static void wipe_slot(int fd, int number, size_t n)
     static const char zeros[SLOT_ROOM];
     for (size_t done = 0; done < n; done += sizeof zeros) {
         size_t piece = n - done < sizeof zeros ? n - done : sizeof zeros;
-        if (!write_all(fd, zeros, piece, slot_at(number) + (off_t)done))
+        if (!fd_write(fd, zeros, piece, slot_at(number) + (off_t)done))
             return;
     }
 }
@@ -386,7 +360,7 @@ static bool recover_slot(const struct recovery *v, int fd, const char *holder, i
 {
     struct slot_head head;
     *length = 0;
-    if (read_all(fd, &head, sizeof head, slot_at(number)) != sizeof head || memcmp(head.magic, SLOT_MAGIC, sizeof head.magic) != 0)
+    if (fd_read(fd, &head, sizeof head, slot_at(number)) != sizeof head || memcmp(head.magic, SLOT_MAGIC, sizeof head.magic) != 0)
         return true;
     *length = sizeof head;
     if (head.length < SEAL_OVERHEAD || head.length > SLOT_STRIDE - sizeof head || head.connection[CONNECTION_MAX - 1])
@@ -397,7 +371,7 @@ static bool recover_slot(const struct recovery *v, int fd, const char *holder, i
     AUTO_SECRET plain = SECRET_NONE;
     struct fault unused;
     *length += head.length;
-    if (read_all(fd, sealed, head.length, slot_at(number) + (off_t)sizeof head) != head.length ||
+    if (fd_read(fd, sealed, head.length, slot_at(number) + (off_t)sizeof head) != (ssize_t)head.length ||
         seal_open(v->key, place(a, holder, k.connection, k.fence), (struct str){ sealed, head.length }, &plain, &unused) ||
         !unflatten(a, plain, &k))
         return true;

@@ -41,19 +41,21 @@ enum err connect_session_begin(struct db *db, struct arena *a, struct connect_se
     link[CONNECT_SESSION_TEXT - 1] = 0;
     s->id = arena_str(a, str_of(id_new(id, "css_")));
     struct query *q = query_begin(db, "INSERT INTO connect_session (id, connection_id, principal_id, link, browser, state,"
-                                      " authorization_id, created_ms, expires_ms, token_id)"
-                                      " VALUES ($1, $2, $3, $4, '', 'open', '', $5, $6, $7)");
+                                      " authorization_id, created_ms, expires_ms, token_id, wanted)"
+                                      " VALUES ($1, $2, $3, $4, '', 'open', '', $5, $6, $7, $8)");
     query_text(q, s->id);
-    query_text(q, s->connection);
+    query_text(q, s->connection.n ? s->connection : STR_NONE);
     query_text(q, s->principal);
     query_text(q, text_hash(str_of(link), hash));
     query_i64(q, s->created);
     query_i64(q, s->expires);
     query_text(q, s->token.p ? s->token : STR(""));
+    query_text(q, s->wanted.p ? s->wanted : STR(""));
     return query_end(q, why);
 }
 
-#define COLUMNS "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms, token_id"
+#define COLUMNS                                                                                                            \
+    "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms, token_id, wanted"
 
 static void read_row(struct query *q, struct arena *a, struct connect_session *out)
 {
@@ -67,6 +69,7 @@ static void read_row(struct query *q, struct arena *a, struct connect_session *o
         .expires = query_get_i64(q, 7),
         .ended = query_get_i64(q, 8),
         .token = query_get_text(q, 9, a),
+        .wanted = query_get_text(q, 10, a),
     };
     struct str state = query_get_text(q, 4, a);
     for (size_t i = 0; i < COUNT(state_names); i++)
@@ -79,14 +82,11 @@ static void read_row(struct query *q, struct arena *a, struct connect_session *o
 enum err connect_session_find(struct db *db, struct arena *a, struct str link, struct str browser, struct connect_session *out,
                               struct fault *why)
 {
-    char hash[TEXT_HASH], browser_hash[TEXT_HASH];
+    struct link_hashes hashes;
     if (link.n != CONNECT_SESSION_TEXT - 1)
         return refused(why, "not a link of ours");
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connect_session WHERE link = $1 AND state = 'open'"
-                                      " AND expires_ms > $2 AND (browser = '' OR browser = $3)");
-    query_text(q, text_hash(link, hash));
-    query_i64(q, clock_wall());
-    query_text(q, browser.n ? text_hash(browser, browser_hash) : STR("-"));
+    struct query *q = text_link_query(db, "SELECT " COLUMNS " FROM connect_session WHERE link = $1 AND state = 'open'"
+                                          " AND expires_ms > $2 AND (browser = '' OR browser = $3)", link, browser, &hashes);
     bool found = query_next(q);
     if (found)
         read_row(q, a, out);
@@ -103,6 +103,17 @@ enum err connect_session_get(struct db *db, struct arena *a, struct str id, stru
         read_row(q, a, out);
     enum err e = query_end(q, why);
     return e || found ? e : fault(why, ERR_NOT_FOUND, STR("connect session"), "no such session");
+}
+
+enum err connect_session_made(struct db *db, struct str id, struct str connection, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE connect_session SET connection_id = $2 WHERE id = $1 AND state = 'open'"
+                                      " AND connection_id IS NULL RETURNING id");
+    query_text(q, id);
+    query_text(q, connection);
+    bool found = query_next(q);
+    enum err e = query_end(q, why);
+    return e || found ? e : refused(why, "its connection is there already");
 }
 
 enum err connect_session_bind(struct db *db, struct str id, struct str browser, struct fault *why)

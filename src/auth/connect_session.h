@@ -20,7 +20,8 @@ const char *connect_session_state_name(enum connect_session_state s);
 
 struct connect_session {
     struct str id;             /* css_... */
-    struct str connection, principal;
+    struct str connection, principal; /* connection empty: it is made of `wanted` and of what the person enters */
+    struct str wanted;         /* JSON, as the API takes a new connection, without credentials */
     struct str token;          /* of ours, by which it was made (tok_...), or empty: it ends with that */
     struct str authorization;  /* aut_..., the last one that was begun; or empty */
     enum connect_session_state state;
@@ -36,6 +37,8 @@ enum err connect_session_find(struct db *db, struct arena *a, struct str link, s
                               struct fault *why) MUST_CHECK;
 /* Inside store_write(): for this browser from now on. ERR_CONNECT_LINK_INVALID: another came first. */
 enum err connect_session_bind(struct db *db, struct str id, struct str browser, struct fault *why) MUST_CHECK;
+/* Inside store_write(): the connection is there now. ERR_CONNECT_LINK_INVALID: another form came first, or it is over. */
+enum err connect_session_made(struct db *db, struct str id, struct str connection, struct fault *why) MUST_CHECK;
 enum err connect_session_begun(struct db *db, struct str id, struct str authorization, struct fault *why) MUST_CHECK;
 /* Inside store_write(): its connection is complete. ERR_CONNECT_LINK_INVALID: it was not open any more. */
 enum err connect_session_done(struct db *db, struct str id, struct fault *why) MUST_CHECK;

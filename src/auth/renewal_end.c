@@ -404,8 +404,9 @@ bool renewal_keep_or_wait(struct renewals *r, struct flight *f, enum err *out, s
         f->changed = true;
         return attempt_over(out, e ? ERR_RENEWAL_FAILED : ERR_NONE);
     }
-    if (e != ERR_STORE && e != ERR_STORE_FULL)
+    if (!u->told)
         renewal_report(r, "new tokens were not kept", why);
+    u->told = true;
     /* The answer is safe in its room. Who waits is told; the database takes it later. */
     renewal_tell(r, f, e, why);
     f->params = NULL;

@@ -31,6 +31,7 @@ struct unkept {
     const struct json *capture;
     bool by_person;
     bool in_room;                   /* the slot holds it: a stop loses nothing */
+    bool told;                      /* that it is not kept, to the log */
 };
 
 /* An answer that a dead process left, until what it means is in the database. */

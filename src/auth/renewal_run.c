@@ -2,7 +2,7 @@
 #include "http/url.h"
 #include "vault/sealed.h"
 
-#define AGAIN_HOST_US 20000          /* the host has as many requests as it may have */
+#define AGAIN_US 20000               /* something has moved: read it again; or there is no slot */
 #define AGAIN_LEASE_US 250000        /* another node renews it */
 #define FORCE_AGAIN_MS   30000 /* a credential that was renewed because the provider refused the old one, and is refused too */
 
@@ -106,11 +106,10 @@ static bool admitted(struct attempt *x)
     pthread_mutex_lock(&x->r->lock);
     if (!f->go_us)
         f->go_us = token_rate_reserve(x->r->rate, host, now);
-    bool late = f->go_us <= now;
-    x->entered = late && token_rate_enter(x->r->rate, host);
+    int64_t again = f->go_us;
+    x->entered = f->go_us <= now && token_rate_enter(x->r->rate, host, now, &again);
     pthread_mutex_unlock(&x->r->lock);
-    if (!x->entered)
-        f->due_us = late ? now + AGAIN_HOST_US : f->go_us;
+    f->due_us = again;
     return x->entered;
 }
 
@@ -125,6 +124,20 @@ static bool lease_holds(void *attempt)
     return holds;
 }
 
+/* On the disk before anybody looks at it (requirement 10.4). When it cannot be, it is used all the same: it may be the only one. */
+static void keep_raw(void *attempt, const struct fetch_answer *answer)
+{
+    struct attempt *x = attempt;
+    x->received = clock_steady();
+    struct kept_answer k = { str_of(x->f->connection), x->turn.fence, x->received, attempt_by_hand(x), *answer };
+    struct fault why;
+    x->in_room = !answer_slot_keep(x->slot, &k, &why);
+    if (!x->in_room)
+        renewal_report(x->r, "the answer of a token endpoint was not written to its room", &why);
+    else
+        renewal_window(x->r, clock_mono_us() - answer->received_us);
+}
+
 static enum err build(struct attempt *x, struct token_request *out, struct fault *why)
 {
     enum err e = x->how->build(x->arena, &x->ask, out, why);
@@ -136,20 +149,9 @@ static enum err build(struct attempt *x, struct token_request *out, struct fault
     out->http.response_max = ANSWER_MAX;
     out->http.secret = true;
     out->http.may_send = lease_holds;
+    out->http.arrived = keep_raw;
     out->http.context = x;
     return ERR_NONE;
-}
-
-/* On the disk before anybody looks at it (requirement 10.4). When it cannot be, it is used all the same: it may be the only one. */
-static void keep_raw(struct attempt *x, const struct fetch_answer *answer)
-{
-    struct kept_answer k = { str_of(x->f->connection), x->turn.fence, x->received, attempt_by_hand(x), *answer };
-    struct fault why;
-    x->in_room = !answer_slot_keep(x->slot, &k, &why);
-    if (!x->in_room)
-        renewal_report(x->r, "the answer of a token endpoint was not written to its room", &why);
-    else
-        renewal_window(x->r, clock_mono_us() - answer->received_us);
 }
 
 /* ERR_NONE: out->answer says what came of it. */
@@ -160,8 +162,6 @@ static enum err send_once(struct attempt *x, struct token_request *req, bool *se
     *sent = answer.sent;
     if (e)
         return e;
-    x->received = clock_steady();
-    keep_raw(x, &answer);
     x->raw = answer.body;
     x->how->read(x->arena, &x->ask, &answer, x->received, out);
     return ERR_NONE;
@@ -296,10 +296,10 @@ static bool fly(struct attempt *x, struct token_request *req, enum err *out, str
     bool sent = false, landed;
     enum err e = answer_slot_take(x->r->journal, &x->slot, why);
     if (e)
-        return e == ERR_OVERLOADED ? attempt_again(x->f, AGAIN_HOST_US) : attempt_over(out, e);
+        return e == ERR_OVERLOADED ? attempt_again(x->f, AGAIN_US) : attempt_over(out, e);
     e = take_turn(x, why);
     if (e)
-        return e == ERR_CONFLICT ? attempt_again(x->f, AGAIN_HOST_US) : attempt_over(out, e); /* it moved: read it again */
+        return e == ERR_CONFLICT ? attempt_again(x->f, AGAIN_US) : attempt_over(out, e); /* it moved: read it again */
     x->started_us = clock_mono_us();
     e = send_all(x, req, &sent, &got, &failure);
     if (e && sent)
@@ -339,7 +339,7 @@ static bool try(struct attempt *x, enum err *out, struct fault *why)
         return attempt_over(out, wait_for_end(x, why)); /* should its holder wake up, its answer is still taken */
     if (x->how->by_person && !x->f->obtain && !attempt_has(x, "refresh_token")) {
         e = take_turn(x, why);
-        return e == ERR_CONFLICT ? attempt_again(x->f, AGAIN_HOST_US) : attempt_over(out, e ? e : end_unsent(x, why));
+        return e == ERR_CONFLICT ? attempt_again(x->f, AGAIN_US) : attempt_over(out, e ? e : end_unsent(x, why));
     }
     if ((e = ensure_key(x, why)))
         return attempt_over(out, e);

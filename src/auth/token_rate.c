@@ -5,8 +5,12 @@
 #include "base/arena.h"
 #include "base/map.h"
 
+#define EARLY_US 50000   /* threads wake up late: who is behind may catch up so much */
+#define BUSY_US 20000    /* the host has as many requests as it may have */
+
 struct host {
-    int64_t next_us;   /* when the next request may go */
+    int64_t next_us;   /* the next place in the line */
+    int64_t even_us;   /* when the next request would go, were they all even; it may go EARLY_US before */
     int under_way;
     bool skew_told;
 };
@@ -21,7 +25,8 @@ struct token_rate *token_rate_new(int per_second, int at_once)
 {
     struct token_rate *r = mem_zero(sizeof *r);
     r->hosts = map_new();
-    r->step_us = 1000000 / (per_second < 1 ? 1 : per_second);
+    /* What may be caught up counts: then it is so many in any second, and not only on the average. */
+    r->step_us = (1000000 + EARLY_US) / (per_second < 1 ? 1 : per_second);
     r->at_once = at_once < 1 ? 1 : at_once;
     return r;
 }
@@ -70,11 +75,14 @@ int64_t token_rate_reserve(struct token_rate *r, struct str host, int64_t now_us
     return at;
 }
 
-bool token_rate_enter(struct token_rate *r, struct str host)
+bool token_rate_enter(struct token_rate *r, struct str host, int64_t now_us, int64_t *again_us)
 {
     struct host *h = host_of(r, host);
-    if (h->under_way >= r->at_once)
+    bool early = h->even_us - now_us > EARLY_US, full = h->under_way >= r->at_once;
+    *again_us = early ? h->even_us - EARLY_US : now_us + BUSY_US;
+    if (early || full)
         return false;
+    h->even_us = (h->even_us > now_us ? h->even_us : now_us) + r->step_us;
     h->under_way++;
     return true;
 }

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "crypto/hash.h"
 
@@ -142,21 +143,6 @@ static bool seal_add(struct intent_file *f, struct buf *text, size_t from, struc
 
 /* ---- opening: where does the last seal end? ---- */
 
-static bool read_piece(int fd, char *p, size_t n, off_t at)
-{
-    while (n) {
-        ssize_t got = pread(fd, p, n, at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        p += got;
-        n -= (size_t)got;
-        at += got;
-    }
-    return true;
-}
-
 struct tail {
     char *p;
     size_t n;
@@ -227,7 +213,7 @@ static bool look_from(struct intent_file *f, off_t size, off_t most, bool *found
     size_t begin, end;
     t.from = size - (off_t)t.n;
     t.p = mem_zero(t.n + 1);
-    bool good = read_piece(f->fd, t.p, t.n, t.from);
+    bool good = fd_read(f->fd, t.p, t.n, t.from) == (ssize_t)t.n;
     size_t stop = good ? content_end(&t) : 0;
     f->at = t.from + (off_t)stop;
     f->torn = stop && t.p[stop - 1] != '\n';

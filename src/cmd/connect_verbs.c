@@ -117,6 +117,8 @@ static int made(struct command *c, struct client *k, struct str collection, cons
     struct json_out o = json_out(&b);
     json_open(&o, '{');
     int code = connection_body_write(c, &o);
+    if (command_has(c, OPT_ASK_FIELDS))
+        json_member_bool(&o, "ask_fields", true);
     if (more && command_has(c, OPT_EXPIRES))
         json_member_str(&o, more, str_of(command_value(c, OPT_EXPIRES)));
     json_close(&o, '}');

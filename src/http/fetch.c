@@ -172,6 +172,8 @@ enum err fetch(struct arena *a, const struct fetch_request *q, struct fetch_answ
     if (q->secret && f.body.p)
         explicit_bzero(f.body.p, f.body.n);
     buf_end(&f.body);
+    if (!e && q->arrived)
+        q->arrived(q->context, out);
     upstreams_free(ups);
 undo_loop:
     loop_free(f.loop);

@@ -13,6 +13,7 @@
 #include "base/str.h"
 
 struct egress;
+struct fetch_answer;
 struct tls_context;
 
 struct fetch_request {
@@ -28,6 +29,8 @@ struct fetch_request {
     bool secret; /* the answer holds secrets: no copy of it stays but the one in `a`, which is the caller's to wipe */
     /* Asked when the connection stands, right before the first byte goes: false sends nothing, ERR_CANCELLED. NULL: yes. */
     bool (*may_send)(void *context);
+    /* The whole answer is there; before anything else is done, the connection's end included. NULL: nobody waits for that. */
+    void (*arrived)(void *context, const struct fetch_answer *answer);
     void *context;
 };
 struct fetch_answer {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/encode.h"
+#include "base/fd.h"
 #include "base/json.h"
 #include "crypto/hash.h"
 #include "crypto/stream.h"
@@ -40,39 +41,6 @@ static enum err damaged(struct fault *why, struct str path, const char *what)
     return fault(why, ERR_BACKUP_DAMAGED, path, "%s", what);
 }
 
-static bool write_all(int fd, const void *bytes, size_t n)
-{
-    const char *p = bytes;
-    while (n) {
-        ssize_t put = write(fd, p, n);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        p += put;
-        n -= (size_t)put;
-    }
-    return true;
-}
-
-/* As many as there are, up to n; -1 on an error. */
-static ssize_t read_up_to(int fd, void *bytes, size_t n)
-{
-    char *p = bytes;
-    size_t at = 0;
-    while (at < n) {
-        ssize_t got = read(fd, p + at, n - at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (!got)
-            break;
-        at += (size_t)got;
-    }
-    return (ssize_t)at;
-}
-
 static struct str backup_label(struct arena *a, struct str salt) { return str_fmt(a, "backup|1|%.*s", STR_ARG(salt)); }
 
 /* ---- writing ---- */
@@ -102,7 +70,7 @@ static bool flush(struct writing *w, bool last)
     w->head = STR_NONE;
     size_t n = w->filled + STREAM_OVERHEAD;
     w->filled = 0;
-    return write_all(w->out, w->sealed, n);
+    return fd_write(w->out, w->sealed, n, FD_HERE);
 }
 
 static bool add(struct writing *w, const void *bytes, size_t n)
@@ -127,7 +95,7 @@ static bool digest(struct writing *w, char hex[2 * SHA256_SIZE])
     struct sha256_run run;
     ssize_t got;
     sha256_begin(&run);
-    while ((got = read_up_to(w->in, w->piece, STREAM_PIECE)) > 0) {
+    while ((got = fd_read(w->in, w->piece, STREAM_PIECE, FD_HERE)) > 0) {
         sha256_add(&run, (struct str){ (char *)w->piece, (size_t)got });
         w->total += got;
     }
@@ -152,7 +120,7 @@ static bool write_database(struct writing *w)
 {
     unsigned char *bytes = arena_alloc(w->arena, STREAM_PIECE);
     ssize_t got;
-    while ((got = read_up_to(w->in, bytes, STREAM_PIECE)) > 0) {
+    while ((got = fd_read(w->in, bytes, STREAM_PIECE, FD_HERE)) > 0) {
         if (!add(w, bytes, (size_t)got))
             return false;
         w->done += got;
@@ -174,8 +142,9 @@ static enum err write_out(struct writing *w, struct keyring *k, struct fault *wh
         return e;
     w->head = head_text(w->arena, k, str_of(salt));
     stream_seal_begin(&w->stream, key, header);
-    bool done = digest(w, sum) && write_all(w->out, w->head.p, w->head.n) && write_all(w->out, header, sizeof header) &&
-                write_manifest(w, (struct str){ sum, sizeof sum }) && write_database(w) && fsync(w->out) == 0;
+    bool done = digest(w, sum) && fd_write(w->out, w->head.p, w->head.n, FD_HERE) &&
+                fd_write(w->out, header, sizeof header, FD_HERE) && write_manifest(w, (struct str){ sum, sizeof sum }) &&
+                write_database(w) && fsync(w->out) == 0;
     stream_end(&w->stream);
     return done ? ERR_NONE : file_fault(why, str_of(w->partial), "cannot be written");
 }
@@ -340,7 +309,7 @@ static enum err take_piece(struct reading *r, struct str plain, struct fault *wh
         return e;
     sha256_add(&r->run, plain);
     r->written += (int64_t)plain.n;
-    return write_all(r->out, plain.p, plain.n) ? ERR_NONE : file_fault(why, str_of(r->to), "cannot be written");
+    return fd_write(r->out, plain.p, plain.n, FD_HERE) ? ERR_NONE : file_fault(why, str_of(r->to), "cannot be written");
 }
 
 static enum err check_whole(struct reading *r, struct fault *why)
@@ -351,7 +320,7 @@ static enum err check_whole(struct reading *r, struct fault *why)
     hex_write(hex, (struct str){ (char *)sum, sizeof sum });
     if (!r->has_manifest || r->written != r->expected || !str_eq(r->sum, (struct str){ hex, sizeof hex }))
         return damaged(why, r->path, "the database in it is not what its manifest says");
-    if (read_up_to(r->in, &one, 1) != 0)
+    if (fd_read(r->in, &one, 1, FD_HERE) != 0)
         return damaged(why, r->path, "there is something behind its end");
     return fsync(r->out) == 0 ? ERR_NONE : file_fault(why, str_of(r->to), "cannot be written");
 }
@@ -360,7 +329,7 @@ static enum err read_pieces(struct reading *r, struct fault *why)
 {
     struct str first = r->head.text;
     for (bool last = false; !last;) {
-        ssize_t got = read_up_to(r->in, r->sealed, SEALED_PIECE);
+        ssize_t got = fd_read(r->in, r->sealed, SEALED_PIECE, FD_HERE);
         if (got < 0)
             return file_fault(why, r->path, "cannot be read");
         if (got < STREAM_OVERHEAD)
@@ -388,7 +357,7 @@ static enum err unpack_with(struct reading *r, struct secret master, struct faul
         return e;
     if (!str_is(r->head.master, mine.text))
         return fault(why, ERR_KEY_WRONG, r->head.master, "the key given is %s", mine.text);
-    if (read_up_to(r->in, header, sizeof header) != sizeof header || fstat(r->in, &st))
+    if (fd_read(r->in, header, sizeof header, FD_HERE) != sizeof header || fstat(r->in, &st))
         return damaged(why, r->path, "it is cut off");
     r->size = st.st_size;
     AUTO_SECRET key = master_key_derive(master, backup_label(r->arena, r->head.salt));

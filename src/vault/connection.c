@@ -498,7 +498,7 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
     AUTO_ARENA a = arena_new(512);
     enum err e = delete_secrets(db, id, why);
     if (e || (e = certificate_forget(db, id, why)) || (e = connection_sealed_forget(db, id, why)) ||
-        (e = sealed_forget(db, (struct data_owner){ STR("grant"), id }, why)))
+        (e = sealed_forget(db, (struct data_owner){ STR("grant"), id }, why)) || (e = connection_codes_forget(db, id, why)))
         return e;
     struct query *q = query_begin(db, "DELETE FROM connection WHERE id = $1 RETURNING number, search");
     query_text(q, id);

@@ -22,6 +22,21 @@ enum err connection_sealed_key(struct db *db, struct keyring *k, struct str id, 
     return data_key_new(db, k, owner(id), (int64_t)secrets, key, why);
 }
 
+static enum err forget_codes_in(struct db *db, const char *sql, struct str id, struct fault *why)
+{
+    struct query *q = query_begin(db, sql);
+    query_text(q, id);
+    return query_end(q, why);
+}
+
+enum err connection_codes_forget(struct db *db, struct str id, struct fault *why)
+{
+    enum err e = forget_codes_in(db, "DELETE FROM sealed_value WHERE kind = 'authorization' AND owner_id IN"
+                                     " (SELECT id FROM authorization_attempt WHERE connection_id = $1)", id, why);
+    return e ? e : forget_codes_in(db, "DELETE FROM data_key WHERE kind = 'authorization' AND owner_id IN"
+                                       " (SELECT id FROM authorization_attempt WHERE connection_id = $1)", id, why);
+}
+
 enum err connection_sealed_forget(struct db *db, struct str id, struct fault *why) { return data_key_destroy(db, owner(id), why); }
 
 enum err connection_sealed_insert(struct db *db, struct arena *a, const struct connection_row *row, struct secret key,

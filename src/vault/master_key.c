@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/encode.h"
+#include "base/fd.h"
 #include "crypto/hash.h"
 #include "crypto/seal.h"
 
@@ -35,22 +36,6 @@ static bool key_from_text(struct str text, struct secret *out)
     return right;
 }
 
-static ssize_t read_all(int fd, unsigned char *p, size_t n)
-{
-    size_t at = 0;
-    while (at < n) {
-        ssize_t got = read(fd, p + at, n - at);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (!got)
-            break;
-        at += (size_t)got;
-    }
-    return (ssize_t)at;
-}
-
 static enum err check_file(int fd, const char *path, bool shared_ok, struct fault *why)
 {
     struct stat st;
@@ -70,7 +55,7 @@ static enum err key_from_fd(int fd, const char *path, bool shared_ok, struct sec
     if (e)
         return e;
     AUTO_SECRET content = secret_new(KEY_FILE_MAX);
-    ssize_t n = read_all(fd, content.p, content.n);
+    ssize_t n = fd_read(fd, content.p, content.n, FD_HERE);
     if (n < 0)
         return missing(why, path, "cannot be read");
     if (n == SEAL_KEY) {
@@ -92,27 +77,13 @@ static enum err key_from_file(const char *path, bool shared_ok, struct secret *o
     return e;
 }
 
-static bool write_all(int fd, const unsigned char *p, size_t n)
-{
-    while (n) {
-        ssize_t put = write(fd, p, n);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        p += put;
-        n -= (size_t)put;
-    }
-    return true;
-}
-
 /* The key in base64 and a line end, on the disk. */
 static bool write_key(int fd, struct secret key)
 {
     AUTO_SECRET text = secret_new(base64_size(SEAL_KEY) + 1);
     size_t n = base64_write((char *)text.p, secret_str(key), BASE64_STANDARD);
     text.p[n++] = '\n';
-    return fchmod(fd, 0600) == 0 && write_all(fd, text.p, n) && fsync(fd) == 0;
+    return fchmod(fd, 0600) == 0 && fd_write(fd, text.p, n, FD_HERE) && fsync(fd) == 0;
 }
 
 /* To its name, unless a file has it already. Not every file system knows both ways. */

@@ -24,7 +24,7 @@ static enum err destroy_secrets(struct db *db, struct str id, struct fault *why)
     struct query *q = query_begin(db, "DELETE FROM connection_secret WHERE connection_id = $1");
     query_text(q, id);
     enum err e = query_end(q, why);
-    if (e || (e = destroy_certificates(db, id, why)))
+    if (e || (e = destroy_certificates(db, id, why)) || (e = connection_codes_forget(db, id, why)))
         return e;
     e = sealed_forget(db, (struct data_owner){ STR("grant"), id }, why);
     return e ? e : data_key_destroy(db, (struct data_owner){ STR("connection"), id }, why);

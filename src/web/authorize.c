@@ -93,7 +93,7 @@ static enum err begin(struct db *db, void *context, struct fault *why)
     q->audit.object = b->row->id;
     q->audit.name = b->row->name;
     q->audit.folder = b->row->folder;
-    if ((e = policy_check(q, db, b->row, POLICY_AUTHENTICATE, why)) ||
+    if ((e = policy_check_authorize(q, db, b->row, why)) ||
         (e = authorization_begin(db, q->arena, &b->t, b->browser, b->link, why)) ||
         (b->t.device && (e = authorization_device(db, q->hub->keyring, &b->t, b->device_code, why))) ||
         (b->t.session.n && (e = connect_session_begun(db, b->t.session, b->t.id, why))))

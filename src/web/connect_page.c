@@ -31,6 +31,7 @@ struct visit {
     struct connection_row row;
     const struct connector *connector;
     const struct connector_auth *auth;
+    const struct json *wanted;  /* of a connection that is made when the form comes; NULL: it is there */
     bool by_person;
 };
 
@@ -44,6 +45,31 @@ static struct str csrf_of(struct arena *a, struct str browser, struct str link)
     return base64_encode(a, (struct str){ (const char *)digest, sizeof digest }, BASE64_URL);
 }
 
+static enum err find_connection(struct visit *v, struct fault *why)
+{
+    struct web_request *q = v->q;
+    enum err e = connection_need(q, q->db, v->s.connection, RIGHT_SECRETS_WRITE, &v->row, why);
+    return e == ERR_CONNECTION_NOT_FOUND || e == ERR_DENIED
+               ? fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "its maker may not do this any more")
+               : e;
+}
+
+static enum err read_wanted(struct visit *v, struct fault *why)
+{
+    struct json *wanted;
+    enum err e = json_read(v->q->arena, v->s.wanted, &wanted, why);
+    if (e)
+        return e;
+    const struct connector *c = catalog_find(v->q->hub->catalog, json_str(wanted, "connector"));
+    struct str name = json_str(wanted, "name"), key = json_str(wanted, "key"), type = json_str(wanted, "auth_type");
+    if (!c)
+        return fault(why, ERR_CONNECTOR_NOT_FOUND, json_str(wanted, "connector"), "connector is gone");
+    v->wanted = wanted;
+    v->row = (struct connection_row){ .connector = c->id, .auth_type = type.n ? type : c->auth[0].type,
+                                      .name = name.n ? name : key.n ? key : c->name, .fields = STR("{}") };
+    return ERR_NONE;
+}
+
 static enum err enter(struct visit *v, struct reply *r, struct fault *why)
 {
     struct web_request *q = v->q;
@@ -54,10 +80,8 @@ static enum err enter(struct visit *v, struct reply *r, struct fault *why)
         return e;
     if ((e = acting_as(q, q->db, v->s.principal, v->s.token, v->s.id, why)))
         return e == ERR_AUTHORIZATION_OVER ? fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "its maker is gone") : e;
-    if ((e = connection_need(q, q->db, v->s.connection, RIGHT_SECRETS_WRITE, &v->row, why)))
-        return e == ERR_CONNECTION_NOT_FOUND || e == ERR_DENIED
-                   ? fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "its maker may not do this any more")
-                   : e;
+    if ((e = v->s.connection.n ? find_connection(v, why) : read_wanted(v, why)))
+        return e;
     v->connector = catalog_find(q->hub->catalog, v->row.connector);
     v->auth = v->connector ? connector_auth_find(v->connector, v->row.auth_type) : NULL;
     if (!v->auth)
@@ -90,18 +114,40 @@ static void tag_text(struct buf *b, const char *tag, struct str text)
     buf_fmt(b, "</%s>\n", tag);
 }
 
-static void write_field(struct visit *v, struct buf *b, const struct connector_field *f)
+/* What was sent and not taken stands there again; secrets do not. */
+static struct str value_of(struct visit *v, const struct connector_field *f, struct str id)
 {
+    struct str sent = json_str(body_of(v->q), id.p);
+    if (f->secret || f->type == FIELD_SECRET || f->type == FIELD_MULTILINE_SECRET || str_find(sent, 0) != SIZE_MAX)
+        return STR(""); /* the last: it was wiped */
+    return sent.p ? sent : f->preset;
+}
+
+static void write_options(struct buf *b, const struct connector_field *f, struct str chosen, const char *const yes_no[2])
+{
+    for (size_t i = 0; yes_no ? i < 2 : i < COUNT(f->options) && f->options[i].n; i++) {
+        struct str value = yes_no ? (i ? STR("false") : STR("true")) : f->options[i];
+        buf_add(b, STR("<option"));
+        attribute(b, "value", value);
+        buf_add(b, str_eq(value, chosen) ? STR(" selected>") : STR(">"));
+        page_escape(b, yes_no ? str_of(yes_no[i]) : value);
+        buf_add(b, STR("</option>\n"));
+    }
+}
+
+static void write_field(struct visit *v, struct buf *b, const char *kind, const struct connector_field *f)
+{
+    static const char *const yes_no[2][2] = { { "Yes", "No" }, { "Oui", "Non" } };
     enum language lang = v->q->language;
     struct str label = f->label[lang].n ? f->label[lang] : f->label[LANG_EN].n ? f->label[LANG_EN] : f->key;
     struct str help = f->help[lang].n ? f->help[lang] : f->help[LANG_EN];
-    struct str id = str_fmt(v->q->arena, "credential-%.*s", STR_ARG(f->key));
+    struct str id = str_fmt(v->q->arena, "%s-%.*s", kind, STR_ARG(f->key)), value = value_of(v, f, id);
     buf_add(b, STR("<label"));
     attribute(b, "for", id);
     buf_add(b, STR(">"));
     page_escape(b, label);
     buf_add(b, STR("</label>\n"));
-    bool prose = f->type == FIELD_MULTILINE_SECRET, select = f->type == FIELD_SELECT;
+    bool prose = f->type == FIELD_MULTILINE_SECRET, boolean = f->type == FIELD_BOOLEAN, select = f->type == FIELD_SELECT || boolean;
     buf_add(b, prose ? STR("<textarea rows=\"6\"") : select ? STR("<select") : STR("<input"));
     attribute(b, "id", id);
     attribute(b, "name", id);
@@ -112,10 +158,12 @@ static void write_field(struct visit *v, struct buf *b, const struct connector_f
         buf_add(b, STR("></textarea>\n"));
     } else if (select) {
         buf_add(b, STR(">\n"));
-        for (size_t i = 0; i < COUNT(f->options) && f->options[i].n; i++)
-            tag_text(b, "option", f->options[i]);
+        write_options(b, f, value, boolean ? yes_no[lang] : NULL);
         buf_add(b, STR("</select>\n"));
     } else {
+        attribute(b, "placeholder", f->placeholder);
+        if (value.n)
+            attribute(b, "value", value);
         buf_add(b, f->secret || f->type == FIELD_SECRET ? STR(" type=\"password\">\n") : STR(" type=\"text\">\n"));
     }
     if (help.n) {
@@ -125,28 +173,63 @@ static void write_field(struct visit *v, struct buf *b, const struct connector_f
     }
 }
 
+/* ---- the connection's own fields ---- */
+
+static void each_field(struct visit *v, void (*visit)(struct visit *v, const struct connector_field *f, void *context),
+                       void *context)
+{
+    for (size_t i = 0; i < v->connector->field_count; i++)
+        visit(v, &v->connector->fields[i], context);
+    for (size_t i = 0; i < v->auth->field_count; i++)
+        visit(v, &v->auth->fields[i], context);
+}
+
+static const struct json *settled(struct visit *v)
+{
+    struct json *fields = NULL;
+    struct fault ignored;
+    if (v->wanted)
+        return json_get(v->wanted, "fields");
+    return json_read(v->q->arena, v->row.fields.n ? v->row.fields : STR("{}"), &fields, &ignored) ? NULL : fields;
+}
+
+static const struct json *given(const struct json *fields, const struct connector_field *f)
+{
+    json_each (v, fields)
+        if (connector_field_answers(f, v->key))
+            return v;
+    return NULL;
+}
+
+/* Those that the link's maker left to whoever has the link. */
+static bool is_asked(struct visit *v, const struct connector_field *f)
+{
+    return v->wanted && !f->generated && f->type != FIELD_MAP && (f->required || !f->advanced) && !given(settled(v), f);
+}
+
+static void write_asked(struct visit *v, const struct connector_field *f, void *buf)
+{
+    if (is_asked(v, f))
+        write_field(v, buf, "field", f);
+}
+
+static void write_settled(struct visit *v, const struct connector_field *f, void *buf)
+{
+    const struct json *value = given(settled(v), f);
+    if (!value || !value->text.n || !(f->required || f->generated))
+        return;
+    tag_text(buf, "dt", f->label[v->q->language]);
+    tag_text(buf, "dd", value->text);
+}
+
 /* By what people know it, and what of the connection is settled already. */
 static void write_known(struct visit *v, struct buf *b)
 {
-    const struct connector_field *const lists[] = { v->connector->fields, v->auth->fields };
-    const size_t counts[] = { v->connector->field_count, v->auth->field_count };
-    enum language lang = v->q->language;
-    struct json *fields = NULL;
-    struct fault ignored;
     buf_add(b, STR("<p class=\"known\">"));
     connector_logo_svg(b, v->connector);
     tag_text(b, "span", v->connector->name);
     buf_add(b, STR("</p>\n<dl>\n"));
-    if (json_read(v->q->arena, v->row.fields.n ? v->row.fields : STR("{}"), &fields, &ignored))
-        fields = NULL;
-    for (size_t k = 0; k < COUNT(lists); k++)
-        for (size_t i = 0; i < counts[k]; i++) {
-            const struct json *value = json_get_str(fields, lists[k][i].key);
-            if (!value || !value->text.n || !(lists[k][i].required || lists[k][i].generated))
-                continue;
-            tag_text(b, "dt", lists[k][i].label[lang]);
-            tag_text(b, "dd", value->text);
-        }
+    each_field(v, write_settled, b);
     buf_add(b, STR("</dl>\n"));
 }
 
@@ -169,8 +252,9 @@ static void write_form(struct visit *v, struct buf *b, struct str button)
     buf_add(b, STR(">\n<input type=\"hidden\" name=\"" CSRF_NAME "\""));
     attribute(b, "value", v->csrf);
     buf_add(b, STR(">\n"));
+    each_field(v, write_asked, b);
     for (size_t i = 0; !v->by_person && i < v->auth->credential_count; i++)
-        write_field(v, b, &v->auth->credentials[i]);
+        write_field(v, b, "credential", &v->auth->credentials[i]);
     buf_add(b, STR("<button class=\"act\" type=\"submit\">"));
     page_escape(b, button);
     buf_add(b, STR("</button>\n</form>\n"));
@@ -309,29 +393,119 @@ static bool can_verify(struct visit *v)
            !setup_target(v->q->arena, v->connector, v->auth, fields, &target, &ignored) && target.verify_path.n;
 }
 
-/* As PUT .../credentials by the link's maker would: same checks, same record. */
-static enum err enter_credentials(struct visit *v, struct reply *r, struct fault *why)
+/* A request of the API's, by the link's maker: same checks, same record. */
+static struct web_request inner_request(struct visit *v, unsigned method, struct str path, struct json *body)
 {
-    struct web_request *q = v->q;
-    struct web_request inner = *q;
+    struct web_request inner = *v->q;
     struct str params[4];
     size_t n;
     bool known;
     unsigned allow;
-    struct str path = str_fmt(q->arena, "/api/v1/connections/%.*s/credentials", STR_ARG(v->row.id));
-    inner.route = route_find(METHOD_PUT, path, q->arena, params, &n, &known, &allow);
-    inner.params[0] = v->row.id;
-    inner.param_count = 1;
-    inner.json = credentials_of(v);
-    inner.query = can_verify(v) ? STR("verify=true") : STR("");
+    inner.route = route_find(method, path, v->q->arena, params, &n, &known, &allow);
+    inner.param_count = 0;
+    inner.json = body;
+    inner.query = STR("");
     inner.audit = (struct web_audit){ 0 };
     inner.once = NULL;
-    enum err e = connections_credentials(&inner, r, why);
-    body_wipe(q);
+    return inner;
+}
+
+/* Its answer is for programs: what stays of it are the cookies that were there before. */
+static void forget_answer(struct reply *r)
+{
     buf_clear(&r->body);
     while (r->header_count && !str_is(r->headers[r->header_count - 1][0], "Set-Cookie"))
         r->header_count--;
+}
+
+/* As PUT .../credentials would. */
+static enum err enter_credentials(struct visit *v, struct reply *r, struct fault *why)
+{
+    struct web_request *q = v->q;
+    struct str path = str_fmt(q->arena, "/api/v1/connections/%.*s/credentials", STR_ARG(v->row.id));
+    struct web_request inner = inner_request(v, METHOD_PUT, path, credentials_of(v));
+    inner.params[0] = v->row.id;
+    inner.param_count = 1;
+    inner.query = can_verify(v) ? STR("verify=true") : STR("");
+    enum err e = connections_credentials(&inner, r, why);
+    body_wipe(q);
+    forget_answer(r);
     return e ? e : web_write(q, done, v, why);
+}
+
+struct filling { struct json *fields, *last; };
+
+static void take_field(struct visit *v, const struct connector_field *f, void *filling)
+{
+    struct filling *x = filling;
+    struct arena *a = v->q->arena;
+    struct str sent = json_str(body_of(v->q), str_fmt(a, "field-%.*s", STR_ARG(f->key)).p);
+    uint64_t number;
+    if (!is_asked(v, f) || !str_trim(sent).n)
+        return;
+    enum json_type type = f->type == FIELD_BOOLEAN ? (str_is(sent, "true") ? JSON_TRUE : JSON_FALSE)
+                          : f->type == FIELD_NUMBER && str_u64(str_trim(sent), &number) ? JSON_NUMBER
+                                                                                        : JSON_STRING;
+    struct json *field = json_new(a, type);
+    field->key = f->key;
+    field->text = type == JSON_NUMBER ? str_trim(sent) : type == JSON_STRING ? sent : STR("");
+    json_link(a, x->fields, &x->last, field);
+}
+
+/* Its texts are its own: whoever takes it wipes them. */
+static enum err own(struct arena *a, const struct json *v, struct json **out, struct fault *why)
+{
+    AUTO_BUF text;
+    buf_init(&text, 256 * 1024);
+    struct json_out o = json_out(&text);
+    json_put(&o, v);
+    return json_read(a, arena_str(a, buf_str(&text)), out, why);
+}
+
+static void add_members(struct arena *a, const struct json *from, const char *but, struct json *to, struct json **last)
+{
+    json_each (v, from) {
+        if (but && str_is(v->key, but))
+            continue;
+        struct json *copy = json_new(a, v->type);
+        *copy = *v;
+        copy->next = NULL;
+        json_link(a, to, last, copy);
+    }
+}
+
+static enum err made(struct db *db, void *visit, struct fault *why)
+{
+    const struct visit *v = visit;
+    return connect_session_made(db, v->s.id, v->s.connection, why);
+}
+
+/* As POST /connections would, with the fields that were left to the person. */
+static enum err make_wanted(struct visit *v, struct reply *r, struct fault *why)
+{
+    struct arena *a = v->q->arena;
+    struct json *body = json_new(a, JSON_OBJECT), *last = NULL;
+    struct filling x = { json_new(a, JSON_OBJECT), NULL };
+    x.fields->key = STR("fields");
+    add_members(a, v->wanted, "fields", body, &last);
+    add_members(a, json_get(v->wanted, "fields"), NULL, x.fields, &x.last);
+    each_field(v, take_field, &x);
+    json_link(a, body, &last, x.fields);
+    enum err e = own(a, body, &body, why);
+    if (e)
+        return e;
+    struct web_request inner = inner_request(v, METHOD_POST, STR("/api/v1/connections"), body);
+    inner.body = STR("");
+    e = connections_create(&inner, r, why);
+    forget_answer(r);
+    r->status = 200;
+    if (e)
+        return e;
+    v->s.connection = arena_str(a, inner.audit.object);
+    if ((e = store_write(v->q->hub->store, made, v, why)) || (e = find_connection(v, why)))
+        return e;
+    v->wanted = NULL;
+    return ERR_NONE;
 }
 
 static enum err submit(struct visit *v, struct reply *r, struct fault *why)
@@ -339,7 +513,7 @@ static enum err submit(struct visit *v, struct reply *r, struct fault *why)
     struct authorize_begun begun;
     struct web_request *q = v->q;
     enum err e;
-    if ((e = store_write(q->hub->store, bind, v, why)))
+    if ((e = store_write(q->hub->store, bind, v, why)) || (v->wanted && (e = make_wanted(v, r, why))))
         return e;
     if (!v->by_person) {
         if ((e = enter_credentials(v, r, why)))

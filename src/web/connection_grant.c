@@ -9,6 +9,7 @@
 #include "web/dependants.h"
 #include "web/handlers.h"
 #include "web/page.h"
+#include "web/policy_check.h"
 
 #define RENEW_MS 40000
 
@@ -194,7 +195,7 @@ enum err connections_renew(struct web_request *q, struct reply *r, struct fault 
     struct grant g;
     enum err e;
     if ((e = web_only_query(q, object_query, why)) || (e = connection_need(q, q->db, q->params[0], RIGHT_USE, &row, why)) ||
-        (e = find(q, &row, &g, why)))
+        (e = find(q, &row, &g, why)) || (e = policy_check_authorize(q, q->db, &row, why)))
         return e;
     connection_audit(q, &row);
     if ((e = renewals_wait(q->hub->renewals, row.id, g.generation, RENEWAL_ASKED, RENEW_MS, why)))

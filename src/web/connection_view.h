@@ -20,6 +20,7 @@ enum err connection_scope_in(struct web_request *q, struct db *db, struct str fo
 enum err connection_in_scope(struct web_request *q, const struct folder_scope *s, const struct connection_row *row, bool *out,
                              struct fault *why) MUST_CHECK;
 
+#define PERSONAL_CONNECTIONS_MOST 10000 /* in one person's workspace, deleted ones that are kept included */
 /* Is there room for one more? Of a personal workspace only: what is in shared folders, policies limit. ERR_LIMIT. */
 enum err connection_folder_room(struct db *db, struct str folder, struct fault *why) MUST_CHECK;
 

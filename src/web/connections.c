@@ -23,7 +23,6 @@
 /* Bytes read at all; what a name, a key or notes may be is the vault's rule. */
 #define NAME_MAX_BYTES 1024
 #define NOTES_MAX_BYTES (64 * 1024)
-#define OWN_MOST 10000 /* connections in one person's workspace, deleted ones that are kept included */
 
 /* ---- what creating and changing share ---- */
 
@@ -99,10 +98,12 @@ enum err connection_folder_room(struct db *db, struct str folder, struct fault *
     struct query *q = query_begin(db, "SELECT count(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND EXISTS"
                                       " (SELECT 1 FROM folder WHERE id = $1 AND kind = 'personal') LIMIT $2) AS some");
     query_text(q, folder);
-    query_i64(q, OWN_MOST);
+    query_i64(q, PERSONAL_CONNECTIONS_MOST);
     int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
     enum err e = query_end(q, why);
-    return e || n < OWN_MOST ? e : fault(why, ERR_LIMIT, STR("10000 connections in a personal workspace"), "%lld", (long long)n);
+    return e || n < PERSONAL_CONNECTIONS_MOST
+               ? e
+               : fault(why, ERR_LIMIT, STR("10000 connections in a personal workspace"), "%lld", (long long)n);
 }
 
 static enum err choose_folder(struct creation *c, struct db *db, struct fault *why)

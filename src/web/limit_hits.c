@@ -70,6 +70,21 @@ static const struct {
     { ERR_OVERLOADED, "worker_queue", "worker_queue" },
 };
 
+/* Of ERR_LIMIT, whose subject says the limit in words that begin so. */
+static const char *const kept[][2] = {
+    { "1000 policies", "policies" },
+    { "50 identity providers", "identity_providers" },
+    { "1000 OAuth clients", "oauth_clients" },
+    { "1000 tokens of one principal", "tokens" },
+    { "10000 connections in a personal workspace", "personal_connections" },
+    { "1000 open connect sessions", "connect_sessions" },
+    { "10000 Idempotency-Keys of one caller", "idempotency_keys" },
+    { "1000 folders in one folder", "folders_in_folder" },
+    { "500 members of a folder", "folder_members" },
+    { "1000 members of a group", "group_members" },
+    { "200 shares of a connection", "connection_shares" },
+};
+
 void limit_hit_problem(struct limit_hits *h, const struct fault *why, bool proxied)
 {
     char name[NAME_SIZE];
@@ -79,6 +94,9 @@ void limit_hit_problem(struct limit_hits *h, const struct fault *why, bool proxi
         snprintf(name, sizeof name, "connections.%.*s", STR_ARG(connector));
         limit_hit(h, str_of(name));
     }
+    for (size_t i = 0; why->err == ERR_LIMIT && i < COUNT(kept); i++)
+        if (str_starts(str_of(why->subject), str_of(kept[i][0])))
+            limit_hit(h, str_of(kept[i][1]));
     for (size_t i = 0; i < COUNT(problems); i++)
         if (problems[i].err == why->err)
             limit_hit(h, str_of(proxied ? problems[i].proxied : problems[i].name));

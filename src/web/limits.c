@@ -1,8 +1,17 @@
 /* web/limits.c - what may not grow beyond what: value, use, whose decision, and when it was last reached (LIM-16). */
+#include "access/folder_tree.h"
+#include "access/group.h"
 #include "access/policy_store.h"
+#include "access/share.h"
+#include "access/token.h"
+#include "auth/connect_session.h"
+#include "auth/identity_provider.h"
+#include "auth/oauth_client.h"
 #include "http/head.h"
 #include "vault/connection.h"
+#include "web/connection_view.h"
 #include "web/handlers.h"
+#include "web/idempotency.h"
 #include "web/limit_hits.h"
 #include "web/page.h"
 #include "web/policy_check.h"
@@ -84,6 +93,50 @@ static enum err write_quotas(struct web_request *q, struct json_out *o, struct f
     return ERR_NONE;
 }
 
+/* What people fill themselves. `use`: $1 the caller, $2 now; NULL: it is counted where it is, in a folder, a group, a connection.
+ */
+static const struct {
+    const char *name;
+    int64_t value;
+    enum right right; /* to see how much there is */
+    const char *use;
+} kept[] = {
+    { "policies", POLICIES_MAX, RIGHT_POLICIES, "SELECT COUNT(*) FROM policy WHERE $1 <> '' AND $2 > 0" },
+    { "identity_providers", IDENTITY_PROVIDERS_MOST, RIGHT_PEOPLE,
+      "SELECT COUNT(*) FROM identity_provider WHERE $1 <> '' AND $2 > 0" },
+    { "oauth_clients", OAUTH_CLIENTS_MOST, RIGHT_CATALOG_VIEW, "SELECT COUNT(*) FROM oauth_client WHERE $1 <> '' AND $2 > 0" },
+    { "tokens", TOKENS_MOST, RIGHT_SIGNED_IN,
+      "SELECT COUNT(*) FROM token WHERE principal_id = $1 AND revoked_ms = 0 AND (expires_ms = 0 OR expires_ms > $2)" },
+    { "personal_connections", PERSONAL_CONNECTIONS_MOST, RIGHT_SIGNED_IN,
+      "SELECT COUNT(*) FROM connection WHERE $2 > 0 AND folder_id = (SELECT id FROM folder WHERE path = 'personal/' || $1)" },
+    { "connect_sessions", CONNECT_SESSIONS_MOST, RIGHT_SIGNED_IN,
+      "SELECT COUNT(*) FROM connect_session WHERE principal_id = $1 AND state = 'open' AND expires_ms > $2" },
+    { "idempotency_keys", IDEMPOTENCY_KEYS_MOST, RIGHT_SIGNED_IN,
+      "SELECT COUNT(*) FROM idempotency WHERE principal_id = $1 AND $2 > 0" },
+    { "folders_in_folder", FOLDERS_IN_ONE, RIGHT_SIGNED_IN, NULL },
+    { "folder_members", FOLDER_MEMBERS_MAX, RIGHT_SIGNED_IN, NULL },
+    { "group_members", GROUP_MEMBERS_MAX, RIGHT_SIGNED_IN, NULL },
+    { "connection_shares", SHARES_MAX, RIGHT_SIGNED_IN, NULL },
+};
+
+static enum err write_kept(struct web_request *q, struct json_out *o, struct fault *why)
+{
+    enum err e = ERR_NONE;
+    for (size_t i = 0; !e && i < COUNT(kept); i++) {
+        struct limit l = { str_of(kept[i].name), "count", "built-in", kept[i].value, USE_UNKNOWN, STR_NONE };
+        if (kept[i].use && caller_may(q->caller, kept[i].right)) {
+            struct query *count = query_begin(q->db, kept[i].use);
+            query_text(count, q->caller->principal);
+            query_i64(count, clock_wall());
+            l.use = query_next(count) ? query_get_i64(count, 0) : 0;
+            e = query_end(count, why);
+        }
+        if (!e)
+            e = write_limit(q, o, &l, why);
+    }
+    return e;
+}
+
 enum err limits_list(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct json_out o = page_open(r);
@@ -93,7 +146,7 @@ enum err limits_list(struct web_request *q, struct reply *r, struct fault *why)
         (e = write_built_in(q, &o, "json_depth", JSON_DEPTH, "count", why)) ||
         (e = write_built_in(q, &o, "list_page", 200, "count", why)) ||
         (e = write_built_in(q, &o, "connection_credentials", CONNECTION_SECRETS, "count", why)) ||
-        (e = write_built_in(q, &o, "policies", POLICIES_MAX, "count", why)) || (e = write_quotas(q, &o, why)))
+        (e = write_kept(q, &o, why)) || (e = write_quotas(q, &o, why)))
         return e;
     page_close(&o, q->arena, STR_NONE);
     return ERR_NONE;

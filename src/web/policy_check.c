@@ -3,6 +3,7 @@
 #include "access/folder.h"
 #include "access/policy_store.h"
 #include "auth/oauth_client.h"
+#include "auth/obtain.h"
 #include "vault/sealed.h"
 
 static void release(void *set) { policy_set_release(set); }
@@ -28,7 +29,11 @@ static enum err subject_of(struct db *db, struct arena *a, const struct connecti
         .moment = moment, .folders = ids, .folder_count = n, .connector = row->connector, .auth_type = row->auth_type,
         .domain = row->allowed_domain, .fields = fields, .now = clock_wall(),
     };
-    return e || moment != POLICY_CALL || !row->id.p ? e : connection_secrets_since(db, row->id, &out->secrets_since, why);
+    if (e || moment != POLICY_CALL || !row->id.p)
+        return e;
+    if (str_starts(row->auth_type, STR("oauth2_")) && (e = connection_brings_client(db, row->id, &out->own_client, why)))
+        return e;
+    return connection_secrets_since(db, row->id, &out->secrets_since, why);
 }
 
 enum err policy_subject_of(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
@@ -48,6 +53,18 @@ enum err policy_check(struct web_request *q, struct db *db, const struct connect
     if (!e)
         e = policy_decide(set, &s, NULL, why);
     return e || moment != POLICY_CREATE ? e : policy_check_quota(q, db, set, &s, NULL, why);
+}
+
+enum err policy_check_authorize(struct web_request *q, struct db *db, const struct connection_row *row, struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    struct policy_subject s;
+    if (!set || !set->count)
+        return ERR_NONE;
+    enum err e = policy_subject_of(q, db, row, POLICY_AUTHENTICATE, &s, why);
+    if (!e && str_starts(row->auth_type, STR("oauth2_")))
+        e = connection_brings_client(db, row->id, &s.own_client, why);
+    return e ? e : policy_decide(set, &s, NULL, why);
 }
 
 /* ---- quotas ---- */
@@ -320,6 +337,16 @@ static enum err find_preset_client(struct web_request *q, struct db *db, const s
     return ERR_NONE;
 }
 
+/* Access keys for roles, OAuth clients for grants: a preset of the one kind says nothing to connections of the other. */
+static enum err check_kind(struct web_request *q, struct db *db, bool key, struct preset_client *out, struct fault *why)
+{
+    struct oauth_client c = { .settings = NULL };
+    enum err e = str_starts(out->client, STR("cli_")) ? oauth_client_get(db, q->arena, out->client, &c, why) : ERR_NONE;
+    if (!e && oauth_client_is_key(&c) != key)
+        *out = (struct preset_client){ .client = STR(""), .key = STR("") };
+    return e;
+}
+
 enum err preset_oauth_client(struct web_request *q, struct db *db, const struct connection_row *row, struct preset_client *out,
                              struct fault *why)
 {
@@ -328,6 +355,7 @@ enum err preset_oauth_client(struct web_request *q, struct db *db, const struct 
     const struct policy_rule *r;
     struct policy_subject s;
     size_t at = 0;
+    const struct obtain *how = obtain_find(row->auth_type);
     *out = (struct preset_client){ .client = STR(""), .key = STR("") };
     if (!set || !set->count)
         return ERR_NONE;
@@ -341,6 +369,8 @@ enum err preset_oauth_client(struct web_request *q, struct db *db, const struct 
             out->client = str_fmt(q->arena, "%.*s/%.*s", STR_ARG(policy->id), STR_ARG(row->connector));
         out->enforced = r->preset.mode != PRESET_OPTIONAL;
         out->says = str_fmt(q->arena, "oauth_client (policy “%.*s”)", STR_ARG(policy->name));
+        if (!e && out->client.n)
+            e = check_kind(q, db, how && how->keyed, out, why);
     }
     return e;
 }

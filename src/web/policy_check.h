@@ -15,6 +15,10 @@ enum err policy_subject_of(struct web_request *q, struct db *db, const struct co
 /* May it be so? `db`: the writer, inside the transaction that makes it so. Errors of the rules. */
 enum err policy_check(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
                       struct fault *why) MUST_CHECK;
+/* May this one, as it is stored, get tokens from its provider: by a person's yes, or because somebody asks? Whose OAuth client it
+ * has counts too. */
+enum err policy_check_authorize(struct web_request *q, struct db *db, const struct connection_row *row,
+                                struct fault *why) MUST_CHECK;
 /* May a connection of this row, which is there, be in that folder? Quotas count where it was not counted before. In the transaction
  * that moves it. `trace` may be NULL. */
 enum err policy_check_move(struct web_request *q, struct db *db, const struct connection_row *row, struct str to,

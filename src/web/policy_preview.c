@@ -3,6 +3,7 @@
 #include "access/policy_store.h"
 #include "access/rights.h"
 #include "access/token.h"
+#include "auth/oauth_client.h"
 #include "base/map.h"
 #include "web/body.h"
 #include "web/handlers.h"
@@ -112,7 +113,8 @@ static enum err look_at(struct preview *p, struct arena *page, const struct conn
         .moment = POLICY_CALL, .folders = place->ids, .folder_count = place->n, .connector = row->connector,
         .auth_type = row->auth_type, .domain = row->allowed_domain, .fields = fields, .now = clock_wall(),
     };
-    if ((e = connection_secrets_since(p->q->db, row->id, &s.secrets_since, why)))
+    if ((e = connection_secrets_since(p->q->db, row->id, &s.secrets_since, why)) ||
+        (str_starts(row->auth_type, STR("oauth2_")) && (e = connection_brings_client(p->q->db, row->id, &s.own_client, why))))
         return e;
     const wall_ms *used = row->state == CONNECTION_ACTIVE ? &row->used : NULL;
     struct verdict before = judge(page, p->before, &s, used), after = judge(page, p->after, &s, used);

@@ -603,6 +603,13 @@ class WaitingDevice(harness.Case):
         self.assertEqual(self.ended(attempt), ("failed", "connection_not_found"))
         self.assertEqual(self.hub1.log().count("code was not"), 0)
 
+    def test_deleting_it_for_good_leaves_nothing_that_is_sealed(self):
+        self.start(expires_in=600)
+        self.assertEqual(self.hub1.request("DELETE", API + "/connections/dev?force=true&purge=true").status, 200)
+        with contextlib.closing(sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True)) as db:
+            self.assertEqual(db.execute("SELECT kind, name FROM sealed_value").fetchall(), [])
+            self.assertEqual({k for k, in db.execute("SELECT kind FROM data_key")}, {"hub"})
+
     def test_who_may_no_longer_do_it_gets_nothing_by_a_code_that_was_begun_before(self):
         attempt = self.start(expires_in=600)
         self.assertEqual(self.hub1.request("DELETE", f"{API}/tokens/{self.token['id']}").status, 204)
@@ -724,6 +731,53 @@ class Links(Case):
         self.refused(Browser().open(made[1]["url"]), "connect_link_invalid")
         self.assertEqual(self.hub1.request("DELETE", where).status, 204)
         self.refused(Browser().open(made[0]["url"]), "connect_link_invalid")
+
+    def test_the_person_with_the_link_enters_the_connections_fields_too(self):
+        self.begin()
+        self.provider = self.upstream([harness.answer()] * 9)
+        made = self.session(connector="http", auth_type="bearer", key="theirs", folder="shared", ask_fields=True)
+        self.assertIsNone(made["connection"])
+        self.assertIsNone(self.status_of(made)["connection"])
+        browser = Browser("fr")
+        page = browser.open(made["url"])
+        self.assertRegex(page.text, r'<input id="field-base_url" name="field-base_url"[^>]* required')
+        self.assertIn('type="password"', page.text)
+        csrf = re.search(r'name="csrf" value="([^"]+)"', page.text).group(1)
+        wrong = browser.open(made["url"], {"csrf": csrf, "field-base_url": "ftp://<b>", "credential-token": "canary-5b2"}, follow=False)
+        self.assertEqual((wrong.status, self.hub1.get(f"{API}/connections/theirs").status), (403, 404), wrong.text)
+        self.assertIn('role="alert"', wrong.text)
+        self.assertIn('value="ftp://&lt;b&gt;"', wrong.text)  # to be corrected; the secret is not there again
+        self.assertNotIn("canary", wrong.text)
+        said = browser.open(made["url"], {"csrf": csrf, "field-base_url": self.provider.url, "credential-token": "canary-5b2",
+                                          "field-header": "X-Mine"}, follow=False)
+        self.assertEqual(said.status, 200, said.text + self.hub1.log())
+        status = self.status_of(made)
+        self.assertEqual((status["state"], self.state("theirs")), ("done", "active"))
+        shown = self.hub1.get(f"{API}/connections/{status['connection']}").json
+        self.assertEqual((shown["key"], shown["fields"]["base_url"]), ("theirs", self.provider.url))
+        self.assertEqual(self.hub1.get("/proxy/theirs/x").status, 200)
+        self.assertIn("canary-5b2", self.last())
+        self.refused(browser.open(made["url"], {"csrf": csrf, "field-base_url": self.provider.url, "credential-token": "x"}, follow=False),
+                     "connect_link_invalid")
+        self.assertEqual({"connection.create", "connection.credentials"} - {a["action"] for a in self.hub1.get(API + "/audit").json["items"]}, set())
+
+    def test_what_a_link_that_asks_may_make_is_looked_at_before_and_after(self):
+        self.begin()
+        for body, status in (({"connector": "none"}, 404), ({"connector": "http", "auth_type": "none_such"}, 400), ({"connector": "http", "x": 1}, 400),
+                             ({"connector": "http", "folder": "shared/nowhere"}, 404), ({"connector": "http", "credentials": {"token": "x"}}, 400)):
+            said = self.hub1.post(API + "/connect-sessions", {**body, "ask_fields": True})
+            self.assertEqual(said.status, status, said)
+        made = self.session(connector="http", auth_type="bearer", ask_fields=True)
+        policy = self.hub1.post(API + "/policies", {"name": "no", "rules": [{"rule": "connectors_block", "values": ["http"]}]})
+        self.assertEqual(policy.status, 201, policy)
+        browser = Browser()
+        page = browser.open(made["url"])
+        csrf = re.search(r'name="csrf" value="([^"]+)"', page.text).group(1)
+        stopped = browser.open(made["url"], {"csrf": csrf, "field-base_url": "https://api.example.com", "credential-token": "x"}, follow=False)
+        self.assertEqual((stopped.status, stopped.headers["Raccord-Error"]), (403, "connector_blocked"))
+        self.assertEqual(self.hub1.get(API + "/connections").json["items"], [])
+        self.assertEqual(self.hub1.request("DELETE", f"{API}/connect-sessions/{made['id']}").status, 204)
+        self.refused(browser.open(made["url"]), "connect_link_invalid")
 
     def test_a_link_that_is_withdrawn_or_unknown_opens_nothing(self):
         self.begin()

@@ -1,5 +1,7 @@
 """Callers that present a token of an issuer whom the administrator named, in place of one of the hub's own."""
+import http.client
 import re
+import threading
 import time
 
 import harness
@@ -240,6 +242,37 @@ class Changes(Case):
         self.issuer.away = True
         said = self.who(self.token())
         self.assertEqual((said.status, said.json["code"]), (502, "identity_provider_failed"), said)
+
+
+class Streams(Case):
+    def test_an_answer_under_way_ends_when_its_caller_is_believed_no_longer(self):
+        """Requirement 16.4."""
+        def drip(s, number):
+            s.read_request()
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                s.sendall(b"1\r\nx\r\n")
+                threading.Event().wait(0.02)
+
+        self.hub1.connection("slow", self.upstream(drip).url)
+        at = "/api/v1/identity-providers/" + self.provider["id"]
+        narrowed = {"audience": "raccord", "rules": [{**RULE, "grants": {"connections": []}}]}
+        for change, back in (({"jwt_callers": narrowed}, {"jwt_callers": {"audience": "raccord", "rules": [RULE]}}), ({"disabled": True}, {"disabled": False})):
+            with self.subTest(change):
+                line = self.hub1.connect()
+                self.addCleanup(line.close)
+                line.request("GET", "/proxy/slow/x", headers={"Authorization": f"Bearer {self.token()}"})
+                answer = line.getresponse()
+                self.assertEqual((answer.status, answer.read(1)), (200, b"x"))
+                began = time.monotonic()
+                self.assertEqual(self.hub1.request("PATCH", at, change).status, 200)
+                try:
+                    while answer.read(64):
+                        self.assertLess(time.monotonic() - began, 5)
+                except (http.client.HTTPException, ConnectionError):  # cut short, as it must be
+                    pass
+                self.assertLess(time.monotonic() - began, 2)
+                self.assertEqual(self.hub1.request("PATCH", at, back).status, 200)
 
 
 class Doors(Case):

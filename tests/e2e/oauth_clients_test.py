@@ -293,6 +293,26 @@ class Connections(Case):
         self.assertEqual(refused["code"], "managed_only")
         self.assertEqual(self.connect(oauth_client="crm")["state"], "active")
 
+    def test_a_client_of_ones_own_from_before_the_policy_stops_at_once_and_is_told_beforehand(self):
+        self.begin()
+        made = self.connect(credentials={"client_id": "mine", "client_secret": SECRET}, fields={"base_url": self.base, "token_url": self.base + "/token"})
+        self.assertEqual(self.hub1.get("/proxy/c/x").status, 200)
+        for rule, code in (({"rule": "managed_only"}, "managed_only"),
+                           ({"rule": "preset", "connectors": ["http"], "part": "oauth_client", "name": "oauth_client", "value": "crm", "mode": "hidden"},
+                            "preset_enforced")):
+            with self.subTest(code):
+                policy = {"name": "ours", "rules": [rule]}
+                preview = self.hub1.post("/api/v1/policies:preview", {"policy": policy}).json
+                self.assertEqual([(c["id"], c["code"]) for c in preview["connections"]["items"]], [(made["id"], code)])
+                saved = self.hub1.post("/api/v1/policies", policy)
+                self.assertEqual(saved.status, 201, saved)
+                explained = self.hub1.post("/api/v1/policies:explain", {"operation": "connection.call", "connection": "c"}).json
+                doors = [self.hub1.get("/proxy/c/x"), self.hub1.post("/api/v1/connections/c/call", {"method": "GET", "path": "/x"}),
+                         self.hub1.post("/api/v1/connections/c/renew")]
+                self.assertEqual([d.json["code"] for d in doors] + [explained["code"]], [code] * 4)
+                self.assertEqual(self.hub1.request("DELETE", "/api/v1/policies/" + saved.json["id"]).status, 204)
+                self.assertEqual(self.hub1.get("/proxy/c/x").status, 200)
+
     def test_the_command_line_names_the_client_and_the_scopes(self):
         self.begin()
         made = self.hub1.cli("connections", "create", "--connector", "http", "--auth-type", "oauth2_client_credentials", "--key", "c", "--folder",

@@ -79,6 +79,14 @@ class Person(Flow):
         called = self.hub1.get("/proxy/crm/me")
         self.assertEqual((called.status, called.json.get("sub")), (200, "alice"), (called, self.grant(), self.hub1.log()[-2000:]))
 
+    def another(self, key):
+        """A connection that waits, and a browser on its way back to the hub from alice's consent."""
+        made = self.hub1.post(API + "/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": key,
+                                                     "oauth_client": "sso", "fields": {"base_url": self.issuer}})
+        self.assertEqual(made.status, 201, made)
+        browser = Browser()
+        return browser, self.to_provider(browser, self.authorize(key)["authorization_url"])
+
     def grant(self):
         return self.hub1.get(API + "/connections/crm/grant").json
 

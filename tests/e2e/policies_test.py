@@ -1,4 +1,5 @@
 """Policies: refused at creation, re-authentication and call, at once; quotas without a race; explain tells what then happens."""
+import contextlib
 import sqlite3
 import threading
 
@@ -280,6 +281,25 @@ class Quotas(Case):
         self.assertEqual(self.hub1.post(f"/api/v1/connections/{first}/restore", {}).json["code"], "quota_exceeded")
         copy = self.hub1.post("/api/v1/connections/b/duplicate", {"credentials": {"token": "x"}})
         self.assertEqual(copy.json["code"], "quota_exceeded")
+
+    def test_each_limit_of_what_people_make_is_shown_with_its_use_and_when_it_was_reached(self):
+        hub = self.hub1
+        secret = hub.token("maker", "editor")
+        listed = lambda: {i["name"]: i for i in hub.get("/api/v1/limits", token=secret).json["items"]}
+        before = listed()
+        self.assertEqual((before["tokens"]["value"], before["tokens"]["use"], before["tokens"]["last_hit"]), (1000, 1, None))
+        self.assertEqual((before["policies"]["use"], before["connection_shares"]["value"]), (None, 200))  # not an editor's to count
+        own = hub.get("/api/v1/session", token=secret).json["principal"]["id"]
+        hub.stop()
+        with contextlib.closing(sqlite3.connect(f"{hub.data}/raccord.db")) as db, db:
+            db.execute("WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < 999) INSERT INTO token"
+                       " (id, hash, last4, name, principal_id, role, created_ms) SELECT 'tok_' || i, 'h' || i, 'last', 'x', ?, 'user', 1 FROM some", (own,))
+        hub.start()
+        self.assertEqual(hub.post("/api/v1/tokens", {"name": "one more"}, token=secret).json["code"], "limit_reached")
+        now = listed()["tokens"]
+        self.assertEqual(now["use"], 1000)
+        self.assertIsNotNone(now["last_hit"])
+        self.assertIn("personal_connections", hub.cli("limits").out)
 
     def test_the_seed_limits_are_a_preset(self):
         made = self.hub1.post("/api/v1/policies", {"preset": "genesys"})

@@ -25,6 +25,7 @@ class Crowd:
     def __init__(self, case, hub, path, count):
         self.epoll = select.epoll()
         self.answers, self.open = {}, {}
+        self.each = lambda: None  # called when one of them has its answer
         case.addCleanup(self.close)
         self.request = (f"GET {path} HTTP/1.1\r\nHost: {hub.host}:{hub.port}\r\nAuthorization: Bearer {hub.admin}\r\n"
                         "Connection: close\r\n\r\n").encode()
@@ -55,6 +56,7 @@ class Crowd:
                     continue
                 self.epoll.unregister(fd)
                 self.open.pop(fd).close()
+                self.each()
                 head, _, body = self.answers.pop(fd).partition(b"\r\n\r\n")
                 done.append((head.split(b" ")[1] if head else b"", body))
         return done
@@ -72,6 +74,13 @@ class Crowd:
 class Expired(Person):
     environment = {"RACCORD_RENEWALS_THREADS": "8", "RACCORD_THREADS": "4"}
 
+    def setUp(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.limit = min(hard, 24_000) if hard != resource.RLIM_INFINITY else 24_000
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit, hard))  # for nginx, too
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        super().setUp()
+
     def api(self):
         self.echo = self.nginx(ECHO, connections=self.callers() + 100)
         return f"http://localhost:{self.echo.port}"
@@ -81,10 +90,9 @@ class Expired(Person):
         self.assertEqual(called.status, 200, called)
         return called.body
 
-    @staticmethod
-    def callers():
+    def callers(self):
         """Each takes two descriptors of the hub's."""
-        return min(10_000, (resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000) // 2)
+        return min(10_000, (self.limit - 1000) // 2)
 
     def test_ten_thousand_callers_are_one_request_and_none_fails(self):
         old = self.works()
@@ -128,6 +136,42 @@ class Stopped(Person):
         self.assertEqual((self.grant()["generation"], self.grant()["state"]), (generation + 1, "good"))
         self.works()
         self.assertEqual(self.asked(), asked + 1)
+
+    def test_a_second_signal_does_not_hurry_a_renewal(self):
+        self.let_end()
+        self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
+        asked, generation = self.asked(), self.grant()["generation"]
+        line = self.hub1.connect()
+        line.request("GET", "/proxy/crm/me", headers={"Authorization": f"Bearer {self.hub1.admin}"})
+        self.asks(asked + 1)
+        process, stops = self.hub1.process, self.hub1.log().count("stopping")
+        process.send_signal(signal.SIGTERM)
+        self.until_log("stopping", stops + 1)
+        process.send_signal(signal.SIGINT)
+        self.control("/_release")
+        self.assertEqual(process.wait(harness.DEADLINE), 0)
+        line.close()
+        self.hub1.stop()
+        self.hub1.start()
+        self.assertEqual((self.grant()["generation"], self.asked()), (generation + 1, asked + 1))
+        self.works()
+
+    def test_a_hub_that_is_sealed_in_the_middle_of_a_renewal_has_its_answer_after_the_restart(self):
+        self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
+        asked, generation = self.asked(), self.grant()["generation"]
+        caller = threading.Thread(target=self.renew)
+        caller.start()
+        self.asks(asked + 1)
+        self.hub1.process.send_signal(signal.SIGUSR1)
+        self.until_log("sealed", 1)
+        self.control("/_release")
+        caller.join(harness.DEADLINE)
+        self.until_log("new tokens were not kept", 1)
+        self.control("/_expire")
+        self.hub1.stop()
+        self.hub1.start()
+        self.assertEqual((self.grant()["generation"], self.asked()), (generation + 1, asked + 1))
+        self.works()
 
     def test_a_renewal_whose_caller_left_comes_to_its_end(self):
         self.let_end()

@@ -87,6 +87,23 @@ class After(Disk):
                 self.whole()
 
 
+    def test_what_a_code_brought_is_kept_when_there_is_room_again(self):
+        browser, back = self.another("first")
+        self.faults.arm("record", thread="renewal", calls=WRITES, file=".")
+        self.assertEqual(browser.open(back).status, 200)
+        at = self.faults.steps().index("fdatasync answers.0") + 2
+        browser, back = self.another("second")
+        asked = self.asked()
+        self.faults.fail(errno.ENOSPC, at, thread="renewal", calls=WRITES, file=".")
+        self.assertEqual(browser.open(back).status, 507)
+        self.assertGreater(self.faults.struck, 0)
+        self.assertEqual(self.state("second"), "needs_auth")
+        self.faults.disarm()
+        self.until("kept", lambda: self.state("second") == "active")
+        self.assertEqual(self.hub1.get("/proxy/second/me").status, 200)
+        self.assertEqual(self.asked(), asked + 1)
+
+
 class AtTheStart(Disk):
     """An answer is in its room, and the database does not take it at the start."""
 

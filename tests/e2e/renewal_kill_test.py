@@ -7,10 +7,11 @@ import re
 import sys
 
 import harness
-from person import Person
+from identity_test import Browser
+from person import API, Person
 
 
-class Killed(Person):
+class Struck(Person):
     def plan(self):
         """(what is done, at which step) for each call of one renewal."""
         self.faults.arm("record", thread="renewal")
@@ -74,6 +75,8 @@ class Killed(Person):
         self.works()
         return "kept" if kept else "lost on its way" if given else "not given"
 
+
+class Killed(Struck):
     def test_at_each_step_what_reached_us_is_used_and_what_did_not_is_said(self):
         steps, plan = self.plan()
         wanted = int(os.environ.get("RACCORD_KILLS", "100"))
@@ -87,6 +90,8 @@ class Killed(Person):
         self.assertGreater(told.get("kept", 0), 0)
         self.assertGreater(told.get("not given", 0), 0)
 
+
+class KilledAgain(Struck):
     def start_and_kill(self, at):
         """Killed at a step of taking up what was left, or soon after."""
         self.faults.arm("kill_before", at, thread="renewal")
@@ -105,7 +110,7 @@ class Killed(Person):
         self.faults.disarm()
         steps = self.faults.steps()
         count = steps.index("fdatasync raccord.db-wal") + 3  # the transaction, and the wiping of its room
-        wanted = min(count, int(os.environ.get("RACCORD_KILLS", "100")) // 5)
+        wanted = min(count, int(os.environ.get("RACCORD_KILLS", "100")) // 8)
         for n in range(wanted):
             generation = self.grant()["generation"]
             at = 1 + n * count // wanted
@@ -117,3 +122,40 @@ class Killed(Person):
                 self.assertEqual((self.grant()["generation"], self.grant()["state"]), (generation + 1, "good"))
                 self.works()
                 self.assertEqual(self.renew().status, 200)
+
+
+class KilledWhileAuthorizing(Struck):
+    """The hub dies while it exchanges a person's code for their first tokens."""
+
+    def die(self, action, **calls):
+        browser, back = self.another("two")
+        self.faults.arm(action, 1, thread="renewal", **calls)
+        self.assertRaises(OSError, browser.open, back)
+        self.hub1.process.wait(harness.DEADLINE)
+        self.hub1.kill()
+        self.faults.disarm()
+        self.hub1.start()
+        return browser, back
+
+    def test_what_the_code_brought_is_there_when_it_had_reached_the_disk(self):
+        asked = self.asked()
+        self.die("kill_after", calls="fdatasync", file="answers.")
+        self.assertEqual(self.state("two"), "active")
+        called = self.hub1.get("/proxy/two/me")
+        self.assertEqual((called.status, called.json["sub"]), (200, "alice"))
+        self.assertEqual(self.hub1.post(API + "/connections/two/renew").status, 200)
+        self.assertEqual(self.asked(), asked + 2)
+        self.works()
+
+    def test_otherwise_it_waits_for_the_person_and_takes_them(self):
+        for what in ({"action": "kill_before", "calls": "send"}, {"action": "kill_before", "calls": "pwrite", "file": "answers."}):
+            with self.subTest(what):
+                browser, back = self.die(**what)
+                self.assertEqual(self.state("two"), "needs_auth")
+                self.assertEqual(self.hub1.get("/proxy/two/me").header("raccord-error"), "needs_auth")
+                self.assertNotEqual(browser.open(back).status, 200)  # a way back is taken once
+                browser = Browser()
+                page = browser.open(self.to_provider(browser, self.authorize("two")["authorization_url"]))
+                self.assertEqual(page.status, 200, page.text)
+                self.assertEqual(self.hub1.get("/proxy/two/me").status, 200)
+                self.assertEqual(self.hub1.request("DELETE", API + "/connections/two").status, 204)

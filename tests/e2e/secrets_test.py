@@ -79,11 +79,30 @@ class TheSearchItself(harness.Case):
             self.assertNotEqual(canaries.found_in(b"xx " + disguise + b" yy"), [], disguise)
 
 
-class NothingIsFoundAgain(harness.Case):
+class Search(harness.Case):
+    """A hub (hub1) whose words and files are searched for canaries."""
+
     def setUp(self):
         super().setUp()
         self.canaries = Canaries()
         self.heard = []     # what the hub said, except where it says a secret on purpose
+
+    def files(self):
+        found = {}
+        for folder, _, names in os.walk(self.hub1.data):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as f:
+                    found[name] = f.read()
+        return found
+
+    def assert_nothing_in(self, places):
+        for place, text in places.items():
+            self.assertEqual(self.canaries.found_in(text), [], place)
+
+
+class NothingIsFoundAgain(Search):
+    def setUp(self):
+        super().setUp()
         self.provider = Provider(self)
         self.port = self.provider.port
         bad_tls = harness.Pki(self.path("another-root"))
@@ -280,18 +299,6 @@ class NothingIsFoundAgain(harness.Case):
                 places[name] = f.read()
         places.update(self.files())
         return places
-
-    def files(self):
-        found = {}
-        for folder, _, names in os.walk(self.hub1.data):
-            for name in names:
-                with open(os.path.join(folder, name), "rb") as f:
-                    found[name] = f.read()
-        return found
-
-    def assert_nothing_in(self, places):
-        for place, text in places.items():
-            self.assertEqual(self.canaries.found_in(text), [], place)
 
     def test_used_in_success_and_failure_no_secret_is_found_again(self):
         self.connect_all()
