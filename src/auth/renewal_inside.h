@@ -48,8 +48,9 @@ struct flight {
     size_t place;                   /* in the heap; SIZE_MAX: a thread has it */
     int64_t due_us;
     struct list waiters;            /* under the lock */
-    int64_t wanted;                 /* a generation newer than this */
-    enum renewal_cause cause;
+    /* Grow under the lock, while an attempt may read them: who joins has a reason of their own. */
+    _Atomic int64_t wanted;         /* a generation newer than this */
+    _Atomic(enum renewal_cause) cause;
     bool obtain;                    /* with the params of a person's grant */
     const struct token_param *params; size_t param_count;
     char host[256];                 /* of the token endpoint, once it is known */
