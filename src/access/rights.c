@@ -376,18 +376,15 @@ static enum err name_few(struct db *db, struct arena *a, struct folder_scope *s,
     int param = 0;
     struct str *found = arena_array(a, FOLDER_SCOPE_FEW + 1, sizeof *found);
     size_t n = 0;
+    s->few = false;
     buf_init(&sql, 64 * 1024);
-    buf_fmt(&sql, "SELECT DISTINCT folder_id FROM folder_above WHERE (above_id = $%d OR inherited = 1 AND above_id IN (", ++param);
-    for (size_t i = 0; i < s->above_count; i++)
-        buf_fmt(&sql, i ? ", $%d" : "$%d", ++param);
-    buf_fmt(&sql, ")) LIMIT %d", FOLDER_SCOPE_FEW + 1);
+    folder_scope_folders_sql(&sql, s, &param);
+    buf_fmt(&sql, " LIMIT %d", FOLDER_SCOPE_FEW + 1);
     buf_char(&sql, 0);
     if (buf_failed(&sql))
         return fault(why, ERR_INTERNAL, STR(""), "the query for folders is too long");
     struct query *q = query_begin(db, sql.p);
-    query_text(q, s->all.p ? s->all : STR(""));
-    for (size_t i = 0; i < s->above_count; i++)
-        query_text(q, s->above[i]);
+    folder_scope_bind(q, s);
     while (n <= FOLDER_SCOPE_FEW && query_next(q))
         found[n++] = query_get_text(q, 0, a);
     s->few = n <= FOLDER_SCOPE_FEW;

@@ -68,7 +68,7 @@ int folders_members_run(struct command *c)
 {
     static const struct column columns[] = {
         { "WHO", "principal.name", COLUMN_TEXT }, { "KIND", "principal.kind", COLUMN_TEXT }, { "ROLE", "role", COLUMN_TEXT },
-        { "UNTIL", "expires_at", COLUMN_TEXT },   { "ID", "principal.id", COLUMN_TEXT },
+        { "UNTIL", "expires_at", COLUMN_TIME },   { "ID", "principal.id", COLUMN_TEXT },
     };
     AUTO_CLIENT k = { 0 };
     struct client_answer answer;
@@ -209,7 +209,7 @@ int connections_shares_run(struct command *c)
 {
     static const struct column columns[] = {
         { "WITH", "with.name", COLUMN_TEXT },   { "KIND", "with.kind", COLUMN_TEXT },
-        { "UNTIL", "expires_at", COLUMN_TEXT }, { "ID", "with.id", COLUMN_TEXT },
+        { "UNTIL", "expires_at", COLUMN_TIME }, { "ID", "with.id", COLUMN_TEXT },
     };
     struct str path = client_path(c, "/connections", "/shares");
     size_t query = str_find(path, '?');

@@ -2,6 +2,14 @@
 
 #include "store/many.h"
 
+/* Of a row of folder_above: it is one by which the folder is seen. */
+static void add_reached(struct buf *sql, const struct folder_scope *s, int *param)
+{
+    buf_fmt(sql, "(folder_above.above_id = $%d OR (folder_above.inherited = 1 AND folder_above.above_id IN ", ++*param);
+    many_list(sql, s->above_count, param);
+    buf_add(sql, STR("))"));
+}
+
 void folder_scope_sql(struct buf *sql, const struct folder_scope *s, const char *column, int *param)
 {
     if (s->few) {
@@ -9,10 +17,15 @@ void folder_scope_sql(struct buf *sql, const struct folder_scope *s, const char 
         many_list(sql, s->folder_count, param);
         return;
     }
-    buf_fmt(sql, " EXISTS (SELECT 1 FROM folder_above WHERE folder_above.folder_id = %s AND (folder_above.above_id = $%d OR"
-                 " (folder_above.inherited = 1 AND folder_above.above_id IN ", column, ++*param);
-    many_list(sql, s->above_count, param);
-    buf_add(sql, STR(")))"));
+    buf_fmt(sql, " EXISTS (SELECT 1 FROM folder_above WHERE folder_above.folder_id = %s AND ", column);
+    add_reached(sql, s, param);
+    buf_char(sql, ')');
+}
+
+void folder_scope_folders_sql(struct buf *sql, const struct folder_scope *s, int *param)
+{
+    buf_add(sql, STR("SELECT DISTINCT folder_id FROM folder_above WHERE "));
+    add_reached(sql, s, param);
 }
 
 void folder_scope_bind(struct query *q, const struct folder_scope *s)

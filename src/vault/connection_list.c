@@ -239,9 +239,11 @@ static enum err read_cells(struct walk *w, struct fault *why)
 {
     const struct connection_filter *f = w->f;
     struct cell at = { STR(""), STR("") };
-    enum err e;
+    enum err e = ERR_NONE;
     w->cells = arena_array(w->a, CELLS, sizeof *w->cells);
-    while (!(e = next_cell(w, at, &at, why)) && at.state.p && w->cell_count < CELLS) {
+    for (size_t i = 0; i < CELLS; i++) {
+        if ((e = next_cell(w, at, &at, why)) || !at.state.p)
+            break;
         if ((!f->by_state || str_is(at.state, connection_state_name(f->state))) &&
             (!f->by_health || str_is(at.health, connection_health_name(f->health))))
             w->cells[w->cell_count++] = at;
@@ -301,8 +303,7 @@ static enum err name_folders(struct walk *w, const struct str **out, size_t *n, 
     int param = 0;
     struct str *ids = arena_array(w->a, FOLDERS_ASKED + 1, sizeof *ids);
     buf_init(&sql, SQL_MAX);
-    buf_add(&sql, STR("SELECT id FROM folder WHERE"));
-    folder_scope_sql(&sql, s, "folder.id", &param);
+    folder_scope_folders_sql(&sql, s, &param);
     buf_fmt(&sql, " LIMIT $%d", ++param);
     buf_char(&sql, 0);
     if (buf_failed(&sql))

@@ -137,6 +137,25 @@ class Stopped(Person):
         self.works()
         self.assertEqual(self.asked(), asked + 1)
 
+    def test_a_second_signal_does_not_hurry_a_renewal(self):
+        self.let_end()
+        self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
+        asked, generation = self.asked(), self.grant()["generation"]
+        line = self.hub1.connect()
+        line.request("GET", "/proxy/crm/me", headers={"Authorization": f"Bearer {self.hub1.admin}"})
+        self.asks(asked + 1)
+        process, stops = self.hub1.process, self.hub1.log().count("stopping")
+        process.send_signal(signal.SIGTERM)
+        self.until_log("stopping", stops + 1)
+        process.send_signal(signal.SIGINT)
+        self.control("/_release")
+        self.assertEqual(process.wait(harness.DEADLINE), 0)
+        line.close()
+        self.hub1.stop()
+        self.hub1.start()
+        self.assertEqual((self.grant()["generation"], self.asked()), (generation + 1, asked + 1))
+        self.works()
+
     def test_a_hub_that_is_sealed_in_the_middle_of_a_renewal_has_its_answer_after_the_restart(self):
         self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
         asked, generation = self.asked(), self.grant()["generation"]
