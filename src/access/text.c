@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/encode.h"
 #include "crypto/hash.h"
 
@@ -13,6 +14,15 @@ struct str text_hash(struct str text, char out[TEXT_HASH])
     sha256(text, digest);
     hex_write(out, (struct str){ (const char *)digest, sizeof digest });
     return (struct str){ out, TEXT_HASH };
+}
+
+struct query *text_link_query(struct db *db, const char *sql, struct str link, struct str browser, struct link_hashes *h)
+{
+    struct query *q = query_begin(db, sql);
+    query_text(q, text_hash(link, h->link));
+    query_i64(q, clock_wall());
+    query_text(q, browser.n ? text_hash(browser, h->browser) : STR("-"));
+    return q;
 }
 
 enum err text_check_name(struct str name, const char *field, struct fault *why)

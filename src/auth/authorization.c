@@ -179,14 +179,12 @@ enum err authorization_get(struct db *db, struct arena *a, struct str id, struct
 enum err authorization_find(struct db *db, struct arena *a, struct str link, struct str browser, struct authorization *out,
                             struct fault *why)
 {
-    char hash[TEXT_HASH], browser_hash[TEXT_HASH];
+    struct link_hashes hashes;
     if (!authorization_text_ok(link))
         return over(why, "not a link of ours");
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM authorization_attempt WHERE link = $1 AND device = 0"
-                                      " AND state = 'pending' AND expires_ms > $2 AND (browser = '' OR browser = $3)");
-    query_text(q, text_hash(link, hash));
-    query_i64(q, clock_wall());
-    query_text(q, browser.n ? text_hash(browser, browser_hash) : STR("-"));
+    struct query *q =
+        text_link_query(db, "SELECT " COLUMNS " FROM authorization_attempt WHERE link = $1 AND device = 0 AND state = 'pending'"
+                            " AND expires_ms > $2 AND (browser = '' OR browser = $3)", link, browser, &hashes);
     bool found = query_next(q);
     if (found)
         read_row(q, a, out);

@@ -82,14 +82,11 @@ static void read_row(struct query *q, struct arena *a, struct connect_session *o
 enum err connect_session_find(struct db *db, struct arena *a, struct str link, struct str browser, struct connect_session *out,
                               struct fault *why)
 {
-    char hash[TEXT_HASH], browser_hash[TEXT_HASH];
+    struct link_hashes hashes;
     if (link.n != CONNECT_SESSION_TEXT - 1)
         return refused(why, "not a link of ours");
-    struct query *q = query_begin(db, "SELECT " COLUMNS " FROM connect_session WHERE link = $1 AND state = 'open'"
-                                      " AND expires_ms > $2 AND (browser = '' OR browser = $3)");
-    query_text(q, text_hash(link, hash));
-    query_i64(q, clock_wall());
-    query_text(q, browser.n ? text_hash(browser, browser_hash) : STR("-"));
+    struct query *q = text_link_query(db, "SELECT " COLUMNS " FROM connect_session WHERE link = $1 AND state = 'open'"
+                                          " AND expires_ms > $2 AND (browser = '' OR browser = $3)", link, browser, &hashes);
     bool found = query_next(q);
     if (found)
         read_row(q, a, out);

@@ -194,6 +194,14 @@ enum err oauth_client_users(struct db *db, struct str id, int64_t *out, struct f
                      " WHERE o.client_id = $1 AND c.deleted_ms = 0", id, out, why);
 }
 
+bool oauth_client_is_key(const struct oauth_client *c)
+{
+    json_each(g, json_get(c->settings, "grant_types"))
+        if (str_is(g->text, "aws_assume_role"))
+            return true;
+    return false;
+}
+
 static enum err rendered(struct arena *a, const struct oauth_client *c, struct str *out, struct fault *why)
 {
     AUTO_BUF b;

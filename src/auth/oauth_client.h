@@ -40,6 +40,8 @@ struct oauth_client {
 /* Settings as a client may have them; `at`: pointer of the object. ERR_FIELD_INVALID, ERR_UNKNOWN_FIELD. Without a connector there
  * must be a token URL or an issuer: ERR_FIELD_REQUIRED. The token URL and its like lie within `token_hosts`, where given. */
 enum err oauth_client_check(struct arena *a, const struct oauth_client *c, const char *at, struct fault *why) MUST_CHECK;
+/* It holds an access key, not what an authorization server gave: among its grant types is aws_assume_role. */
+bool oauth_client_is_key(const struct oauth_client *c);
 /* To which hosts secrets go besides those that the connector's file names: settings' token_hosts, or those of its URLs. */
 void oauth_client_hosts(struct arena *a, const struct oauth_client *c, struct str **out, size_t *n);
 /* Two states of a client: does a secret of the first open for the second? */

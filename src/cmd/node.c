@@ -404,7 +404,8 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     struct address at;
     enum err e;
     if ((e = parse_listen(c->listen, &at, why)) || (e = check_listen(c, &at, why)) || (e = open_outside(n, c, extra, boot, why)) ||
-        (e = open_data(n, c, boot, created, why)) || (e = audit_watch_start(&n->hub, c, boot, &n->audit, why)) ||
+        (e = open_data(n, c, boot, created, why)) || (c->audit.strict && (e = start_intents(n, c, why))) ||
+        (e = audit_watch_start(&n->hub, c, boot, &n->audit, why)) ||
         (e = open_setup(n, boot, why)) ||
         (e = workers_new("worker", (int)c->limits.workers, (int)c->limits.worker_queue, &n->workers, why)))
         return e;
@@ -418,8 +419,6 @@ static enum err open_house(struct node *n, struct config *c, const struct node_e
     token_answer_limit_scopes((size_t)c->oauth.granted_scopes);
     n->hub.issuers = issuers_new(n->hub.egress, n->client_tls);
     oauth_profile_discover_with(n->hub.issuers);
-    if (c->audit.strict && (e = start_intents(n, c, why)))
-        return e;
     struct switchboard_config s = {
         .store = n->hub.store, .keyring = n->hub.keyring, .catalog = n->hub.catalog, .egress = n->hub.egress, .workers = n->workers,
         .tls = n->client_tls, .header_digits_ok = c->header_names.allow_digits,

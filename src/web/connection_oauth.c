@@ -96,10 +96,10 @@ static enum err choose_client(struct web_request *q, struct db *db, const struct
     if (preset.enforced &&
         (own || (order->client.n && !str_eq(order->client, preset.client) && !str_eq(order->client, preset.key)))) {
         fault(why, ERR_PRESET_ENFORCED, preset.says, "oauth client");
-        return fault_at(why, own ? "/credentials/client_id" : "/oauth_client");
+        return fault_at(why, !own ? "/oauth_client" : how->keyed ? "/credentials/access_key_id" : "/credentials/client_id");
     }
     if (own)
-        return ask_policies(q, db, row, why);
+        return how->keyed ? ERR_NONE : ask_policies(q, db, row, why);
     struct str wanted = order->client.n ? order->client : preset.client;
     if (!wanted.n || str_starts(wanted, STR("pol_"))) {
         order->o.client = preset.client.n && str_eq(wanted, preset.client) ? wanted : STR("");

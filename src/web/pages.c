@@ -112,6 +112,7 @@ void page_small(struct web_request *q, struct reply *r, const struct page_text *
 /* What may be asked for by name; the rest of the embedded files have doors of their own. */
 static const struct { const char *name, *type; } open_assets[] = {
     { "style.css", "text/css; charset=utf-8" },
+    { "account.js", "text/javascript; charset=utf-8" },
     { "setup.js", "text/javascript; charset=utf-8" },
     { "invite.js", "text/javascript; charset=utf-8" },
     { "favicon.svg", "image/svg+xml" },

@@ -3,6 +3,7 @@
 #include "access/folder.h"
 #include "access/policy_store.h"
 #include "auth/oauth_client.h"
+#include "auth/obtain.h"
 #include "vault/sealed.h"
 
 static void release(void *set) { policy_set_release(set); }
@@ -336,6 +337,16 @@ static enum err find_preset_client(struct web_request *q, struct db *db, const s
     return ERR_NONE;
 }
 
+/* Access keys for roles, OAuth clients for grants: a preset of the one kind says nothing to connections of the other. */
+static enum err check_kind(struct web_request *q, struct db *db, bool key, struct preset_client *out, struct fault *why)
+{
+    struct oauth_client c = { .settings = NULL };
+    enum err e = str_starts(out->client, STR("cli_")) ? oauth_client_get(db, q->arena, out->client, &c, why) : ERR_NONE;
+    if (!e && oauth_client_is_key(&c) != key)
+        *out = (struct preset_client){ .client = STR(""), .key = STR("") };
+    return e;
+}
+
 enum err preset_oauth_client(struct web_request *q, struct db *db, const struct connection_row *row, struct preset_client *out,
                              struct fault *why)
 {
@@ -344,6 +355,7 @@ enum err preset_oauth_client(struct web_request *q, struct db *db, const struct 
     const struct policy_rule *r;
     struct policy_subject s;
     size_t at = 0;
+    const struct obtain *how = obtain_find(row->auth_type);
     *out = (struct preset_client){ .client = STR(""), .key = STR("") };
     if (!set || !set->count)
         return ERR_NONE;
@@ -357,6 +369,8 @@ enum err preset_oauth_client(struct web_request *q, struct db *db, const struct 
             out->client = str_fmt(q->arena, "%.*s/%.*s", STR_ARG(policy->id), STR_ARG(row->connector));
         out->enforced = r->preset.mode != PRESET_OPTIONAL;
         out->says = str_fmt(q->arena, "oauth_client (policy “%.*s”)", STR_ARG(policy->name));
+        if (!e && out->client.n)
+            e = check_kind(q, db, how && how->keyed, out, why);
     }
     return e;
 }

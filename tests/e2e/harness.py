@@ -580,6 +580,61 @@ class Nginx:
             self.process.wait(timeout=DEADLINE)
 
 
+class Chromium:
+    """A page in Chromium that can be acted on: the DevTools protocol over a pipe."""
+
+    def __init__(self, program, profile, url):
+        there, self.to = os.pipe()
+        self.back, here = os.pipe()
+        os.set_inheritable(there, True)
+        os.set_inheritable(here, True)
+        shell = f'exec "$0" "$@" 3<&{there} 4>&{here}'
+        self.process = subprocess.Popen(["bash", "-c", shell, program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                                         "--disable-background-networking", "--no-first-run", f"--user-data-dir={profile}",
+                                         "--remote-debugging-pipe"], pass_fds=(there, here), stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+        os.close(there)
+        os.close(here)
+        self.number, self.rest = 0, b""
+        target = self.ask("Target.createTarget", {"url": url})["targetId"]
+        self.session = self.ask("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
+
+    def ask(self, method, params, **session):
+        self.number += 1
+        os.write(self.to, json.dumps({"id": self.number, "method": method, "params": params, **session}).encode() + b"\0")
+        deadline = Deadline()
+        while True:
+            while b"\0" not in self.rest:
+                if not select.select([self.back], [], [], deadline.left())[0] or not (piece := os.read(self.back, 65536)):
+                    raise AssertionError("Chromium does not answer")
+                self.rest += piece
+            message, _, self.rest = self.rest.partition(b"\0")
+            said = json.loads(message)
+            if said.get("id") == self.number:
+                return said.get("result", {})
+
+    def run(self, script):
+        """What the script answers; promises are waited for. None when the page went away meanwhile."""
+        said = self.ask("Runtime.evaluate", {"expression": script, "awaitPromise": True, "returnByValue": True}, sessionId=self.session)
+        if "exceptionDetails" in said:
+            raise AssertionError(said["exceptionDetails"])
+        return said.get("result", {}).get("value")
+
+    def until(self, condition):
+        """Until the condition, a script, holds; the page may be another one by then."""
+        deadline = Deadline()
+        while not self.run(f"(() => {{ try {{ return Boolean({condition}) }} catch {{ return false }} }})()"):
+            if not deadline.left():
+                raise AssertionError(f"never: {condition}\n{self.run('document.body.innerText')}")
+            select.select([], [], [], 0.02)
+
+    def close(self):
+        os.close(self.to)
+        os.close(self.back)
+        self.process.kill()
+        self.process.wait(DEADLINE)
+
+
 class Case(unittest.TestCase):
     """A test with a folder of its own, and everything it starts stopped at its end."""
 
@@ -633,12 +688,21 @@ class Case(unittest.TestCase):
         self.addCleanup(n.close)
         return n
 
-    def browse(self, url, language="en"):
-        """The page as Chromium has it in the end, after whatever it was led through; it says nothing of what our policy stopped."""
+    def chromium(self):
         program = shutil.which("chromium") or shutil.which("chromium-browser")
         if not program:
             self.skipTest("left out: chromium is not here; tools/deps test installs it")
-        done = subprocess.run([program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr",
+        return program
+
+    def drive(self, url):
+        """The page, to be acted on."""
+        page = Chromium(self.chromium(), self.path("driven"), url)
+        self.addCleanup(page.close)
+        return page
+
+    def browse(self, url, language="en"):
+        """The page as Chromium has it in the end, after whatever it was led through; it says nothing of what our policy stopped."""
+        done = subprocess.run([self.chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr",
                                "--disable-background-networking", "--no-first-run", f"--accept-lang={language}",
                                f"--user-data-dir={self.path('chromium')}", "--virtual-time-budget=5000", "--dump-dom", url],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=3 * DEADLINE, text=True, check=False)

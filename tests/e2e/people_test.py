@@ -1,5 +1,6 @@
 """People: invitations, guessing, second factors, step-up, sessions; and what browsers of other sites may not do."""
 import base64
+import json
 import os
 import re
 import shutil
@@ -277,6 +278,41 @@ class Chromium(Case):
         shown = self.browse(self.start().url + "/invite#abc")
         self.assertIn("Choose your password", shown)
         self.assertNotIn("hidden", re.search(r'<form id="form"[^>]*>', shown).group(0))
+
+
+    def fill(self, page, **fields):
+        for name, value in fields.items():
+            page.run(f"byId({json.dumps(name)}).value = {json.dumps(value)}")
+        page.run("byId('form').requestSubmit()")
+
+    def test_an_owner_sets_the_hub_up_and_an_invited_person_chooses_a_password(self):
+        hub = self.hub()
+        page = self.drive(hub.line("setup"))
+        page.until("!byId('form').hidden")
+        self.assertTrue(page.run("byId('code-row').hidden"))
+        self.fill(page, email="first@example.com", password="short")
+        page.until("byId('problem').textContent.includes('too short')")
+        page.run("document.querySelector('[data-language=fr]').click()")
+        self.assertEqual(page.run("byId('send').textContent"), "Créer le compte")
+        self.fill(page, password="passwordpassword")
+        page.until("byId('problem').textContent.includes('premiers')")
+        self.assertEqual(page.run("byId('password').getAttribute('aria-invalid')"), "true")
+        self.fill(page, password=harness.PASSWORD)
+        page.until("!byId('done').hidden")
+        self.assertEqual(page.run("[location.hash, byId('password').value, byId('form').hidden].join()"), ",,true")
+        page.until("!byId('make-token').disabled")
+        page.run("byId('make-token').click()")
+        page.until("byId('token').textContent.startsWith('rcd_')")
+        token = page.run("byId('token').textContent")
+        self.assertEqual(hub.get(API + "/connectors", token=token).status, 200)
+        invited = hub.post(API + "/users", {"email": "second@example.com", "invite": True}, token=token)
+        self.assertEqual(invited.status, 201, invited)
+        page.ask("Page.navigate", {"url": invited.json["invitation"]["link"]}, sessionId=page.session)
+        page.until("location.pathname.endsWith('/invite') && !byId('form').hidden")
+        self.fill(page, password=harness.PASSWORD)
+        page.until("byId('email').textContent === 'second@example.com'")
+        said = hub.post(API + "/session", {"email": "second@example.com", "password": harness.PASSWORD}, token="")
+        self.assertEqual(said.status, 200, said)
 
 
 class Cost(Case):

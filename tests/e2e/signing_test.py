@@ -343,6 +343,27 @@ class AwsBase(Roles):
         self.assertEqual((made.status, made.json["state"]), (201, "active"), made)
         self.made = made.json
         self.call("GET", "/x")
+        own = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET}
+        self.assertEqual(problem(self.role("own", None, own), "preset_enforced")["errors"][0]["pointer"], "/credentials/access_key_id")
+        other = self.hub_.post("/api/v1/connections", {  # a grant of OAuth is none of this policy's business
+            "connector": "http", "auth_type": "oauth2_client_credentials", "key": "crm", "folder": "shared",
+            "fields": {"base_url": self.provider.url, "token_url": "https://login.example.com/token"},
+            "credentials": {"client_id": "own", "client_secret": "of-mine"}})
+        self.assertEqual((other.status, other.json["oauth_client"]), (201, None), other)
+
+    def test_a_policy_that_gives_an_oauth_client_takes_no_role_its_key(self):
+        self.begin_hub()
+        made = self.hub_.post("/api/v1/oauth-clients", {"key": "crm", "client_id": "x", "client_secret": "y",
+                                                        "token_url": "https://login.example.com/token"})
+        self.assertEqual(made.status, 201, made)
+        rules = [{"rule": "preset", "connectors": ["http"], "part": "oauth_client", "name": "oauth_client", "value": "crm", "mode": "enforced"},
+                 {"rule": "managed_only", "connectors": ["http"]}]
+        self.assertEqual(self.hub_.post("/api/v1/policies", {"name": "crm", "rules": rules}).status, 201)
+        self.base = {}
+        made = self.role(oauth_client=None, credentials={"access_key_id": "AKIDEXAMPLE", "secret_access_key": SECRET})
+        self.assertEqual((made.status, made.json["state"], made.json["oauth_client"]), (201, "active", None), made)
+        self.made = made.json
+        self.call("GET", "/x")
 
 
 class DigestServer:
