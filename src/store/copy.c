@@ -57,8 +57,9 @@ enum err store_copy(struct store *s, const char *to, void (*progress)(void *cont
     return e;
 }
 
-/* The checks follow trees from page to page, and a disk is read in order many times as quickly: what was read once, the system keeps as
- * far as it has room. By SQLite's own file: to close another one of the same name would give up its locks (POSIX fcntl). */
+/* The checks follow trees from page to page, and a disk is read in order many times as quickly: what was read once, the system
+ * keeps as far as it has room. By SQLite's own file: to close another one of the same name would give up its locks (POSIX fcntl).
+ */
 static void read_ahead(struct db *db)
 {
     sqlite3_file *file = NULL;
