@@ -1,9 +1,24 @@
 #include "access/caller.h"
 
+/* A token that is for some connections, folders, actions or paths is not for the instance: with a say there it would take away
+ * what others are held by, and see what it is kept from. */
+static bool instance_is_left(const struct caller *c, enum right right)
+{
+    static const enum narrow_kind kinds[] = { NARROW_CONNECTION, NARROW_FOLDER, NARROW_ACTION, NARROW_PATH };
+    const unsigned instance = RIGHT_BIT(RIGHT_PEOPLE) | RIGHT_BIT(RIGHT_POLICIES) | RIGHT_BIT(RIGHT_AUDIT_READ) |
+                              RIGHT_BIT(RIGHT_KEYS) | RIGHT_BIT(RIGHT_OWNERS);
+    bool narrowed = false;
+    for (size_t i = 0; i < COUNT(kinds); i++)
+        narrowed |= c->narrow.lists[kinds[i]].set;
+    return !narrowed || !(instance & RIGHT_BIT(right));
+}
+
 bool caller_may(const struct caller *c, enum right right)
 {
     if (!c)
         return role_has(ROLE_NONE, right);
+    if (!instance_is_left(c, right))
+        return false;
     return role_has(c->role, right) && (c->narrowed == ROLE_NONE || role_has(c->narrowed, right));
 }
 

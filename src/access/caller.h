@@ -36,7 +36,8 @@ struct caller {
     wall_ms proved;            /* when a password or code was last shown */
 };
 
-/* The role's right of the instance, less what the token leaves out. For a right of folders this is no answer: see rights_need(). */
+/* The role's right of the instance, less what the token leaves out: one that is narrowed to connections, folders, actions or paths
+ * has no say over people, policies, keys and the audit log. For a right of folders this is no answer: see rights_need(). */
 bool caller_may(const struct caller *c, enum right right); /* NULL: nobody signed in */
 /* The role to show: the token's, when all of it is within the principal's. */
 enum role caller_role(const struct caller *c);

@@ -7,8 +7,11 @@
 #include <time.h>
 
 /* A group costs CPU time by itself, above all its sync. Groups follow one another so slowly that this is a SHARE-th of the time,
- * and never more slowly than GAP_MOST_NS; a loop that has nothing else to do does not wait for that. */
+ * and never more slowly than GAP_MOST_NS. For a loop that has nothing else to do it may be an IDLE_SHARE-th; when calls come by
+ * the FEW at a time, as from one caller after the other, nobody waits. */
 #define SHARE 20
+#define IDLE_SHARE 8
+#define FEW 4
 #define GAP_MOST_NS 4000000
 #define WAITING_MOST 20000          /* of a loop; more are refused at once: as many calls as clients may be connected */
 #define TEXT_MOST (64 * 1024 * 1024)
@@ -57,6 +60,7 @@ struct writer {
     _Atomic bool idle;              /* waits to be called; whoever makes it false calls */
     bool called;                    /* under the lock */
     _Atomic int64_t next;           /* nanoseconds: no group before, unless a loop is idle */
+    int64_t idle_next;              /* likewise, then */
     _Atomic int64_t since;          /* monotonic ms: it writes since; 0: it does not */
     int64_t cost;                   /* nanoseconds of a group, smoothed */
 };
@@ -210,8 +214,9 @@ static void call_writer(struct intents *s, struct writer *w)
     if (!atomic_exchange(&w->idle, false))
         return;
     pthread_mutex_lock(&s->lock);
-    call_locked(w);
+    w->called = true;
     pthread_mutex_unlock(&s->lock);
+    pthread_cond_signal(&w->some); /* without the lock, which it would wait for next */
 }
 
 /* A writer that is not idle looks by itself when it is done. One that is, is called when its time has come, or nothing else is to
@@ -323,12 +328,13 @@ static void bring_back(struct batch *first, bool durable)
     }
 }
 
-static void pace(struct writer *w, int64_t began, int64_t cpu_before)
+static void pace(struct writer *w, int64_t began, int64_t cpu_before, int64_t calls)
 {
     int64_t cost = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
     w->cost = w->cost ? w->cost + (cost - w->cost) / 8 : cost;
     int64_t gap = w->cost * SHARE < GAP_MOST_NS ? w->cost * SHARE : GAP_MOST_NS;
     atomic_store(&w->next, began + gap);
+    w->idle_next = calls > FEW ? began + gap * IDLE_SHARE / SHARE : 0;
 }
 
 static bool due(struct intents *s, const struct writer *w)
@@ -364,6 +370,20 @@ static void wait_for_calls(struct intents *s, struct writer *w, int64_t most_ms)
     if (!s->closing && (w != &s->to_chain || !s->chained))
         wait_called(s, w, most_ms);
     atomic_store(&w->idle, false);
+    int64_t rest = w->idle_next - nanoseconds(CLOCK_MONOTONIC);
+    if (rest <= 0 || !w->called || s->closing)
+        return;
+    pthread_mutex_unlock(&s->lock);
+    nanosleep(&(struct timespec){ 0, rest }, NULL);
+    pthread_mutex_lock(&s->lock);
+}
+
+static int64_t calls_in(const struct batch *first)
+{
+    int64_t n = 0;
+    for (const struct batch *b = first; b; b = b->next)
+        n += b->count;
+    return n;
 }
 
 /* ---- the chain ---- */
@@ -448,9 +468,9 @@ static void *chain_main(void *context)
         }
         atomic_store(&w->since, clock_mono().ms);
         pthread_mutex_unlock(&s->lock);
-        int64_t began = nanoseconds(CLOCK_MONOTONIC), cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+        int64_t began = nanoseconds(CLOCK_MONOTONIC), cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID), calls = calls_in(mine);
         chain_write(s, mine);
-        pace(w, began, cpu);
+        pace(w, began, cpu, calls);
         pthread_mutex_lock(&s->lock);
         atomic_store(&w->since, 0);
     }
@@ -473,13 +493,13 @@ static void file_step(struct intents *s, struct buf *text)
     struct batch *mine = take_all(s);
     if (!mine)
         return;
-    int64_t began = nanoseconds(CLOCK_MONOTONIC), cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
+    int64_t began = nanoseconds(CLOCK_MONOTONIC), cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID), calls = calls_in(mine);
     copy_text(text, mine);
     s->in_hand = mine;
     atomic_store(&s->to_file.since, clock_mono().ms);
     pthread_mutex_unlock(&s->lock);
     bool good = !buf_failed(text) && intent_file_write(s->file, text);
-    pace(&s->to_file, began, cpu);
+    pace(&s->to_file, began, cpu, calls);
     pthread_mutex_lock(&s->lock);
     mine = s->in_hand; /* NULL: the chain has taken them */
     s->in_hand = NULL;

@@ -1,6 +1,7 @@
 #include "cmd/node.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -95,6 +96,7 @@ struct node {
     pthread_t sealing;
     bool sealing_runs;
     _Atomic bool upkeep_stop;
+    _Atomic(struct db *) looking;   /* at every page, just now */
     _Atomic bool ages_due;
     pthread_mutex_t upkeep_lock;
     pthread_cond_t upkeep_wake;
@@ -569,7 +571,12 @@ static void look_for_damage(struct node *n)
     struct str found = STR("");
     struct fault why = { 0 };
     struct db *db = store_reader(n->hub.store, &why);
-    if (!db || store_check(db, a, false, &found, &why))
+    n->looking = db;
+    enum err e = db ? store_check(db, a, false, &found, &why) : ERR_STORE;
+    n->looking = NULL;
+    if (e == ERR_STOPPING)
+        return;
+    if (e)
         log_fault(LOG_ERROR, "the database could not be looked at", &why);
     else if (found.n)
         log_line(LOG_ERROR, "the database is damaged: restore a backup", LOG("found", found));
@@ -852,6 +859,23 @@ static void stop_desk(struct desk *d)
     loop_free(d->loop);
 }
 
+/* A look at every page of a big database takes longer than whoever stops the hub waits. */
+static void join_upkeep(struct node *n)
+{
+    for (;;) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 50000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        struct db *db = n->looking;
+        if (db)
+            store_check_stop(db);
+        if (pthread_timedjoin_np(n->upkeep, NULL, &until) != ETIMEDOUT)
+            return;
+    }
+}
+
 void node_stop(struct node *n)
 {
     if (!n)
@@ -863,7 +887,7 @@ void node_stop(struct node *n)
         n->upkeep_stop = true;
         pthread_cond_signal(&n->upkeep_wake);
         pthread_mutex_unlock(&n->upkeep_lock);
-        pthread_join(n->upkeep, NULL);
+        join_upkeep(n);
     }
     prober_stop(n->hub.prober);
     /* Workers first: what they have in hand may wait for a loop. */

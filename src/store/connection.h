@@ -21,6 +21,7 @@ struct db {
     int failed;               /* extended code of the first failure that a statement's undo does not mend; 0: none */
     bool full;                /* it failed for want of room */
     char note[160];           /* what failed, for the log */
+    _Atomic bool check_stops; /* store_check_stop() */
 };
 
 /* Opens an existing file. Errors: ERR_STORE. A database that is locked for long fails as busy. */

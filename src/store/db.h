@@ -56,6 +56,9 @@ enum err store_copy(struct store *s, const char *to, void (*progress)(void *cont
 /* Are the pages sound? *found is what is wrong first, or empty. `deep`: every index against its table, and every reference; else
  * structure alone, which a million rows keep busy for seconds. */
 enum err store_check(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why) MUST_CHECK;
+/* From another thread: a store_check() of this reader, now or later, ends with ERR_STOPPING. Ask again until it has: what begins at
+ * this very moment may not have heard. */
+void store_check_stop(struct db *db);
 
 /* From here to db_snapshot_end() all queries of this reader see one state of the database, whatever others write meanwhile. Short:
  * old states are kept on disk as long as someone looks at them. May be nested; inside store_write() it changes nothing. */

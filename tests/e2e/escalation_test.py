@@ -33,6 +33,33 @@ class Narrowed(Case):
         self.assertEqual(sorted(u["email"] for u in self.hub1.get("/api/v1/users").json["items"]), ["ann@example.com", "first@example.com"])
         self.assertEqual(ann.ask("GET", "/api/v1/session").json["role"], "viewer")
 
+    def test_a_token_that_is_for_some_things_has_no_say_in_the_instance(self):
+        """FLD-12: whatever its role. Else it would lift the policies that hold it, or look into the log of all the others."""
+        self.start()
+        self.new_folder("shared/x")
+        self.connection("crm", "shared")
+        policy = self.hub1.post("/api/v1/policies", {"name": "p", "rules": [{"rule": "methods_block", "values": ["DELETE"]}]}).json["id"]
+        client = self.hub1.post("/api/v1/oauth-clients", {"key": "c", "client_id": "x", "token_url": "https://localhost:1/t"}).json["id"]
+        robot = self.hub1.post("/api/v1/service-accounts", {"name": "robot"}).json["id"]
+        group = self.hub1.post("/api/v1/groups", {"name": "All"}).json["id"]
+        token = self.hub1.post("/api/v1/tokens", {"name": "another's", "service_account": "robot"}).json["id"]
+        doors = (("GET", "/users"), ("GET", "/audit"), ("GET", "/audit:export"), ("GET", "/policies"), ("PUT", f"/policies/{policy}"),
+                 ("DELETE", f"/policies/{policy}"), ("POST", "/policies"), ("PATCH", f"/oauth-clients/{client}"), ("DELETE", f"/oauth-clients/{client}"),
+                 ("PATCH", f"/service-accounts/{robot}"), ("DELETE", f"/service-accounts/{robot}"), ("POST", "/service-accounts"),
+                 ("DELETE", f"/groups/{group}"), ("GET", "/identity-providers"), ("POST", "/keys:rotate"), ("DELETE", f"/users/{self.owner.id}"))
+        for grants in ({"connections": ["crm"]}, {"folders": ["shared/x"]}, {"paths": ["/contacts"]}, {"actions": ["crm.*"]}):
+            made = self.owner.ask("POST", "/api/v1/tokens", {"name": "narrow", "role": "owner", "grants": grants})
+            self.assertEqual(made.status, 201, made)
+            for method, path in doors:
+                with self.subTest(f"{grants}: {method} {path}"):
+                    said = self.ask(made.json["secret"], method, "/api/v1" + path, {} if method in ("POST", "PUT", "PATCH") else None)
+                    self.assertEqual((said.status, said.json["code"]), (403, "denied"), said)
+            said = self.ask(made.json["secret"], "DELETE", f"/api/v1/tokens/{token}")
+            self.assertIn(said.status, (403, 404), said)
+            listed = self.ask(made.json["secret"], "GET", "/api/v1/tokens").json["items"]
+            self.assertEqual({t["principal"]["id"] for t in listed}, {self.owner.id})
+        self.assertEqual(self.hub1.get(f"/api/v1/tokens/{token}").json["revoked_at"], None)
+
     def test_a_token_narrowed_in_its_calls_shares_nothing(self):
         self.start()
         self.connection("crm", "shared")

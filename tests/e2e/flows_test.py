@@ -11,6 +11,7 @@ import subprocess
 import threading
 import unittest
 import urllib.parse
+import urllib.request
 
 import harness
 from identity_test import OIDC, PLAIN, Browser
@@ -615,6 +616,44 @@ class WaitingDevice(harness.Case):
         self.assertEqual(self.hub1.request("DELETE", f"{API}/tokens/{self.token['id']}").status, 204)
         self.assertEqual(self.ended(attempt), ("failed", "authorization_over"))
         self.assertEqual(self.hub1.get(API + "/connections/dev").json["state"], "needs_auth")
+
+
+class Inactive(Case):
+    """9.9: a token that its server calls inactive, and nothing to renew it with."""
+    CONNECTOR = {
+        "id": "asking", "name": "Asking", "version": "1.0.0", "stage": "stable", "documentation": "https://example.com",
+        "description": {"en": "A service whose tokens are asked about.", "fr": "Un service dont les jetons sont vérifiés."},
+        "domains": ["support"], "base_url": "{{fields.base_url}}", "prerequisites": {"en": "- None.", "fr": "- Aucun."},
+        "fields": [{"key": "base_url", "type": "url", "required": True, "label": {"en": "Base URL", "fr": "URL de base"}}],
+        "verify": {"method": "GET", "path": "/me"},
+        "auth": [{"type": "oauth2_authorization_code", "label": {"en": "OAuth", "fr": "OAuth"}, "oauth": {"introspect": True},
+                  "instructions": {"en": "None.", "fr": "Aucune."}}],
+    }
+
+    def connect(self, key):
+        made = self.hub1.post(API + "/connections", {"connector": "asking", "key": key, "oauth_client": "sso",
+                                                     "fields": {"base_url": self.provider.url}})
+        self.assertEqual(made.status, 201, made)
+        return made.json["id"]
+
+    def test_its_person_is_asked_for_again(self):
+        self.file("asking.json", json.dumps(self.CONNECTOR))
+        self.environment = {"RACCORD_CONNECTORS": self.folder}
+        self.start(features={**NO_PUSH, "introspection": {"enabled": True}, "revocation": {"enabled": True}})
+        browser = Browser()
+        self.assertEqual(browser.open(self.to_provider(browser, self.authorize()["authorization_url"])).status, 200)
+        verify = f"{API}/connections/{self.con}/verify"
+        self.assertTrue(self.hub1.post(verify).json["ok"])
+        token = re.search(r"(?i)authorization: bearer (\S+)", self.last()).group(1)
+        secret = base64.b64encode(f"raccord:{urllib.parse.quote(SECRET, safe='')}".encode()).decode()
+        urllib.request.urlopen(urllib.request.Request(self.issuer + "/token/revocation", urllib.parse.urlencode({"token": token}).encode(),
+                                                      {"Authorization": "Basic " + secret}), timeout=harness.DEADLINE).close()
+        self.assertEqual(self.hub1.post(verify).json["code"], "reconnect_required")
+        self.assertEqual(self.hub1.get(f"{API}/connections/{self.con}").json["health"], "reconnect_required")
+        self.assertEqual(self.hub1.get(f"{API}/connections/{self.con}/grant").json["state"], "over")
+        before = len(self.provider.requests())
+        self.assertEqual(self.hub1.get(f"/proxy/{self.con}/x").json["code"], "reconnect_required")
+        self.assertEqual(len(self.provider.requests()), before)
 
 
 class AnotherClient(Case):

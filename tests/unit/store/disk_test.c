@@ -21,6 +21,9 @@ static struct {
     int fail_syncs;   /* of the log: this many fail, as if the device were broken */
     int fail_writes;  /* of the log: this many find the disk full */
     int writers;      /* times the database was opened */
+    int reads;        /* of the database itself */
+    int stop_at;      /* this read is when somebody wants `checked` to stop looking at its pages; 0: none */
+    struct db *checked;
 } disk;
 
 struct disk_file {
@@ -39,7 +42,12 @@ static int disk_Close(sqlite3_file *f)
     sqlite3_free(REAL(f));
     return rc;
 }
-PASS(Read, (sqlite3_file *f, void *p, int n, sqlite3_int64 at), p, n, at)
+static int disk_Read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
+{
+    if (!((struct disk_file *)f)->log && ++disk.reads == disk.stop_at)
+        store_check_stop(disk.checked);
+    return REAL(f)->pMethods->xRead(REAL(f), p, n, at);
+}
 static int disk_Write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
     if (((struct disk_file *)f)->log && disk.fail_writes && disk.fail_writes--)
@@ -239,6 +247,34 @@ static void a_database_that_vanished_fails_writes_and_none_is_made_in_its_place(
     assert_int_equal(access(r->file, F_OK), -1);
 }
 
+static void a_look_at_every_page_ends_soon_when_it_is_to_and_says_nothing_of_the_rest(void **state)
+{
+    struct room *r = *state;
+    AUTO_ARENA a = arena_new(1024);
+    struct str found;
+    assert_ok(room_script(r, "CREATE TABLE page (n BIGINT PRIMARY KEY, bytes BLOB);"
+                             "WITH RECURSIVE some (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM some WHERE n < 2000)"
+                             " INSERT INTO page SELECT n, zeroblob(3000) FROM some"));
+    assert_ok(store_checkpoint(r->store, &r->why));
+    disk.checked = store_reader(r->store, &r->why);
+    disk.reads = 0;
+    assert_ok(store_check(disk.checked, a, false, &found, &r->why));
+    assert_int_equal(found.n, 0);
+    int whole = disk.reads;
+    assert_true(whole > 2000);
+    /* In the middle of the trees; what is read in order first takes a read for each MiB. */
+    disk.reads = 0;
+    disk.stop_at = 500;
+    assert_int_equal(store_check(disk.checked, a, false, &found, &r->why), ERR_STOPPING);
+    assert_int_equal(found.n, 0);
+    assert_true(disk.reads < whole / 2);
+    /* And before it began. */
+    disk.reads = 0;
+    assert_int_equal(store_check(disk.checked, a, false, &found, &r->why), ERR_STOPPING);
+    assert_true(disk.reads < 10);
+    disk.stop_at = 0;
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, with_store, drop_room)
@@ -247,6 +283,7 @@ int main(void)
         T(a_full_disk_fails_writes_and_readiness_and_both_recover_when_there_is_room_again),
         T(files_that_may_not_grow_lose_no_acknowledged_row_and_nothing_is_corrupt),
         T(a_database_that_vanished_fails_writes_and_none_is_made_in_its_place),
+        T(a_look_at_every_page_ends_soon_when_it_is_to_and_says_nothing_of_the_rest),
     };
     return cmocka_run_group_tests_name("store/disk", tests, install_disk, NULL);
 }
