@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -110,15 +111,17 @@ static void report(const char *event, const struct fault *why)
         fprintf(stderr, "# %s: %s %s %s\n", event, err_row(why->err)->code, why->subject, why->note);
 }
 
-static void start(struct stage *s)
+static void start_as(struct stage *s, const char *node)
 {
     struct renewals_config c = {
         .store = s->hub->store, .keyring = s->hub->keys, .egress = s->egress, .tls = s->tls, .data = str_of(s->hub->directory),
-        .node = STR("here"), .threads = 4, .rate = 1000, .obtain = obtain_find, .profile = profile, .options = options,
+        .node = str_of(node), .threads = 4, .rate = 1000, .obtain = obtain_find, .profile = profile, .options = options,
         .context = s, .report = report,
     };
     assert_int_equal(renewals_start(&c, &s->r, &s->why), ERR_NONE);
 }
+
+static void start(struct stage *s) { start_as(s, "here"); }
 
 static void stop(struct stage *s)
 {
@@ -321,6 +324,89 @@ static void close_house(struct stage *s)
     store_close(s->hub->store);
 }
 
+/* ---- several nodes, one database ---- */
+
+#define NODES 3
+#define CALLERS 64
+
+struct node {
+    pid_t pid;
+    int orders, reports;
+};
+
+/* For each generation that comes in: so many callers find its token over. Answers how many were failed. */
+static void serve_callers(struct stage *s, const char *name, int orders, int reports)
+{
+    int64_t generation;
+    open_house(s);
+    start_as(s, name);
+    while (read(orders, &generation, sizeof generation) == sizeof generation) {
+        _Atomic int done = 0, failed = 0;
+        struct caller all[CALLERS];
+        for (int i = 0; i < CALLERS; i++) {
+            all[i] = (struct caller){ .wait.done = told, .told = &done, .failed = &failed };
+            renewals_ask(s->r, s->row.id, generation, RENEWAL_EXPIRED, &all[i].wait);
+        }
+        for (int i = 0; i < WAIT_MS && atomic_load(&done) < CALLERS; i++)
+            poll(NULL, 0, 1);
+        int bad = failed + CALLERS - done;
+        if (write(reports, &bad, sizeof bad) != sizeof bad)
+            break;
+    }
+    stop(s);
+}
+
+static struct node node_start(struct stage *s, const char *name)
+{
+    int orders[2], reports[2];
+    assert_int_equal(pipe2(orders, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(reports, O_CLOEXEC), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    if (!pid) {
+        close(orders[1]);
+        close(reports[0]);
+        serve_callers(s, name, orders[0], reports[1]);
+        _exit(0);
+    }
+    close(orders[0]);
+    close(reports[1]);
+    return (struct node){ pid, orders[1], reports[0] };
+}
+
+/* Requirement 10.1. A later node has the pipes of the earlier ones open, so each is told to stop from the last to the first. */
+static void three_nodes_make_one_request_for_each_token_that_is_over(void **state)
+{
+    struct stage *s = *state;
+    NEEDS_SERVER(s)
+    struct node nodes[NODES];
+    int64_t rounds = getenv("RACCORD_EXPIRIES") ? strtol(getenv("RACCORD_EXPIRIES"), NULL, 10) : 100;
+    start(s);
+    obtain(s);
+    close_house(s);
+    for (int i = 0; i < NODES; i++)
+        nodes[i] = node_start(s, (const char *[]){ "one", "two", "three" }[i]);
+    open_house(s);
+    for (int64_t generation = 1; generation <= rounds; generation++) {
+        expire(s);
+        for (int i = 0; i < NODES; i++)
+            assert_int_equal(write(nodes[i].orders, &generation, sizeof generation), sizeof generation);
+        for (int i = 0, bad = -1; i < NODES; i++) {
+            assert_int_equal(read(nodes[i].reports, &bad, sizeof bad), sizeof bad);
+            assert_int_equal(bad, 0);
+        }
+        assert_int_equal(grant(s).grant.generation, generation + 1);
+    }
+    assert_int_equal(logged(s, "requests"), rounds);
+    assert_int_equal(logged(s, "revoked"), 0);
+    for (int i = NODES, status; i-- > 0;) {
+        close(nodes[i].orders);
+        close(nodes[i].reports);
+        assert_int_equal(waitpid(nodes[i].pid, &status, 0), nodes[i].pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+}
+
 /* Answers how long it lived, in microseconds. */
 static int64_t run_and_kill(struct stage *s, int64_t after_us)
 {
@@ -416,6 +502,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(ten_thousand_callers_are_one_request_in_the_servers_log),
+        T(three_nodes_make_one_request_for_each_token_that_is_over),
         T(an_answer_lost_on_its_way_costs_exactly_one_more_request),
         T(a_server_that_is_not_well_or_slow_fails_nobody),
         T(a_stop_waits_for_the_answer_and_keeps_it),
