@@ -258,6 +258,7 @@ static enum err read_preset(const struct reading *r, const struct json *v, struc
         return wrong(r, "name", STR("letters, digits, '-', '_' and '.'"), why);
     out->preset.part = (enum policy_part)part;
     out->preset.mode = (enum policy_mode)how;
+    out->preset.access_key = json_is(json_get(json_get(v, "value"), "access_key"), JSON_TRUE);
     if (part != PRESET_FIELD)
         return ERR_NONE;
     out->preset.value = json_get(v, "value");
@@ -480,7 +481,7 @@ static enum verdict judge(const struct policy_rule *r, const struct policy_subje
         *what = r->preset.name;
         /* One of its own, where a policy's is meant; another of the administrator's is theirs to give. */
         if (r->preset.part == PRESET_OAUTH_CLIENT && r->preset.mode != PRESET_OPTIONAL)
-            return verdict(q->own_client, false);
+            return verdict(q->own_client && !r->preset.access_key, false);
         if (r->preset.part != PRESET_FIELD || r->preset.mode == PRESET_OPTIONAL || !q->fields)
             return NOT_ASKED;
         return verdict(true, same_scalar(json_get_str(q->fields, r->preset.name), r->preset.value));

@@ -54,6 +54,7 @@ struct policy_rule {
         enum policy_mode mode;
         struct str name;
         const struct json *value;  /* of fields; NULL: a sealed one */
+        bool access_key;           /* the OAuth client is one that holds a key for roles: grants are none of its business */
     } preset;
 };
 struct policy {

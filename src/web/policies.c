@@ -1,6 +1,7 @@
 /* web/policies.c - what administrators allow, preset and forbid: kept, shown, changed. */
 #include "access/folder.h"
 #include "access/policy_store.h"
+#include "auth/oauth_client.h"
 #include "vault/sealed.h"
 #include "web/body.h"
 #include "web/change.h"
@@ -117,8 +118,20 @@ static enum err note_secret(struct order *o, const struct policy_rule *rule, siz
     return ERR_NONE;
 }
 
+/* A client that holds an access key? A value that stays says so itself. */
+static bool is_access_key(struct web_request *q, const struct policy_rule *r, const struct json *value)
+{
+    struct oauth_client c;
+    struct fault unknown;
+    if (r->preset.part != PRESET_OAUTH_CLIENT || !str_is(r->preset.name, "oauth_client"))
+        return false;
+    if (!json_is(value, JSON_STRING))
+        return r->preset.access_key;
+    return !oauth_client_get(q->db, q->arena, value->text, &c, &unknown) && oauth_client_is_key(&c);
+}
+
 /* As they are stored and shown: a secret value gives way to {"set": true}. */
-static struct str rules_text(struct arena *a, const struct json *rules, const struct policy *read)
+static struct str rules_text(struct web_request *q, const struct json *rules, const struct policy *read)
 {
     AUTO_BUF text;
     size_t at = 0;
@@ -131,16 +144,18 @@ static struct str rules_text(struct arena *a, const struct json *rules, const st
         json_each (v, rule) {
             if (secret && str_is(v->key, "value"))
                 continue;
-            json_key(&o, arena_cstr(a, v->key));
+            json_key(&o, arena_cstr(q->arena, v->key));
             json_put(&o, v);
         }
         if (secret)
-            json_member_raw(&o, "value", STR("{\"set\":true}"));
+            json_member_raw(&o, "value", is_access_key(q, &read->rules[at], json_get(rule, "value"))
+                                             ? STR("{\"set\":true,\"access_key\":true}")
+                                             : STR("{\"set\":true}"));
         json_close(&o, '}');
         at++;
     }
     json_close(&o, ']');
-    return buf_failed(&text) ? STR_NONE : arena_str(a, buf_str(&text));
+    return buf_failed(&text) ? STR_NONE : arena_str(q->arena, buf_str(&text));
 }
 
 static enum err read_rules(struct order *o, const struct json *rules, struct fault *why)
@@ -156,7 +171,7 @@ static enum err read_rules(struct order *o, const struct json *rules, struct fau
             return e;
         at++;
     }
-    o->row.rules = rules_text(o->q->arena, rules, &read);
+    o->row.rules = rules_text(o->q, rules, &read);
     return o->row.rules.p ? ERR_NONE : fault(why, ERR_BODY_TOO_LARGE, STR("512 KiB"), "rules");
 }
 

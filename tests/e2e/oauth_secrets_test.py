@@ -129,8 +129,8 @@ class WhateverAServerAnswers(Search):
 
     def make_all(self):
         new, url = self.canaries.new, self.server.url
-        self.client("basic", client_secret=new("client secret", ":/+ %"), next_client_secret=new("next client secret", "&="))
-        self.client("post", client_secret=new("posted client secret", ":/+ %"), client_authentication="client_secret_post")
+        self.client("basic", client_secret=new("client secret", "+:/ %"), next_client_secret=new("next client secret", "&="))
+        self.client("post", client_secret=new("posted client secret", "+:/ %"), client_authentication="client_secret_post")
         self.client("signed", private_key=self.key, algorithm="ES256", client_authentication="private_key_jwt")
         self.client("shared", client_secret=new("shared secret of a JWT", "+") * 2, client_authentication="client_secret_jwt")
         for client in ("basic", "post", "signed", "shared"):
