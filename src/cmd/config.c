@@ -86,7 +86,7 @@ static const struct setting settings[] = {
     BYTES(limits.call_request, "10M", KIB, GIB, "largest body that a buffered call may send"),
     BYTES(limits.call_response, "20M", KIB, GIB, "largest answer that a buffered call may get"),
     NUMBER(limits.clients, "20000", 1, 1000000, "most open client connections"),
-    NUMBER(limits.upstreams_per_connection, "64", 0, 10000, "most idle sockets kept open per connection, host and thread"),
+    NUMBER(limits.upstreams_per_connection, "512", 0, 10000, "most idle sockets kept open per connection, host and thread"),
     NUMBER(limits.workers, "8", 1, 1024, "threads for what blocks: the database, password hashing, imports"),
     NUMBER(limits.worker_queue, "1024", 1, 1000000, "most requests that wait for a worker"),
     TIME(timeouts.connect, "5s", 1, HOUR_MS, "longest time to connect to a provider"),
