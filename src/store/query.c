@@ -6,6 +6,11 @@
 #include "store/connection.h"
 #include "store/store_limits.h"
 
+struct copy {
+    struct copy *next;
+    char text[];
+};
+
 struct query {
     struct list kept;       /* in db->kept, unless it is a second copy of one that runs */
     struct list running;    /* in db->running from begin to end */
@@ -18,13 +23,24 @@ struct query {
     bool is_kept, is_running, stepped, row, done;
     int code;               /* sticky; SQLite's extended code */
     char note[160];
+    struct copy *copies;    /* of what is bound, until it ends */
 };
+
+static void drop_copies(struct query *q)
+{
+    for (struct copy *c = q->copies, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+    q->copies = NULL;
+}
 
 static void query_free(struct query *q)
 {
     list_remove(&q->kept);
     list_remove(&q->running);
     sqlite3_finalize(q->stmt);
+    drop_copies(q);
     free(q->places);
     free(q->sql);
     free(q);
@@ -152,6 +168,18 @@ void query_text(struct query *q, struct str s)
         check_bind(q, sqlite3_bind_text64(q->stmt, place, s.p, s.n, SQLITE_STATIC, SQLITE_UTF8));
 }
 
+void query_text_copy(struct query *q, struct str s)
+{
+    if (s.p) {
+        struct copy *c = mem_grow(NULL, sizeof *c + s.n);
+        memcpy(c->text, s.p, s.n);
+        c->next = q->copies;
+        q->copies = c;
+        s.p = c->text;
+    }
+    query_text(q, s);
+}
+
 void query_blob(struct query *q, struct str s)
 {
     int place = next_place(q);
@@ -218,6 +246,7 @@ static void query_rest(struct query *q)
     }
     sqlite3_reset(q->stmt);
     sqlite3_clear_bindings(q->stmt);
+    drop_copies(q);
     q->bound = 0;
     q->code = 0;
     q->is_running = q->stepped = q->row = q->done = false;
