@@ -289,3 +289,9 @@ enum err query_number(struct db *db, const char *sql, int64_t *n, struct fault *
     *n = query_next(q) ? query_get_i64(q, 0) : 0;
     return query_end(q, why);
 }
+
+bool db_is_postgres(const struct db *db)
+{
+    (void)db;
+    return false;
+}
