@@ -106,7 +106,10 @@ static void add_filters(struct buf *sql, const struct walk *w, enum lead lead, i
 
 /* The trigrams find candidates; the text itself decides. It lies in the row, which nobody reads before it is known to be seen:
  * subqueries are asked last, in the order in which they are written. */
-static bool is_looked_at(const struct walk *w, enum lead lead) { return w->f->search.n && (lead != LEAD_SEARCH || !w->words.exact); }
+static bool is_looked_at(const struct walk *w, enum lead lead)
+{
+    return w->f->search.n && (lead != LEAD_SEARCH || !w->words.exact);
+}
 
 static void add_look(struct buf *sql, const struct walk *w, enum lead lead, enum place place, int *param)
 {
