@@ -45,7 +45,7 @@ ELSEWHERE = {
     "access/departure.c": r"(SELECT|UPDATE|DELETE) .*",
     "access/folder_tree.c": r"SELECT .*",
     "vault/connection_list.c": r"connection.* c( .*)?",  # SQL
-    "vault/connection_words.c": r"(INSERT|DELETE) .*",  # SQL
+    "vault/connection_words.c": r"(INSERT|DELETE) .*| (AND|OR) .*",  # SQL
     "vault/trash.c": r"SELECT .*",                 # SQL
     "web/probe.c": r"SELECT .*",                   # SQL
     "web/dependants.c": r"SELECT .*|  ?(ORDER|LIMIT) .*",  # SQL
