@@ -70,6 +70,9 @@ void store_check_stop(struct db *db);
 enum err db_snapshot(struct db *db, struct fault *why) MUST_CHECK;
 void db_snapshot_end(struct db *db); /* after a db_snapshot() that answered ERR_NONE */
 
+/* Which engine it is: for the few statements whose text differs. */
+bool db_is_postgres(const struct db *db);
+
 struct query *query_begin(struct db *db, const char *sql);
 /* Parameters in order $1, $2, ... Text and blobs are borrowed until query_end(). */
 void query_text(struct query *q, struct str s);    /* s.p == NULL binds NULL */

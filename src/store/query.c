@@ -285,3 +285,9 @@ void connection_close(struct db *db)
         query_free(list_entry(node, struct query, kept));
     db->engine->close(db);
 }
+
+bool db_is_postgres(const struct db *db)
+{
+    (void)db;
+    return false;
+}
