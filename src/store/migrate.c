@@ -17,7 +17,7 @@ struct run {
 
 static const char *text_of(const struct db *db, const struct migration *m)
 {
-    return m->both ? m->both : db->engine == &postgres_engine ? m->postgres : m->sqlite;
+    return m->both ? m->both : db_is_postgres(db) ? m->postgres : m->sqlite;
 }
 
 /* OpenSSL directly: crypto/ is on our own floor, and rooms on one floor are strangers. */

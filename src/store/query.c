@@ -286,8 +286,4 @@ void connection_close(struct db *db)
     db->engine->close(db);
 }
 
-bool db_is_postgres(const struct db *db)
-{
-    (void)db;
-    return false;
-}
+bool db_is_postgres(const struct db *db) { return db->engine == &postgres_engine; }
