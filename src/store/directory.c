@@ -13,6 +13,7 @@
 
 #define FILE_NAME "raccord.db"
 #define CLAIM_NAME "serve.lock"
+#define SHARED_NAME "database.elsewhere" /* empty: says that the database is not in this directory */
 
 static inline void fd_end(int *fd)
 {
@@ -97,11 +98,26 @@ static enum err ensure_file(int directory, const char *path, struct fault *why)
     return ERR_NONE;
 }
 
+enum err directory_shared(int directory, const char *path, struct fault *why)
+{
+    struct stat st;
+    if (fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return fault(why, ERR_FILE,
+                     STR("this directory holds a database of its own. Move it with `raccord database move`, or give another directory"),
+                     "%s: %s is there", path, FILE_NAME);
+    AUTO_FD fd = openat(directory, SHARED_NAME, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd >= 0 ? ERR_NONE : FILE_FAULT(why, path, "a file cannot be made in the data directory");
+}
+
 enum err directory_database(int directory, const char *path, char **file, struct fault *why)
 {
     char real[PATH_MAX];
     if (!realpath(path, real))
         return FILE_FAULT(why, path, "the data directory cannot be opened");
+    struct stat st;
+    if (fstatat(directory, SHARED_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return fault(why, ERR_FILE, STR("this hub's database is a PostgreSQL server: say which with RACCORD_DATABASE_URL"), "%s: %s",
+                     path, SHARED_NAME);
     enum err e = ensure_file(directory, path, why);
     if (e)
         return e;

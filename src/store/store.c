@@ -291,7 +291,7 @@ static enum err open_in(const char *path, struct str url, struct store *s, struc
     s->place.engine = url.n ? &postgres_engine : &sqlite_engine;
     if (url.n)
         s->place.at = mem_cstr(url);
-    else if ((e = directory_database(s->directory, path, &s->place.at, why)))
+    if ((e = url.n ? directory_shared(s->directory, path, why) : directory_database(s->directory, path, &s->place.at, why)))
         return e;
     const struct migration *rows = migrations_all(&count);
     return migrations_run(s, rows, count, why);
