@@ -102,9 +102,10 @@ enum err directory_shared(int directory, const char *path, struct fault *why)
 {
     struct stat st;
     if (fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return fault(why, ERR_FILE,
-                     STR("this directory holds a database of its own. Move it with `raccord database move`, or give another directory"),
-                     "%s: %s is there", path, FILE_NAME);
+        return fault(
+            why, ERR_FILE,
+            STR("this directory holds a database of its own. Move it with `raccord database move`, or give another directory"),
+            "%s: %s is there", path, FILE_NAME);
     AUTO_FD fd = openat(directory, SHARED_NAME, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     return fd >= 0 ? ERR_NONE : FILE_FAULT(why, path, "a file cannot be made in the data directory");
 }
@@ -116,8 +117,8 @@ enum err directory_database(int directory, const char *path, char **file, struct
         return FILE_FAULT(why, path, "the data directory cannot be opened");
     struct stat st;
     if (fstatat(directory, SHARED_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return fault(why, ERR_FILE, STR("this hub's database is a PostgreSQL server: say which with RACCORD_DATABASE_URL"), "%s: %s",
-                     path, SHARED_NAME);
+        return fault(why, ERR_FILE, STR("this hub's database is a PostgreSQL server: say which with RACCORD_DATABASE_URL"),
+                     "%s: %s", path, SHARED_NAME);
     enum err e = ensure_file(directory, path, why);
     if (e)
         return e;

@@ -45,7 +45,8 @@ static enum err check_applied(struct db *db, const struct run *r, size_t *applie
             missing = missing ? missing : (int64_t)*applied;
             continue;
         }
-        if (*applied <= r->count && !changed && !str_eq(checksum(text_of(db, &r->rows[*applied - 1]), sum), query_get_text(q, 1, a)))
+        if (*applied <= r->count && !changed &&
+            !str_eq(checksum(text_of(db, &r->rows[*applied - 1]), sum), query_get_text(q, 1, a)))
             changed = newest;
     }
     enum err e = query_end(q, why);
