@@ -139,8 +139,8 @@
 #define DIFFERS(COLUMN) "OLD." COLUMN " IS DISTINCT FROM NEW." COLUMN
 #define ANNOUNCER(NAME, ROW_ID)                                                                                         \
     "CREATE FUNCTION announce_" NAME "() RETURNS trigger LANGUAGE plpgsql AS"                                           \
-    " $$ BEGIN PERFORM pg_notify('raccord', 'c ' || CASE TG_OP WHEN 'DELETE' THEN OLD." ROW_ID " ELSE NEW." ROW_ID " END);" \
-    " RETURN NULL; END $$;"
+    " $$ BEGIN PERFORM pg_notify('raccord', 'c ' ||"                                                                    \
+    " CASE TG_OP WHEN 'DELETE' THEN OLD." ROW_ID " ELSE NEW." ROW_ID " END); RETURN NULL; END $$;"
 #define OF_CONNECTION "announce_connection_id()"
 #define ALL_CONNECTIONS "announce('C')"
 #define ALL_TOKENS "announce('T')"
@@ -171,16 +171,21 @@
     ANNOUNCE("new", "INSERT", "sealed_value", "WHEN (NEW.kind = 'grant')", "announce_owner_id()")                       \
     ANNOUNCE("change", "UPDATE", "sealed_value", "WHEN (NEW.kind = 'grant' AND " DIFFERS("sealed") ")", "announce_owner_id()") \
     ANNOUNCE("gone", "DELETE", "sealed_value", "WHEN (OLD.kind = 'grant')", "announce_owner_id()")                      \
-    ANNOUNCE("new", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NOT NULL)", "announce_owner()") \
+    ANNOUNCE("new", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NOT NULL)",          \
+        "announce_owner()")                                                                                             \
     ANNOUNCE("change", "UPDATE", "certificate",                                                                         \
         "WHEN (NEW.connection_id IS NOT NULL AND (" DIFFERS("state") " OR " DIFFERS("chain") " OR " DIFFERS("has_key") "))", \
         "announce_owner()")                                                                                             \
-    ANNOUNCE("gone", "DELETE", "certificate", "WHEN (OLD.state = 'current' AND OLD.connection_id IS NOT NULL)", "announce_owner()") \
+    ANNOUNCE("gone", "DELETE", "certificate", "WHEN (OLD.state = 'current' AND OLD.connection_id IS NOT NULL)",         \
+        "announce_owner()")                                                                                             \
     /* All connections. */                                                                                              \
-    ANNOUNCE("new_of_all", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NULL)", ALL_CONNECTIONS) \
+    ANNOUNCE("new_of_all", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NULL)",       \
+        ALL_CONNECTIONS)                                                                                                \
     ANNOUNCE("change_of_all", "UPDATE", "certificate",                                                                  \
-        "WHEN (NEW.connection_id IS NULL AND (" DIFFERS("state") " OR " DIFFERS("chain") " OR " DIFFERS("has_key") "))", ALL_CONNECTIONS) \
-    ANNOUNCE("gone_of_all", "DELETE", "certificate", "WHEN (OLD.state = 'current' AND OLD.connection_id IS NULL)", ALL_CONNECTIONS) \
+        "WHEN (NEW.connection_id IS NULL AND (" DIFFERS("state") " OR " DIFFERS("chain") " OR " DIFFERS("has_key") "))", \
+        ALL_CONNECTIONS)                                                                                                \
+    ANNOUNCE("gone_of_all", "DELETE", "certificate", "WHEN (OLD.state = 'current' AND OLD.connection_id IS NULL)",      \
+        ALL_CONNECTIONS)                                                                                                \
     ANNOUNCE_ANY("policy", ALL_CONNECTIONS)                                                                             \
     ANNOUNCE_CHANGE("oauth_client",                                                                                     \
         DIFFERS("key") " OR " DIFFERS("connector") " OR " DIFFERS("client_id") " OR " DIFFERS("settings"), ALL_CONNECTIONS) \
@@ -195,7 +200,8 @@
     ANNOUNCE_ANY("group_member", ALL_TOKENS)                                                                            \
     ANNOUNCE_ANY("connection_share", ALL_TOKENS)                                                                        \
     ANNOUNCE_CHANGE("principal",                                                                                        \
-        DIFFERS("kind") " OR " DIFFERS("name") " OR " DIFFERS("role") " OR " DIFFERS("language") " OR " DIFFERS("disabled"), ALL_TOKENS) \
+        DIFFERS("kind") " OR " DIFFERS("name") " OR " DIFFERS("role") " OR " DIFFERS("language") " OR "                 \
+        DIFFERS("disabled"), ALL_TOKENS)                                                                                \
     ANNOUNCE_GONE("principal", ALL_TOKENS)                                                                              \
     ANNOUNCE_CHANGE("token",                                                                                            \
         DIFFERS("hash") " OR " DIFFERS("name") " OR " DIFFERS("principal_id") " OR " DIFFERS("role") " OR "             \
