@@ -125,9 +125,9 @@
     "CREATE INDEX connection_due ON connection (number) WHERE due_ms > 0;"                                              \
     "CREATE INDEX token_grant_value ON token_grant (kind, value)"
 
-/* Announcements: what nodes remember of the database, they forget when one of them has changed it. PostgreSQL tells them all, in the
- * order of commits, and nothing of what was rolled back. docs/internals/store.md says which table announces what. Only what somebody
- * remembers is announced, no bookkeeping (last used, next probe, a lease's beat). Twice the same in a transaction is told once. */
+/* Announcements: what nodes remember of the database, they forget when one of them has changed it. PostgreSQL tells them all, in
+ * the order of commits, and nothing of what was rolled back. docs/internals/store.md says which table announces what. Only what
+ * somebody remembers is announced, no bookkeeping (last used, next probe). Twice the same in a transaction is told once. */
 #define ANNOUNCE(NAME, EVENT, TABLE, WHEN, FUNCTION)                                                                    \
     "CREATE TRIGGER announce_" NAME " AFTER " EVENT " ON " TABLE " FOR EACH ROW " WHEN " EXECUTE FUNCTION " FUNCTION ";"
 #define ANNOUNCE_ANY(TABLE, FUNCTION) ANNOUNCE("any", "INSERT OR UPDATE OR DELETE", TABLE, "", FUNCTION)
