@@ -268,8 +268,8 @@ static bool postgres_begin(struct db *db, int64_t wait_ms, struct failure *f)
     char sql[192];
     struct failure ignored;
     snprintf(sql, sizeof sql,
-             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = %lld; SELECT pg_advisory_xact_lock(" STORE_WRITERS
-             ")",
+             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = %lld; SELECT "
+             "pg_advisory_xact_lock(" STORE_WRITERS ")",
              (long long)(wait_ms > 1 ? wait_ms : 1));
     if (postgres_run(db, sql, f))
         return true;

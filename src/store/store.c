@@ -290,7 +290,8 @@ static bool open_listener(struct store *s, struct failure *f)
         connection_close(s->listener);
         s->listener = NULL;
     }
-    return s->listener || (connection_open(&s->place, CONNECTION_READS, &s->listener, f) && s->place.engine->listen(s->listener, f));
+    return s->listener ||
+           (connection_open(&s->place, CONNECTION_READS, &s->listener, f) && s->place.engine->listen(s->listener, f));
 }
 
 enum err store_await(struct store *s, int64_t wait_ms, struct arena *a, struct str *news, struct fault *why)
