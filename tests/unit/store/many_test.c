@@ -82,11 +82,13 @@ static void keys_with_quotes_and_other_letters_are_found(void **state)
 {
     struct room *r = *state;
     AUTO_ARENA a = arena_new(1024);
-    const struct str odd[] = { STR("\"}"), STR("back\\slash"), STR("it's"), STR("tab\tand \x7f"), STR("\xc3\xa9t\xc3\xa9"), STR("\xf0\x9f\x98\x80") };
+    const struct str odd[] = { STR("\"}"),           STR("back\\slash"),       STR("it's"),
+                               STR("tab\tand \x7f"), STR("\xc3\xa9t\xc3\xa9"), STR("\xf0\x9f\x98\x80") };
     struct many m = many_of(a, odd, COUNT(odd));
     int64_t found[COUNT(odd)] = { 0 };
-    assert_ok(room_script(r, "INSERT INTO thing VALUES ('\"}', 1), ('back\\slash', 2), ('it''s', 3), ('tab\tand \x7f', 4), ('\xc3\xa9t\xc3\xa9', 5),"
-                             " ('\xf0\x9f\x98\x80', 6)"));
+    assert_ok(room_script(
+        r, "INSERT INTO thing VALUES ('\"}', 1), ('back\\slash', 2), ('it''s', 3), ('tab\tand \x7f', 4), ('\xc3\xa9t\xc3\xa9', 5),"
+           " ('\xf0\x9f\x98\x80', 6)"));
     numbers_of(r, a, &m, found);
     for (size_t i = 0; i < m.n; i++)
         assert_in_range(found[i], 1, COUNT(odd));
