@@ -1,6 +1,7 @@
 #include "auth/authorization_url.h"
 
 #include "auth/device_code.h"
+#include "auth/parameters.h"
 #include "auth/pkce.h"
 #include "auth/told.h"
 #include "auth/token_request.h"
@@ -9,43 +10,31 @@
 #include "http/url.h"
 
 #define URL_MOST (16 * 1024)
-#define PARAMETERS (8 + 32)
 #define CODE_MOST 4096
 
-struct parameters {
-    struct token_param at[PARAMETERS];
-    size_t n;
-};
-
-static void put(struct parameters *p, struct str name, struct str value)
+/* What the connector and the client say. RFC 8707 2.1: where the tokens are to be good. */
+static void gather_theirs(struct arena *a, const struct oauth_profile *p, struct parameters *out)
 {
-    if (!value.n)
-        return;
-    for (size_t i = 0; i < p->n; i++)
-        if (str_eq(p->at[i].name, name)) {
-            p->at[i].value = value;
-            return;
-        }
-    if (p->n < PARAMETERS)
-        p->at[p->n++] = (struct token_param){ name, value };
+    out->n = 0;
+    parameters_put(out, STR("scope"), oauth_profile_scope(a, p));
+    json_each(v, p->resources)
+        parameters_add(out, STR("resource"), v->text);
+    parameters_lay(out, p->authorize_parameters);
 }
 
 /* The connector's and the client's own first: what the hub itself sends is not theirs to replace (OAU-32). */
 static void gather(struct arena *a, const struct oauth_profile *p, const struct authorization_request *r, struct parameters *out)
 {
-    out->n = 0;
-    put(out, STR("scope"), oauth_profile_scope(a, p));
-    json_each(v, p->authorize_parameters)
-        if (v->type == JSON_STRING)
-            put(out, v->key, v->text);
-    put(out, STR("response_type"), STR("code"));
-    put(out, STR("client_id"), p->client_id);
-    put(out, STR("redirect_uri"), r->redirect_uri);
-    put(out, STR("state"), r->state);
-    if (!p->pkce)
-        return;
-    put(out, STR("code_challenge"), pkce_challenge(a, r->verifier));
-    put(out, STR("code_challenge_method"), STR("S256"));
+    gather_theirs(a, p, out);
+    parameters_put(out, STR("response_type"), STR("code"));
+    parameters_put(out, STR("client_id"), p->client_id);
+    parameters_put(out, STR("redirect_uri"), r->redirect_uri);
+    parameters_put(out, STR("state"), r->state);
+    if (p->pkce) {
+        parameters_put(out, STR("code_challenge"), pkce_challenge(a, r->verifier));
+        parameters_put(out, STR("code_challenge_method"), STR("S256"));
+    }
+    parameters_leave_out_empty(out);
 }
 
 static struct str join(struct arena *a, struct str door, const struct parameters *p)
@@ -134,8 +123,8 @@ static enum err push(const struct issuers *s, struct arena *a, const struct clie
     if (!uri.n || uri.n > CODE_MOST || str_has_control(uri))
         return odd(a, STR("its answer cannot be read"), why, "no request_uri");
     sent->n = 0;
-    put(sent, STR("client_id"), p->client_id);
-    put(sent, STR("request_uri"), uri);
+    parameters_put(sent, STR("client_id"), p->client_id);
+    parameters_put(sent, STR("request_uri"), uri);
     return ERR_NONE;
 }
 
@@ -169,18 +158,16 @@ enum err authorization_device_ask(const struct issuers *s, const struct egress *
                                   const struct client_door *c, struct authorization *t, struct secret *code, struct fault *why)
 {
     const struct oauth_profile *p = c->profile;
-    struct parameters sent = { .n = 0 };
+    struct parameters sent;
     struct fetch_answer answer;
     struct device_code d;
     struct json *body;
     struct fault odd_answer;
     if (!p->device_url.n || !p->client_id.n)
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no device authorization URL or client id");
-    put(&sent, STR("scope"), oauth_profile_scope(a, p));
-    json_each (v, p->authorize_parameters)
-        if (v->type == JSON_STRING)
-            put(&sent, v->key, v->text);
-    put(&sent, STR("client_id"), p->client_id);
+    gather_theirs(a, p, &sent);
+    parameters_put(&sent, STR("client_id"), p->client_id);
+    parameters_leave_out_empty(&sent);
     enum err e = ask(s, a, c, p->device_url, &sent, &answer, &body, why);
     if (e)
         return e;

@@ -471,23 +471,76 @@ struct str oauth_profile_scope(struct arena *a, const struct oauth_profile *p)
     return arena_str(a, buf_str(&b));
 }
 
+static struct json *text_node(struct arena *a, struct str text)
+{
+    struct json *v = json_new(a, JSON_STRING);
+    v->text = text;
+    return v;
+}
+
+/* A value of a parameter that may be repeated. What a field says is several with blanks between, for a form has one line for it. */
+static enum err add_repeated(struct load *l, struct str template, struct json *list, struct json **last)
+{
+    struct expansion x = { .l = l, .place = OAUTH_IN_TEXT };
+    struct str text, piece;
+    enum err e = expand(&x, template, &text);
+    if (e)
+        return e;
+    char between = str_find_str(template, STR("{{")) == SIZE_MAX ? '\n' : ' '; /* a text of settings is of one line */
+    while (text.n && str_piece(&text, between, &piece))
+        if (piece.n && list->count < OAUTH_REPEATED)
+            json_link(l->a, list, last, text_node(l->a, piece));
+    return ERR_NONE;
+}
+
+/* A text, or a list of them, as a list; empty when nothing is left. `from` may be NULL. */
+static enum err take_repeated(struct load *l, const struct json *from, struct json **out)
+{
+    struct json *last = NULL;
+    enum err e = ERR_NONE;
+    *out = json_new(l->a, JSON_ARRAY);
+    if (from && from->type == JSON_STRING)
+        return add_repeated(l, from->text, *out, &last);
+    json_each(v, from)
+        if (!e)
+            e = add_repeated(l, v->text, *out, &last);
+    return e;
+}
+
+/* One member of add_texts(); *out NULL: nothing is left of it. One text alone stays a text. */
+static enum err expand_member(struct load *l, const struct json *v, enum oauth_place place, struct json **out)
+{
+    struct expansion x = { .l = l, .place = place };
+    struct str text = v->text;
+    *out = NULL;
+    if (place == OAUTH_IN_TEXT && oauth_parameter_repeats(v->key)) {
+        enum err e = take_repeated(l, v, out);
+        if (!e && (*out)->count < 2)
+            *out = (*out)->child;
+        return e;
+    }
+    enum err e = v->type == JSON_STRING ? expand(&x, v->text, &text) : ERR_NONE;
+    if (e || (v->type == JSON_STRING && !text.n))
+        return e;
+    *out = json_new(l->a, v->type);
+    (*out)->text = text;
+    (*out)->child = v->child;
+    (*out)->count = v->count;
+    return ERR_NONE;
+}
+
 /* Texts of one object, expanded; those that come out empty are left out. */
 static enum err add_texts(struct load *l, const struct json *from, enum oauth_place place, const struct json *not_those,
                           struct json *to, struct json **last)
 {
     json_each(v, from) {
-        struct expansion x = { .l = l, .place = place };
-        struct str text = v->text;
-        enum err e = v->type == JSON_STRING ? expand(&x, v->text, &text) : ERR_NONE;
+        struct json *copy;
+        enum err e = json_get_str(not_those, v->key) ? ERR_NONE : expand_member(l, v, place, &copy);
         if (e)
             return e;
-        if (json_get_str(not_those, v->key) || (v->type == JSON_STRING && !text.n))
+        if (json_get_str(not_those, v->key) || !copy)
             continue;
-        struct json *copy = json_new(l->a, v->type);
         copy->key = v->key;
-        copy->text = text;
-        copy->child = v->child;
-        copy->count = v->count;
         json_link(l->a, to, last, copy);
     }
     return ERR_NONE;
@@ -560,6 +613,10 @@ static enum err take_rest(struct load *l)
     p->capture = json_get(l->lower, "capture");
     p->max_idle_ms = pick_time(l, "max_idle");
     p->lifetime_ms = pick_time(l, "lifetime");
+    struct json *resources;
+    if ((e = take_repeated(l, pick(l, "resource", NULL), &resources)))
+        return e;
+    p->resources = resources->count ? resources : NULL;
     if ((e = take_scopes(l)) || (e = take_parameters(l, "authorize_parameters", &p->authorize_parameters)) ||
         (e = take_parameters(l, "token_parameters", &p->token_parameters)) ||
         (e = take_parameters(l, "refresh_parameters", &p->refresh_parameters)))

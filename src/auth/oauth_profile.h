@@ -54,7 +54,9 @@ struct oauth_profile {
     struct str *scopes;             /* those to ask for */
     size_t scope_count;
     char scope_separator;
-    const struct json *authorize_parameters, *token_parameters, *refresh_parameters; /* objects of texts; may be NULL */
+    const struct json *authorize_parameters, *token_parameters, *refresh_parameters; /* objects of texts, and of
+                                       lists of texts where parameters repeat; may be NULL */
+    const struct json *resources;   /* a list of URIs (RFC 8707), where no map of parameters says otherwise; may be NULL */
     const struct json *assertion;   /* claims for grants that sign (RFC 7523); may be NULL */
     const struct json *capture;     /* connection field -> pointer into the token answer (OAU-23); may be NULL */
     bool pkce, dpop, par, names_itself; /* names_itself: answers to the browser carry `iss` (RFC 9207) */

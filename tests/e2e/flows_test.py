@@ -26,6 +26,7 @@ class Case(harness.Case):
     PEOPLE = {"alice": {"email": "alice@example.com"}}
     TYPE = "oauth2_authorization_code"
     environment = {}
+    server = {}   # the provider's environment
 
     def begin(self):
         """A hub whose setup is done: before that, nobody's browser gets anywhere."""
@@ -54,7 +55,7 @@ class Case(harness.Case):
                 settings = {**(settings or {}), "private_key": f.read()}
         node = subprocess.Popen(["node", OIDC + "/provider.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                 text=True, env={**os.environ, "PEOPLE": json.dumps(self.PEOPLE), "CLIENT": json.dumps(client),
-                                                "FEATURES": json.dumps(features or NO_PUSH)})
+                                                "FEATURES": json.dumps(features or NO_PUSH), **self.server})
         lines = harness.Lines(node.stdout)
         self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
         found = lines.wait(r"^issuer: (.*)$")

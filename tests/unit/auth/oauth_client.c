@@ -259,6 +259,10 @@ static void settings_that_could_send_a_secret_astray_are_refused(void **state)
         { "{\"token_url\": \"https://a.example.com/t\", \"token_hosts\": [\"*.com\"]}", "/s/token_hosts" },
         { "{\"token_url\": \"https://a.example.com/t\", \"authorize_parameters\": {\"state\": \"x\"}}", "/s/authorize_parameters" },
         { "{\"token_url\": \"https://a.example.com/t\", \"token_parameters\": {\"client_secret\": \"x\"}}", "/s/token_parameters" },
+        { "{\"token_url\": \"https://a.example.com/t\", \"token_parameters\": {\"x\": [\"a\", \"b\"]}}", "/s/token_parameters" },
+        { "{\"token_url\": \"https://a.example.com/t\", \"token_parameters\": {\"audience\": []}}", "/s/token_parameters" },
+        { "{\"token_url\": \"https://a.example.com/t\", \"resource\": \"https://api.example.com/#x\"}", "/s/resource" },
+        { "{\"token_url\": \"https://a.example.com/t\", \"resource\": [\"https://api.example.com\", \"orders\"]}", "/s/resource" },
         { "{\"token_url\": \"https://a.example.com/t\", \"scopes\": [\"a b\"]}", "/s/scopes" },
         { "{\"token_url\": \"https://a.example.com/t\", \"client_authentication\": \"magic\"}", "/s/client_authentication" },
         { "{\"token_url\": \"https://a.example.com/t\", \"lifetime\": \"soon\"}", "/s/lifetime" },
@@ -309,6 +313,27 @@ static void a_clients_settings_lie_over_the_connectors(void **state)
     assert_int_equal(h->p.max_idle_ms, 30ll * 24 * 3600 * 1000);
     oauth_profile_ask(h->a, &h->p, STR("other more"));
     expect_str(oauth_profile_scope(h->a, &h->p), "other,more");
+}
+
+/* RFC 8707 2, RFC 8693 2.1 */
+static void what_may_be_repeated_is_a_list_or_a_field_with_blanks_between(void **state)
+{
+    struct hall *h = *state;
+    static const char entry[] = "{\"type\": \"oauth2_client_credentials\", \"oauth\": {\"resource\": \"https://lower.example.com\","
+                                "\"token_parameters\": {\"audience\": [\"one name\", \"{{fields.ears}}\"], \"note\": \"{{fields.ears}}\"}}}";
+    add(h, "crm", "", "{\"token_url\": \"https://login.example.com/token\", \"resource\": [\"https://a.example.com\", \"urn:b\"]}", "x");
+    loaded(h, entry, "{\"ears\": \"orders  stock\"}", STR("crm"));
+    const struct json *list = json_get(h->p.token_parameters, "audience");
+    assert_int_equal(list->count, 3);
+    expect_str(list->child->text, "one name");
+    expect_str(list->child->next->text, "orders");
+    expect_str(list->child->next->next->text, "stock");
+    expect_str(json_str(h->p.token_parameters, "note"), "orders  stock");
+    assert_int_equal(h->p.resources->count, 2);
+    expect_str(h->p.resources->child->next->text, "urn:b");
+    loaded(h, "{\"type\": \"oauth2_client_credentials\", \"oauth\": {\"token_parameters\": {\"audience\": \"{{fields.ears}}\"}}}",
+           "{\"ears\": \"\"}", STR("crm"));
+    assert_null(h->p.token_parameters);
 }
 
 static void a_field_cannot_move_the_host(void **state)
@@ -457,6 +482,7 @@ int main(void)
         in_hall(a_client_in_use_is_not_deleted),
         in_hall(settings_that_could_send_a_secret_astray_are_refused),
         in_hall(a_clients_settings_lie_over_the_connectors),
+        in_hall(what_may_be_repeated_is_a_list_or_a_field_with_blanks_between),
         in_hall(a_field_cannot_move_the_host),
         in_hall(a_shared_secret_never_goes_to_a_host_of_the_connections_choice),
         in_hall(a_policys_client_is_used_as_the_policy_has_it_and_goes_where_the_connector_says),
