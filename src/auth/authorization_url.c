@@ -3,6 +3,7 @@
 #include "auth/device_code.h"
 #include "auth/parameters.h"
 #include "auth/pkce.h"
+#include "auth/token_answer.h"
 #include "auth/told.h"
 #include "auth/token_request.h"
 #include "base/encode.h"
@@ -59,16 +60,15 @@ static enum err odd(struct arena *a, struct str says, struct fault *why, const c
     return fault(why, ERR_AUTHORIZATION_SERVER, said, "%s", note);
 }
 
-static enum err send(const struct issuers *s, struct arena *a, const struct client_door *c, struct secret proof, struct str door,
-                     const struct parameters *sent, struct fetch_answer *answer, struct fault *why)
+static enum err send(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct tls_context *tls,
+                     struct str door, const struct parameters *sent, struct fetch_answer *answer, struct fault *why)
 {
-    struct oauth_profile plain = *c->profile; /* lent: always a form (RFC 9126 2.1, RFC 8628 3.1) */
+    struct oauth_profile plain = *p; /* lent: always a form (RFC 9126 2.1, RFC 8628 3.1) */
     struct token_request request;
     plain.quirks.json_body = false;
-    plain.client_secret = proof;
     enum err e = token_request_build(a, &plain, door, TOKEN_FIRST, sent->at, sent->n, SECRET_NONE, STR(""), clock_wall(), &request,
                                      why);
-    request.http.tls = c->tls;
+    request.http.tls = tls;
     if (!e && (e = issuer_fetch(s, a, &request.http, answer, why)) == ERR_IDENTITY_PROVIDER)
         e = odd(a, STR("it cannot be reached"), why, "authorization server");
     token_request_end(&request);
@@ -86,14 +86,13 @@ static enum err ask(const struct issuers *s, struct arena *a, const struct clien
                     const struct parameters *sent, struct fetch_answer *answer, struct json **body, struct fault *why)
 {
     const struct oauth_profile *p = c->profile;
-    enum err e = send(s, a, c, p->client_secret, door, sent, answer, why);
-    bool read = !e && read_body(a, answer, body);
-    if (!e && p->next_secret.n && (answer->status == 401 || (read && str_is(json_str(*body, "error"), "invalid_client")))) {
-        e = send(s, a, c, p->next_secret, door, sent, answer, why); /* during rotation (OAU-04) */
-        read = !e && read_body(a, answer, body);
-    }
+    struct oauth_profile next;
+    enum err e = send(s, a, p, c->tls, door, sent, answer, why);
+    if (!e && token_answer_refuses_client(answer) && oauth_profile_next(p, &next)) /* during rotation (OAU-04) */
+        e = send(s, a, &next, c->next_tls ? c->next_tls : c->tls, door, sent, answer, why);
     if (e)
         return e;
+    bool read = read_body(a, answer, body);
     if (answer->status / 100 == 2 && read)
         return ERR_NONE;
     struct str code = read ? json_str(*body, "error") : STR_NONE;

@@ -57,7 +57,7 @@ static enum err build_jwt_bearer(struct arena *a, const struct obtain_input *q, 
 }
 
 const struct obtain obtain_jwt_bearer = {
-    .auth_type = "oauth2_jwt_bearer", .oauth = true, .build = build_jwt_bearer, .read = obtain_read,
+    .auth_type = "oauth2_jwt_bearer", .oauth = true, .signs = true, .build = build_jwt_bearer, .read = obtain_read,
 };
 
 /* ---- token exchange (RFC 8693): one token for another, for other ears ---- */

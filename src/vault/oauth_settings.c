@@ -163,9 +163,10 @@ static enum err check_choice(const struct check *c, const struct json *v, const 
 static enum err check_client_auth(const struct check *c, const struct json *v, const char *name)
 {
     static const char *const choices[] = { "client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt",
-                                           "tls_client_auth", "none", NULL };
+                                           "tls_client_auth", "self_signed_tls_client_auth", "none", NULL };
     return check_choice(c, v, name, choices,
-                        "is client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth or none");
+                        "is client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth, "
+                        "self_signed_tls_client_auth or none");
 }
 
 static enum err check_algorithm(const struct check *c, const struct json *v, const char *name)
@@ -492,6 +493,8 @@ static const struct member {
     { "algorithm", BOTH, check_algorithm },
     { "key_id", CLIENT, check_key_id },
     { "certificate", CLIENT, check_certificate },
+    { "next_key_id", CLIENT, check_key_id },
+    { "next_certificate", CLIENT, check_certificate },
     { "allowed_domains", CLIENT, check_domains },
     { "grant_types", CLIENT, check_grants },
     { "iss_parameter", CLIENT, check_bool },
