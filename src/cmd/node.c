@@ -228,7 +228,7 @@ static enum err ensure_folders(struct db *db, void *context, struct fault *why)
 static enum err open_data(struct node *n, struct config *c, struct arena *boot, struct str *created, struct fault *why)
 {
     enum err e;
-    if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
+    if ((e = store_open_at(c->data, config_database(c), &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
         (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);

@@ -367,15 +367,20 @@ static const struct migration migrations[] = {
           " finished_ms BIGINT NOT NULL DEFAULT 0)" },
     { 10, "the rest of a connection's life",
       .sqlite = CONNECTION_LIFE
-          /* What searches look through, by trigrams. Contents stay in the table of connections; vault/connection_list.c writes it
+          /* What searches look through, by trigrams. Contents stay in the table of connections; vault/connection_words.c writes it
            * (not triggers: to them, with PRAGMA trusted_schema = OFF, a virtual table is unsafe). */
           ";CREATE VIRTUAL TABLE connection_search USING fts5 (search, content='connection', content_rowid='number',"
           " tokenize='trigram', columnsize=0, detail=none);" /* which rows, not where: a third of the size */
           "CREATE VIRTUAL TABLE connection_gram USING fts5vocab (connection_search, 'instance');"
           "INSERT INTO connection_search (connection_search) VALUES ('rebuild')",
       .postgres = CONNECTION_LIFE
-          ";CREATE EXTENSION IF NOT EXISTS pg_trgm;"
-          "CREATE INDEX connection_search ON connection USING gin (search gin_trgm_ops)" },
+          ";CREATE FUNCTION connection_grams(searched TEXT) RETURNS TSVECTOR LANGUAGE sql IMMUTABLE STRICT AS"
+          " $$ SELECT array_to_tsvector(ARRAY(SELECT substr(searched, i, 3) FROM generate_series(1, length(searched) - 2) i)) $$;"
+          "CREATE TABLE connection_search ("
+          " rowid BIGINT PRIMARY KEY,"               /* the connection's number */
+          " grams TSVECTOR NOT NULL);"
+          "INSERT INTO connection_search (rowid, grams) SELECT number, connection_grams(search) FROM connection;"
+          "CREATE INDEX connection_search_grams ON connection_search USING gin (grams)" },
     { 11, "client certificates",
       .both =
           "CREATE TABLE certificate ("
