@@ -397,7 +397,9 @@ static enum err take_place(struct db *db, struct keyring *k, struct arena *a, st
 /* The old key's id and certificate go with it. */
 static const struct json *settings_of_next_key(struct arena *a, const struct json *settings)
 {
-    static const struct { const char *next, *now; } moved[] = { { "next_key_id", "key_id" }, { "next_certificate", "certificate" } };
+    static const struct {
+        const char *next, *now;
+    } moved[] = { { "next_key_id", "key_id" }, { "next_certificate", "certificate" } };
     struct json *out = json_new(a, JSON_OBJECT), *last = NULL;
     json_each(v, settings) {
         struct str key = v->key;

@@ -276,8 +276,9 @@ static enum err check_resource(const struct check *c, const struct json *v, cons
 {
     if (v->type != JSON_ARRAY)
         return check_one_resource(c, v, name);
-    enum err e = v->count && v->count <= OAUTH_REPEATED ? ERR_NONE
-                                                        : bad(c, name, "is an absolute URI without a fragment, or a list of 1 to 16");
+    enum err e = v->count && v->count <= OAUTH_REPEATED
+                     ? ERR_NONE
+                     : bad(c, name, "is an absolute URI without a fragment, or a list of 1 to 16");
     json_each(one, v)
         if (!e)
             e = check_one_resource(c, one, name);

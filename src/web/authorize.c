@@ -134,8 +134,8 @@ enum err authorize_begin(struct web_request *q, const struct connection_row *row
     if (!b.t.device && (!g.profile.authorization_url.n || !g.profile.client_id.n))
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no authorization URL or client id");
     if (b.t.device &&
-        (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena, &(struct client_door){ &g.profile, g.tls, g.next_tls },
-                                      &b.t, &b.device_code, why)))
+        (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena,
+                                      &(struct client_door){ &g.profile, g.tls, g.next_tls }, &b.t, &b.device_code, why)))
         return e;
     e = web_write(q, begin, &b, why);
     secret_end(&b.device_code);

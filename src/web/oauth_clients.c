@@ -341,7 +341,8 @@ static enum err check_key(struct order *o, struct db *db, enum oauth_secret whic
         return ERR_NONE;
     enum err e = oauth_client_secret(db, o->q->hub->keyring, &o->c, which, &value, why);
     if (!e && certificate.n && (e = pair_read(certificate, secret_str(value), STR(""), &pair, why)))
-        return str_is(str_of(why->pointer), "/certificate") ? fault_at(why, "/%s", name) : fault_at(why, "/%s", oauth_secret_name(which));
+        return str_is(str_of(why->pointer), "/certificate") ? fault_at(why, "/%s", name)
+                                                            : fault_at(why, "/%s", oauth_secret_name(which));
     if (!e && certificate.n)
         pair_free(pair);
     if (e || !algorithm.n || str_starts(algorithm, STR("HS")))

@@ -378,9 +378,11 @@ static void a_clients_settings_lie_over_the_connectors(void **state)
 static void what_may_be_repeated_is_a_list_or_a_field_with_blanks_between(void **state)
 {
     struct hall *h = *state;
-    static const char entry[] = "{\"type\": \"oauth2_client_credentials\", \"oauth\": {\"resource\": \"https://lower.example.com\","
-                                "\"token_parameters\": {\"audience\": [\"one name\", \"{{fields.ears}}\"], \"note\": \"{{fields.ears}}\"}}}";
-    add(h, "crm", "", "{\"token_url\": \"https://login.example.com/token\", \"resource\": [\"https://a.example.com\", \"urn:b\"]}", "x");
+    static const char entry[] =
+        "{\"type\": \"oauth2_client_credentials\", \"oauth\": {\"resource\": \"https://lower.example.com\","
+        "\"token_parameters\": {\"audience\": [\"one name\", \"{{fields.ears}}\"], \"note\": \"{{fields.ears}}\"}}}";
+    add(h, "crm", "", "{\"token_url\": \"https://login.example.com/token\", \"resource\": [\"https://a.example.com\", \"urn:b\"]}",
+        "x");
     loaded(h, entry, "{\"ears\": \"orders  stock\"}", STR("crm"));
     const struct json *list = json_get(h->p.token_parameters, "audience");
     assert_int_equal(list->count, 3);

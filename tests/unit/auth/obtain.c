@@ -356,7 +356,8 @@ static void a_token_is_exchanged_for_several_ears_at_once(void **state)
     secret(&t, "subject_token", STR("st-1"));
     expect_body(&t, str_fmt(t.a, "%s&audience=orders&audience=stock&resource=https%%3A%%2F%%2Fa.example.com"
                                  "&resource=https%%3A%%2F%%2Fb.example.com&client_id=app", head).p);
-    t.p.resources = json(&t, "[\"https://c.example.com\",\"https://d.example.com\"]"); /* the client's, where the connection names none */
+    t.p.resources =
+        json(&t, "[\"https://c.example.com\",\"https://d.example.com\"]"); /* the client's, where the connection names none */
     t.in.fields = json(&t, "{}");
     t.in.options = json(&t, "{\"type\":\"oauth2_token_exchange\",\"audience\":[\"one name\",\"another\"]}");
     expect_body(&t, str_fmt(t.a, "%s&audience=one%%20name&audience=another&resource=https%%3A%%2F%%2Fc.example.com"
