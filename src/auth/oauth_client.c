@@ -434,7 +434,8 @@ enum err oauth_client_promote(struct db *db, struct keyring *k, struct arena *a,
 /* RFC 7517 4.7: each certificate's DER in base64, which is what a PEM has between its lines. */
 static void put_chain(struct json_out *o, struct str pem)
 {
-    struct str begin = STR("-----BEGIN CERTIFICATE-----"), end = STR("-----END CERTIFICATE-----");
+    static const char first[] = "-----BEGIN CERTIFICATE-----", last[] = "-----END CERTIFICATE-----";
+    struct str begin = str_of(first), end = str_of(last);
     size_t at, to;
     json_key(o, "x5c");
     json_open(o, '[');
