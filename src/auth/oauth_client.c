@@ -431,11 +431,13 @@ enum err oauth_client_promote(struct db *db, struct keyring *k, struct arena *a,
 
 /* ---- what providers are told of its keys ---- */
 
+#define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
+#define PEM_END "-----END CERTIFICATE-----"
+
 /* RFC 7517 4.7: each certificate's DER in base64, which is what a PEM has between its lines. */
 static void put_chain(struct json_out *o, struct str pem)
 {
-    static const char first[] = "-----BEGIN CERTIFICATE-----", last[] = "-----END CERTIFICATE-----";
-    struct str begin = str_of(first), end = str_of(last);
+    struct str begin = str_of(PEM_BEGIN), end = str_of(PEM_END);
     size_t at, to;
     json_key(o, "x5c");
     json_open(o, '[');
