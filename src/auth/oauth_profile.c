@@ -490,16 +490,17 @@ static struct json *text_node(struct arena *a, struct str text)
     return v;
 }
 
-/* A value of a parameter that may be repeated. What a field says is several with blanks between, for a form has one line for it. */
-static enum err add_repeated(struct load *l, struct str template, struct json *list, struct json **last)
+/* A value of a parameter that may be repeated. A field that says resources has blanks between, for a form has one line for it, and no
+ * URI holds one; an audience may. */
+static enum err add_repeated(struct load *l, struct str name, struct str template, struct json *list, struct json **last)
 {
     struct expansion x = { .l = l, .place = OAUTH_IN_TEXT };
     struct str text, piece;
     enum err e = expand(&x, template, &text);
     if (e)
         return e;
-    char between = str_find_str(template, STR("{{")) == SIZE_MAX ? '\n' : ' '; /* a text of settings is of one line */
-    while (text.n && str_piece(&text, between, &piece))
+    bool several = str_is(name, "resource") && str_find_str(template, STR("{{")) != SIZE_MAX;
+    while (text.n && str_piece(&text, several ? ' ' : '\n', &piece)) /* settings and fields are of one line */
         if (piece.n && list->count < OAUTH_REPEATED)
             json_link(l->a, list, last, text_node(l->a, piece));
     return ERR_NONE;
@@ -512,10 +513,10 @@ static enum err take_repeated(struct load *l, const struct json *from, struct js
     enum err e = ERR_NONE;
     *out = json_new(l->a, JSON_ARRAY);
     if (from && from->type == JSON_STRING)
-        return add_repeated(l, from->text, *out, &last);
+        return add_repeated(l, from->key, from->text, *out, &last);
     json_each(v, from)
         if (!e)
-            e = add_repeated(l, v->text, *out, &last);
+            e = add_repeated(l, from->key, v->text, *out, &last);
     return e;
 }
 

@@ -380,16 +380,16 @@ static void what_may_be_repeated_is_a_list_or_a_field_with_blanks_between(void *
     struct hall *h = *state;
     static const char entry[] =
         "{\"type\": \"oauth2_client_credentials\", \"oauth\": {\"resource\": \"https://lower.example.com\","
-        "\"token_parameters\": {\"audience\": [\"one name\", \"{{fields.ears}}\"], \"note\": \"{{fields.ears}}\"}}}";
+        "\"token_parameters\": {\"resource\": [\"one name\", \"{{fields.ears}}\"], \"audience\": \"{{fields.ears}}\"}}}";
     add(h, "crm", "", "{\"token_url\": \"https://login.example.com/token\", \"resource\": [\"https://a.example.com\", \"urn:b\"]}",
         "x");
     loaded(h, entry, "{\"ears\": \"orders  stock\"}", STR("crm"));
-    const struct json *list = json_get(h->p.token_parameters, "audience");
+    const struct json *list = json_get(h->p.token_parameters, "resource");
     assert_int_equal(list->count, 3);
     expect_str(list->child->text, "one name");
     expect_str(list->child->next->text, "orders");
     expect_str(list->child->next->next->text, "stock");
-    expect_str(json_str(h->p.token_parameters, "note"), "orders  stock");
+    expect_str(json_str(h->p.token_parameters, "audience"), "orders  stock");
     assert_int_equal(h->p.resources->count, 2);
     expect_str(h->p.resources->child->next->text, "urn:b");
     loaded(h, "{\"type\": \"oauth2_client_credentials\", \"oauth\": {\"token_parameters\": {\"audience\": \"{{fields.ears}}\"}}}",
