@@ -490,8 +490,8 @@ static struct json *text_node(struct arena *a, struct str text)
     return v;
 }
 
-/* A value of a parameter that may be repeated. A field that says resources has blanks between, for a form has one line for it, and no
- * URI holds one; an audience may. */
+/* A value of a parameter that may be repeated. A field that says resources has blanks between, for a form has one line for it, and
+ * no URI holds one; an audience may. */
 static enum err add_repeated(struct load *l, struct str name, struct str template, struct json *list, struct json **last)
 {
     struct expansion x = { .l = l, .place = OAUTH_IN_TEXT };
