@@ -32,6 +32,7 @@ struct place {
     char *at;                          /* SQLite: the file's absolute path. PostgreSQL: the address with its password */
     _Atomic int64_t rest_until_ms;     /* monotonic: no new connection is tried before (postgres.c) */
     _Atomic int64_t history;           /* the newest line of history that was seen (postgres.c) */
+    _Atomic int writer;                /* the server's number of our writer (postgres.c) */
 };
 
 /* One prepared statement. The engine's own begins with this. */
@@ -81,6 +82,10 @@ struct engine {
     enum err (*copy)(struct db *db, const char *to, store_progress *progress, void *context, struct fault *why); /* in a snapshot */
     enum err (*check)(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why);
     void (*check_stop)(struct db *db);
+
+    /* For store_await(); NULL where `shared` is false. */
+    bool (*listen)(struct db *db, struct failure *f);
+    bool (*await)(struct db *db, int64_t wait_ms, struct arena *a, struct str *news, struct failure *f);
 };
 
 extern const struct engine sqlite_engine, postgres_engine;
@@ -95,6 +100,7 @@ struct db {
     struct list running;      /* begun and not ended */
     bool in_transaction;
     int snapshots;            /* db_snapshot() without its end */
+    bool patient;             /* what is asked may take as long as it takes */
     struct failure failed;    /* the first failure that a statement's undo does not mend; in a transaction the first of all */
 };
 

@@ -24,6 +24,10 @@ enum err store_open(struct str directory, struct store **out, struct fault *why)
  * own. An empty address is store_open(). */
 enum err store_open_at(struct str directory, struct str url, struct store **out, struct fault *why) MUST_CHECK;
 bool store_is_shared(const struct store *s);
+/* What another node changed: waits up to `wait_ms`, and answers an announcement (docs/internals/store.md has their words), nothing
+ * (empty), or "*": anything may have changed, as at the first call and after the connection was lost. By one thread, of a shared
+ * store. ERR_STORE: the server does not answer; call again, after a while. */
+enum err store_await(struct store *s, int64_t wait_ms, struct arena *a, struct str *news, struct fault *why) MUST_CHECK;
 void store_close(struct store *s); /* NULL is fine; no other thread uses it any more */
 
 /* For `serve`: one per data directory. Held until store_close() or the end of the process, however it ends.

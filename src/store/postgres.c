@@ -12,9 +12,6 @@
 #include "store/store_limits.h"
 
 #define OLDEST_SERVER 130000
-/* One writer at a time over all nodes, as SQLite has it: what a transaction read holds until it commits. The number means nothing;
- * it is this program's, in this database. */
-#define WRITERS "7146104190421"
 
 /* -- failures ------------------------------------------------------------------------------------------------- */
 
@@ -123,7 +120,7 @@ PGresult *postgres_answer(struct db *db, const char *doing, struct failure *f)
 {
     PGconn *pg = postgres_of(db)->pg;
     PGresult *last = NULL, *r = NULL;
-    int64_t until_us = clock_mono_us() + STORE_ANSWER_MS * 1000;
+    int64_t until_us = clock_mono_us() + (db->patient ? STORE_PATIENT_MS : STORE_ANSWER_MS) * 1000;
     bool heard = send_all(pg, until_us);
     while (heard && (heard = next_result(pg, until_us, &r)) && r) {
         if (last && !is_good(last)) {
@@ -241,8 +238,11 @@ static struct db *postgres_open(struct place *place, enum connection_kind kind, 
     bool good = PQstatus(p->pg) == CONNECTION_OK && PQsetnonblocking(p->pg, 1) == 0;
     if (!good)
         lost(f, "connecting", str_of(PQerrorMessage(p->pg)).n ? PQerrorMessage(p->pg) : "no memory");
-    if (good && set_up(&p->db, kind, f))
+    if (good && set_up(&p->db, kind, f)) {
+        if (kind == CONNECTION_WRITES)
+            place->writer = PQbackendPID(p->pg);
         return &p->db;
+    }
     rest(place);
     postgres_close(&p->db);
     return NULL;
@@ -268,8 +268,8 @@ static bool postgres_begin(struct db *db, int64_t wait_ms, struct failure *f)
     char sql[192];
     struct failure ignored;
     snprintf(sql, sizeof sql,
-             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = %lld; SELECT pg_advisory_xact_lock(" WRITERS
-             ")",
+             "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = %lld; SELECT "
+             "pg_advisory_xact_lock(" STORE_WRITERS ")",
              (long long)(wait_ms > 1 ? wait_ms : 1));
     if (postgres_run(db, sql, f))
         return true;
@@ -329,6 +329,41 @@ static enum err postgres_check(struct db *db, struct arena *a, bool deep, struct
 
 static void postgres_check_stop(struct db *db) { (void)db; }
 
+/* -- what other nodes changed ------------------------------------------------------------------------------------- */
+
+/* A lock that all nodes share: who wants the database for himself finds out that there are any. */
+static bool postgres_listen(struct db *db, struct failure *f)
+{
+    return postgres_run(db, "LISTEN raccord; SELECT pg_advisory_lock_shared(" STORE_NODES ")", f);
+}
+
+static bool take_news(struct db *db, struct arena *a, struct str *news)
+{
+    struct postgres_db *p = postgres_of(db);
+    for (PGnotify *n; (n = PQnotifies(p->pg)); PQfreemem(n)) {
+        if (n->be_pid == p->place->writer)
+            continue; /* we know */
+        *news = arena_str(a, str_of(n->extra));
+        PQfreemem(n);
+        return true;
+    }
+    return false;
+}
+
+static bool postgres_await(struct db *db, int64_t wait_ms, struct arena *a, struct str *news, struct failure *f)
+{
+    PGconn *pg = postgres_of(db)->pg;
+    if (take_news(db, a, news))
+        return true;
+    bool came = wait_for(pg, POLLIN, clock_mono_us() + wait_ms * 1000);
+    if (came && !PQconsumeInput(pg)) {
+        lost(f, "listening", "the connection broke");
+        return false;
+    }
+    /* Silence may be a server that is gone. */
+    return take_news(db, a, news) || came || postgres_run(db, "SELECT 1", f);
+}
+
 const struct engine postgres_engine = {
     .shared = true,
     .begin_snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -340,5 +375,5 @@ const struct engine postgres_engine = {
     .step = postgres_step, .is_null = postgres_is_null, .text = postgres_text, .blob = postgres_blob, .number = postgres_number,
     .rest = postgres_rest, .changed = postgres_changed,
     .checkpoint = postgres_checkpoint, .probe = postgres_probe, .copy = postgres_copy, .check = postgres_check,
-    .check_stop = postgres_check_stop,
+    .check_stop = postgres_check_stop, .listen = postgres_listen, .await = postgres_await,
 };

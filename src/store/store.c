@@ -26,6 +26,8 @@ struct store {
     struct db *writer;           /* NULL: to be opened by the next write */
     bool unsynced;               /* a sync failed: no write is believed any more */
 
+    struct db *listener;         /* of the one thread that calls store_await(); NULL: to be opened */
+
     pthread_key_t reader_key;    /* this thread's reader */
     pthread_mutex_t readers_lock;
     struct list readers;         /* all threads' */
@@ -280,6 +282,36 @@ bool store_is_tight(struct store *s)
     return tight;
 }
 
+/* -- other nodes ----------------------------------------------------------------------------------------------- */
+
+static bool open_listener(struct store *s, struct failure *f)
+{
+    if (s->listener && !is_current(s->listener)) {
+        connection_close(s->listener);
+        s->listener = NULL;
+    }
+    return s->listener ||
+           (connection_open(&s->place, CONNECTION_READS, &s->listener, f) && s->place.engine->listen(s->listener, f));
+}
+
+enum err store_await(struct store *s, int64_t wait_ms, struct arena *a, struct str *news, struct fault *why)
+{
+    struct failure f;
+    struct db *before = s->listener;
+    *news = STR("");
+    if (open_listener(s, &f)) {
+        if (s->listener != before) { /* nobody knows what it missed */
+            *news = STR("*");
+            return ERR_NONE;
+        }
+        if (s->place.engine->await(s->listener, wait_ms, a, news, &f))
+            return ERR_NONE;
+    }
+    connection_close(s->listener);
+    s->listener = NULL;
+    return failure_fault(&f, why);
+}
+
 /* -- open and close ----------------------------------------------------------------------------------------- */
 
 static enum err open_in(const char *path, struct str url, struct store *s, struct fault *why)
@@ -340,6 +372,7 @@ void store_close(struct store *s)
     list_each_safe(node, &s->readers)
         connection_close(list_entry(node, struct db, in_store));
     connection_close(s->writer);
+    connection_close(s->listener);
     if (s->claim >= 0)
         close(s->claim);
     if (s->directory >= 0)

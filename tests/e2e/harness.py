@@ -167,6 +167,7 @@ def database_of(arguments):
     data = os.path.realpath(arguments[arguments.index("--data") + 1])
     name = "d" + hashlib.sha256(data.encode()).hexdigest()[:24]
     head, _, options = server.partition("?")
+    head = head.rstrip("/")
     if data not in _databases:
         _databases.add(data)
         subprocess.run(["psql", "-XAtqd", f"{head}/postgres?{options}", "-c", f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'"
