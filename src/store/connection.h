@@ -113,6 +113,8 @@ int connection_end_queries(struct db *db);
 void connection_failed(struct db *db, const struct failure *f);
 /* engine->run(), and remembers. */
 bool connection_run(struct db *db, const char *sql);
+/* Runs `work` in one transaction of this writer. db->failed says what the connection is worth afterwards. */
+enum err connection_transaction(struct db *db, int64_t wait_ms, store_work *work, void *context, struct fault *why) MUST_CHECK;
 /* A failure as a fault; answers its code. */
 enum err failure_fault(const struct failure *f, struct fault *why);
 
