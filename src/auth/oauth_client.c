@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/encode.h"
+#include "base/fold.h"
 #include "crypto/hash.h"
 #include "vault/oauth_settings.h"
 #include "vault/sealed.h"
@@ -166,10 +167,10 @@ enum err oauth_client_list(struct db *db, struct arena *a, const struct oauth_cl
     *n = 0;
     /* At most a thousand rows: a look through them is quick. */
     struct query *q = query_begin(db, "SELECT " COLUMNS " FROM oauth_client WHERE id > $1 AND ($2 = '' OR connector = $2)"
-                                      " AND ($3 = '' OR lower(key || ' ' || name) LIKE '%' || $3 || '%') ORDER BY id LIMIT $4");
+                                      " AND ($3 = '' OR lower(key || ' ' || name) LIKE $3 ESCAPE '\\') ORDER BY id LIMIT $4");
     query_text(q, f->after.p ? f->after : STR(""));
     query_text(q, f->connector.p ? f->connector : STR(""));
-    query_text(q, f->search.p ? low(a, f->search) : STR(""));
+    query_text(q, f->search.p ? fold_like(a, low(a, f->search)) : STR(""));
     query_i64(q, f->limit);
     while (*n < (size_t)f->limit && query_next(q))
         read_columns(q, a, &rows[(*n)++]);

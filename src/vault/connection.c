@@ -582,9 +582,9 @@ enum err connection_set_health(struct db *db, struct str id, enum connection_hea
     enum err e = h == HEALTH_OK ? health_of_ends(db, id, &h, why) : ERR_NONE;
     if (e)
         return e;
-    struct query *q =
-        query_begin(db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN $2 > 0 THEN $2 ELSE verified_ms END,"
-                        " account = COALESCE($3, account) WHERE id = $4");
+    struct query *q = query_begin(
+        db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN CAST($2 AS BIGINT) > 0 THEN $2 ELSE verified_ms END,"
+            " account = COALESCE($3, account) WHERE id = $4");
     query_text(q, str_of(connection_health_name(h)));
     query_i64(q, verified);
     query_text(q, account);

@@ -271,9 +271,9 @@ static enum err few_in_cells(struct walk *w, bool *out, struct fault *why)
     for (size_t i = 0; !e && rows < CELLS_READ && i < w->cell_count; i++) {
         struct query *q = query_begin(w->db, connector.p
             ? "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
-              " AND connector = $5 LIMIT $4) AS some"
+              " AND connector = $5 LIMIT $4) AS few"
             : "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
-              " LIMIT $4) AS some");
+              " LIMIT $4) AS few");
         query_text(q, w->cells[i].state);
         query_text(q, w->cells[i].health);
         query_i64(q, w->after);
@@ -324,7 +324,7 @@ static enum err few_rows(struct walk *w, const struct str *folders, size_t n, bo
     for (size_t i = 0; !e && i < n && rows < ROWS_READ; i++) {
         struct query *q =
             query_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND deleted_ms = 0"
-                               " AND number > $2 LIMIT $3) AS some");
+                               " AND number > $2 LIMIT $3) AS few");
         query_text(q, folders[i]);
         query_i64(q, w->after);
         query_i64(q, ROWS_READ - rows);
