@@ -120,7 +120,7 @@ PGresult *postgres_answer(struct db *db, const char *doing, struct failure *f)
 {
     PGconn *pg = postgres_of(db)->pg;
     PGresult *last = NULL, *r = NULL;
-    int64_t until_us = clock_mono_us() + (db->patient ? STORE_PATIENT_MS : STORE_ANSWER_MS) * 1000;
+    int64_t until_us = clock_mono_us() + (db->patient ? STORE_PATIENT_MS : STORE_ANSWER_MS) * INT64_C(1000);
     bool heard = send_all(pg, until_us);
     while (heard && (heard = next_result(pg, until_us, &r)) && r) {
         if (last && !is_good(last)) {
