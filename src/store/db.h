@@ -84,6 +84,7 @@ bool db_is_postgres(const struct db *db);
 struct query *query_begin(struct db *db, const char *sql);
 /* Parameters in order $1, $2, ... Text and blobs are borrowed until query_end(). */
 void query_text(struct query *q, struct str s);    /* s.p == NULL binds NULL */
+void query_text_copy(struct query *q, struct str s); /* not borrowed */
 void query_blob(struct query *q, struct str s);
 void query_i64(struct query *q, int64_t n);
 void query_null(struct query *q);
