@@ -102,10 +102,10 @@ enum err directory_shared(int directory, const char *path, struct fault *why)
 {
     struct stat st;
     if (fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return fault(
-            why, ERR_FILE,
-            STR("this directory holds a database of its own: make a backup of it, and restore that into another directory with RACCORD_DATABASE_URL"),
-            "%s: %s is there", path, FILE_NAME);
+        return fault(why, ERR_FILE,
+                     STR("this directory holds a database of its own: make a backup of it, and restore that into another directory "
+                         "with RACCORD_DATABASE_URL"),
+                     "%s: %s is there", path, FILE_NAME);
     AUTO_FD fd = openat(directory, SHARED_NAME, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     return fd >= 0 ? ERR_NONE : FILE_FAULT(why, path, "a file cannot be made in the data directory");
 }

@@ -91,7 +91,9 @@ static enum err check_free(struct db *db, bool replace, struct fault *why)
                             : ERR_NONE;
 }
 
-#define TABLES " FROM pg_class t WHERE t.relkind = 'r' AND t.relnamespace = current_schema()::regnamespace AND t.relname <> 'schema_migration'"
+#define TABLES                                                                                                                     \
+    " FROM pg_class t WHERE t.relkind = 'r' AND t.relnamespace = current_schema()::regnamespace AND t.relname <> "                 \
+    "'schema_migration'"
 #define REFERENCES \
     " FROM pg_constraint k WHERE k.contype = 'f' AND k.connamespace = current_schema()::regnamespace"
 
@@ -100,7 +102,8 @@ static enum err make_ready(struct db *db, struct fault *why)
 {
     enum err e = run_each(db, "SELECT format('ALTER TABLE %I DISABLE TRIGGER USER', t.relname)" TABLES, why);
     if (e || (e = run_each(db, "SELECT 'TRUNCATE ' || string_agg(quote_ident(t.relname), ', ')" TABLES, why)) ||
-        (e = run_each(db, "SELECT format('ALTER TABLE %s ALTER CONSTRAINT %I DEFERRABLE', k.conrelid::regclass, k.conname)" REFERENCES,
+        (e = run_each(db,
+                      "SELECT format('ALTER TABLE %s ALTER CONSTRAINT %I DEFERRABLE', k.conrelid::regclass, k.conname)" REFERENCES,
                       why)))
         return e;
     return db_script(db, "SET CONSTRAINTS ALL DEFERRED", why);
