@@ -404,8 +404,9 @@ enum err grant_mend_times(struct db *db, void *unused, struct fault *why)
     enum err e = query_end(q, why);
     if (e)
         return e;
-    q = query_begin(db, "UPDATE connection_grant SET again_ms = $1, next_ms = CASE WHEN next_ms > 0 THEN $1 ELSE 0 END"
-                        " WHERE state = 'failing' AND again_ms > $2 AND again_ms <> expires_ms");
+    q = query_begin(db,
+                    "UPDATE connection_grant SET again_ms = $1, next_ms = CASE WHEN next_ms > 0 THEN CAST($1 AS BIGINT) ELSE 0 END"
+                    " WHERE state = 'failing' AND again_ms > $2 AND again_ms <> expires_ms");
     query_i64(q, now);
     query_i64(q, now + WAIT_MOST_MS);
     return query_end(q, why);

@@ -164,13 +164,13 @@ int verify_audit_run(struct command *c)
     if (code)
         return code;
     char *database = arena_cstr(c->arena, str_fmt(c->arena, "%.*s/raccord.db", STR_ARG(config.data)));
-    if (access(database, R_OK)) /* opening would make a new one */
+    if (!config_database(&config).n && access(database, R_OK)) /* opening would make a new one */
         return command_wrong(c, "%s cannot be read: --data names the hub's data directory.", database);
 
     AUTO_STORE s = NULL;
     AUTO_SECRET key = SECRET_NONE, calls = SECRET_NONE, lines = SECRET_NONE;
     struct intent_file_found begun;
-    if (store_open(config.data, &s, &why))
+    if (store_open_at(config.data, config_database(&config), &s, &why))
         return command_failed(c, &why);
     find_keys(c, s, &config, &key, &calls, &lines);
     struct audit_heads from = { .path = arena_cstr(c->arena, file), .key = key };

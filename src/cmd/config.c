@@ -53,7 +53,8 @@ static const struct setting settings[] = {
     TEXT(public_url, "", 0,
          "address under which people and providers reach the hub, path prefix included; empty: made from listen"),
     TEXT(data, "./raccord-data", 0, "directory of the database and the generated master key"),
-    TEXT(database_url, "", MASKED, "reserved; empty or \"sqlite\": the embedded database"),
+    TEXT(database_url, "", MASKED,
+         "postgres://...: a PostgreSQL server, for more than one node; empty or \"sqlite\": the embedded database"),
     TEXT(master_key_file, "", 0,
          "file with the master key; empty: systemd's credential master-key, or else master.key in the data directory"),
     TEXT(master_key, "", SECRET, "the master key itself instead of a file: 32 bytes in base64 or hexadecimal"),
@@ -613,14 +614,18 @@ static enum err load_flags(struct loading *l, const struct flag *flags, size_t n
 
 /* ---- The whole ---- */
 
+static bool is_postgres(struct str url) { return str_starts(url, STR("postgres://")) || str_starts(url, STR("postgresql://")); }
+
+struct str config_database(const struct config *c) { return is_postgres(c->database_url) ? c->database_url : STR(""); }
+
 /* What no single row can say. */
 static enum err check(const struct config *c, struct fault *why)
 {
     if (!c->tls.certificate.n != !c->tls.key.n)
         return fault(why, ERR_CONFIG, STR("tls.certificate and tls.key go together: give both or neither"), "half of a pair");
-    if (c->database_url.n && !str_is(c->database_url, "sqlite"))
-        return fault(why, ERR_CONFIG,
-                     STR("database_url is reserved: this version has the embedded SQLite database only; leave it out"), "reserved");
+    if (c->database_url.n && !str_is(c->database_url, "sqlite") && !is_postgres(c->database_url))
+        return fault(why, ERR_CONFIG, STR("database_url is neither sqlite nor an address that begins with postgres://"),
+                     "database");
     if (c->egress.proxy.n)
         return fault(why, ERR_CONFIG, STR("egress.proxy is reserved: this version calls providers directly; leave it out"),
                      "reserved");

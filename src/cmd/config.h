@@ -22,7 +22,7 @@ struct config {
     struct str listen;          /* address:port */
     struct str public_url;      /* empty: made from listen by the caller */
     struct str data;            /* directory */
-    struct str database_url;    /* reserved */
+    struct str database_url;    /* as it was given: config_database() */
     struct str master_key_file; /* empty: the caller's default */
     /* From the environment only, and still there: points into the `env` given. Move it into a struct secret
      * and wipe it in place. .p == NULL: not set. */
@@ -96,6 +96,9 @@ struct config {
     size_t warning_count;
     const struct config_origin *origins;
 };
+
+/* PostgreSQL's address, or empty: the embedded database. */
+struct str config_database(const struct config *c);
 
 /* Read all sources into *out, which is owned by `a` but for master_key.
  * file   used when argv has no --config FILE; NULL: none. A file that is named but not there is an error.

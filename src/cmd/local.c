@@ -18,13 +18,19 @@ const char *local_directory(struct command *c)
     return directory && *directory ? directory : NULL;
 }
 
+struct str local_database(void)
+{
+    const char *url = getenv("RACCORD_DATABASE_URL");
+    return url && strcmp(url, "sqlite") ? str_of(url) : STR("");
+}
+
 int local_open(struct command *c, struct store **out)
 {
     const char *directory = local_directory(c);
     struct fault why = { 0 };
     if (!directory)
         return command_wrong(c, "--data is missing: the hub's data directory.");
-    return store_open(str_of(directory), out, &why) ? command_failed(c, &why) : EXIT_DONE;
+    return store_open_at(str_of(directory), local_database(), out, &why) ? command_failed(c, &why) : EXIT_DONE;
 }
 
 int local_settings(struct command *c, struct config *out)

@@ -15,7 +15,9 @@ static inline void local_keyring_end(struct keyring **k) { keyring_close(*k); }
 /* --data or RACCORD_DATA; NULL: neither is given. */
 const char *local_directory(struct command *c);
 
-/* --data or RACCORD_DATA. */
+/* RACCORD_DATABASE_URL; empty: the embedded database. */
+struct str local_database(void);
+/* --data or RACCORD_DATA, and RACCORD_DATABASE_URL. */
 int local_open(struct command *c, struct store **out);
 /* The hub's settings: --config and the environment, then --data. Whoever does not use the master key in them wipes it:
  * local_forget(). */

@@ -25,6 +25,7 @@
 #include "cmd/certificate_watch.h"
 #include "cmd/listener_tls.h"
 #include "cmd/audit_watch.h"
+#include "cmd/other_nodes.h"
 #include "cmd/renewing.h"
 #include "cmd/ring.h"
 #include "cmd/turning.h"
@@ -82,6 +83,7 @@ struct node {
     struct workers *workers;
     struct circuits *circuits;
     struct audit_watch *audit;
+    struct other_nodes *others;
     struct prober *_Atomic prober;  /* hub.prober, for the recorder's thread */
     struct desk desks[LOOPS_MAX];
     int desk_count;
@@ -228,7 +230,7 @@ static enum err ensure_folders(struct db *db, void *context, struct fault *why)
 static enum err open_data(struct node *n, struct config *c, struct arena *boot, struct str *created, struct fault *why)
 {
     enum err e;
-    if ((e = store_open(c->data, &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
+    if ((e = store_open_at(c->data, config_database(c), &n->hub.store, why)) || (e = store_claim(n->hub.store, why)) ||
         (e = ring_open(c, n->hub.store, boot, &n->hub.keyring, created, why)))
         return e;
     return store_write(n->hub.store, ensure_folders, boot, why);
@@ -650,6 +652,8 @@ static enum err start_threads(struct node *n, struct fault *why)
         pthread_setname_np(d->thread, "loop");
         d->running = true;
     }
+    if ((e = other_nodes_start(&n->hub, &n->others, why)))
+        return e;
     e = prober_start(&n->hub, n->config->probes.interval, &n->hub.prober, why);
     atomic_store(&n->prober, n->hub.prober);
     if (e)
@@ -889,6 +893,7 @@ void node_stop(struct node *n)
         pthread_mutex_unlock(&n->upkeep_lock);
         join_upkeep(n);
     }
+    other_nodes_stop(n->others);
     prober_stop(n->hub.prober);
     /* Workers first: what they have in hand may wait for a loop. */
     workers_free(n->workers);

@@ -20,6 +20,14 @@ struct query; /* one running statement */
 /* Opens or creates DIR/raccord.db (directory 0700, file 0600), fsyncs the directory, runs migrations.
  * Errors: ERR_STORE, ERR_STORE_NEWER, ERR_FILE. */
 enum err store_open(struct str directory, struct store **out, struct fault *why) MUST_CHECK;
+/* The same with a database that nodes share, at a PostgreSQL address ("postgres://..."); the directory keeps what is this node's
+ * own. An empty address is store_open(). */
+enum err store_open_at(struct str directory, struct str url, struct store **out, struct fault *why) MUST_CHECK;
+bool store_is_shared(const struct store *s);
+/* What another node changed: waits up to `wait_ms`, and answers an announcement (docs/internals/store.md has their words), nothing
+ * (empty), or "*": anything may have changed, as at the first call and after the connection was lost. By one thread, of a shared
+ * store. ERR_STORE: the server does not answer; call again, after a while. */
+enum err store_await(struct store *s, int64_t wait_ms, struct arena *a, struct str *news, struct fault *why) MUST_CHECK;
 void store_close(struct store *s); /* NULL is fine; no other thread uses it any more */
 
 /* For `serve`: one per data directory. Held until store_close() or the end of the process, however it ends.
@@ -50,9 +58,10 @@ bool store_writing(void);
  * snapshots may keep it from going to the end: no error, and the next one does more. */
 enum err store_checkpoint(struct store *s, struct fault *why) MUST_CHECK;
 
-/* One state of the whole database into the existing file `to`, whatever others write meanwhile. */
-enum err store_copy(struct store *s, const char *to, void (*progress)(void *context, int64_t done, int64_t total), void *context,
-                    struct fault *why) MUST_CHECK;
+typedef void store_progress(void *context, int64_t done, int64_t total);
+/* One state of the whole database into the existing file `to`, whatever others write meanwhile. The file is SQLite's, whatever the
+ * engine. */
+enum err store_copy(struct store *s, const char *to, store_progress *progress, void *context, struct fault *why) MUST_CHECK;
 /* Are the pages sound? *found is what is wrong first, or empty. `deep`: every index against its table, and every reference; else
  * structure alone, which a million rows keep busy for seconds. */
 enum err store_check(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why) MUST_CHECK;
@@ -65,9 +74,13 @@ void store_check_stop(struct db *db);
 enum err db_snapshot(struct db *db, struct fault *why) MUST_CHECK;
 void db_snapshot_end(struct db *db); /* after a db_snapshot() that answered ERR_NONE */
 
+/* Which engine it is: for the few statements whose text differs. */
+bool db_is_postgres(const struct db *db);
+
 struct query *query_begin(struct db *db, const char *sql);
 /* Parameters in order $1, $2, ... Text and blobs are borrowed until query_end(). */
 void query_text(struct query *q, struct str s);    /* s.p == NULL binds NULL */
+void query_text_copy(struct query *q, struct str s); /* not borrowed */
 void query_blob(struct query *q, struct str s);
 void query_i64(struct query *q, int64_t n);
 void query_null(struct query *q);

@@ -5,7 +5,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/encode.h"
-#include "store/db.h"
+#include "store/connection.h"
 
 #define CHECKSUM (2 * 32)
 
@@ -15,7 +15,10 @@ struct run {
     bool done;
 };
 
-static const char *text_of(const struct migration *m) { return m->both ? m->both : m->sqlite; }
+static const char *text_of(const struct db *db, const struct migration *m)
+{
+    return m->both ? m->both : db_is_postgres(db) ? m->postgres : m->sqlite;
+}
 
 /* OpenSSL directly: crypto/ is on our own floor, and rooms on one floor are strangers. */
 static struct str checksum(const char *text, char out[CHECKSUM])
@@ -42,7 +45,8 @@ static enum err check_applied(struct db *db, const struct run *r, size_t *applie
             missing = missing ? missing : (int64_t)*applied;
             continue;
         }
-        if (*applied <= r->count && !changed && !str_eq(checksum(text_of(&r->rows[*applied - 1]), sum), query_get_text(q, 1, a)))
+        if (*applied <= r->count && !changed &&
+            !str_eq(checksum(text_of(db, &r->rows[*applied - 1]), sum), query_get_text(q, 1, a)))
             changed = newest;
     }
     enum err e = query_end(q, why);
@@ -66,7 +70,7 @@ static enum err record(struct db *db, const struct migration *m, struct fault *w
         query_begin(db, "INSERT INTO schema_migration (number, what, checksum, applied_ms) VALUES ($1, $2, $3, $4)");
     query_i64(q, m->number);
     query_text(q, str_of(m->what));
-    query_text(q, checksum(text_of(m), sum));
+    query_text(q, checksum(text_of(db, m), sum));
     query_i64(q, clock_wall());
     return query_end(q, why);
 }
@@ -89,7 +93,7 @@ static enum err apply_next(struct db *db, void *context, struct fault *why)
     if (r->done)
         return ERR_NONE;
     const struct migration *m = &r->rows[applied];
-    if ((e = db_script(db, text_of(m), why))) {
+    if ((e = db_script(db, text_of(db, m), why))) {
         char note[sizeof why->note];
         str_copy(note, sizeof note, str_of(why ? why->note : ""));
         return fault(why, e, STR(""), "migration %d (%s): %.180s", m->number, m->what, note);
@@ -100,7 +104,8 @@ static enum err apply_next(struct db *db, void *context, struct fault *why)
 /* Most starts find everything applied: a look suffices, and nobody who writes meanwhile holds the start up. */
 static enum err look(struct db *db, struct run *r, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT name FROM sqlite_schema WHERE name = 'schema_migration'");
+    struct query *q = query_begin(db, db->engine->table_exists);
+    query_text(q, STR("schema_migration"));
     size_t applied = 0;
     bool there = query_next(q);
     enum err e = query_end(q, why);

@@ -124,6 +124,99 @@
     "CREATE INDEX connection_probe ON connection (state, probe_ms) WHERE deleted_ms = 0;"                               \
     "CREATE INDEX connection_due ON connection (number) WHERE due_ms > 0;"                                              \
     "CREATE INDEX token_grant_value ON token_grant (kind, value)"
+
+/* Announcements: what nodes remember of the database, they forget when one of them has changed it. PostgreSQL tells them all, in
+ * the order of commits, and nothing of what was rolled back. docs/internals/store.md says which table announces what. Only what
+ * somebody remembers is announced, no bookkeeping (last used, next probe). Twice the same in a transaction is told once. */
+#define ANNOUNCE(NAME, EVENT, TABLE, WHEN, FUNCTION)                                                                    \
+    "CREATE TRIGGER announce_" NAME " AFTER " EVENT " ON " TABLE " FOR EACH ROW " WHEN " EXECUTE FUNCTION " FUNCTION ";"
+#define ANNOUNCE_ANY(TABLE, FUNCTION) ANNOUNCE("any", "INSERT OR UPDATE OR DELETE", TABLE, "", FUNCTION)
+#define ANNOUNCE_NEW(TABLE, FUNCTION) ANNOUNCE("new", "INSERT", TABLE, "", FUNCTION)
+#define ANNOUNCE_GONE(TABLE, FUNCTION) ANNOUNCE("gone", "DELETE", TABLE, "", FUNCTION)
+#define ANNOUNCE_CHANGE(TABLE, CHANGED, FUNCTION) ANNOUNCE("change", "UPDATE", TABLE, "WHEN (" CHANGED ")", FUNCTION)
+#define DIFFERS(COLUMN) "OLD." COLUMN " IS DISTINCT FROM NEW." COLUMN
+#define ANNOUNCER(NAME, ROW_ID)                                                                                         \
+    "CREATE FUNCTION announce_" NAME "() RETURNS trigger LANGUAGE plpgsql AS"                                           \
+    " $$ BEGIN PERFORM pg_notify('raccord', 'c ' ||"                                                                    \
+    " CASE TG_OP WHEN 'DELETE' THEN OLD." ROW_ID " ELSE NEW." ROW_ID " END); RETURN NULL; END $$;"
+#define OF_CONNECTION "announce_connection_id()"
+#define ALL_CONNECTIONS "announce('C')"
+#define ALL_TOKENS "announce('T')"
+#define ALL_KEYS "announce('K')"
+
+#define ANNOUNCEMENTS                                                                                                   \
+    "CREATE FUNCTION announce() RETURNS trigger LANGUAGE plpgsql AS"                                                    \
+    " $$ BEGIN PERFORM pg_notify('raccord', TG_ARGV[0]); RETURN NULL; END $$;"                                          \
+    ANNOUNCER("id", "id")                                                                                               \
+    ANNOUNCER("connection_id", "connection_id")                                                                         \
+    ANNOUNCER("owner_id", "owner_id")                                                                                   \
+    ANNOUNCER("owner", "owner")                                                                                         \
+    /* One connection. One that is new was prepared by nobody. */                                                       \
+    ANNOUNCE_CHANGE("connection",                                                                                       \
+        DIFFERS("key") " OR " DIFFERS("name") " OR " DIFFERS("folder_id") " OR " DIFFERS("connector") " OR "            \
+        DIFFERS("connector_version") " OR " DIFFERS("auth_type") " OR " DIFFERS("allowed_domain") " OR "                \
+        DIFFERS("fields") " OR " DIFFERS("account") " OR " DIFFERS("owner_id") " OR " DIFFERS("state") " OR "           \
+        DIFFERS("is_default") " OR " DIFFERS("deleted_ms") " OR " DIFFERS("restored_ms") " OR "                         \
+        "(OLD.health = 'reconnect_required') <> (NEW.health = 'reconnect_required')", "announce_id()")                  \
+    ANNOUNCE_GONE("connection", "announce_id()")                                                                        \
+    ANNOUNCE_ANY("connection_secret", OF_CONNECTION)                                                                    \
+    ANNOUNCE_ANY("connection_tls", OF_CONNECTION)                                                                       \
+    ANNOUNCE_ANY("connection_oauth", OF_CONNECTION)                                                                     \
+    ANNOUNCE_CHANGE("connection_grant",                                                                                 \
+        DIFFERS("generation") " OR " DIFFERS("obtained_ms") " OR " DIFFERS("expires_ms") " OR "                         \
+        "(OLD.state = 'over') <> (NEW.state = 'over')", OF_CONNECTION)                                                  \
+    ANNOUNCE_GONE("connection_grant", OF_CONNECTION)                                                                    \
+    ANNOUNCE("new", "INSERT", "sealed_value", "WHEN (NEW.kind = 'grant')", "announce_owner_id()")                       \
+    ANNOUNCE("change", "UPDATE", "sealed_value", "WHEN (NEW.kind = 'grant' AND " DIFFERS("sealed") ")", "announce_owner_id()") \
+    ANNOUNCE("gone", "DELETE", "sealed_value", "WHEN (OLD.kind = 'grant')", "announce_owner_id()")                      \
+    ANNOUNCE("new", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NOT NULL)",          \
+        "announce_owner()")                                                                                             \
+    ANNOUNCE("change", "UPDATE", "certificate",                                                                         \
+        "WHEN (NEW.connection_id IS NOT NULL AND (" DIFFERS("state") " OR " DIFFERS("chain") " OR " DIFFERS("has_key") "))", \
+        "announce_owner()")                                                                                             \
+    ANNOUNCE("gone", "DELETE", "certificate", "WHEN (OLD.state = 'current' AND OLD.connection_id IS NOT NULL)",         \
+        "announce_owner()")                                                                                             \
+    /* All connections. */                                                                                              \
+    ANNOUNCE("new_of_all", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NULL)",       \
+        ALL_CONNECTIONS)                                                                                                \
+    ANNOUNCE("change_of_all", "UPDATE", "certificate",                                                                  \
+        "WHEN (NEW.connection_id IS NULL AND (" DIFFERS("state") " OR " DIFFERS("chain") " OR " DIFFERS("has_key") "))", \
+        ALL_CONNECTIONS)                                                                                                \
+    ANNOUNCE("gone_of_all", "DELETE", "certificate", "WHEN (OLD.state = 'current' AND OLD.connection_id IS NULL)",      \
+        ALL_CONNECTIONS)                                                                                                \
+    ANNOUNCE_ANY("policy", ALL_CONNECTIONS)                                                                             \
+    ANNOUNCE_CHANGE("oauth_client",                                                                                     \
+        DIFFERS("key") " OR " DIFFERS("connector") " OR " DIFFERS("client_id") " OR " DIFFERS("settings"), ALL_CONNECTIONS) \
+    ANNOUNCE_GONE("oauth_client", ALL_CONNECTIONS)                                                                      \
+    ANNOUNCE("move", "UPDATE", "folder", "WHEN (" DIFFERS("parent_id") " OR " DIFFERS("path") ")", ALL_CONNECTIONS)     \
+    /* Tokens, and what those who hold them may. */                                                                     \
+    ANNOUNCE_CHANGE("folder",                                                                                           \
+        DIFFERS("parent_id") " OR " DIFFERS("path") " OR " DIFFERS("kind") " OR " DIFFERS("owner_id") " OR "            \
+        DIFFERS("preset") " OR " DIFFERS("inherits"), ALL_TOKENS)                                                       \
+    ANNOUNCE_GONE("folder", ALL_TOKENS)                                                                                 \
+    ANNOUNCE_ANY("folder_member", ALL_TOKENS)                                                                           \
+    ANNOUNCE_ANY("group_member", ALL_TOKENS)                                                                            \
+    ANNOUNCE_ANY("connection_share", ALL_TOKENS)                                                                        \
+    ANNOUNCE_CHANGE("principal",                                                                                        \
+        DIFFERS("kind") " OR " DIFFERS("name") " OR " DIFFERS("role") " OR " DIFFERS("language") " OR "                 \
+        DIFFERS("disabled"), ALL_TOKENS)                                                                                \
+    ANNOUNCE_GONE("principal", ALL_TOKENS)                                                                              \
+    ANNOUNCE_CHANGE("token",                                                                                            \
+        DIFFERS("hash") " OR " DIFFERS("name") " OR " DIFFERS("principal_id") " OR " DIFFERS("role") " OR "             \
+        DIFFERS("expires_ms") " OR " DIFFERS("revoked_ms") " OR " DIFFERS("narrowed"), ALL_TOKENS)                      \
+    ANNOUNCE_GONE("token", ALL_TOKENS)                                                                                  \
+    ANNOUNCE_ANY("token_grant", ALL_TOKENS)                                                                             \
+    ANNOUNCE_ANY("identity_provider", ALL_TOKENS)                                                                       \
+    ANNOUNCE_NEW("identity_link", ALL_TOKENS)                                                                           \
+    ANNOUNCE_CHANGE("identity_link", DIFFERS("user_id"), ALL_TOKENS)                                                    \
+    ANNOUNCE_GONE("identity_link", ALL_TOKENS)                                                                          \
+    ANNOUNCE_ANY("identity_group", ALL_TOKENS)                                                                          \
+    /* The ring of wrapping keys. */                                                                                    \
+    ANNOUNCE_NEW("wrapping_key", ALL_KEYS)                                                                              \
+    ANNOUNCE_CHANGE("wrapping_key",                                                                                     \
+        DIFFERS("sealed") " OR " DIFFERS("active") " OR " DIFFERS("master") " OR " DIFFERS("sealed_next") " OR "        \
+        DIFFERS("master_next"), ALL_KEYS)                                                                               \
+    ANNOUNCE_GONE("wrapping_key", ALL_KEYS)
 /* clang-format on */
 
 static const struct migration migrations[] = {
@@ -367,15 +460,20 @@ static const struct migration migrations[] = {
           " finished_ms BIGINT NOT NULL DEFAULT 0)" },
     { 10, "the rest of a connection's life",
       .sqlite = CONNECTION_LIFE
-          /* What searches look through, by trigrams. Contents stay in the table of connections; vault/connection_list.c writes it
+          /* What searches look through, by trigrams. Contents stay in the table of connections; vault/connection_words.c writes it
            * (not triggers: to them, with PRAGMA trusted_schema = OFF, a virtual table is unsafe). */
           ";CREATE VIRTUAL TABLE connection_search USING fts5 (search, content='connection', content_rowid='number',"
           " tokenize='trigram', columnsize=0, detail=none);" /* which rows, not where: a third of the size */
           "CREATE VIRTUAL TABLE connection_gram USING fts5vocab (connection_search, 'instance');"
           "INSERT INTO connection_search (connection_search) VALUES ('rebuild')",
       .postgres = CONNECTION_LIFE
-          ";CREATE EXTENSION IF NOT EXISTS pg_trgm;"
-          "CREATE INDEX connection_search ON connection USING gin (search gin_trgm_ops)" },
+          ";CREATE FUNCTION connection_grams(searched TEXT) RETURNS TSVECTOR LANGUAGE sql IMMUTABLE STRICT AS"
+          " $$ SELECT array_to_tsvector(ARRAY(SELECT substr(searched, i, 3) FROM generate_series(1, length(searched) - 2) i)) $$;"
+          "CREATE TABLE connection_search ("
+          " rowid BIGINT PRIMARY KEY,"               /* the connection's number */
+          " grams TSVECTOR NOT NULL);"
+          "INSERT INTO connection_search (rowid, grams) SELECT number, connection_grams(search) FROM connection;"
+          "CREATE INDEX connection_search_grams ON connection_search USING gin (grams)" },
     { 11, "client certificates",
       .both =
           "CREATE TABLE certificate ("
@@ -464,6 +562,9 @@ static const struct migration migrations[] = {
           " secret_ms BIGINT NOT NULL DEFAULT 0,"    /* since when there is one; 0: there is none */
           " next_secret_ms BIGINT NOT NULL DEFAULT 0,"
           " private_key_ms BIGINT NOT NULL DEFAULT 0,"
+          " next_private_key_ms BIGINT NOT NULL DEFAULT 0,"
+          " jwk TEXT NOT NULL DEFAULT '',"           /* the public half of private_key, JSON; empty: there is none */
+          " next_jwk TEXT NOT NULL DEFAULT '',"
           " discovered_ms BIGINT NOT NULL DEFAULT 0," /* when its issuer was asked; 0: never */
           " revision BIGINT NOT NULL,"
           " created_ms BIGINT NOT NULL,"
@@ -572,6 +673,9 @@ static const struct migration migrations[] = {
           "CREATE UNIQUE INDEX connect_session_link ON connect_session (link);"
           "CREATE INDEX connect_session_of ON connect_session (principal_id, created_ms);"
           "CREATE INDEX connect_session_age ON connect_session (expires_ms)" },
+    { 16, "announcements",
+      .sqlite = "SELECT 1", /* whoever changes a database of one process tells the rest of it himself */
+      .postgres = ANNOUNCEMENTS },
 };
 
 const struct migration *migrations_all(size_t *count)

@@ -6,73 +6,67 @@
 #include "store/connection.h"
 #include "store/store_limits.h"
 
+struct copy {
+    struct copy *next;
+    char text[];
+};
+
 struct query {
     struct list kept;       /* in db->kept, unless it is a second copy of one that runs */
     struct list running;    /* in db->running from begin to end */
     struct db *db;
-    sqlite3_stmt *stmt;     /* NULL: preparing failed */
+    struct statement *st;   /* NULL: preparing failed */
     char *sql;
     size_t sql_size;
-    int *places;            /* $n -> SQLite's own index, which follows first appearance */
-    int params, bound;
+    int bound;
     bool is_kept, is_running, stepped, row, done;
-    int code;               /* sticky; SQLite's extended code */
-    char note[160];
+    struct failure failure; /* sticky */
+    struct copy *copies;    /* of what is bound, until it ends */
 };
+
+static void drop_copies(struct query *q)
+{
+    for (struct copy *c = q->copies, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+    q->copies = NULL;
+}
 
 static void query_free(struct query *q)
 {
     list_remove(&q->kept);
     list_remove(&q->running);
-    sqlite3_finalize(q->stmt);
-    free(q->places);
+    if (q->st)
+        q->db->engine->drop(q->db, q->st);
+    drop_copies(q);
     free(q->sql);
     free(q);
 }
 
-static void fail_query(struct query *q, int code, const char *doing)
+/* In a transaction nothing goes on after a failure: PostgreSQL has given it up, and SQLite may have rolled it back, so that what
+ * came next would run outside of one. Else a broken constraint undoes its statement and nothing more. */
+static void fail_query(struct query *q, const struct failure *f)
 {
-    if (q->code)
+    if (q->failure.code)
         return;
-    q->code = code;
-    snprintf(q->note, sizeof q->note, "%s: %s", doing, sqlite3_errmsg(q->db->sqlite));
-    /* A broken constraint undoes its statement and nothing else. After anything else SQLite may have rolled the
-     * whole transaction back, and what came next would run outside of one. */
-    if ((code & 0xff) != SQLITE_CONSTRAINT)
-        connection_failed(q->db, code, doing);
-}
-
-/* SQLite numbers "$2" by where it first appears; we bind by the number that is written, as PostgreSQL does. */
-static void map_params(struct query *q)
-{
-    q->params = sqlite3_bind_parameter_count(q->stmt);
-    q->places = mem_zero(((size_t)q->params + 1) * sizeof *q->places);
-    for (int n = 1; n <= q->params; n++) {
-        char name[16];
-        snprintf(name, sizeof name, "$%d", n);
-        q->places[n] = sqlite3_bind_parameter_index(q->stmt, name);
-        if (!q->places[n])
-            bug("query without $%d: %s", n, q->sql);
-    }
+    q->failure = *f;
+    if (q->db->in_transaction || !f->constraint)
+        connection_failed(q->db, f);
 }
 
 static struct query *query_prepare(struct db *db, struct str sql)
 {
     struct query *q = mem_zero(sizeof *q);
-    const char *tail = "";
+    struct failure f;
     list_init(&q->kept);
     list_init(&q->running);
     q->db = db;
     q->sql = mem_cstr(sql);
     q->sql_size = sql.n;
-    int rc = sqlite3_prepare_v3(db->sqlite, q->sql, (int)sql.n + 1, SQLITE_PREPARE_PERSISTENT, &q->stmt, &tail);
-    if (rc) {
-        fail_query(q, rc, "preparing");
-        return q;
-    }
-    if (!q->stmt || str_trim(str_of(tail)).n)
-        bug("a query is one statement: %s", q->sql);
-    map_params(q);
+    q->st = db->engine->prepare(db, q->sql, &f);
+    if (!q->st)
+        fail_query(q, &f);
     return q;
 }
 
@@ -109,6 +103,13 @@ static struct query *query_find(struct db *db, struct str sql, bool *runs)
     return NULL;
 }
 
+/* Said once by the one that failed; the others were not even asked. */
+static void not_run(struct query *q)
+{
+    q->failure = q->db->failed;
+    snprintf(q->failure.note, sizeof q->failure.note, "not run after: %.160s", q->db->failed.note);
+}
+
 struct query *query_begin(struct db *db, const char *text)
 {
     struct str sql = str_of(text);
@@ -116,97 +117,89 @@ struct query *query_begin(struct db *db, const char *text)
     struct query *q = query_find(db, sql, &copy_runs);
     if (!q) {
         q = query_prepare(db, sql);
-        if (q->stmt && !copy_runs)
+        if (q->st && !copy_runs)
             keep(db, q);
     }
     q->is_running = true;
     list_push_front(&db->running, &q->running);
-    if (db->in_transaction && db->failed && !q->code) {
-        q->code = db->failed;
-        snprintf(q->note, sizeof q->note, "not run after: %.120s", db->note);
-    }
+    if (db->in_transaction && db->failed.code && !q->failure.code)
+        not_run(q);
     return q;
 }
 
-/* The place of the next parameter, or 0 when nothing is to be bound. */
+/* The number of the next parameter, or 0 when nothing is to be bound. */
 static int next_place(struct query *q)
 {
     q->bound++;
-    if (q->code)
+    if (q->failure.code)
         return 0;
-    if (q->bound > q->params || q->stepped)
-        bug("query takes %d parameters, all before its first row: %s", q->params, q->sql);
-    return q->places[q->bound];
+    if (q->bound > q->st->params || q->stepped)
+        bug("query takes %d parameters, all before its first row: %s", q->st->params, q->sql);
+    return q->bound;
 }
 
-static void check_bind(struct query *q, int rc)
+static void bind(struct query *q, struct str s, bool blob)
 {
-    if (rc)
-        fail_query(q, rc, "binding");
-}
-
-void query_text(struct query *q, struct str s)
-{
+    struct failure f;
     int place = next_place(q);
-    if (place && s.p)
-        check_bind(q, sqlite3_bind_text64(q->stmt, place, s.p, s.n, SQLITE_STATIC, SQLITE_UTF8));
+    if (place && !q->db->engine->bind(q->db, q->st, place, s, blob, &f))
+        fail_query(q, &f);
 }
 
-void query_blob(struct query *q, struct str s)
+void query_text(struct query *q, struct str s) { bind(q, s, false); }
+void query_blob(struct query *q, struct str s) { bind(q, s, true); }
+void query_null(struct query *q) { bind(q, STR_NONE, false); }
+
+void query_text_copy(struct query *q, struct str s)
 {
-    int place = next_place(q);
-    if (place && s.p)
-        check_bind(q, sqlite3_bind_blob64(q->stmt, place, s.p, s.n, SQLITE_STATIC));
+    if (s.p) {
+        struct copy *c = mem_grow(NULL, sizeof *c + s.n);
+        memcpy(c->text, s.p, s.n);
+        c->next = q->copies;
+        q->copies = c;
+        s.p = c->text;
+    }
+    bind(q, s, false);
 }
 
 void query_i64(struct query *q, int64_t n)
 {
+    struct failure f;
     int place = next_place(q);
-    if (place)
-        check_bind(q, sqlite3_bind_int64(q->stmt, place, n));
+    if (place && !q->db->engine->bind_number(q->db, q->st, place, n, &f))
+        fail_query(q, &f);
 }
-
-void query_null(struct query *q) { next_place(q); }
 
 bool query_next(struct query *q)
 {
+    struct failure f;
     q->row = false;
-    if (q->code || q->done)
+    if (q->failure.code || q->done)
         return false;
-    if (!q->stepped && q->bound != q->params)
-        bug("query was given %d of %d parameters: %s", q->bound, q->params, q->sql);
+    if (!q->stepped && q->bound != q->st->params)
+        bug("query was given %d of %d parameters: %s", q->bound, q->st->params, q->sql);
     q->stepped = true;
-    int rc = sqlite3_step(q->stmt);
-    q->row = rc == SQLITE_ROW;
+    enum step step = q->db->engine->step(q->db, q->st, &f);
+    q->row = step == STEP_ROW;
     q->done = !q->row;
-    if (q->done && rc != SQLITE_DONE)
-        fail_query(q, rc, "running");
+    if (step == STEP_FAILED)
+        fail_query(q, &f);
     return q->row;
 }
 
-bool query_is_null(struct query *q, int column)
-{
-    return !q->row || sqlite3_column_type(q->stmt, column) == SQLITE_NULL;
-}
+bool query_is_null(struct query *q, int column) { return !q->row || q->db->engine->is_null(q->st, column); }
 
 struct str query_get_text(struct query *q, int column, struct arena *a)
 {
-    if (query_is_null(q, column))
-        return STR_NONE;
-    const char *p = (const char *)sqlite3_column_text(q->stmt, column);
-    return p ? arena_str(a, (struct str){ p, (size_t)sqlite3_column_bytes(q->stmt, column) }) : STR_NONE;
+    return query_is_null(q, column) ? STR_NONE : q->db->engine->text(q->st, column, a);
 }
 
 struct str query_get_blob(struct query *q, int column, struct arena *a)
 {
-    if (query_is_null(q, column))
-        return STR_NONE;
-    /* SQLite answers NULL for a blob of no bytes; it is a value all the same. */
-    const char *p = sqlite3_column_blob(q->stmt, column);
-    return arena_str(a, (struct str){ p, p ? (size_t)sqlite3_column_bytes(q->stmt, column) : 0 });
+    return query_is_null(q, column) ? STR_NONE : q->db->engine->blob(q->st, column, a);
 }
 
-int64_t query_get_i64(struct query *q, int column) { return q->row ? sqlite3_column_int64(q->stmt, column) : 0; }
+int64_t query_get_i64(struct query *q, int column) { return q->row ? q->db->engine->number(q->st, column) : 0; }
 
 /* Back to where it was before begin; nothing borrowed stays bound. */
 static void query_rest(struct query *q)
@@ -216,10 +209,10 @@ static void query_rest(struct query *q)
         query_free(q);
         return;
     }
-    sqlite3_reset(q->stmt);
-    sqlite3_clear_bindings(q->stmt);
+    q->db->engine->rest(q->db, q->st);
+    drop_copies(q);
     q->bound = 0;
-    q->code = 0;
+    q->failure.code = ERR_NONE;
     q->is_running = q->stepped = q->row = q->done = false;
 }
 
@@ -228,38 +221,78 @@ enum err query_end(struct query *q, struct fault *why)
     /* Rows of a SELECT that nobody asked for need no reading; a change is always carried to its end. */
     if (!q->stepped)
         query_next(q);
-    while (q->row && !sqlite3_stmt_readonly(q->stmt))
+    while (q->row && q->st->changes)
         query_next(q);
-    enum err e = q->code ? connection_code_fault(q->db->full ? SQLITE_FULL : q->code, q->note, why) : ERR_NONE;
+    enum err e = failure_fault(&q->failure, why);
     query_rest(q);
     return e;
 }
 
-int64_t db_changes(struct db *db) { return sqlite3_changes64(db->sqlite); }
+int64_t db_changes(struct db *db) { return db->engine->changed(db); }
 
 enum err db_script(struct db *db, const char *statements, struct fault *why)
 {
-    int rc = db->in_transaction && db->failed ? db->failed : connection_exec(db, statements);
-    if (!rc)
-        return ERR_NONE;
-    connection_failed(db, rc, "running a script");
-    return connection_fault(db, why);
+    if (db->in_transaction && db->failed.code)
+        return failure_fault(&db->failed, why);
+    return connection_run(db, statements) ? ERR_NONE : failure_fault(&db->failed, why);
 }
 
 enum err db_snapshot(struct db *db, struct fault *why)
 {
     /* The state is the one that the first query finds. */
-    enum err e = db->in_transaction || db->snapshots ? ERR_NONE : query_end(query_begin(db, "BEGIN"), why);
-    db->snapshots += !e;
-    return e;
+    if (!db->in_transaction && !db->snapshots && !connection_run(db, db->engine->begin_snapshot))
+        return failure_fault(&db->failed, why);
+    db->snapshots++;
+    return ERR_NONE;
 }
 
 void db_snapshot_end(struct db *db)
 {
     /* A disk error may have ended the transaction already. Nothing was changed, so that nothing can fail to be kept. */
-    if (!--db->snapshots && !db->in_transaction && !sqlite3_get_autocommit(db->sqlite) &&
-        query_end(query_begin(db, "COMMIT"), NULL))
-        connection_exec(db, "ROLLBACK");
+    if (!--db->snapshots && !db->in_transaction && db->engine->open_transaction(db) && !connection_run(db, "COMMIT"))
+        connection_run(db, "ROLLBACK");
+}
+
+enum err query_number(struct db *db, const char *sql, int64_t *n, struct fault *why)
+{
+    struct query *q = query_begin(db, sql);
+    *n = query_next(q) ? query_get_i64(q, 0) : 0;
+    return query_end(q, why);
+}
+
+/* -- the connection that they run on -------------------------------------------------------------------------- */
+
+enum err failure_fault(const struct failure *f, struct fault *why)
+{
+    return f->code ? fault(why, f->code, str_of(f->subject), "%s", f->note) : ERR_NONE;
+}
+
+void connection_failed(struct db *db, const struct failure *f)
+{
+    if (!db->failed.code)
+        db->failed = *f;
+}
+
+bool connection_run(struct db *db, const char *sql)
+{
+    struct failure f;
+    bool good = db->engine->run(db, sql, &f);
+    if (!good)
+        connection_failed(db, &f);
+    return good;
+}
+
+bool connection_open(struct place *p, enum connection_kind kind, struct db **out, struct failure *f)
+{
+    struct db *db = p->engine->open(p, kind, f);
+    if (db) {
+        db->engine = p->engine;
+        list_init(&db->in_store);
+        list_init(&db->kept);
+        list_init(&db->running);
+    }
+    *out = db;
+    return db;
 }
 
 int connection_end_queries(struct db *db)
@@ -279,13 +312,7 @@ void connection_close(struct db *db)
     connection_end_queries(db);
     list_each_safe(node, &db->kept)
         query_free(list_entry(node, struct query, kept));
-    sqlite3_close(db->sqlite);
-    free(db);
+    db->engine->close(db);
 }
 
-enum err query_number(struct db *db, const char *sql, int64_t *n, struct fault *why)
-{
-    struct query *q = query_begin(db, sql);
-    *n = query_next(q) ? query_get_i64(q, 0) : 0;
-    return query_end(q, why);
-}
+bool db_is_postgres(const struct db *db) { return db->engine == &postgres_engine; }

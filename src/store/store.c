@@ -1,226 +1,50 @@
 #include "store/db.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "store/connection.h"
+#include "store/directory.h"
 #include "store/migrations.h"
 #include "store/store_limits.h"
 
-#define FILE_NAME "raccord.db"
-#define CLAIM_NAME "serve.lock"
-
 struct store {
-    char *path;                  /* of the database; absolute, so that a later chdir() does no harm */
+    struct place place;
     int directory;               /* open directory */
     int claim;                   /* flock on serve.lock, or -1 */
 
-    pthread_mutex_t turn_lock;   /* guards the two below; held for moments only */
+    pthread_mutex_t turn_lock;   /* guards the four below; held for moments only */
     pthread_cond_t turn_over;    /* on the monotonic clock */
     bool writing;                /* somebody has the turn, and with it the writer */
     int64_t ready_until_ms;      /* monotonic: until then the last probe speaks for the database */
     int64_t room_until_ms;       /* monotonic: until then `tight` is known */
     bool tight;
     struct db *writer;           /* NULL: to be opened by the next write */
-    bool unsynced;               /* a sync failed: the system may have dropped what we wrote, and says so only once */
+    bool unsynced;               /* a sync failed: no write is believed any more */
+
+    struct db *listener;         /* of the one thread that calls store_await(); NULL: to be opened */
 
     pthread_key_t reader_key;    /* this thread's reader */
     pthread_mutex_t readers_lock;
     struct list readers;         /* all threads' */
 };
 
-static inline void fd_end(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-}
-#define AUTO_FD __attribute__((cleanup(fd_end))) int
-
-/* -- the directory ------------------------------------------------------------------------------------------ */
-
-#define FILE_FAULT(why, path, what) \
-    fault((why), ERR_FILE, str_of(what), "%s: %s: %s", (path), (what), errno ? strerrordesc_np(errno) : "refused")
-
-static enum err sync_directory_of(const char *path, struct fault *why)
-{
-    char *copy = mem_cstr(str_of(path));
-    char *slash = strrchr(copy, '/');
-    const char *parent = slash == copy ? "/" : slash ? copy : ".";
-    if (slash)
-        *slash = 0;
-    AUTO_FD fd = open(*parent ? parent : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && fsync(fd) == 0;
-    free(copy);
-    return ok ? ERR_NONE : FILE_FAULT(why, path, "the directory above the data directory cannot be synced");
-}
-
-static enum err check_directory(int fd, const char *path, struct fault *why)
-{
-    struct stat st;
-    char said[160];
-    if (fstat(fd, &st))
-        return FILE_FAULT(why, path, "the data directory cannot be read");
-    errno = 0;
-    if (st.st_mode & (S_IWGRP | S_IWOTH)) {
-        snprintf(said, sizeof said, "the data directory is writable by others; run: chmod 700 %.100s", path);
-        return FILE_FAULT(why, path, said);
-    }
-    /* Whoever owns the directory can put another database in its place. */
-    if (st.st_uid != geteuid() && st.st_uid != 0 && geteuid() != 0)
-        return FILE_FAULT(why, path, "the data directory belongs to another user");
-    return ERR_NONE;
-}
-
-static enum err open_directory(const char *path, int *out, struct fault *why)
-{
-    enum err e;
-    if (mkdir(path, 0700) == 0) {
-        if ((e = sync_directory_of(path, why)))
-            return e;
-    } else if (errno != EEXIST) {
-        return FILE_FAULT(why, path, "the data directory cannot be created");
-    }
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return FILE_FAULT(why, path, "the data directory cannot be opened");
-    if ((e = check_directory(fd, path, why))) {
-        close(fd);
-        return e;
-    }
-    *out = fd;
-    return ERR_NONE;
-}
-
-/* Makes the database file before SQLite does, for its mode; -wal and -shm take theirs from it. An existing file is looked at
- * but not opened: closing it would drop the POSIX locks that another connection of this process holds. */
-static enum err ensure_file(int directory, const char *path, struct fault *why)
-{
-    AUTO_FD fd = openat(directory, FILE_NAME, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    struct stat st, above;
-    if (fd >= 0) {
-        /* root's `raccord user create` must not lock the server's own user out. */
-        bool ok = fstat(directory, &above) == 0 && (geteuid() != 0 || fchown(fd, above.st_uid, above.st_gid) == 0);
-        return ok && fsync(fd) == 0 && fsync(directory) == 0 ? ERR_NONE : FILE_FAULT(why, path, "the database cannot be created");
-    }
-    if (errno != EEXIST)
-        return FILE_FAULT(why, path, "the database cannot be created");
-    if (fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW))
-        return FILE_FAULT(why, path, "the database cannot be read");
-    errno = 0;
-    if (!S_ISREG(st.st_mode))
-        return FILE_FAULT(why, path, "the database is not a regular file");
-    if ((st.st_mode & 077) && fchmodat(directory, FILE_NAME, 0600, 0))
-        return FILE_FAULT(why, path, "the database is open to others and its mode cannot be changed");
-    return ERR_NONE;
-}
-
-/* Believed only while the file is locked; what stands in it matters to nobody but `raccord seal`. */
-static void claim_say(int fd, const char *note)
-{
-    char text[64];
-    int n = snprintf(text, sizeof text, "%lld %s\n", (long long)getpid(), note);
-    if (pwrite(fd, text, (size_t)n, 0) == n)
-        (void)!ftruncate(fd, n);
-}
-
-static enum err claim_in(int directory, const char *path, int *claim, struct fault *why)
-{
-    int fd = openat(directory, CLAIM_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return FILE_FAULT(why, path, "serve.lock cannot be opened in the data directory");
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        *claim = fd;
-        claim_say(fd, "");
-        return ERR_NONE;
-    }
-    bool taken = errno == EWOULDBLOCK;
-    enum err e = taken ? fault(why, ERR_CONFLICT, STR("another raccord serve runs on this data directory"), "%s is locked",
-                               CLAIM_NAME)
-                       : FILE_FAULT(why, path, "serve.lock cannot be locked in the data directory");
-    close(fd);
-    return e;
-}
-
 enum err store_claim(struct store *s, struct fault *why)
 {
-    return s->claim >= 0 ? ERR_NONE : claim_in(s->directory, s->path, &s->claim, why);
+    return s->claim >= 0 ? ERR_NONE : directory_claim(s->directory, s->place.at, &s->claim, why);
 }
 
 void store_claim_note(struct store *s, const char *note)
 {
     if (s->claim >= 0)
-        claim_say(s->claim, note);
+        directory_claim_say(s->claim, note);
 }
 
-enum err store_claimed(struct arena *a, struct str directory, int64_t *pid, struct str *note, struct fault *why)
-{
-    char text[64] = { 0 };
-    const char *path = arena_cstr(a, str_fmt(a, "%.*s/%s", STR_ARG(directory), CLAIM_NAME));
-    AUTO_FD fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    *pid = 0;
-    *note = STR("");
-    if (fd < 0)
-        return errno == ENOENT ? ERR_NONE : FILE_FAULT(why, path, "it cannot be read");
-    if (flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
-        return ERR_NONE; /* nobody holds it */
-    char *end = text;
-    if (pread(fd, text, sizeof text - 1, 0) > 0)
-        *pid = strtoll(text, &end, 10);
-    if (*pid < 1)
-        return fault(why, ERR_FILE, str_of(path), "no process is named in it");
-    *note = arena_str(a, str_trim(str_of(end)));
-    return ERR_NONE;
-}
-
-/* -- putting a database in place of another ------------------------------------------------------------------- */
-
-/* Out of the way, with its log: SQLite would take a log that lies beside the new database for its own. */
-static bool set_aside(int directory)
-{
-    static const char *const names[][2] = { { FILE_NAME, FILE_NAME ".replaced" },
-                                            { FILE_NAME "-wal", FILE_NAME ".replaced-wal" },
-                                            { FILE_NAME "-shm", NULL } };
-    for (size_t i = 0; i < COUNT(names); i++) {
-        int failed = names[i][1] ? renameat(directory, names[i][0], directory, names[i][1]) : unlinkat(directory, names[i][0], 0);
-        if (failed && errno != ENOENT)
-            return false;
-    }
-    return true;
-}
-
-static enum err install_in(int directory, const char *path, const char *from, bool replace, struct fault *why)
-{
-    struct stat st;
-    if (!replace && fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return fault(why, ERR_CONFLICT, STR("a database in this directory; --force sets it aside"), "%s", path);
-    if (!set_aside(directory) || renameat(AT_FDCWD, from, directory, FILE_NAME) || fsync(directory))
-        return FILE_FAULT(why, path, "the database cannot be put in its place");
-    return ERR_NONE;
-}
-
-enum err store_install(struct str directory, const char *from, bool replace, struct fault *why)
-{
-    int fd = -1;
-    char *path = mem_cstr(directory);
-    enum err e = open_directory(path, &fd, why);
-    AUTO_FD claim = -1;
-    if (!e)
-        e = claim_in(fd, path, &claim, why);
-    if (!e)
-        e = install_in(fd, path, from, replace, why);
-    fd_end(&fd);
-    free(path);
-    return e;
-}
+bool store_is_shared(const struct store *s) { return s->place.engine->shared; }
 
 /* -- readers ------------------------------------------------------------------------------------------------ */
 
@@ -234,19 +58,24 @@ static void reader_end(void *what)
     connection_close(db);
 }
 
+static bool is_current(const struct db *db) { return !db->engine->current || db->engine->current(db); }
+
 struct db *store_reader(struct store *s, struct fault *why)
 {
     struct db *db = pthread_getspecific(s->reader_key);
     /* A connection that met an I/O error is not asked again. */
-    if (db && db->failed && list_empty(&db->running) && !db->snapshots) {
+    if (db && (db->failed.code || !is_current(db)) && list_empty(&db->running) && !db->snapshots) {
         pthread_setspecific(s->reader_key, NULL);
         reader_end(db);
         db = NULL;
     }
     if (db)
         return db;
-    if (connection_open(s->path, CONNECTION_READS, &db, why))
+    struct failure f;
+    if (!connection_open(&s->place, CONNECTION_READS, &db, &f)) {
+        failure_fault(&f, why);
         return NULL;
+    }
     db->store = s;
     pthread_mutex_lock(&s->readers_lock);
     list_push_back(&s->readers, &db->in_store);
@@ -260,11 +89,9 @@ struct db *store_reader(struct store *s, struct fault *why)
 
 static _Thread_local const struct store *writing; /* to tell a write inside a write from a busy database */
 
-/* After a failed fsync the kernel may call the lost pages clean: what this connection believes of the file is not to be
- * trusted, nor is it to fold the log into the database on its way out. */
 static void drop_writer(struct store *s)
 {
-    sqlite3_db_config(s->writer->sqlite, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    s->writer->engine->distrust(s->writer);
     connection_close(s->writer);
     s->writer = NULL;
 }
@@ -272,50 +99,56 @@ static void drop_writer(struct store *s)
 /* Carries an open transaction to its end. `e` is what the work answered. */
 static enum err finish(struct db *db, enum err e, struct fault *why)
 {
+    struct failure f;
     int open_queries = connection_end_queries(db);
     if (!e && open_queries)
         bug("%d queries still running at commit", open_queries);
-    if (!e && db->failed)
-        e = connection_fault(db, why); /* `work` passed over a failure */
+    if (!e && db->failed.code)
+        e = failure_fault(&db->failed, why); /* `work` passed over a failure */
     if (!e) {
-        int rc = connection_exec(db, "COMMIT");
-        if (!rc)
+        if (db->engine->commit(db, &f))
             return ERR_NONE;
-        connection_failed(db, rc, "committing");
-        e = connection_fault(db, why);
+        connection_failed(db, &f);
+        e = failure_fault(&f, why);
     }
-    if (!sqlite3_get_autocommit(db->sqlite)) {
-        int rc = connection_exec(db, "ROLLBACK");
-        if (rc)
-            connection_failed(db, rc, "rolling back");
+    if (db->engine->open_transaction(db) && !db->engine->run(db, "ROLLBACK", &f)) {
+        db->failed = f; /* whatever it was before, this connection is of no use */
+        db->failed.constraint = db->failed.busy = false;
     }
     return e;
 }
 
-static enum err write_once(struct store *s, int64_t left_ms, store_work *work, void *context, bool *busy, struct fault *why)
+static enum err open_writer(struct store *s, struct fault *why)
 {
-    enum err e;
+    struct failure f;
     if (s->unsynced)
         return fault(why, ERR_STORE, STR(""), "a sync to disk failed: no write is taken until the hub is restarted");
-    if (!s->writer && (e = connection_open(s->path, CONNECTION_WRITES, &s->writer, why)))
+    if (s->writer && !is_current(s->writer))
+        drop_writer(s);
+    return s->writer || connection_open(&s->place, CONNECTION_WRITES, &s->writer, &f) ? ERR_NONE : failure_fault(&f, why);
+}
+
+static enum err write_once(struct store *s, int64_t left_ms, store_work *work, void *context, bool *busy, struct fault *why)
+{
+    struct failure f;
+    enum err e = open_writer(s, why);
+    if (e)
         return e;
     struct db *db = s->writer;
-    sqlite3_busy_timeout(db->sqlite, left_ms > 1 ? (int)left_ms : 1);
-    int rc = connection_exec(db, "BEGIN IMMEDIATE");
-    if (rc) {
-        connection_failed(db, rc, "beginning");
-        e = connection_fault(db, why);
+    if (!db->engine->begin(db, left_ms, &f)) {
+        connection_failed(db, &f);
+        e = failure_fault(&f, why);
     } else {
         db->in_transaction = true;
         e = finish(db, work(db, context, why), why);
         db->in_transaction = false;
     }
-    *busy = e && connection_busy(db->failed);
-    if (*busy)
-        db->failed = 0;
+    *busy = e && db->failed.busy;
+    if (db->failed.busy || db->failed.constraint)
+        db->failed.code = ERR_NONE;
     /* Trying again after a failed fsync would believe pages that the system has thrown away: requirement 18.2. */
-    s->unsynced = db->failed == SQLITE_IOERR_FSYNC || db->failed == SQLITE_IOERR_DIR_FSYNC;
-    if (db->failed)
+    s->unsynced = db->failed.code && db->failed.unsynced;
+    if (db->failed.code)
         drop_writer(s);
     return e;
 }
@@ -358,7 +191,7 @@ static enum err write_within(struct store *s, int64_t wait_ms, store_work *work,
         e = write_once(s, (until_us - clock_mono_us()) / 1000, work, context, &busy, why);
         if (!busy || clock_mono_us() >= until_us)
             break;
-        sqlite3_sleep(2);
+        usleep(2000);
     }
     writing = NULL;
     end_turn(s, e);
@@ -375,20 +208,13 @@ enum err store_write(struct store *s, store_work *work, void *context, struct fa
 /* Until here only writers of this process wait; those of others do for as long as the log takes to be folded in. */
 static enum err checkpoint(struct store *s, struct fault *why)
 {
-    enum err e;
-    if (s->unsynced)
-        return fault(why, ERR_STORE, STR(""), "a sync to disk failed: no write is taken until the hub is restarted");
-    if (!s->writer && (e = connection_open(s->path, CONNECTION_WRITES, &s->writer, why)))
+    struct failure f;
+    enum err e = open_writer(s, why);
+    if (e || s->writer->engine->checkpoint(s->writer, &f))
         return e;
-    sqlite3_busy_timeout(s->writer->sqlite, STORE_CHECKPOINT_WAIT_MS);
-    int rc = sqlite3_wal_checkpoint_v2(s->writer->sqlite, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    if (!rc || connection_busy(rc))
-        return ERR_NONE;
-    connection_failed(s->writer, rc, "folding the log into the database");
-    e = connection_fault(s->writer, why);
-    s->unsynced = rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
+    s->unsynced = f.unsynced;
     drop_writer(s);
-    return e;
+    return failure_fault(&f, why);
 }
 
 enum err store_checkpoint(struct store *s, struct fault *why)
@@ -400,13 +226,10 @@ enum err store_checkpoint(struct store *s, struct fault *why)
     return e;
 }
 
-/* user_version is ours to change and means nothing. It must change: SQLite does not write a page that stays as it is. */
 static enum err probe(struct db *db, void *context, struct fault *why)
 {
-    char sql[48];
     (void)context;
-    snprintf(sql, sizeof sql, "PRAGMA user_version = %d", (int)(clock_wall() & INT_MAX));
-    return db_script(db, sql, why);
+    return db->engine->probe(db, why);
 }
 
 enum err store_ready(struct store *s, struct fault *why)
@@ -425,6 +248,25 @@ enum err store_ready(struct store *s, struct fault *why)
     return ERR_NONE;
 }
 
+enum err store_copy(struct store *s, const char *to, store_progress *progress, void *context, struct fault *why)
+{
+    struct db *db = store_reader(s, why);
+    enum err e = db ? db_snapshot(db, why) : ERR_STORE;
+    if (e)
+        return e;
+    e = db->engine->copy(db, to, progress, context, why);
+    db_snapshot_end(db);
+    return e;
+}
+
+enum err store_check(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why)
+{
+    *found = STR("");
+    return db->engine->check(db, a, deep, found, why);
+}
+
+void store_check_stop(struct db *db) { db->engine->check_stop(db); }
+
 bool store_is_tight(struct store *s)
 {
     pthread_mutex_lock(&s->turn_lock);
@@ -440,27 +282,59 @@ bool store_is_tight(struct store *s)
     return tight;
 }
 
+/* -- other nodes ----------------------------------------------------------------------------------------------- */
+
+static bool open_listener(struct store *s, struct failure *f)
+{
+    if (s->listener && !is_current(s->listener)) {
+        connection_close(s->listener);
+        s->listener = NULL;
+    }
+    return s->listener ||
+           (connection_open(&s->place, CONNECTION_READS, &s->listener, f) && s->place.engine->listen(s->listener, f));
+}
+
+enum err store_await(struct store *s, int64_t wait_ms, struct arena *a, struct str *news, struct fault *why)
+{
+    struct failure f;
+    struct db *before = s->listener;
+    *news = STR("");
+    if (open_listener(s, &f)) {
+        if (s->listener != before) { /* nobody knows what it missed */
+            *news = STR("*");
+            return ERR_NONE;
+        }
+        if (s->place.engine->await(s->listener, wait_ms, a, news, &f))
+            return ERR_NONE;
+    }
+    connection_close(s->listener);
+    s->listener = NULL;
+    return failure_fault(&f, why);
+}
+
 /* -- open and close ----------------------------------------------------------------------------------------- */
 
-static enum err open_in(const char *path, struct store *s, struct fault *why)
+static enum err open_in(const char *path, struct str url, struct store *s, struct fault *why)
 {
-    char real[PATH_MAX];
     size_t count;
-    enum err e = open_directory(path, &s->directory, why);
+    enum err e = directory_open(path, &s->directory, why);
     if (e)
         return e;
-    if (!realpath(path, real))
-        return FILE_FAULT(why, path, "the data directory cannot be opened");
-    if ((e = ensure_file(s->directory, path, why)))
+    s->place.engine = url.n ? &postgres_engine : &sqlite_engine;
+    if (url.n)
+        s->place.at = mem_cstr(url);
+    if ((e = url.n ? directory_shared(s->directory, path, why) : directory_database(s->directory, path, &s->place.at, why)))
         return e;
-    size_t size = strlen(real) + sizeof "/" FILE_NAME;
-    s->path = mem_zero(size);
-    snprintf(s->path, size, "%s/%s", real, FILE_NAME);
     const struct migration *rows = migrations_all(&count);
     return migrations_run(s, rows, count, why);
 }
 
 enum err store_open(struct str directory, struct store **out, struct fault *why)
+{
+    return store_open_at(directory, STR(""), out, why);
+}
+
+enum err store_open_at(struct str directory, struct str url, struct store **out, struct fault *why)
 {
     if (!migrations_sound())
         bug("the migrations table is not sound");
@@ -479,7 +353,7 @@ enum err store_open(struct str directory, struct store **out, struct fault *why)
     if (pthread_key_create(&s->reader_key, reader_end))
         bug("too many stores in one process");
     char *path = mem_cstr(directory);
-    enum err e = open_in(path, s, why);
+    enum err e = open_in(path, url, s, why);
     free(path);
     if (e) {
         store_close(s);
@@ -498,11 +372,16 @@ void store_close(struct store *s)
     list_each_safe(node, &s->readers)
         connection_close(list_entry(node, struct db, in_store));
     connection_close(s->writer);
-    fd_end(&s->claim);
-    fd_end(&s->directory);
+    connection_close(s->listener);
+    if (s->claim >= 0)
+        close(s->claim);
+    if (s->directory >= 0)
+        close(s->directory);
     pthread_mutex_destroy(&s->readers_lock);
     pthread_cond_destroy(&s->turn_over);
     pthread_mutex_destroy(&s->turn_lock);
-    free(s->path);
+    if (s->place.at)
+        explicit_bzero(s->place.at, strlen(s->place.at)); /* there may be a password in it */
+    free(s->place.at);
     free(s);
 }

@@ -10,4 +10,15 @@
 #define STORE_PROBE_WAIT_MS 1000  /* longest wait of store_ready() */
 #define STORE_PROBE_GOOD_MS 5000  /* how long a good probe speaks for itself */
 
+/* PostgreSQL. */
+#define STORE_CONNECT_S 2         /* to connect, for each server that the address names */
+#define STORE_STATEMENT_MS 5000   /* the longest that a statement may run */
+#define STORE_ANSWER_MS 6000      /* how long an answer is waited for */
+#define STORE_PATIENT_MS 3600000  /* the same where a whole database is moved */
+#define STORE_IDLE_TRANSACTION_MS 10000 /* a transaction whose node says nothing is given up then */
+#define STORE_REST_MS 250         /* after a connection that failed: once to twice as long no other is tried */
+/* Advisory locks of this program in its database; the numbers mean nothing. */
+#define STORE_WRITERS "7146104190421" /* one writer at a time */
+#define STORE_NODES "7146104190422"   /* shared by the nodes that run */
+
 #endif

@@ -137,10 +137,11 @@ static enum err each(struct round *r, const char *sql, wall_ms time, enum err (*
 
 static enum err retire_keys(struct round *r, struct fault *why)
 {
-    static const char keys[] = "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 1 AND retired_ms <= $1 AND $3 > 0"
-                               " ORDER BY not_after_ms LIMIT $2";
+    static const char keys[] =
+        "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 1 AND retired_ms <= $1 AND CAST($3 AS BIGINT) > 0"
+        " ORDER BY not_after_ms LIMIT $2";
     static const char rows[] =
-        "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 0 AND not_after_ms <= $1 AND $3 > 0"
+        "SELECT id FROM certificate WHERE state = 'retired' AND has_key = 0 AND not_after_ms <= $1 AND CAST($3 AS BIGINT) > 0"
         " ORDER BY not_after_ms LIMIT $2";
     enum err e = each(r, keys, r->now - r->rules->keep_ms, certificate_destroy_key, why);
     return e ? e : each(r, rows, r->now - FORGET_MS, certificate_drop, why);
@@ -171,7 +172,8 @@ static enum err warn_all(struct round *r, struct fault *why)
         AUTO_BUF sql;
         buf_init(&sql, 512);
         buf_fmt(&sql,
-                "SELECT id FROM certificate WHERE state = 'current' AND not_after_ms <= $1 AND warned > %d AND $3 > 0 ORDER BY "
+                "SELECT id FROM certificate WHERE state = 'current' AND not_after_ms <= $1 AND warned > %d AND CAST($3 AS BIGINT) "
+                "> 0 ORDER BY "
                 "not_after_ms LIMIT $2",
                 warnings[i]);
         buf_char(&sql, 0);

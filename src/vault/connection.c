@@ -6,6 +6,7 @@
 #include "vault/certificate.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
+#include "vault/connection_words.h"
 #include "vault/sealed.h"
 
 #define SQL_MAX (64 * 1024)
@@ -128,7 +129,7 @@ enum err connection_numbered(struct db *db, struct arena *a, const int64_t *numb
     if (!n)
         return ERR_NONE;
     buf_add(&sql, STR("SELECT " COLUMNS " FROM connection WHERE number > 0 AND number IN "));
-    many_list(&sql, n, &param);
+    many_list_numbers(&sql, &param);
     buf_add(&sql, STR(" ORDER BY number"));
     buf_char(&sql, 0);
     if (buf_failed(&sql))
@@ -256,7 +257,7 @@ static enum err take_default(struct db *db, const struct connection_row *row, st
     return query_end(q, why);
 }
 
-/* The two blanks behind it: connection_list.c says why. */
+/* The two blanks behind it: connection_words.c says why. */
 struct str connection_search_text(struct arena *a, struct str key, struct str name)
 {
     return arena_join(a, fold_search(a, str_fmt(a, "%.*s %.*s", STR_ARG(key), STR_ARG(name))), STR("  "));
@@ -310,7 +311,7 @@ static enum err insert_row(struct db *db, struct arena *a, const struct connecti
     query_text(q, tags_of(row));
     query_text(q, search);
     enum err e = query_end(q, why);
-    return e ? e : connection_index_search(db, row->number, STR_NONE, search, why);
+    return e ? e : connection_words_follow(db, row->number, STR_NONE, search, why);
 }
 
 /* All but the secrets: filled in, checked, written. */
@@ -398,7 +399,7 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
         return why_unchanged(db, row, why);
     if (!str_eq(tags_of(row), tags_of(&stored)) && (e = write_tags(db, a, row, why)))
         return e;
-    if ((e = connection_index_search(db, stored.number, connection_search_text(a, stored.key, stored.name), search, why)))
+    if ((e = connection_words_follow(db, stored.number, connection_search_text(a, stored.key, stored.name), search, why)))
         return e;
     stored.updated = made.updated;
     if (row->is_default && (e = take_default(db, &stored, why)))
@@ -507,7 +508,7 @@ enum err connection_delete(struct db *db, struct str id, struct fault *why)
     struct str search = query_get_text(q, 1, a);
     if ((e = query_end(q, why)))
         return e;
-    return found ? connection_index_search(db, number, search, STR_NONE, why) : not_found(id, why);
+    return found ? connection_words_follow(db, number, search, STR_NONE, why) : not_found(id, why);
 }
 
 /* ---- use, and age by policy ---- */
@@ -581,9 +582,9 @@ enum err connection_set_health(struct db *db, struct str id, enum connection_hea
     enum err e = h == HEALTH_OK ? health_of_ends(db, id, &h, why) : ERR_NONE;
     if (e)
         return e;
-    struct query *q =
-        query_begin(db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN $2 > 0 THEN $2 ELSE verified_ms END,"
-                        " account = COALESCE($3, account) WHERE id = $4");
+    struct query *q = query_begin(
+        db, "UPDATE connection SET health = $1, verified_ms = CASE WHEN CAST($2 AS BIGINT) > 0 THEN $2 ELSE verified_ms END,"
+            " account = COALESCE($3, account) WHERE id = $4");
     query_text(q, str_of(connection_health_name(h)));
     query_i64(q, verified);
     query_text(q, account);

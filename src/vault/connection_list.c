@@ -19,9 +19,9 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
-#include "base/fold.h"
 #include "store/folder_scope.h"
 #include "vault/connection_rules.h"
+#include "vault/connection_words.h"
 
 #define LIST_MAX 1000
 #define SQL_MAX (64 * 1024)
@@ -29,10 +29,6 @@
 #define ROWS_READ 10000      /* of those folders, when a search, a tag or a pair of filters has no index by folder */
 #define CELLS_READ 2000      /* rows of the cells, when there is a search or tag */
 #define CELLS 64             /* states times healths, and some more */
-#define SHORT_GRAMS 40       /* trigrams that a search for one or two characters may stand for */
-#define LONG_GRAMS 6         /* and as many as one for more asks for */
-#define MEETING_GRAMS 3      /* and for places where words meet */
-#define GRAM 3
 
 enum lead { LEAD_ROWS, LEAD_SEARCH, LEAD_TAG };
 enum place { PLACE_SCOPE, PLACE_FOLDER, PLACE_ROW };
@@ -45,8 +41,7 @@ struct walk {
     struct db *db;
     struct arena *a;
     const struct connection_filter *f;
-    struct str like, match;     /* of the search */
-    bool exact;                 /* what matches needs no second look */
+    struct connection_words words; /* of the search */
     struct cell *cells;         /* that there are, and the filter takes */
     size_t cell_count;
     const struct cell *cell;    /* being asked; NULL: rows of any */
@@ -60,9 +55,9 @@ struct walk {
 static const char *from(enum lead lead)
 {
     switch (lead) {
-    case LEAD_SEARCH: return "connection_search s CROSS JOIN connection c ON c.number = s.rowid";
-    case LEAD_TAG: return "connection_tag t CROSS JOIN connection c ON c.number = t.number";
-    default: return "connection c";
+    case LEAD_SEARCH: return "connection_search s CROSS JOIN connection c WHERE c.number = s.rowid AND";
+    case LEAD_TAG: return "connection_tag t CROSS JOIN connection c WHERE c.number = t.number AND";
+    default: return "connection c WHERE";
     }
 }
 
@@ -106,12 +101,15 @@ static void add_filters(struct buf *sql, const struct walk *w, enum lead lead, i
     else if (f->tag.p)
         buf_fmt(sql, " AND EXISTS (SELECT 1 FROM connection_tag t WHERE t.tag = $%d AND t.number = c.number)", ++*param);
     if (f->search.n && lead == LEAD_SEARCH)
-        buf_fmt(sql, " AND connection_search MATCH $%d", ++*param);
+        connection_words_sql(sql, w->db, param);
 }
 
 /* The trigrams find candidates; the text itself decides. It lies in the row, which nobody reads before it is known to be seen:
  * subqueries are asked last, in the order in which they are written. */
-static bool is_looked_at(const struct walk *w, enum lead lead) { return w->f->search.n && (lead != LEAD_SEARCH || !w->exact); }
+static bool is_looked_at(const struct walk *w, enum lead lead)
+{
+    return w->f->search.n && (lead != LEAD_SEARCH || !w->words.exact);
+}
 
 static void add_look(struct buf *sql, const struct walk *w, enum lead lead, enum place place, int *param)
 {
@@ -132,14 +130,14 @@ static void bind_filters(struct query *q, const struct walk *w, enum lead lead)
     if (f->tag.p)
         query_text(q, f->tag);
     if (f->search.n && lead == LEAD_SEARCH)
-        query_text(q, w->match);
+        query_text(q, w->words.match);
 }
 
 static enum err statement(struct buf *sql, const struct walk *w, enum lead lead, enum place place, struct fault *why)
 {
     int param = 2;
     buf_init(sql, SQL_MAX);
-    buf_fmt(sql, "SELECT %s FROM %s WHERE %s > $1 AND %s < $2", number(lead), from(lead), number(lead), number(lead));
+    buf_fmt(sql, "SELECT %s FROM %s %s > $1 AND %s < $2", number(lead), from(lead), number(lead), number(lead));
     add_filters(sql, w, lead, &param);
     add_place(sql, w, place, &param);
     add_look(sql, w, lead, place, &param);
@@ -162,7 +160,7 @@ static enum err ask(struct walk *w, const char *sql, enum lead lead, enum place 
     else
         query_text(q, where);
     if (is_looked_at(w, lead))
-        query_text(q, w->like);
+        query_text(q, w->words.like);
     query_i64(q, (int64_t)w->limit);
     while (n < w->limit && query_next(q))
         mine[n++] = query_get_i64(q, 0);
@@ -273,9 +271,9 @@ static enum err few_in_cells(struct walk *w, bool *out, struct fault *why)
     for (size_t i = 0; !e && rows < CELLS_READ && i < w->cell_count; i++) {
         struct query *q = query_begin(w->db, connector.p
             ? "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
-              " AND connector = $5 LIMIT $4) AS some"
+              " AND connector = $5 LIMIT $4) AS few"
             : "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
-              " LIMIT $4) AS some");
+              " LIMIT $4) AS few");
         query_text(q, w->cells[i].state);
         query_text(q, w->cells[i].health);
         query_i64(q, w->after);
@@ -303,7 +301,7 @@ static enum err name_folders(struct walk *w, const struct str **out, size_t *n, 
     int param = 0;
     struct str *ids = arena_array(w->a, FOLDERS_ASKED + 1, sizeof *ids);
     buf_init(&sql, SQL_MAX);
-    folder_scope_folders_sql(&sql, s, &param);
+    folder_scope_folders_sql(&sql, &param);
     buf_fmt(&sql, " LIMIT $%d", ++param);
     buf_char(&sql, 0);
     if (buf_failed(&sql))
@@ -326,7 +324,7 @@ static enum err few_rows(struct walk *w, const struct str *folders, size_t n, bo
     for (size_t i = 0; !e && i < n && rows < ROWS_READ; i++) {
         struct query *q =
             query_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND deleted_ms = 0"
-                               " AND number > $2 LIMIT $3) AS some");
+                               " AND number > $2 LIMIT $3) AS few");
         query_text(q, folders[i]);
         query_i64(q, w->after);
         query_i64(q, ROWS_READ - rows);
@@ -337,126 +335,32 @@ static enum err few_rows(struct walk *w, const struct str *folders, size_t n, bo
     return e;
 }
 
-static struct str quoted(struct arena *a, struct str text)
-{
-    AUTO_BUF b;
-    buf_init(&b, SQL_MAX);
-    buf_char(&b, '"');
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == '"')
-            buf_char(&b, '"');
-        buf_char(&b, text.p[i]);
-    }
-    buf_char(&b, '"');
-    return arena_str(a, buf_str(&b));
-}
-
-/* Where its characters begin, and its end: *n + 1 places. */
-static const size_t *characters(struct arena *a, struct str s, size_t *n)
-{
-    size_t *at = arena_array(a, s.n + 1, sizeof *at);
-    *n = 0;
-    for (size_t i = 0; i < s.n; i++)
-        if (((unsigned char)s.p[i] & 0xc0) != 0x80)
-            at[(*n)++] = i;
-    at[*n] = s.n;
-    return at;
-}
-
-static void add_gram(struct str *match, struct arena *a, struct str text, const size_t *at, size_t from)
-{
-    struct str one = quoted(a, str_sub(text, at[from], at[from + GRAM]));
-    *match = match->n ? str_fmt(a, "%.*s AND %.*s", STR_ARG(*match), STR_ARG(one)) : one;
-}
-
-/* Trigrams that cover the text, or some of a long one: each costs reading all its places. And those where two words meet: few
- * others have them. */
-static struct str long_match(struct arena *a, struct str text, const size_t *at, size_t n)
-{
-    size_t pieces = (n + GRAM - 1) / GRAM, met = 0;
-    struct str match = STR_NONE;
-    if (pieces > LONG_GRAMS)
-        pieces = LONG_GRAMS;
-    for (size_t i = 0; i < pieces; i++)
-        add_gram(&match, a, text, at, pieces > 1 ? i * (n - GRAM) / (pieces - 1) : 0);
-    for (size_t i = 0; i + GRAM <= n && met < MEETING_GRAMS; i++) {
-        char middle = text.p[at[i + 1]];
-        if (middle != ' ' && middle != '-')
-            continue;
-        add_gram(&match, a, text, at, i);
-        met++;
-    }
-    return match;
-}
-
-/* One or two characters: the trigrams that begin with them (texts end in two blanks, so that each place begins one). Many of them
- * mean that many rows match: then no index is needed to find some. The table has a row for each place of a trigram, a million of
- * them for some: the next trigram is asked for by what lies right behind this one, so that they are not read. */
-static enum err short_match(struct walk *w, struct str text, bool *none, struct fault *why)
-{
-    struct str last = text, matches = STR_NONE;
-    for (int i = 0; i < SHORT_GRAMS; i++) {
-        struct query *q = query_begin(w->db, "SELECT term FROM connection_gram WHERE term >= $1 ORDER BY term LIMIT 1");
-        query_text(q, i ? arena_join(w->a, last, STR("\x01")) : last);
-        last = query_next(q) ? query_get_text(q, 0, w->a) : STR_NONE;
-        enum err e = query_end(q, why);
-        if (e)
-            return e;
-        if (!last.p || !str_starts(last, text)) {
-            *none = !matches.n;
-            w->match = matches;
-            return ERR_NONE;
-        }
-        struct str one = quoted(w->a, last);
-        matches = matches.n ? str_fmt(w->a, "%.*s OR %.*s", STR_ARG(matches), STR_ARG(one)) : one;
-    }
-    return ERR_NONE;
-}
-
-/* match.p == NULL: the search has to go without an index. *none: nothing matches, whatever the folder. */
-static enum err read_search(struct walk *w, bool *none, struct fault *why)
-{
-    struct str text = fold_search(w->a, w->f->search);
-    size_t n;
-    *none = false;
-    if (!w->f->search.n)
-        return ERR_NONE;
-    const size_t *at = characters(w->a, text, &n);
-    w->like = fold_like(w->a, text);
-    w->exact = n <= GRAM;
-    if (n >= GRAM) {
-        w->match = long_match(w->a, text, at, n);
-        return ERR_NONE;
-    }
-    return short_match(w, text, none, why);
-}
-
 /* Does one index by folder not find them all? */
 static bool is_compound(const struct walk *w)
 {
     const struct connection_filter *f = w->f;
-    return w->match.n || f->tag.p || !!f->connector.p + f->by_state + f->by_health > 1;
+    return w->words.match.n || f->tag.p || !!f->connector.p + f->by_state + f->by_health > 1;
 }
 
 static enum err find_in_scope(struct walk *w, struct fault *why)
 {
-    bool led = w->match.n || w->f->tag.p, cells = by_cells(w->f);
+    bool led = w->words.match.n || w->f->tag.p, cells = by_cells(w->f);
     enum err e = cells ? read_cells(w, why) : ERR_NONE;
     if (!e && led && cells)
         e = few_in_cells(w, &cells, why);
     if (e)
         return e;
-    return cells ? ask_cells(w, why) : ask_once(w, w->match.n ? LEAD_SEARCH : w->f->tag.p ? LEAD_TAG : LEAD_ROWS, why);
+    return cells ? ask_cells(w, why) : ask_once(w, w->words.match.n ? LEAD_SEARCH : w->f->tag.p ? LEAD_TAG : LEAD_ROWS, why);
 }
 
 static enum err find_numbers(struct walk *w, struct fault *why)
 {
     const struct folder_scope *s = &w->f->scope;
     const struct str *folders;
-    bool none, each;
+    bool each;
     size_t n;
-    enum err e = read_search(w, &none, why);
-    if (e || none || (e = name_folders(w, &folders, &n, why)))
+    enum err e = w->f->search.n ? connection_words_read(w->db, w->a, w->f->search, &w->words, why) : ERR_NONE;
+    if (e || w->words.none || (e = name_folders(w, &folders, &n, why)))
         return e;
     each = n <= FOLDERS_ASKED;
     if (each && is_compound(w) && (e = few_rows(w, folders, n, &each, why)))
@@ -491,28 +395,5 @@ enum err connection_list(struct db *db, struct arena *a, const struct connection
         e = connection_numbered(db, a, w.found, w.count, rows, why);
     *n = e ? 0 : w.count;
     db_snapshot_end(db);
-    return e;
-}
-
-/* ---- the index of searches ---- */
-
-enum err connection_index_search(struct db *db, int64_t number, struct str before, struct str after, struct fault *why)
-{
-    enum err e = ERR_NONE;
-    if (str_eq(before, after))
-        return ERR_NONE;
-    if (before.p) {
-        struct query *q =
-            query_begin(db, "INSERT INTO connection_search (connection_search, rowid, search) VALUES ('delete', $1, $2)");
-        query_i64(q, number);
-        query_text(q, before);
-        e = query_end(q, why);
-    }
-    if (!e && after.p) {
-        struct query *q = query_begin(db, "INSERT INTO connection_search (rowid, search) VALUES ($1, $2)");
-        query_i64(q, number);
-        query_text(q, after);
-        e = query_end(q, why);
-    }
     return e;
 }

@@ -3,6 +3,7 @@
 #include "vault/certificate.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_sealed.h"
+#include "vault/connection_words.h"
 #include "vault/data_key.h"
 #include "vault/sealed.h"
 
@@ -108,7 +109,7 @@ static enum err write_back(struct db *db, struct arena *a, const struct connecti
         return e;
     if (!db_changes(db))
         return fault(why, ERR_PRECONDITION_FAILED, row->key, "changed meanwhile");
-    return connection_index_search(db, row->number, before, search, why);
+    return connection_words_follow(db, row->number, before, search, why);
 }
 
 enum err trash_restore(struct db *db, struct arena *a, struct connection_row *row, struct str key, struct fault *why)

@@ -96,7 +96,7 @@ enum err connection_key_allowed(struct str key, struct fault *why)
 enum err connection_folder_room(struct db *db, struct str folder, struct fault *why)
 {
     struct query *q = query_begin(db, "SELECT count(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND EXISTS"
-                                      " (SELECT 1 FROM folder WHERE id = $1 AND kind = 'personal') LIMIT $2) AS some");
+                                      " (SELECT 1 FROM folder WHERE id = $1 AND kind = 'personal') LIMIT $2) AS few");
     query_text(q, folder);
     query_i64(q, PERSONAL_CONNECTIONS_MOST);
     int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;

@@ -2,7 +2,7 @@
 
 /* Each statement: $1 now, $2 how many. To find: $3 the connection; columns id, name, end. To count: of a row c of connections. */
 #define COUNT_EACH(FROM) \
-    "SELECT c.id, (SELECT COUNT(*) FROM (SELECT 1 " FROM("c.id") " LIMIT $2) AS some) FROM connection c WHERE c.id IN $keys"
+    "SELECT c.id, (SELECT COUNT(*) FROM (SELECT 1 " FROM("c.id") " LIMIT $2) AS few) FROM connection c WHERE c.id IN $keys"
 static const struct {
     const char *kind, *find, *count;
 } kinds[] = {
@@ -12,7 +12,7 @@ static const struct {
     { "token", "SELECT t.id, t.name, t.expires_ms " TOKENS("$3") " ORDER BY t.id LIMIT $2", COUNT_EACH(TOKENS) },
 #define RULES(OF) \
     "FROM identity_rule_connection r JOIN identity_provider i ON i.id = r.provider_id WHERE r.connection_id = " OF \
-    " AND i.disabled = 0 AND $1 > 0"
+    " AND i.disabled = 0 AND CAST($1 AS BIGINT) > 0"
     { "identity_provider", "SELECT i.id, i.key, 0 " RULES("$3") " ORDER BY i.id LIMIT $2", COUNT_EACH(RULES) },
 #define SHARES(OF) "FROM connection_share s WHERE s.connection_id = " OF " AND (s.expires_ms = 0 OR s.expires_ms > $1)"
     { "share",

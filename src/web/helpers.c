@@ -5,6 +5,12 @@
 #include "base/encode.h"
 #include "web/form.h"
 
+/* No text of the database holds U+0000: PostgreSQL's cannot. */
+static bool decode_value(struct arena *a, struct str in, struct str *out)
+{
+    return form_decode(a, in, out) && utf8_valid(*out) && str_find(*out, 0) == SIZE_MAX;
+}
+
 struct str web_query(const struct web_request *q, const char *name)
 {
     struct str rest = q->query, piece, key, value, decoded;
@@ -12,7 +18,7 @@ struct str web_query(const struct web_request *q, const char *name)
         str_cut(piece, '=', &key, &value);
         if (!form_decode(q->arena, key, &decoded) || !str_is(decoded, name))
             continue;
-        if (!form_decode(q->arena, value, &decoded) || !utf8_valid(decoded))
+        if (!decode_value(q->arena, value, &decoded))
             return STR("");
         return decoded.p ? decoded : STR("");
     }
@@ -56,7 +62,7 @@ enum err web_only_query(const struct web_request *q, const char *const *allowed,
         if (!piece.n)
             continue;
         str_cut(piece, '=', &key, &value);
-        if (!form_decode(q->arena, key, &decoded) || !form_decode(q->arena, value, &value) || !utf8_valid(value))
+        if (!form_decode(q->arena, key, &decoded) || !decode_value(q->arena, value, &value))
             return fault(why, ERR_REQUEST_INVALID, STR("broken escape in the query"), "query of %zu bytes", q->query.n);
         if (!known(decoded, allowed))
             return fault(why, ERR_UNKNOWN_FIELD, utf8_valid(decoded) ? decoded : STR("?"), "unknown query parameter");

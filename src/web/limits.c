@@ -101,18 +101,20 @@ static const struct {
     enum right right; /* to see how much there is */
     const char *use;
 } kept[] = {
-    { "policies", POLICIES_MAX, RIGHT_POLICIES, "SELECT COUNT(*) FROM policy WHERE $1 <> '' AND $2 > 0" },
+    { "policies", POLICIES_MAX, RIGHT_POLICIES, "SELECT COUNT(*) FROM policy WHERE $1 <> '' AND CAST($2 AS BIGINT) > 0" },
     { "identity_providers", IDENTITY_PROVIDERS_MOST, RIGHT_PEOPLE,
-      "SELECT COUNT(*) FROM identity_provider WHERE $1 <> '' AND $2 > 0" },
-    { "oauth_clients", OAUTH_CLIENTS_MOST, RIGHT_CATALOG_VIEW, "SELECT COUNT(*) FROM oauth_client WHERE $1 <> '' AND $2 > 0" },
+      "SELECT COUNT(*) FROM identity_provider WHERE $1 <> '' AND CAST($2 AS BIGINT) > 0" },
+    { "oauth_clients", OAUTH_CLIENTS_MOST, RIGHT_CATALOG_VIEW,
+      "SELECT COUNT(*) FROM oauth_client WHERE $1 <> '' AND CAST($2 AS BIGINT) > 0" },
     { "tokens", TOKENS_MOST, RIGHT_SIGNED_IN,
       "SELECT COUNT(*) FROM token WHERE principal_id = $1 AND revoked_ms = 0 AND (expires_ms = 0 OR expires_ms > $2)" },
     { "personal_connections", PERSONAL_CONNECTIONS_MOST, RIGHT_SIGNED_IN,
-      "SELECT COUNT(*) FROM connection WHERE $2 > 0 AND folder_id = (SELECT id FROM folder WHERE path = 'personal/' || $1)" },
+      "SELECT COUNT(*) FROM connection WHERE CAST($2 AS BIGINT) > 0 AND folder_id = (SELECT id FROM folder WHERE path = "
+      "'personal/' || $1)" },
     { "connect_sessions", CONNECT_SESSIONS_MOST, RIGHT_SIGNED_IN,
       "SELECT COUNT(*) FROM connect_session WHERE principal_id = $1 AND state = 'open' AND expires_ms > $2" },
     { "idempotency_keys", IDEMPOTENCY_KEYS_MOST, RIGHT_SIGNED_IN,
-      "SELECT COUNT(*) FROM idempotency WHERE principal_id = $1 AND $2 > 0" },
+      "SELECT COUNT(*) FROM idempotency WHERE principal_id = $1 AND CAST($2 AS BIGINT) > 0" },
     { "folders_in_folder", FOLDERS_IN_ONE, RIGHT_SIGNED_IN, NULL },
     { "folder_members", FOLDER_MEMBERS_MAX, RIGHT_SIGNED_IN, NULL },
     { "group_members", GROUP_MEMBERS_MAX, RIGHT_SIGNED_IN, NULL },

@@ -10,6 +10,7 @@ waits for a line, a byte or an exit, with a deadline. A sanitizer's report or a 
 """
 import base64
 import hmac
+import hashlib
 import http.client
 import json
 import os
@@ -157,9 +158,29 @@ class Program:
         return f"<exit {self.code}\nstdout: {self.out}\nstderr: {self.err}>"
 
 
+def database_of(arguments):
+    """The same tests on PostgreSQL: RACCORD_E2E_POSTGRES is the address of a server whose role may make databases, up to the
+    path. Each data directory has a database of its own there, kept with the server."""
+    server = os.environ.get("RACCORD_E2E_POSTGRES")
+    if not server or "--data" not in arguments[:-1]:
+        return {}
+    data = os.path.realpath(arguments[arguments.index("--data") + 1])
+    name = "d" + hashlib.sha256(data.encode()).hexdigest()[:24]
+    head, _, options = server.partition("?")
+    head = head.rstrip("/")
+    if data not in _databases:
+        _databases.add(data)
+        subprocess.run(["psql", "-XAtqd", f"{head}/postgres?{options}", "-c", f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'"
+                        " LC_COLLATE 'C' LC_CTYPE 'C'"], capture_output=True, check=False)  # it may be there already
+    return {"RACCORD_DATABASE_URL": f"{head}/{name}?{options}"}
+
+
+_databases = set()
+
+
 def run(*arguments, token=None, server=None, stdin="", env=None, cwd=None, seconds=DEADLINE, text=True):
     """The CLI without a terminal. Fails on a sanitizer's report."""
-    variables = environment(RACCORD_TOKEN=token, RACCORD_SERVER=server, **(env or {}))
+    variables = environment(**{"RACCORD_TOKEN": token, "RACCORD_SERVER": server, **database_of(arguments), **(env or {})})
     given = stdin.encode() if isinstance(stdin, str) else stdin
     done = subprocess.run([binary(), *arguments], input=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, cwd=cwd,
                           timeout=seconds)
@@ -178,7 +199,7 @@ class Terminal:
     """The CLI at a terminal: type when a prompt shows. `shown` is all that a person would have seen."""
 
     def __init__(self, *arguments, token=None, server=None, env=None, columns=None):
-        variables = environment(RACCORD_TOKEN=token, RACCORD_SERVER=server, TERM="xterm", **(env or {}))
+        variables = environment(**{"RACCORD_TOKEN": token, "RACCORD_SERVER": server, "TERM": "xterm", **database_of(arguments), **(env or {})})
         if columns:
             variables["COLUMNS"] = str(columns)
         try:
@@ -229,7 +250,7 @@ class Terminal:
 class Hub:
     def __init__(self, data, *arguments, env=None, listen="127.0.0.1:0", config=None):
         self.data, self.arguments, self.listen = data, list(arguments), listen
-        self.variables = environment(**(env or {}))
+        self.variables = environment(**{**database_of(("--data", data)), **(env or {})})
         self.config = config
         self.errors = data + ".log"
         self.process = None

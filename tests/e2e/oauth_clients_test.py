@@ -58,6 +58,8 @@ class Clients(Case):
             self.assertEqual(got.status, 200, got)
             self.assertNotIn("canary", got.text)
         self.assertEqual(self.hub1.get(f"{API}?connector=slack").json["items"], [])
+        for search, found in (("CR", 1), ("c%25m", 0), ("c_m", 0), ("%5Ccrm", 0), ("m+CRM", 1)):
+            self.assertEqual(len(self.hub1.get(f"{API}?search={search}").json["items"]), found, search)
         self.assertNotIn("canary", self.hub1.log())
 
     def test_what_never_changes_is_refused_and_the_name_changes(self):

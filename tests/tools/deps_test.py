@@ -26,7 +26,7 @@ esac
 # Where Debian keeps what Meson asks for.
 PACKAGE_OF = {"cmocka": "libcmocka-dev", "libcrypto": "libssl-dev", "libfyaml": "libfyaml-dev", "libidn2": "libidn2-dev",
               "libpsl": "libpsl-dev", "libsodium": "libsodium-dev", "libssl": "libssl-dev", "libuv": "libuv1-dev",
-              "openssl": "libssl-dev", "sqlite3": "libsqlite3-dev", "threads": "libc6-dev", "zlib": "zlib1g-dev"}
+              "openssl": "libssl-dev", "sqlite3": "libsqlite3-dev", "libpq": "libpq-dev", "threads": "libc6-dev", "zlib": "zlib1g-dev"}
 
 
 class Deps(place.InTemporaryTree):

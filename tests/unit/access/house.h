@@ -56,7 +56,9 @@ static inline int house_open(void **state)
     h->arena = h->room->arena;
     assert_ok(store_open(str_of(h->room->directory), &h->room->store, &h->why));
     h->store = h->room->store;
-    assert_ok(connection_open(h->room->file, CONNECTION_WRITES, &h->db, &h->why));
+    struct place place = { .engine = &sqlite_engine, .at = h->room->file };
+    struct failure f;
+    assert_true(connection_open(&place, CONNECTION_WRITES, &h->db, &f));
     assert_ok(folder_ensure_shared(h->db, h->arena, &h->shared, &h->why));
     h->owner = house_user(h, "owner@example.com", ROLE_OWNER, STR_NONE);
     h->admin = house_user(h, "admin@example.com", ROLE_ADMIN, STR_NONE);

@@ -361,8 +361,7 @@ static void what_is_reserved_or_half_given_is_refused_with_a_clear_word(void **s
     static const struct {
         const char *text, *said;
     } cases[] = {
-        { "database_url: postgres://u:s3cr3t@db/x",
-          "database_url is reserved: this version has the embedded SQLite database only; leave it out" },
+        { "database_url: mysql://u:s3cr3t@db/x", "database_url is neither sqlite nor an address that begins with postgres://" },
         { "egress.proxy: http://u:s3cr3t@proxy:3128",
           "egress.proxy is reserved: this version calls providers directly; leave it out" },
         { "tls.certificate: c.pem", "tls.certificate and tls.key go together: give both or neither" },

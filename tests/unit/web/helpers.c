@@ -58,6 +58,21 @@ static void a_query_parameter_is_decoded_once(void **state)
     assert_null(web_query(&b->q, "a").p);
 }
 
+/* No database text can hold either: they end here, not there. */
+static void a_query_parameter_that_is_no_text_is_refused(void **state)
+{
+    struct bench *b = *state;
+    static const char *const allowed[] = { "search", NULL };
+    static const char *const values[] = { "search=a%00b", "search=%ff", "search=%ed%a0%80", "search=%" };
+    for (size_t i = 0; i < COUNT(values); i++) {
+        b->q.query = str_of(values[i]);
+        assert_int_equal(web_only_query(&b->q, allowed, &b->why), ERR_REQUEST_INVALID);
+        assert_int_equal(web_query(&b->q, "search").n, 0);
+    }
+    b->q.query = STR("search=a%0ab");
+    assert_int_equal(web_only_query(&b->q, allowed, &b->why), ERR_NONE);
+}
+
 static void a_misspelt_query_parameter_is_refused_by_name(void **state)
 {
     static const char *const allowed[] = { "limit", "search", NULL };
@@ -220,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_query_parameter_is_decoded_once),
+        TEST(a_query_parameter_that_is_no_text_is_refused),
         TEST(a_misspelt_query_parameter_is_refused_by_name),
         TEST(a_limit_is_1_to_200_and_50_unless_asked),
         TEST(a_cursor_is_taken_back_as_it_was_given),

@@ -2,20 +2,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "store/connection.h"
-#include "store/db.h"
+#include "store/sqlite.h"
 
 #define PAGES_AT_ONCE 2048 /* between two reports of progress */
 #define READ_AT_ONCE (1024 * 1024)
 
 static enum err copy_fault(sqlite3 *to, int rc, struct fault *why)
 {
-    return fault(why, connection_full(rc) ? ERR_STORE_FULL : ERR_STORE, STR(""), "copying the database: sqlite %d: %s", rc,
+    return fault(why, sqlite_full(rc) ? ERR_STORE_FULL : ERR_STORE, STR(""), "copying the database: sqlite %d: %s", rc,
                  sqlite3_errmsg(to));
 }
 
 /* Inside the reader's transaction, so that every step copies the same state. */
-static enum err copy_pages(sqlite3 *from, sqlite3 *to, void (*progress)(void *context, int64_t done, int64_t total), void *context,
+static enum err copy_pages(sqlite3 *from, sqlite3 *to, store_progress *progress, void *context,
                            struct fault *why)
 {
     sqlite3_backup *b = sqlite3_backup_init(to, "main", from, "main");
@@ -33,17 +32,10 @@ static enum err copy_pages(sqlite3 *from, sqlite3 *to, void (*progress)(void *co
     return rc ? copy_fault(to, rc, why) : ERR_NONE;
 }
 
-enum err store_copy(struct store *s, const char *to, void (*progress)(void *context, int64_t done, int64_t total), void *context,
-                    struct fault *why)
+enum err sqlite_copy(struct db *db, const char *to, store_progress *progress, void *context, struct fault *why)
 {
-    struct db *db = store_reader(s, why);
     sqlite3 *target = NULL;
-    if (!db)
-        return ERR_STORE;
-    enum err e = db_snapshot(db, why);
-    if (e)
-        return e;
-    e = query_end(query_begin(db, "SELECT count(*) FROM sqlite_schema"), why); /* the snapshot is taken now */
+    enum err e = query_end(query_begin(db, "SELECT count(*) FROM sqlite_schema"), why); /* the snapshot is taken now */
     int rc =
         e ? SQLITE_OK : sqlite3_open_v2(to, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
     if (!e && !rc)
@@ -51,9 +43,8 @@ enum err store_copy(struct store *s, const char *to, void (*progress)(void *cont
     if (rc)
         e = copy_fault(target, rc, why);
     if (!e)
-        e = copy_pages(db->sqlite, target, progress, context, why);
+        e = copy_pages(sqlite_of(db)->sqlite, target, progress, context, why);
     sqlite3_close(target);
-    db_snapshot_end(db);
     return e;
 }
 
@@ -64,20 +55,20 @@ static void read_ahead(struct db *db)
 {
     sqlite3_file *file = NULL;
     sqlite3_int64 size = 0;
-    if (sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_FILE_POINTER, &file) || !file || !file->pMethods ||
+    if (sqlite3_file_control(sqlite_of(db)->sqlite, "main", SQLITE_FCNTL_FILE_POINTER, &file) || !file || !file->pMethods ||
         file->pMethods->xFileSize(file, &size))
         return;
     char *bytes = mem_zero(READ_AT_ONCE);
-    for (sqlite3_int64 at = 0; at < size && !db->check_stops; at += READ_AT_ONCE)
+    for (sqlite3_int64 at = 0; at < size && !sqlite_of(db)->check_stops; at += READ_AT_ONCE)
         if (file->pMethods->xRead(file, bytes, size - at < READ_AT_ONCE ? (int)(size - at) : READ_AT_ONCE, at))
             break; /* the check itself says what is wrong */
     free(bytes);
 }
 
-void store_check_stop(struct db *db)
+void sqlite_check_stop(struct db *db)
 {
-    db->check_stops = true;
-    sqlite3_interrupt(db->sqlite);
+    sqlite_of(db)->check_stops = true;
+    sqlite3_interrupt(sqlite_of(db)->sqlite);
 }
 
 /* The first row that is not "ok". */
@@ -91,14 +82,14 @@ static enum err first_finding(struct db *db, struct arena *a, const char *sql, s
     return query_end(q, why);
 }
 
-enum err store_check(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why)
+enum err sqlite_check(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why)
 {
     *found = STR("");
     read_ahead(db);
-    enum err e = db->check_stops
+    enum err e = sqlite_of(db)->check_stops
                      ? ERR_NONE
                      : first_finding(db, a, deep ? "PRAGMA integrity_check(1)" : "PRAGMA quick_check(1)", found, why);
-    if (db->check_stops) {
+    if (sqlite_of(db)->check_stops) {
         *found = STR(""); /* pages that it did not come to */
         return fault(why, ERR_STOPPING, STR(""), "the look at the pages was ended");
     }
