@@ -1,4 +1,5 @@
-/* The file of calls: whatever the sizes of its groups, and wherever it is opened again, it holds what was written and nothing else. */
+/* The file of calls: whatever the sizes of its groups, and wherever it is opened again, it holds what was written and nothing else.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
