@@ -562,6 +562,9 @@ static const struct migration migrations[] = {
           " secret_ms BIGINT NOT NULL DEFAULT 0,"    /* since when there is one; 0: there is none */
           " next_secret_ms BIGINT NOT NULL DEFAULT 0,"
           " private_key_ms BIGINT NOT NULL DEFAULT 0,"
+          " next_private_key_ms BIGINT NOT NULL DEFAULT 0,"
+          " jwk TEXT NOT NULL DEFAULT '',"           /* the public half of private_key, JSON; empty: there is none */
+          " next_jwk TEXT NOT NULL DEFAULT '',"
           " discovered_ms BIGINT NOT NULL DEFAULT 0," /* when its issuer was asked; 0: never */
           " revision BIGINT NOT NULL,"
           " created_ms BIGINT NOT NULL,"
