@@ -30,6 +30,7 @@ struct failure {
 struct place {
     const struct engine *engine;
     char *at;                          /* SQLite: the file's absolute path. PostgreSQL: the address with its password */
+    int directory;                     /* open: the data directory */
     _Atomic int64_t rest_until_ms;     /* monotonic: no new connection is tried before (postgres.c) */
     _Atomic int64_t history;           /* the newest line of history that was seen (postgres.c) */
     _Atomic int writer;                /* the server's number of our writer (postgres.c) */

@@ -293,8 +293,12 @@ static enum err open_in(const char *path, struct str url, struct store *s, struc
     s->place.engine = url.n ? &postgres_engine : &sqlite_engine;
     if (url.n)
         s->place.at = mem_cstr(url);
-    if ((e = url.n ? directory_shared(s->directory, path, why) : directory_database(s->directory, path, &s->place.at, why)))
+    int64_t history = 0;
+    if ((e = url.n ? directory_shared(s->directory, path, &history, why)
+                   : directory_database(s->directory, path, &s->place.at, why)))
         return e;
+    s->place.directory = s->directory;
+    s->place.history = history;
     const struct migration *rows = migrations_all(&count);
     return migrations_run(s, rows, count, why);
 }
