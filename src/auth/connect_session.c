@@ -55,8 +55,8 @@ enum err connect_session_begin(struct db *db, struct arena *a, struct connect_se
     return query_end(q, why);
 }
 
-#define COLUMNS                                                                                                            \
-    "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms, token_id, wanted,"         \
+#define COLUMNS                                                                                                                    \
+    "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms, token_id, wanted,"       \
     " change_fields"
 
 static void read_row(struct query *q, struct arena *a, struct connect_session *out)

@@ -122,8 +122,8 @@ static void request_over(struct attempt *x)
     x->asking = false;
 }
 
-/* One more request of this attempt's counts as any other. It holds a lease and room for its answer, so its thread waits: a second and
- * what the requests before it take, at most. */
+/* One more request of this attempt's counts as any other. It holds a lease and room for its answer, so its thread waits: a second
+ * and what the requests before it take, at most. */
 static void wait_for_next(struct attempt *x)
 {
     struct str host = str_of(x->f->host);

@@ -1,9 +1,10 @@
 /* auth/token_rate.h - how often token endpoints are asked: so many requests a second to one host, evenly, and so many at once, so
  * that one slow host does not take all threads (requirement 10.8).
  *
- * Invariant: in no second do more than `per_second` requests reach a host, by its own clock, whatever threads, disks and networks do
- * in between. When one arrives is not known here; that it arrives between its being let in and its being over is. So it counts from
- * the one until a second after the other: of those that arrive within one second, the last to be let in found all others counted.
+ * Invariant: in no second do more than `per_second` requests reach a host, by its own clock, whatever threads, disks and networks
+ * do in between. When one arrives is not known here; that it arrives between its being let in and its being over is. So it counts
+ * from the one until a second after the other: of those that arrive within one second, the last to be let in found all others
+ * counted.
  */
 #ifndef AUTH_TOKEN_RATE_H
 #define AUTH_TOKEN_RATE_H

@@ -450,8 +450,8 @@ static enum err arrive(struct arrival *v, struct reply *r, struct fault *why)
     q->audit.name = v->row.name;
     q->audit.folder = v->row.folder;
     to_be = v->row;
-    if ((e = check_session(v, &s, why)) || (e = connection_fields_to_be(q, &s, &to_be, why)) || (e = grip_open(q, &to_be, &g, why)) ||
-        (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
+    if ((e = check_session(v, &s, why)) || (e = connection_fields_to_be(q, &s, &to_be, why)) ||
+        (e = grip_open(q, &to_be, &g, why)) || (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
         return e;
     if (v->error.n)
         return fault(why, ERR_AUTHORIZATION_REFUSED, told_text(q->arena, v->error), "the provider said no");

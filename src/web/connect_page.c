@@ -572,7 +572,8 @@ static enum err change_with_grant(struct visit *v, struct reply *r, struct fault
 {
     struct web_request *q = v->q;
     struct connection_row row = v->row;
-    struct web_request inner = acting_request(q, METHOD_PATCH, str_fmt(q->arena, "/api/v1/connections/%.*s", STR_ARG(row.id)), v->change);
+    struct web_request inner =
+        acting_request(q, METHOD_PATCH, str_fmt(q->arena, "/api/v1/connections/%.*s", STR_ARG(row.id)), v->change);
     bool another;
     enum err e = connection_fields_to_be(q, &v->s, &row, why);
     if (!e && changes(v))
@@ -591,7 +592,8 @@ static enum err submit(struct visit *v, struct reply *r, struct fault *why)
     struct web_request *q = v->q;
     enum err e;
     if ((e = store_write(q->hub->store, bind, v, why)) || (v->wanted && (e = make_wanted(v, r, why))) ||
-        (v->s.change_fields && (e = read_entered(v, why))) || (v->s.change_fields && v->by_person && (e = change_with_grant(v, r, why))))
+        (v->s.change_fields && (e = read_entered(v, why))) ||
+        (v->s.change_fields && v->by_person && (e = change_with_grant(v, r, why))))
         return e;
     if (!v->by_person) {
         if ((e = enter_credentials(v, r, why)))

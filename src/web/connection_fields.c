@@ -58,8 +58,8 @@ static enum err merge_fields(struct arena *a, const struct connector *c, const s
     return json_read(a, arena_str(a, buf_str(&text)), out, why);
 }
 
-enum err connection_fields_lay(struct web_request *q, const struct connector *c, struct connection_row *row, const struct json *patch,
-                               const struct json **out, struct fault *why)
+enum err connection_fields_lay(struct web_request *q, const struct connector *c, struct connection_row *row,
+                               const struct json *patch, const struct json **out, struct fault *why)
 {
     struct json *merged, *stored;
     struct setup s = { 0 };

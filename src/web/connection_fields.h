@@ -13,8 +13,8 @@
 
 /* Stored fields with the patch laid over them; null takes one away (RFC 7396). Held against the connector's rules and the frozen
  * domain: row->fields becomes the whole, *out the same as JSON. Pointers /fields/x. */
-enum err connection_fields_lay(struct web_request *q, const struct connector *c, struct connection_row *row, const struct json *patch,
-                               const struct json **out, struct fault *why) MUST_CHECK;
+enum err connection_fields_lay(struct web_request *q, const struct connector *c, struct connection_row *row,
+                               const struct json *patch, const struct json **out, struct fault *why) MUST_CHECK;
 
 /* May the person behind this link change it? `session` of a connection that is there. */
 bool connection_field_changes(const struct connect_session *s, const struct connector_field *f);

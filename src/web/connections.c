@@ -713,7 +713,8 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     return connection_set_health(db, c->row.id, HEALTH_OK, clock_wall(), c->row.account, why);
 }
 
-/* {"credentials": {...}} as in POST, with "fields" that change with them, or the credentials themselves: they are what is PUT here. */
+/* {"credentials": {...}} as in POST, with "fields" that change with them, or the credentials themselves: they are what is PUT here.
+ */
 static const struct json *sent_credentials(const struct web_request *q, const struct json **fields)
 {
     const struct json *body = body_of(q), *wrapped = json_get(body, "credentials"), *patch = json_get(body, "fields");
