@@ -316,7 +316,8 @@ class Hub:
 
     def token(self, name="tests", role="admin", *more):
         """A new token, made on the database as an operator would."""
-        made = run("token", "create", "--data", self.data, "--name", name, "--role", role, *more)
+        made = run("token", "create", "--data", self.data, "--name", name, "--role", role, *more,
+                   env={"RACCORD_DATABASE_URL": self.variables.get("RACCORD_DATABASE_URL")})
         if made.code != 0:
             raise AssertionError(f"no token: {made!r}")
         return made.out.strip()
