@@ -378,7 +378,7 @@ static enum err name_few(struct db *db, struct arena *a, struct folder_scope *s,
     size_t n = 0;
     s->few = false;
     buf_init(&sql, 64 * 1024);
-    folder_scope_folders_sql(&sql, s, &param);
+    folder_scope_folders_sql(&sql, &param);
     buf_fmt(&sql, " LIMIT %d", FOLDER_SCOPE_FEW + 1);
     buf_char(&sql, 0);
     if (buf_failed(&sql))

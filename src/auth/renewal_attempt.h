@@ -25,7 +25,7 @@ struct attempt {
     struct auth_input in;
     struct oauth_profile profile;
     bool has_profile;
-    struct tls_context *tls;         /* with the client's certificate; NULL: that of all */
+    struct tls_context *tls, *next_tls; /* with the client's certificate, and with its next; NULL: that of all, and none */
     struct obtain_input ask;
     struct grant_turn turn;
     struct answer_slot *slot;

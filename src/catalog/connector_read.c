@@ -10,6 +10,7 @@
 #include "catalog/connector_logo.h"
 #include "catalog/connector_oauth.h"
 #include "vault/domain.h"
+#include "vault/oauth_settings.h"
 
 #define TEXT_MAX (16 * 1024)
 
@@ -488,10 +489,26 @@ static enum err check_credentials(struct reader *r, const struct connector_auth 
     "region", "service", "signature_method", "realm", "signed", "value", "algorithm", "encoding", "key_encoding",                  \
         "timestamp_header", "timestamp_format", "nonce_header", "key_header", "body_hash_header"
 
+/* Of token exchange (RFC 8693). */
+#define EXCHANGE_OPTIONS "subject_token_type", "actor_token_type", "requested_token_type"
+
+/* A text, or a list of 1 to 16. */
+static enum err check_repeated(struct reader *r, const struct json *v, const char *at, const char *name)
+{
+    const struct json *one = json_get(v, name);
+    struct str ignored;
+    if (!json_is(one, JSON_ARRAY))
+        return take_text(r, v, at, name, false, &ignored);
+    bool good = one->count && one->count <= OAUTH_REPEATED;
+    json_each(t, one)
+        good &= t->type == JSON_STRING && t->text.n && t->text.n <= TEXT_MAX && !str_has_control(t->text);
+    return good ? ERR_NONE : invalid(r, at, name, "is a text, or a list of 1 to 16");
+}
+
 /* Options are auth/'s to understand; here only their shape. */
 static enum err check_auth_options(struct reader *r, const struct json *v, const char *at)
 {
-    static const char *const texts[] = { "header", "prefix", "username_suffix", SIGNING_OPTIONS };
+    static const char *const texts[] = { "header", "prefix", "username_suffix", SIGNING_OPTIONS, EXCHANGE_OPTIONS };
     static const char *const maps[] = { "headers", "body" };
     struct str ignored;
     enum err e = ERR_NONE;
@@ -501,6 +518,8 @@ static enum err check_auth_options(struct reader *r, const struct json *v, const
         if (json_get(v, maps[i]) && !json_is(json_get(v, maps[i]), JSON_OBJECT))
             e = invalid(r, at, maps[i], "must be an object");
     bool ignored_too;
+    if (!e && !(e = check_repeated(r, v, at, "audience")))
+        e = check_repeated(r, v, at, "resource");
     if (!e)
         e = take_bool(r, v, at, "unsigned_payload", &ignored_too);
     const struct json *query = json_get(v, "query");
@@ -536,7 +555,8 @@ static enum err take_auth(struct reader *r, const struct json *v, const char *at
                                            "fields",         "instructions", "header",      "prefix",
                                            "query",          "headers",      "body",        "username_suffix",
                                            "oauth",          "login",        "login_hosts", "base_url",
-                                           "allowed_domain", "verify",       SIGNING_OPTIONS, "unsigned_payload", NULL };
+                                           "allowed_domain", "verify",       SIGNING_OPTIONS, "unsigned_payload",
+                                           EXCHANGE_OPTIONS, "audience",    "resource",    NULL };
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
     enum err e;

@@ -350,7 +350,9 @@ static const struct verb verbs[] = {
     { "oauth-clients update", "ID", 1, 1, CLIENT | OPTION(BODY), oauth_clients_update_run, false,
       "change it: a member that the body has replaces the whole of it; null takes it away", NULL },
     { "oauth-clients activate", "ID", 1, 1, CLIENT, oauth_clients_activate_run, false,
-      "let its next_client_secret take the place of client_secret", NULL },
+      "let its next_client_secret take the place of client_secret, and its next_private_key that of private_key", NULL },
+    { "oauth-clients keys", "ID", 1, 1, CLIENT, oauth_clients_keys_run, false,
+      "its public keys as a JSON web key set, to be registered at the provider; during rotation both", NULL },
     { "oauth-clients delete", "ID", 1, 1, CLIENT | OPTION(YES), oauth_clients_delete_run, false,
       "delete an OAuth client that no connection uses", NULL },
 

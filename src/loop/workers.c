@@ -7,9 +7,18 @@
 
 #define STACK_BYTES (512 * 1024)
 
+/* An idle worker's. */
+struct seat {
+    pthread_cond_t called;
+    bool idle;
+    struct seat *below;
+};
+
+/* Who became idle last is called first: what a worker keeps - prepared statements, pages of the database - stays warm with a few of
+ * them, and those whom nobody needs keep nothing. */
 struct workers {
     pthread_mutex_t lock;
-    pthread_cond_t some;
+    struct seat *idle;
     struct work *first, **end;
     int queued, queue_max;
     bool closing;
@@ -17,13 +26,33 @@ struct workers {
     pthread_t threads[];
 };
 
+static void call_one(struct workers *p)
+{
+    struct seat *s = p->idle;
+    if (!s)
+        return;
+    p->idle = s->below;
+    s->idle = false;
+    pthread_cond_signal(&s->called);
+}
+
+static void sit(struct workers *p, struct seat *s)
+{
+    s->below = p->idle;
+    s->idle = true;
+    p->idle = s;
+    while (s->idle)
+        pthread_cond_wait(&s->called, &p->lock);
+}
+
 static void *work_on(void *context)
 {
     struct workers *p = context;
+    struct seat seat = { .called = PTHREAD_COND_INITIALIZER };
     pthread_mutex_lock(&p->lock);
     for (;;) {
-        while (!p->first && !p->closing)
-            pthread_cond_wait(&p->some, &p->lock);
+        while (!p->first && !p->closing) /* another one may have taken what it was called for */
+            sit(p, &seat);
         struct work *w = p->first;
         if (!w)
             break;
@@ -36,6 +65,7 @@ static void *work_on(void *context)
         pthread_mutex_lock(&p->lock);
     }
     pthread_mutex_unlock(&p->lock);
+    pthread_cond_destroy(&seat.called);
     return NULL;
 }
 
@@ -45,7 +75,6 @@ enum err workers_new(const char *name, int threads, int queue_max, struct worker
     p->end = &p->first;
     p->queue_max = queue_max;
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->some, NULL);
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
@@ -76,7 +105,7 @@ enum err workers_post(struct workers *p, struct work *w, struct fault *why)
         *p->end = w;
         p->end = &w->next;
         p->queued++;
-        pthread_cond_signal(&p->some);
+        call_one(p);
     }
     pthread_mutex_unlock(&p->lock);
     return e;
@@ -88,11 +117,11 @@ void workers_free(struct workers *p)
         return;
     pthread_mutex_lock(&p->lock);
     p->closing = true;
-    pthread_cond_broadcast(&p->some);
+    while (p->idle)
+        call_one(p);
     pthread_mutex_unlock(&p->lock);
     for (int i = 0; i < p->count; i++)
         pthread_join(p->threads[i], NULL);
-    pthread_cond_destroy(&p->some);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }

@@ -3,10 +3,10 @@
 #include "store/many.h"
 
 /* Of a row of folder_above: it is one by which the folder is seen. */
-static void add_reached(struct buf *sql, const struct folder_scope *s, int *param)
+static void add_reached(struct buf *sql, int *param)
 {
     buf_fmt(sql, "(folder_above.above_id = $%d OR (folder_above.inherited = 1 AND folder_above.above_id IN ", ++*param);
-    many_list(sql, s->above_count, param);
+    many_list(sql, param);
     buf_add(sql, STR("))"));
 }
 
@@ -14,18 +14,18 @@ void folder_scope_sql(struct buf *sql, const struct folder_scope *s, const char 
 {
     if (s->few) {
         buf_fmt(sql, " %s IN ", column);
-        many_list(sql, s->folder_count, param);
+        many_list(sql, param);
         return;
     }
     buf_fmt(sql, " EXISTS (SELECT 1 FROM folder_above WHERE folder_above.folder_id = %s AND ", column);
-    add_reached(sql, s, param);
+    add_reached(sql, param);
     buf_char(sql, ')');
 }
 
-void folder_scope_folders_sql(struct buf *sql, const struct folder_scope *s, int *param)
+void folder_scope_folders_sql(struct buf *sql, int *param)
 {
     buf_add(sql, STR("SELECT DISTINCT folder_id FROM folder_above WHERE "));
-    add_reached(sql, s, param);
+    add_reached(sql, param);
 }
 
 void folder_scope_bind(struct query *q, const struct folder_scope *s)
@@ -48,7 +48,7 @@ void folder_scope_connections_sql(struct buf *sql, const struct folder_scope *s,
     buf_add(sql, STR(" ("));
     folder_scope_sql(sql, s, column, param);
     buf_fmt(sql, " OR %s IN ", connection);
-    many_list(sql, s->connection_count, param);
+    many_list(sql, param);
     buf_char(sql, ')');
 }
 

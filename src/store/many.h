@@ -31,15 +31,16 @@ struct many many_one(const struct str *key);
 /* At which place it stands. False: it is none of them. */
 bool many_find(const struct many *m, struct str key, size_t *place);
 
-/* "$keys" in `sql` becomes a list of parameters, which come after all others: their numbers go up to `others`. */
+/* "$keys" in `sql` becomes a list of the keys: one parameter, after all others, whose numbers go up to `others`. */
 struct query *many_begin(struct db *db, const char *sql, int others, const struct many *m);
 /* After the others are bound. */
 void many_bind(struct query *q, const struct many *m);
 
-/* The two halves of it, for statements that are put together otherwise: "($4, $5, ...)" for `n` values, and binding them. *param:
- * the number of the last parameter in use. Few texts for many n: statements are kept. None: matches nothing. */
-void many_list(struct buf *sql, size_t n, int *param);
+/* The two halves of it, for statements that are put together otherwise: what may stand behind IN, and binding its values, of which
+ * those with p == NULL are left out. *param: the number of the last parameter in use. None: matches nothing. */
+void many_list(struct buf *sql, int *param);
 void many_values(struct query *q, const struct str *values, size_t n);
-void many_numbers(struct query *q, const int64_t *values, size_t n); /* one at least */
+void many_list_numbers(struct buf *sql, int *param);
+void many_numbers(struct query *q, const int64_t *values, size_t n);
 
 #endif

@@ -167,8 +167,8 @@
         "(OLD.state = 'over') <> (NEW.state = 'over')", OF_CONNECTION)                                                  \
     ANNOUNCE_GONE("connection_grant", OF_CONNECTION)                                                                    \
     ANNOUNCE("new", "INSERT", "sealed_value", "WHEN (NEW.kind = 'grant')", "announce_owner_id()")                       \
-    ANNOUNCE("change", "UPDATE", "sealed_value", "WHEN (NEW.kind = 'grant' AND (" DIFFERS("name") " OR " DIFFERS("sealed") "))",        \
-        "announce_owner_id()")                                                                                          \
+    ANNOUNCE("change", "UPDATE", "sealed_value",                                                                        \
+        "WHEN (NEW.kind = 'grant' AND (" DIFFERS("name") " OR " DIFFERS("sealed") "))", "announce_owner_id()")          \
     ANNOUNCE("gone", "DELETE", "sealed_value", "WHEN (OLD.kind = 'grant')", "announce_owner_id()")                      \
     ANNOUNCE("new", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NOT NULL)",          \
         "announce_owner()")                                                                                             \
@@ -563,6 +563,9 @@ static const struct migration migrations[] = {
           " secret_ms BIGINT NOT NULL DEFAULT 0,"    /* since when there is one; 0: there is none */
           " next_secret_ms BIGINT NOT NULL DEFAULT 0,"
           " private_key_ms BIGINT NOT NULL DEFAULT 0,"
+          " next_private_key_ms BIGINT NOT NULL DEFAULT 0,"
+          " jwk TEXT NOT NULL DEFAULT '',"           /* the public half of private_key, JSON; empty: there is none */
+          " next_jwk TEXT NOT NULL DEFAULT '',"
           " discovered_ms BIGINT NOT NULL DEFAULT 0," /* when its issuer was asked; 0: never */
           " revision BIGINT NOT NULL,"
           " created_ms BIGINT NOT NULL,"

@@ -6,6 +6,11 @@
 #include "store/connection.h"
 #include "store/store_limits.h"
 
+struct copy {
+    struct copy *next;
+    char text[];
+};
+
 struct query {
     struct list kept;       /* in db->kept, unless it is a second copy of one that runs */
     struct list running;    /* in db->running from begin to end */
@@ -16,7 +21,17 @@ struct query {
     int bound;
     bool is_kept, is_running, stepped, row, done;
     struct failure failure; /* sticky */
+    struct copy *copies;    /* of what is bound, until it ends */
 };
+
+static void drop_copies(struct query *q)
+{
+    for (struct copy *c = q->copies, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+    q->copies = NULL;
+}
 
 static void query_free(struct query *q)
 {
@@ -24,6 +39,7 @@ static void query_free(struct query *q)
     list_remove(&q->running);
     if (q->st)
         q->db->engine->drop(q->db, q->st);
+    drop_copies(q);
     free(q->sql);
     free(q);
 }
@@ -134,6 +150,18 @@ void query_text(struct query *q, struct str s) { bind(q, s, false); }
 void query_blob(struct query *q, struct str s) { bind(q, s, true); }
 void query_null(struct query *q) { bind(q, STR_NONE, false); }
 
+void query_text_copy(struct query *q, struct str s)
+{
+    if (s.p) {
+        struct copy *c = mem_grow(NULL, sizeof *c + s.n);
+        memcpy(c->text, s.p, s.n);
+        c->next = q->copies;
+        q->copies = c;
+        s.p = c->text;
+    }
+    bind(q, s, false);
+}
+
 void query_i64(struct query *q, int64_t n)
 {
     struct failure f;
@@ -182,6 +210,7 @@ static void query_rest(struct query *q)
         return;
     }
     q->db->engine->rest(q->db, q->st);
+    drop_copies(q);
     q->bound = 0;
     q->failure.code = ERR_NONE;
     q->is_running = q->stepped = q->row = q->done = false;
@@ -287,3 +316,38 @@ void connection_close(struct db *db)
 }
 
 bool db_is_postgres(const struct db *db) { return db->engine == &postgres_engine; }
+
+/* Carries an open transaction to its end. `e` is what the work answered. */
+static enum err finish(struct db *db, enum err e, struct fault *why)
+{
+    struct failure f;
+    int open_queries = connection_end_queries(db);
+    if (!e && open_queries)
+        bug("%d queries still running at commit", open_queries);
+    if (!e && db->failed.code)
+        e = failure_fault(&db->failed, why); /* `work` passed over a failure */
+    if (!e) {
+        if (db->engine->commit(db, &f))
+            return ERR_NONE;
+        connection_failed(db, &f);
+        e = failure_fault(&f, why);
+    }
+    if (db->engine->open_transaction(db) && !db->engine->run(db, "ROLLBACK", &f)) {
+        db->failed = f; /* whatever it was before, this connection is of no use */
+        db->failed.constraint = db->failed.busy = false;
+    }
+    return e;
+}
+
+enum err connection_transaction(struct db *db, int64_t wait_ms, store_work *work, void *context, struct fault *why)
+{
+    struct failure f;
+    if (!db->engine->begin(db, wait_ms, &f)) {
+        connection_failed(db, &f);
+        return failure_fault(&f, why);
+    }
+    db->in_transaction = true;
+    enum err e = finish(db, work(db, context, why), why);
+    db->in_transaction = false;
+    return e;
+}

@@ -129,7 +129,7 @@ enum err connection_numbered(struct db *db, struct arena *a, const int64_t *numb
     if (!n)
         return ERR_NONE;
     buf_add(&sql, STR("SELECT " COLUMNS " FROM connection WHERE number > 0 AND number IN "));
-    many_list(&sql, n, &param);
+    many_list_numbers(&sql, &param);
     buf_add(&sql, STR(" ORDER BY number"));
     buf_char(&sql, 0);
     if (buf_failed(&sql))

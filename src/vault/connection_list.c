@@ -301,7 +301,7 @@ static enum err name_folders(struct walk *w, const struct str **out, size_t *n, 
     int param = 0;
     struct str *ids = arena_array(w->a, FOLDERS_ASKED + 1, sizeof *ids);
     buf_init(&sql, SQL_MAX);
-    folder_scope_folders_sql(&sql, s, &param);
+    folder_scope_folders_sql(&sql, &param);
     buf_fmt(&sql, " LIMIT $%d", ++param);
     buf_char(&sql, 0);
     if (buf_failed(&sql))

@@ -36,7 +36,7 @@ struct grip {
     size_t n;
     struct oauth_profile profile;
     bool has_profile;
-    struct tls_context *tls;   /* NULL: the hub's own */
+    struct tls_context *tls, *next_tls;   /* NULL: the hub's own, and none */
 };
 
 static void grip_end(struct grip *g)
@@ -46,6 +46,7 @@ static void grip_end(struct grip *g)
     if (g->has_profile)
         oauth_profile_end(&g->profile);
     tls_context_free(g->tls);
+    tls_context_free(g->next_tls);
 }
 #define AUTO_GRIP __attribute__((cleanup(grip_end))) struct grip
 
@@ -68,8 +69,10 @@ static enum err grip_open(struct web_request *q, const struct connection_row *ro
                              .digits_ok = q->hub->header_digits_ok };
     e = oauth_profile_of(q->db, q->hub->keyring, q->arena, &in, row->id, &g->profile, why);
     g->has_profile = !e;
-    return e ? e
-             : client_tls(issuers_tls(q->hub->issuers), q->db, q->hub->keyring, q->arena, row, &g->profile, &g->tls, why);
+    struct tls_context *base = issuers_tls(q->hub->issuers);
+    if (e || (e = client_tls(base, q->db, q->hub->keyring, q->arena, row, &g->profile, &g->tls, why)))
+        return e;
+    return client_tls_next(base, q->db, q->hub->keyring, q->arena, row, &g->profile, &g->next_tls, why);
 }
 
 /* ---- begin ---- */
@@ -131,8 +134,8 @@ enum err authorize_begin(struct web_request *q, const struct connection_row *row
     if (!b.t.device && (!g.profile.authorization_url.n || !g.profile.client_id.n))
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no authorization URL or client id");
     if (b.t.device &&
-        (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena, &(struct client_door){ &g.profile, g.tls }, &b.t,
-                                      &b.device_code, why)))
+        (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena,
+                                      &(struct client_door){ &g.profile, g.tls, g.next_tls }, &b.t, &b.device_code, why)))
         return e;
     e = web_write(q, begin, &b, why);
     secret_end(&b.device_code);
@@ -276,7 +279,7 @@ static enum err go_out(struct web_request *q, struct reply *r, struct str *url, 
     browser = authorize_browser(q, r);
     struct authorization_request ask = { t.redirect_uri, str_of(state), authorization_verifier(q->arena, browser, str_of(state)) };
     struct sending s = { t.id, browser, str_of(state), g.profile.issuer };
-    if ((e = authorization_url(q->hub->issuers, q->arena, &(struct client_door){ &g.profile, g.tls }, &ask, url, why)))
+    if ((e = authorization_url(q->hub->issuers, q->arena, &(struct client_door){ &g.profile, g.tls, g.next_tls }, &ask, url, why)))
         return e;
     return store_write(q->hub->store, send_off, &s, why);
 }

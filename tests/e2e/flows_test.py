@@ -22,10 +22,24 @@ CALLBACK = "/oauth/callback"
 NO_PUSH = {"pushedAuthorizationRequests": {"enabled": False}}  # where it is offered it is used, and a test sees less of what is sent
 
 
+def asking(auth_type):
+    """A connector that asks the server whether a token is still good before a connection is verified (requirement 9.9)."""
+    return {
+        "id": "asking", "name": "Asking", "version": "1.0.0", "stage": "stable", "documentation": "https://example.com",
+        "description": {"en": "A service whose tokens are asked about.", "fr": "Un service dont les jetons sont vérifiés."},
+        "domains": ["support"], "base_url": "{{fields.base_url}}", "prerequisites": {"en": "- None.", "fr": "- Aucun."},
+        "fields": [{"key": "base_url", "type": "url", "required": True, "label": {"en": "Base URL", "fr": "URL de base"}}],
+        "verify": {"method": "GET", "path": "/me"},
+        "auth": [{"type": auth_type, "label": {"en": "OAuth", "fr": "OAuth"}, "oauth": {"introspect": True},
+                  "instructions": {"en": "None.", "fr": "Aucune."}}],
+    }
+
+
 class Case(harness.Case):
     PEOPLE = {"alice": {"email": "alice@example.com"}}
     TYPE = "oauth2_authorization_code"
     environment = {}
+    server = {}   # the provider's environment
 
     def begin(self):
         """A hub whose setup is done: before that, nobody's browser gets anywhere."""
@@ -54,7 +68,7 @@ class Case(harness.Case):
                 settings = {**(settings or {}), "private_key": f.read()}
         node = subprocess.Popen(["node", OIDC + "/provider.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                 text=True, env={**os.environ, "PEOPLE": json.dumps(self.PEOPLE), "CLIENT": json.dumps(client),
-                                                "FEATURES": json.dumps(features or NO_PUSH)})
+                                                "FEATURES": json.dumps(features or NO_PUSH), **self.server})
         lines = harness.Lines(node.stdout)
         self.addCleanup(lambda: (node.stdin.close(), node.wait(harness.DEADLINE), lines.thread.join(), node.stdout.close()))
         found = lines.wait(r"^issuer: (.*)$")
@@ -620,16 +634,6 @@ class WaitingDevice(harness.Case):
 
 class Inactive(Case):
     """9.9: a token that its server calls inactive, and nothing to renew it with."""
-    CONNECTOR = {
-        "id": "asking", "name": "Asking", "version": "1.0.0", "stage": "stable", "documentation": "https://example.com",
-        "description": {"en": "A service whose tokens are asked about.", "fr": "Un service dont les jetons sont vérifiés."},
-        "domains": ["support"], "base_url": "{{fields.base_url}}", "prerequisites": {"en": "- None.", "fr": "- Aucun."},
-        "fields": [{"key": "base_url", "type": "url", "required": True, "label": {"en": "Base URL", "fr": "URL de base"}}],
-        "verify": {"method": "GET", "path": "/me"},
-        "auth": [{"type": "oauth2_authorization_code", "label": {"en": "OAuth", "fr": "OAuth"}, "oauth": {"introspect": True},
-                  "instructions": {"en": "None.", "fr": "Aucune."}}],
-    }
-
     def connect(self, key):
         made = self.hub1.post(API + "/connections", {"connector": "asking", "key": key, "oauth_client": "sso",
                                                      "fields": {"base_url": self.provider.url}})
@@ -637,7 +641,7 @@ class Inactive(Case):
         return made.json["id"]
 
     def test_its_person_is_asked_for_again(self):
-        self.file("asking.json", json.dumps(self.CONNECTOR))
+        self.file("asking.json", json.dumps(asking(self.TYPE)))
         self.environment = {"RACCORD_CONNECTORS": self.folder}
         self.start(features={**NO_PUSH, "introspection": {"enabled": True}, "revocation": {"enabled": True}})
         browser = Browser()

@@ -74,11 +74,61 @@ static void ten_thousand_jobs_run_once_each(void **state)
     assert_int_equal(ran, JOBS);
 }
 
+struct visit {
+    struct work work;
+    pthread_mutex_t *lock;
+    pthread_cond_t *changed;
+    pthread_t who;
+    bool done;
+};
+
+static void run_visit(struct work *w)
+{
+    struct visit *v = (struct visit *)w;
+    pthread_mutex_lock(v->lock);
+    v->who = pthread_self();
+    v->done = true;
+    pthread_cond_broadcast(v->changed);
+    pthread_mutex_unlock(v->lock);
+}
+
+/* Between the end of a job and the sleep of its worker the next may be called: never all of them, though. */
+static void jobs_that_come_one_by_one_keep_few_workers_warm(void **state)
+{
+    (void)state;
+    enum { JOBS = 500, THREADS = 8 };
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+    struct workers *p;
+    struct fault why;
+    pthread_t seen[THREADS];
+    int by[THREADS] = { 0 }, n = 0, most = 0;
+    assert_int_equal(workers_new("test", THREADS, 1, &p, &why), ERR_NONE);
+    for (int i = 0; i < JOBS; i++) {
+        struct visit v = { { NULL, run_visit }, &lock, &changed, 0, false };
+        assert_int_equal(workers_post(p, &v.work, &why), ERR_NONE);
+        pthread_mutex_lock(&lock);
+        while (!v.done)
+            pthread_cond_wait(&changed, &lock);
+        pthread_mutex_unlock(&lock);
+        int at = 0;
+        while (at < n && !pthread_equal(seen[at], v.who))
+            at++;
+        seen[at] = v.who;
+        n = at == n ? n + 1 : n;
+        if (++by[at] > most)
+            most = by[at];
+    }
+    workers_free(p);
+    assert_in_range(most, JOBS / 4, JOBS); /* in turn, each would have an eighth */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_queue_refuses_and_what_is_queued_is_finished_at_the_end),
         cmocka_unit_test(ten_thousand_jobs_run_once_each),
+        cmocka_unit_test(jobs_that_come_one_by_one_keep_few_workers_warm),
     };
     return cmocka_run_group_tests_name("loop/workers", tests, NULL, NULL);
 }

@@ -78,6 +78,69 @@ static void a_key_that_comes_twice_has_one_place_and_none_has_no_place(void **st
     assert_false(many_find(&(struct many){ 0 }, STR("a"), &at));
 }
 
+static void keys_with_quotes_and_other_letters_are_found(void **state)
+{
+    struct room *r = *state;
+    AUTO_ARENA a = arena_new(1024);
+    const struct str odd[] = { STR("\"}"),           STR("back\\slash"),       STR("it's"),
+                               STR("tab\tand \x7f"), STR("\xc3\xa9t\xc3\xa9"), STR("\xf0\x9f\x98\x80") };
+    struct many m = many_of(a, odd, COUNT(odd));
+    int64_t found[COUNT(odd)] = { 0 };
+    assert_ok(room_script(
+        r, "INSERT INTO thing VALUES ('\"}', 1), ('back\\slash', 2), ('it''s', 3), ('tab\tand \x7f', 4), ('\xc3\xa9t\xc3\xa9', 5),"
+           " ('\xf0\x9f\x98\x80', 6)"));
+    numbers_of(r, a, &m, found);
+    for (size_t i = 0; i < m.n; i++)
+        assert_in_range(found[i], 1, COUNT(odd));
+}
+
+/* SQLite looks a parameter up by its name: 256 of them cost more than what they ask for. */
+static void a_page_of_keys_is_one_parameter_whatever_its_length(void **state)
+{
+    struct room *r = *state;
+    AUTO_ARENA a = arena_new(64 * 1024);
+    struct db *db = store_reader(r->store, &r->why);
+    struct str keys[MOST];
+    for (size_t i = 0; i < MOST; i++)
+        keys[i] = str_fmt(a, "thing %zu", i + 1);
+    for (size_t n = 0; n <= MOST; n += MOST) {
+        AUTO_BUF sql;
+        int param = 1;
+        struct many m = many_of(a, keys, n);
+        buf_init(&sql, 1024);
+        buf_add(&sql, STR("SELECT count(*) FROM thing WHERE n > $1 AND name IN "));
+        many_list(&sql, &param);
+        buf_char(&sql, 0);
+        assert_int_equal(param, 2);
+        struct query *q = query_begin(db, sql.p);
+        query_i64(q, 0);
+        many_bind(q, &m);
+        assert_true(query_next(q));
+        assert_int_equal(query_get_i64(q, 0), n);
+        assert_ok(query_end(q, &r->why));
+    }
+}
+
+static void numbers_are_listed_as_keys_are(void **state)
+{
+    struct room *r = *state;
+    struct db *db = store_reader(r->store, &r->why);
+    const int64_t numbers[] = { 3, 299, 7000000000, -1 };
+    for (size_t n = 0; n <= COUNT(numbers); n++) {
+        AUTO_BUF sql;
+        int param = 0;
+        buf_init(&sql, 1024);
+        buf_add(&sql, STR("SELECT count(*) FROM thing WHERE n IN "));
+        many_list_numbers(&sql, &param);
+        buf_char(&sql, 0);
+        struct query *q = query_begin(db, sql.p);
+        many_numbers(q, numbers, n);
+        assert_true(query_next(q));
+        assert_int_equal(query_get_i64(q, 0), n < 2 ? n : 2);
+        assert_ok(query_end(q, &r->why));
+    }
+}
+
 static void no_keys_match_nothing(void **state)
 {
     struct room *r = *state;
@@ -97,6 +160,9 @@ int main(void)
         T(each_answer_stands_at_its_key_whatever_the_length_of_the_page),
         cmocka_unit_test(a_key_that_comes_twice_has_one_place_and_none_has_no_place),
         T(no_keys_match_nothing),
+        T(keys_with_quotes_and_other_letters_are_found),
+        T(a_page_of_keys_is_one_parameter_whatever_its_length),
+        T(numbers_are_listed_as_keys_are),
     };
     return cmocka_run_group_tests_name("store/many", tests, NULL, NULL);
 }
