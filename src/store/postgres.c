@@ -378,8 +378,9 @@ static enum err postgres_report(struct db *db, struct arena *a, struct store_rep
     PGconn *pg = postgres_of(db)->pg;
     const char *host = PQhost(pg);
     bool here = !host || *host == '/' || !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
-    struct query *q = query_begin(db, "SELECT current_setting('server_version'), current_setting('fsync') = 'on'"
-                                      " AND current_setting('full_page_writes') = 'on', current_setting('synchronous_standby_names') <> ''");
+    struct query *q =
+        query_begin(db, "SELECT current_setting('server_version'), current_setting('fsync') = 'on'"
+                        " AND current_setting('full_page_writes') = 'on', current_setting('synchronous_standby_names') <> ''");
     if (query_next(q)) {
         struct str version = query_get_text(q, 0, a), number, rest;
         str_cut(version, ' ', &number, &rest);
