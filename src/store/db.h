@@ -62,6 +62,10 @@ typedef void store_progress(void *context, int64_t done, int64_t total);
 /* One state of the whole database into the existing file `to`, whatever others write meanwhile. The file is SQLite's, whatever the
  * engine. */
 enum err store_copy(struct store *s, const char *to, store_progress *progress, void *context, struct fault *why) MUST_CHECK;
+/* The other way: all of `from`, a database of SQLite, into the shared store `s`, in one transaction. ERR_CONFLICT: nodes run on it,
+ * or without `replace`: it holds a hub's data. */
+enum err store_load(struct store *s, struct store *from, bool replace, store_progress *progress, void *context,
+                    struct fault *why) MUST_CHECK;
 /* Are the pages sound? *found is what is wrong first, or empty. `deep`: every index against its table, and every reference; else
  * structure alone, which a million rows keep busy for seconds. */
 enum err store_check(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why) MUST_CHECK;
