@@ -36,7 +36,8 @@ struct query *many_begin(struct db *db, const char *sql, int others, const struc
 /* After the others are bound. */
 void many_bind(struct query *q, const struct many *m);
 
-/* One text for each key: `sql` answers rows of a key and its text. texts[i] has p == NULL where there is no row for ids->keys[i]. */
+/* One text for each key: `sql` answers rows of a key and its text. texts[i] has p == NULL where there is no row for ids->keys[i].
+ */
 enum err many_texts(struct db *db, struct arena *a, const char *sql, const struct many *ids, struct str *texts,
                     struct fault *why) MUST_CHECK;
 

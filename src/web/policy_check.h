@@ -9,8 +9,8 @@
 
 /* The set of now, until the request ends; NULL: there is none. */
 const struct policy_set *policies_now(struct web_request *q);
-/* Who asks what about this row (folder, connector, auth type, domain, fields, and with an id the OAuth client that is stored for it;
- * what is not there is not asked). In q->arena. */
+/* Who asks what about this row (folder, connector, auth type, domain, fields, and with an id the OAuth client that is stored for
+ * it; what is not there is not asked). In q->arena. */
 enum err policy_subject_of(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
                            struct policy_subject *out, struct fault *why) MUST_CHECK;
 /* May it be so? Its OAuth client is asked about when it is called; else connection_oauth.h does, as it may be about to change.

@@ -135,11 +135,13 @@ static void ones_own_oauth_client_is_refused_where_clients_are_managed(void **st
 static void an_enforced_oauth_client_is_the_only_one_that_connections_of_its_kind_may_have(void **state)
 {
     struct house *h = *state;
-#define CLIENT(name, value, mode) \
-    "[{\"rule\":\"preset\",\"connectors\":[\"slack\"],\"part\":\"oauth_client\",\"name\":\"" name "\",\"value\":" value ",\"mode\":\"" mode "\"}]"
+#define CLIENT(name, value, mode)                                                                                                  \
+    "[{\"rule\":\"preset\",\"connectors\":[\"slack\"],\"part\":\"oauth_client\",\"name\":\"" name "\",\"value\":" value            \
+    ",\"mode\":\"" mode "\"}]"
     struct policy_set *named = SET(h, { "p", NULL, CLIENT("oauth_client", "{\"set\":true,\"client\":\"cli_1\"}", "enforced") });
     struct policy_set *ours = SET(h, { "p", NULL, CLIENT("client_id", "{\"set\":true}", "hidden") });
-    struct policy_set *keys = SET(h, { "p", NULL, CLIENT("oauth_client", "{\"set\":true,\"access_key\":true,\"client\":\"cli_1\"}", "enforced") });
+    struct policy_set *keys =
+        SET(h, { "p", NULL, CLIENT("oauth_client", "{\"set\":true,\"access_key\":true,\"client\":\"cli_1\"}", "enforced") });
     struct policy_set *either = SET(h, { "p", NULL, CLIENT("oauth_client", "{\"set\":true,\"client\":\"cli_1\"}", "optional") });
     const struct { struct policy_client has; enum err named, ours, keys; } cases[] = {
         { { .known = true, .id = STR("cli_1") }, ERR_NONE, ERR_PRESET_ENFORCED, ERR_NONE },
