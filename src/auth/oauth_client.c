@@ -1,8 +1,9 @@
 #include "auth/oauth_client.h"
 
-#include "auth/grant.h"
-
 #include <stdio.h>
+
+#include "auth/grant.h"
+#include "auth/obtain.h"
 
 #include "base/encode.h"
 #include "base/fold.h"
@@ -522,13 +523,29 @@ enum err connection_oauth_put(struct db *db, struct str connection, const struct
     return query_end(q, why);
 }
 
-enum err connection_brings_client(struct db *db, struct str connection, bool *out, struct fault *why)
+/* A client id that was typed into a field is one of its own as well, where no other takes its place. */
+struct policy_client connection_client_with(struct str auth_type, const struct json *fields, bool own, struct str client)
 {
-    int64_t n;
-    enum err e = count(db, "SELECT count(*) FROM connection_secret WHERE connection_id = $1 AND name = 'client_id'", connection,
-                       &n, why);
-    *out = n > 0;
-    return e;
+    const struct obtain *how = obtain_find(auth_type);
+    bool typed = !client.n && json_str(fields, "client_id").n;
+    return (struct policy_client){ .known = obtain_takes_client(how), .own = own || typed, .access_key = how && how->keyed,
+                                   .id = client };
+}
+
+enum err connection_client_of(struct db *db, struct arena *a, struct str connection, struct str auth_type,
+                              const struct json *fields, struct policy_client *out, struct fault *why)
+{
+    *out = connection_client_with(auth_type, fields, false, STR(""));
+    if (!out->known)
+        return ERR_NONE;
+    struct query *q =
+        query_begin(db, "SELECT (SELECT count(*) FROM connection_secret WHERE connection_id = $1 AND name = $2),"
+                        " COALESCE((SELECT client_id FROM connection_oauth WHERE connection_id = $1), '')");
+    query_text(q, connection);
+    query_text(q, out->access_key ? STR("access_key_id") : STR("client_id"));
+    if (query_next(q))
+        *out = connection_client_with(auth_type, fields, query_get_i64(q, 0) > 0, query_get_text(q, 1, a));
+    return query_end(q, why);
 }
 
 static bool listed(struct str list, struct str scope)

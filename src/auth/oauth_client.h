@@ -8,6 +8,7 @@
 #ifndef AUTH_OAUTH_CLIENT_H
 #define AUTH_OAUTH_CLIENT_H
 
+#include "access/policy.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -96,7 +97,10 @@ enum err connections_oauth(struct db *db, struct arena *a, const struct many *co
                            struct fault *why) MUST_CHECK;
 enum err connection_oauth_put(struct db *db, struct str connection, const struct connection_oauth *o, struct fault *why) MUST_CHECK;
 /* Does the connection bring an OAuth client of its own? */
-enum err connection_brings_client(struct db *db, struct str connection, bool *out, struct fault *why) MUST_CHECK;
+enum err connection_client_of(struct db *db, struct arena *a, struct str connection, struct str auth_type,
+                              const struct json *fields, struct policy_client *out, struct fault *why) MUST_CHECK;
+/* The same of one that is being written: it will have this client, or bring its own. */
+struct policy_client connection_client_with(struct str auth_type, const struct json *fields, bool own, struct str client);
 /* A list, or a text with blanks and commas between; each once, as they came. Absent or null: STR_NONE. ERR_FIELD_INVALID at `at`,
  * ERR_LIMIT. */
 #define CONNECTION_SCOPES_MAX (16 * 1024)

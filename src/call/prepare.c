@@ -141,8 +141,8 @@ static enum err check_policies(struct switchboard *s, struct db *db, bool trying
         e = connection_secrets_since(db, p->row.id, &subject.secrets_since, why);
         p->until = subject.secrets_since ? subject.secrets_since + age : 0;
     }
-    if (!e && set && set->count && str_starts(p->row.auth_type, STR("oauth2_")))
-        e = connection_brings_client(db, p->row.id, &subject.own_client, why);
+    if (!e && set && set->count)
+        e = connection_client_of(db, p->arena, p->row.id, p->row.auth_type, fields, &subject.client, why);
     if (!e && !(e = policy_decide(set, &subject, NULL, why))) {
         policy_gates(set, &subject, p->arena, &p->gates, &p->gate_count);
         p->secure = policy_next(set, &subject, POLICY_SECURE, &at, NULL) != NULL;

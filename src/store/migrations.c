@@ -167,7 +167,8 @@
         "(OLD.state = 'over') <> (NEW.state = 'over')", OF_CONNECTION)                                                  \
     ANNOUNCE_GONE("connection_grant", OF_CONNECTION)                                                                    \
     ANNOUNCE("new", "INSERT", "sealed_value", "WHEN (NEW.kind = 'grant')", "announce_owner_id()")                       \
-    ANNOUNCE("change", "UPDATE", "sealed_value", "WHEN (NEW.kind = 'grant' AND " DIFFERS("sealed") ")", "announce_owner_id()") \
+    ANNOUNCE("change", "UPDATE", "sealed_value",                                                                        \
+        "WHEN (NEW.kind = 'grant' AND (" DIFFERS("name") " OR " DIFFERS("sealed") "))", "announce_owner_id()")          \
     ANNOUNCE("gone", "DELETE", "sealed_value", "WHEN (OLD.kind = 'grant')", "announce_owner_id()")                      \
     ANNOUNCE("new", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NOT NULL)",          \
         "announce_owner()")                                                                                             \

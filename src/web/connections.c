@@ -563,7 +563,7 @@ static enum err change_state(struct change *c, struct db *db, struct fault *why)
         return disable(c, db, why);
     if (wanted != CONNECTION_ACTIVE)
         return body_fault(why, ERR_FIELD_INVALID, "state", "active, disabled");
-    e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why);
+    e = policy_check_authorize(c->q, db, &c->row, why);
     return e ? e : enabled_state(c->q, db, &c->row, &c->row.state, why);
 }
 
@@ -787,7 +787,7 @@ static enum err apply_enable(struct db *db, void *context, struct fault *why)
     struct change *c = context;
     enum connection_state state;
     enum err e;
-    if ((e = change_begin(c, db, why)) || (e = policy_check(c->q, db, &c->row, POLICY_AUTHENTICATE, why)) ||
+    if ((e = change_begin(c, db, why)) || (e = policy_check_authorize(c->q, db, &c->row, why)) ||
         (e = enabled_state(c->q, db, &c->row, &state, why)))
         return e;
     if (c->row.state == state)
