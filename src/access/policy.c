@@ -259,6 +259,7 @@ static enum err read_preset(const struct reading *r, const struct json *v, struc
     out->preset.part = (enum policy_part)part;
     out->preset.mode = (enum policy_mode)how;
     out->preset.access_key = json_is(json_get(json_get(v, "value"), "access_key"), JSON_TRUE);
+    out->preset.client = json_str(json_get(v, "value"), "client");
     if (part != PRESET_FIELD)
         return ERR_NONE;
     out->preset.value = json_get(v, "value");
@@ -452,7 +453,24 @@ enum verdict { NOT_ASKED, SATISFIED, REFUSED };
 static enum verdict verdict(bool asked, bool satisfied) { return !asked ? NOT_ASKED : satisfied ? SATISFIED : REFUSED; }
 
 /* *what: what a refusal is about. */
-static enum verdict judge(const struct policy_rule *r, const struct policy_subject *q, struct str *what)
+/* Does a connection have the OAuth client that is meant for it? One that has none yet is about to get it. A rule that gives keys
+ * for roles says nothing to grants, and the other way round. */
+static enum verdict judge_client(const struct policy *p, const struct policy_rule *r, const struct policy_subject *q)
+{
+    const struct policy_client *has = &q->client;
+    char own[128];
+    struct str meant = r->preset.client;
+    if (r->preset.mode == PRESET_OPTIONAL || !has->known || has->access_key != r->preset.access_key)
+        return NOT_ASKED;
+    if (str_is(r->preset.name, "client_id")) { /* the policy's own */
+        snprintf(own, sizeof own, "%.*s/%.*s", STR_ARG(p->id), STR_ARG(q->connector));
+        meant = str_of(own);
+    }
+    return verdict(has->own || meant.n, !has->own && (!has->id.n || str_eq(has->id, meant)));
+}
+
+/* `p`: whose rule it is; those that gates hold do not ask. */
+static enum verdict judge(const struct policy *p, const struct policy_rule *r, const struct policy_subject *q, struct str *what)
 {
     unsigned method = q->method.p ? narrow_method(q->method) : 0;
     *what = STR("");
@@ -476,12 +494,11 @@ static enum verdict judge(const struct policy_rule *r, const struct policy_subje
         return verdict(q->domain.p, !is_wild(q->domain));
     case POLICY_MANAGED_ONLY:
         *what = q->auth_type;
-        return verdict(q->auth_type.p && is_oauth(q->auth_type), !q->own_client);
+        return verdict(q->auth_type.p && is_oauth(q->auth_type), !q->client.own);
     case POLICY_PRESET:
         *what = r->preset.name;
-        /* One of its own, where a policy's is meant; another of the administrator's is theirs to give. */
-        if (r->preset.part == PRESET_OAUTH_CLIENT && r->preset.mode != PRESET_OPTIONAL)
-            return verdict(q->own_client && !r->preset.access_key, false);
+        if (r->preset.part == PRESET_OAUTH_CLIENT)
+            return judge_client(p, r, q);
         if (r->preset.part != PRESET_FIELD || r->preset.mode == PRESET_OPTIONAL || !q->fields)
             return NOT_ASKED;
         return verdict(true, same_scalar(json_get_str(q->fields, r->preset.name), r->preset.value));
@@ -535,7 +552,7 @@ enum err policy_decide(const struct policy_set *s, const struct policy_subject *
         size_t at = 0;
         while ((kinds[kind].moments & (unsigned)q->moment) && (r = policy_next(s, q, kind, &at, &p))) {
             struct str what;
-            enum verdict v = judge(r, q, &what);
+            enum verdict v = judge(p, r, q, &what);
             if (v == NOT_ASKED)
                 continue;
             if (trace)
@@ -591,5 +608,5 @@ enum err policy_gate_check(const struct policy_gate *g, struct str method, unsig
     struct policy_rule r = { .kind = g->kind, .methods = g->methods, .ranges = g->ranges };
     struct policy_subject q = { .moment = POLICY_CALL, .method = method, .family = family, .ip = ip };
     struct str what;
-    return judge(&r, &q, &what) == REFUSED ? refuse(g->kind, what, g->policy, why) : ERR_NONE;
+    return judge(NULL, &r, &q, &what) == REFUSED ? refuse(g->kind, what, g->policy, why) : ERR_NONE;
 }

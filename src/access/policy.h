@@ -55,6 +55,7 @@ struct policy_rule {
         struct str name;
         const struct json *value;  /* of fields; NULL: a sealed one */
         bool access_key;           /* the OAuth client is one that holds a key for roles: grants are none of its business */
+        struct str client;         /* the OAuth client that is named: its id; p == NULL: the policy's own, or not known */
     } preset;
 };
 struct policy {
@@ -80,13 +81,21 @@ enum err policy_read(struct arena *a, const struct json *rules, bool for_folder,
 bool policy_pattern_covers(struct str pattern, struct str domain);   /* all that the domain allows is in the pattern */
 bool policy_pattern_overlaps(struct str pattern, struct str domain); /* some of it is */
 
+/* Who gets a connection's tokens. */
+struct policy_client {
+    bool known;                    /* else the rest is not asked */
+    bool own;                      /* brings an OAuth client, or an access key, of its own */
+    bool access_key;               /* has a key for roles, or wants one */
+    struct str id;                 /* the administrator's: cli_..., or pol_.../connector; empty: none yet */
+};
+
 struct policy_subject {
     enum policy_moment moment;
     const struct str *folders;     /* the folder and all above it; ids */
     size_t folder_count;
     struct str connector, auth_type, domain; /* p == NULL: not known, so not asked */
     const struct json *fields;     /* NULL: not asked */
-    bool own_client;               /* brings an OAuth client of its own */
+    struct policy_client client;
     wall_ms secrets_since, now;    /* since when it has its oldest credential; 0: it has none, or that is not asked */
     /* One call; method.p == NULL: not asked. */
     struct str method;

@@ -1,7 +1,9 @@
 #include "auth/authorization_url.h"
 
 #include "auth/device_code.h"
+#include "auth/parameters.h"
 #include "auth/pkce.h"
+#include "auth/token_answer.h"
 #include "auth/told.h"
 #include "auth/token_request.h"
 #include "base/encode.h"
@@ -9,43 +11,31 @@
 #include "http/url.h"
 
 #define URL_MOST (16 * 1024)
-#define PARAMETERS (8 + 32)
 #define CODE_MOST 4096
 
-struct parameters {
-    struct token_param at[PARAMETERS];
-    size_t n;
-};
-
-static void put(struct parameters *p, struct str name, struct str value)
+/* What the connector and the client say. RFC 8707 2.1: where the tokens are to be good. */
+static void gather_theirs(struct arena *a, const struct oauth_profile *p, struct parameters *out)
 {
-    if (!value.n)
-        return;
-    for (size_t i = 0; i < p->n; i++)
-        if (str_eq(p->at[i].name, name)) {
-            p->at[i].value = value;
-            return;
-        }
-    if (p->n < PARAMETERS)
-        p->at[p->n++] = (struct token_param){ name, value };
+    out->n = 0;
+    parameters_put(out, STR("scope"), oauth_profile_scope(a, p));
+    json_each(v, p->resources)
+        parameters_add(out, STR("resource"), v->text);
+    parameters_lay(out, p->authorize_parameters);
 }
 
 /* The connector's and the client's own first: what the hub itself sends is not theirs to replace (OAU-32). */
 static void gather(struct arena *a, const struct oauth_profile *p, const struct authorization_request *r, struct parameters *out)
 {
-    out->n = 0;
-    put(out, STR("scope"), oauth_profile_scope(a, p));
-    json_each(v, p->authorize_parameters)
-        if (v->type == JSON_STRING)
-            put(out, v->key, v->text);
-    put(out, STR("response_type"), STR("code"));
-    put(out, STR("client_id"), p->client_id);
-    put(out, STR("redirect_uri"), r->redirect_uri);
-    put(out, STR("state"), r->state);
-    if (!p->pkce)
-        return;
-    put(out, STR("code_challenge"), pkce_challenge(a, r->verifier));
-    put(out, STR("code_challenge_method"), STR("S256"));
+    gather_theirs(a, p, out);
+    parameters_put(out, STR("response_type"), STR("code"));
+    parameters_put(out, STR("client_id"), p->client_id);
+    parameters_put(out, STR("redirect_uri"), r->redirect_uri);
+    parameters_put(out, STR("state"), r->state);
+    if (p->pkce) {
+        parameters_put(out, STR("code_challenge"), pkce_challenge(a, r->verifier));
+        parameters_put(out, STR("code_challenge_method"), STR("S256"));
+    }
+    parameters_leave_out_empty(out);
 }
 
 static struct str join(struct arena *a, struct str door, const struct parameters *p)
@@ -70,16 +60,15 @@ static enum err odd(struct arena *a, struct str says, struct fault *why, const c
     return fault(why, ERR_AUTHORIZATION_SERVER, said, "%s", note);
 }
 
-static enum err send(const struct issuers *s, struct arena *a, const struct client_door *c, struct secret proof, struct str door,
-                     const struct parameters *sent, struct fetch_answer *answer, struct fault *why)
+static enum err send(const struct issuers *s, struct arena *a, const struct oauth_profile *p, struct tls_context *tls,
+                     struct str door, const struct parameters *sent, struct fetch_answer *answer, struct fault *why)
 {
-    struct oauth_profile plain = *c->profile; /* lent: always a form (RFC 9126 2.1, RFC 8628 3.1) */
+    struct oauth_profile plain = *p; /* lent: always a form (RFC 9126 2.1, RFC 8628 3.1) */
     struct token_request request;
     plain.quirks.json_body = false;
-    plain.client_secret = proof;
     enum err e = token_request_build(a, &plain, door, TOKEN_FIRST, sent->at, sent->n, SECRET_NONE, STR(""), clock_wall(), &request,
                                      why);
-    request.http.tls = c->tls;
+    request.http.tls = tls;
     if (!e && (e = issuer_fetch(s, a, &request.http, answer, why)) == ERR_IDENTITY_PROVIDER)
         e = odd(a, STR("it cannot be reached"), why, "authorization server");
     token_request_end(&request);
@@ -97,14 +86,13 @@ static enum err ask(const struct issuers *s, struct arena *a, const struct clien
                     const struct parameters *sent, struct fetch_answer *answer, struct json **body, struct fault *why)
 {
     const struct oauth_profile *p = c->profile;
-    enum err e = send(s, a, c, p->client_secret, door, sent, answer, why);
-    bool read = !e && read_body(a, answer, body);
-    if (!e && p->next_secret.n && (answer->status == 401 || (read && str_is(json_str(*body, "error"), "invalid_client")))) {
-        e = send(s, a, c, p->next_secret, door, sent, answer, why); /* during rotation (OAU-04) */
-        read = !e && read_body(a, answer, body);
-    }
+    struct oauth_profile next;
+    enum err e = send(s, a, p, c->tls, door, sent, answer, why);
+    if (!e && token_answer_refuses_client(answer) && oauth_profile_next(p, &next)) /* during rotation (OAU-04) */
+        e = send(s, a, &next, c->next_tls ? c->next_tls : c->tls, door, sent, answer, why);
     if (e)
         return e;
+    bool read = read_body(a, answer, body);
     if (answer->status / 100 == 2 && read)
         return ERR_NONE;
     struct str code = read ? json_str(*body, "error") : STR_NONE;
@@ -134,8 +122,8 @@ static enum err push(const struct issuers *s, struct arena *a, const struct clie
     if (!uri.n || uri.n > CODE_MOST || str_has_control(uri))
         return odd(a, STR("its answer cannot be read"), why, "no request_uri");
     sent->n = 0;
-    put(sent, STR("client_id"), p->client_id);
-    put(sent, STR("request_uri"), uri);
+    parameters_put(sent, STR("client_id"), p->client_id);
+    parameters_put(sent, STR("request_uri"), uri);
     return ERR_NONE;
 }
 
@@ -169,18 +157,16 @@ enum err authorization_device_ask(const struct issuers *s, const struct egress *
                                   const struct client_door *c, struct authorization *t, struct secret *code, struct fault *why)
 {
     const struct oauth_profile *p = c->profile;
-    struct parameters sent = { .n = 0 };
+    struct parameters sent;
     struct fetch_answer answer;
     struct device_code d;
     struct json *body;
     struct fault odd_answer;
     if (!p->device_url.n || !p->client_id.n)
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no device authorization URL or client id");
-    put(&sent, STR("scope"), oauth_profile_scope(a, p));
-    json_each (v, p->authorize_parameters)
-        if (v->type == JSON_STRING)
-            put(&sent, v->key, v->text);
-    put(&sent, STR("client_id"), p->client_id);
+    gather_theirs(a, p, &sent);
+    parameters_put(&sent, STR("client_id"), p->client_id);
+    parameters_leave_out_empty(&sent);
     enum err e = ask(s, a, c, p->device_url, &sent, &answer, &body, why);
     if (e)
         return e;

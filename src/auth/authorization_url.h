@@ -7,10 +7,10 @@
 #include "auth/authorization.h"
 #include "auth/issuer.h"
 
-/* Who asks: as at the token endpoint, the next secret is tried where the first is refused. */
+/* Who asks: as at the token endpoint, what comes next is tried where what proves the client now is refused. */
 struct client_door {
     const struct oauth_profile *profile;
-    struct tls_context *tls;   /* auth/client_tls.h; NULL: that of all */
+    struct tls_context *tls, *next_tls;   /* auth/client_tls.h; NULL: that of all, and none of its own */
 };
 struct authorization_request {
     struct str redirect_uri, state;

@@ -13,5 +13,9 @@
  * those of pair_read() and certificate_open(). */
 enum err client_tls(struct tls_context *base, struct db *db, struct keyring *k, struct arena *a, const struct connection_row *row,
                     const struct oauth_profile *p, struct tls_context **out, struct fault *why) MUST_CHECK;
+/* The same with the certificate that comes next, during rotation; NULL also when none does. */
+enum err client_tls_next(struct tls_context *base, struct db *db, struct keyring *k, struct arena *a,
+                         const struct connection_row *row, const struct oauth_profile *p, struct tls_context **out,
+                         struct fault *why) MUST_CHECK;
 
 #endif

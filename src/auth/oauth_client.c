@@ -1,19 +1,21 @@
 #include "auth/oauth_client.h"
 
-#include "auth/grant.h"
-
 #include <stdio.h>
+
+#include "auth/grant.h"
+#include "auth/obtain.h"
 
 #include "base/encode.h"
 #include "base/fold.h"
 #include "crypto/hash.h"
+#include "crypto/jwt_sign.h"
 #include "vault/oauth_settings.h"
 #include "vault/sealed.h"
 
 static struct data_owner owner_of(struct str id) { return (struct data_owner){ STR("oauth_client"), id }; }
 
-static const char *const secret_names[] = { "client_secret", "next_client_secret", "private_key" };
-static const char *const secret_columns[] = { "secret_ms", "next_secret_ms", "private_key_ms" };
+static const char *const secret_names[] = { "client_secret", "next_client_secret", "private_key", "next_private_key" };
+static const char *const secret_columns[] = { "secret_ms", "next_secret_ms", "private_key_ms", "next_private_key_ms" };
 
 const char *oauth_secret_name(enum oauth_secret s) { return secret_names[s]; }
 
@@ -80,7 +82,7 @@ enum err oauth_client_check(struct arena *a, const struct oauth_client *c, const
 
 #define COLUMNS \
     "id, key, name, connector, client_id, settings, secret_ms, next_secret_ms, private_key_ms, discovered_ms, created_ms," \
-    " updated_ms, revision"
+    " updated_ms, revision, next_private_key_ms, jwk, next_jwk"
 
 struct stored {
     struct oauth_client c;
@@ -95,7 +97,9 @@ static void read_columns(struct query *q, struct arena *a, struct stored *s)
         .name = query_get_text(q, 2, a),
         .connector = query_get_text(q, 3, a),
         .client_id = query_get_text(q, 4, a),
-        .secrets = { query_get_i64(q, 6), query_get_i64(q, 7), query_get_i64(q, 8) },
+        .secrets = { query_get_i64(q, 6), query_get_i64(q, 7), query_get_i64(q, 8), query_get_i64(q, 13) },
+        .jwk = query_get_text(q, 14, a),
+        .next_jwk = query_get_text(q, 15, a),
         .discovered = query_get_i64(q, 9),
         .created = query_get_i64(q, 10),
         .updated = query_get_i64(q, 11),
@@ -228,6 +232,7 @@ enum err oauth_client_insert(struct db *db, struct arena *a, struct oauth_client
     c->id = arena_str(a, str_of(id_new(text, "cli_")));
     c->created = c->updated = clock_wall();
     c->revision = 1;
+    c->jwk = c->next_jwk = STR("");
     struct query *q = query_begin(
         db, "INSERT INTO oauth_client (id, key, name, connector, client_id, settings, discovered_ms, revision, created_ms,"
             " updated_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)");
@@ -331,11 +336,36 @@ static enum err remove_secret(struct db *db, const struct oauth_client *c, enum 
     return query_end(q, why);
 }
 
-enum err oauth_client_set_secret(struct db *db, struct keyring *k, struct oauth_client *c, enum oauth_secret which,
-                                 struct secret value, struct fault *why)
+/* What anybody may know of a private key stands beside it in the open: to show it, nothing has to be opened. */
+static enum err note_public(struct db *db, struct arena *a, struct oauth_client *c, enum oauth_secret which, struct secret key,
+                            struct fault *why)
+{
+    bool next = which == OAUTH_NEXT_PRIVATE_KEY;
+    struct jwt_key *open = NULL;
+    struct str jwk = STR("");
+    if (which != OAUTH_PRIVATE_KEY && !next)
+        return ERR_NONE;
+    enum err e = key.n ? jwt_key_open(STR(""), key, &open, why) : ERR_NONE;
+    if (e)
+        return fault_at(why, "/%s", secret_names[which]);
+    if (open)
+        jwk = jwt_key_public(open, a);
+    jwt_key_free(open);
+    *(next ? &c->next_jwk : &c->jwk) = jwk;
+    struct query *q = query_begin(db, next ? "UPDATE oauth_client SET next_jwk = $2 WHERE id = $1"
+                                           : "UPDATE oauth_client SET jwk = $2 WHERE id = $1");
+    query_text(q, c->id);
+    query_text(q, jwk);
+    return query_end(q, why);
+}
+
+enum err oauth_client_set_secret(struct db *db, struct keyring *k, struct arena *a, struct oauth_client *c,
+                                 enum oauth_secret which, struct secret value, struct fault *why)
 {
     char name[SECRET_NAME];
     enum err e = remove_secret(db, c, which, why);
+    if (!e)
+        e = note_public(db, a, c, which, value, why);
     if (!e && value.n)
         e = sealed_put(db, k, owner_of(c->id), bound_name(c, which, name), value, why);
     if (!e)
@@ -354,16 +384,109 @@ enum err oauth_client_secret(struct db *db, struct keyring *k, const struct oaut
     return e == ERR_NOT_FOUND ? fault(why, ERR_CRYPTO, STR(""), "%s of %.*s is gone", secret_names[which], STR_ARG(c->id)) : e;
 }
 
-enum err oauth_client_promote(struct db *db, struct keyring *k, struct oauth_client *c, struct fault *why)
+static enum err take_place(struct db *db, struct keyring *k, struct arena *a, struct oauth_client *c, enum oauth_secret next,
+                           enum oauth_secret old, struct fault *why)
 {
-    AUTO_SECRET next = SECRET_NONE;
+    AUTO_SECRET value = SECRET_NONE;
     enum err e;
-    if (!c->secrets[OAUTH_NEXT_SECRET])
-        return fault(why, ERR_NOT_FOUND, STR("next client secret"), "nothing to promote");
-    if ((e = oauth_client_secret(db, k, c, OAUTH_NEXT_SECRET, &next, why)) ||
-        (e = oauth_client_set_secret(db, k, c, OAUTH_SECRET, next, why)))
+    if (!c->secrets[next])
+        return ERR_NONE;
+    if ((e = oauth_client_secret(db, k, c, next, &value, why)) || (e = oauth_client_set_secret(db, k, a, c, old, value, why)))
         return e;
-    return oauth_client_set_secret(db, k, c, OAUTH_NEXT_SECRET, SECRET_NONE, why);
+    return oauth_client_set_secret(db, k, a, c, next, SECRET_NONE, why);
+}
+
+/* The old key's id and certificate go with it. */
+static const struct json *settings_of_next_key(struct arena *a, const struct json *settings)
+{
+    static const struct {
+        const char *next, *now;
+    } moved[] = { { "next_key_id", "key_id" }, { "next_certificate", "certificate" } };
+    struct json *out = json_new(a, JSON_OBJECT), *last = NULL;
+    json_each(v, settings) {
+        struct str key = v->key;
+        for (size_t i = 0; i < COUNT(moved); i++)
+            key = str_is(v->key, moved[i].now) ? STR("") : str_is(v->key, moved[i].next) ? str_of(moved[i].now) : key;
+        if (!key.n)
+            continue;
+        struct json *copy = json_new(a, v->type);
+        *copy = *v;
+        copy->key = key;
+        copy->next = NULL;
+        json_link(a, out, &last, copy);
+    }
+    return out;
+}
+
+enum err oauth_client_promote(struct db *db, struct keyring *k, struct arena *a, struct oauth_client *c, struct fault *why)
+{
+    bool key = c->secrets[OAUTH_NEXT_PRIVATE_KEY];
+    if (!c->secrets[OAUTH_NEXT_SECRET] && !key)
+        return fault(why, ERR_NOT_FOUND, STR("next client secret or private key"), "nothing to promote");
+    enum err e = take_place(db, k, a, c, OAUTH_NEXT_SECRET, OAUTH_SECRET, why);
+    if (!e)
+        e = take_place(db, k, a, c, OAUTH_NEXT_PRIVATE_KEY, OAUTH_PRIVATE_KEY, why);
+    if (!e && key)
+        c->settings = settings_of_next_key(a, c->settings);
+    return e;
+}
+
+/* ---- what providers are told of its keys ---- */
+
+#define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
+#define PEM_END "-----END CERTIFICATE-----"
+
+/* RFC 7517 4.7: each certificate's DER in base64, which is what a PEM has between its lines. */
+static void put_chain(struct json_out *o, struct str pem)
+{
+    struct str begin = str_of(PEM_BEGIN), end = str_of(PEM_END);
+    size_t at, to;
+    json_key(o, "x5c");
+    json_open(o, '[');
+    while ((at = str_find_str(pem, begin)) != SIZE_MAX) {
+        AUTO_BUF text;
+        buf_init(&text, OAUTH_SETTINGS_MOST);
+        pem = str_sub(pem, at + begin.n, pem.n);
+        to = str_find_str(pem, end);
+        for (size_t i = 0; i < to && i < pem.n; i++)
+            if (pem.p[i] > ' ')
+                buf_char(&text, pem.p[i]);
+        json_put_str(o, buf_str(&text));
+    }
+    json_close(o, ']');
+}
+
+static void put_key(struct json_out *o, const struct oauth_client *c, struct str jwk, const char *id, const char *certificate)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct str algorithm = json_str(c->settings, "algorithm"), pem = json_str(c->settings, certificate);
+    struct json *key;
+    if (!jwk.n || json_read(a, jwk, &key, NULL))
+        return;
+    json_open(o, '{');
+    json_each(v, key) {
+        json_key(o, arena_cstr(a, v->key));
+        json_put_str(o, v->text);
+    }
+    json_member_str(o, "use", STR("sig"));
+    if (json_str(c->settings, id).n)
+        json_member_str(o, "kid", json_str(c->settings, id));
+    if (algorithm.n && !str_starts(algorithm, STR("HS")))
+        json_member_str(o, "alg", algorithm);
+    if (pem.n)
+        put_chain(o, pem);
+    json_close(o, '}');
+}
+
+void oauth_client_jwks(struct json_out *o, const struct oauth_client *c)
+{
+    json_open(o, '{');
+    json_key(o, "keys");
+    json_open(o, '[');
+    put_key(o, c, c->jwk, "key_id", "certificate");
+    put_key(o, c, c->next_jwk, "next_key_id", "next_certificate");
+    json_close(o, ']');
+    json_close(o, '}');
 }
 
 /* ---- connections ---- */
@@ -400,13 +523,29 @@ enum err connection_oauth_put(struct db *db, struct str connection, const struct
     return query_end(q, why);
 }
 
-enum err connection_brings_client(struct db *db, struct str connection, bool *out, struct fault *why)
+/* A client id that was typed into a field is one of its own as well, where no other takes its place. */
+struct policy_client connection_client_with(struct str auth_type, const struct json *fields, bool own, struct str client)
 {
-    int64_t n;
-    enum err e = count(db, "SELECT count(*) FROM connection_secret WHERE connection_id = $1 AND name = 'client_id'", connection,
-                       &n, why);
-    *out = n > 0;
-    return e;
+    const struct obtain *how = obtain_find(auth_type);
+    bool typed = !client.n && json_str(fields, "client_id").n;
+    return (struct policy_client){ .known = obtain_takes_client(how), .own = own || typed, .access_key = how && how->keyed,
+                                   .id = client };
+}
+
+enum err connection_client_of(struct db *db, struct arena *a, struct str connection, struct str auth_type,
+                              const struct json *fields, struct policy_client *out, struct fault *why)
+{
+    *out = connection_client_with(auth_type, fields, false, STR(""));
+    if (!out->known)
+        return ERR_NONE;
+    struct query *q =
+        query_begin(db, "SELECT (SELECT count(*) FROM connection_secret WHERE connection_id = $1 AND name = $2),"
+                        " COALESCE((SELECT client_id FROM connection_oauth WHERE connection_id = $1), '')");
+    query_text(q, connection);
+    query_text(q, out->access_key ? STR("access_key_id") : STR("client_id"));
+    if (query_next(q))
+        *out = connection_client_with(auth_type, fields, query_get_i64(q, 0) > 0, query_get_text(q, 1, a));
+    return query_end(q, why);
 }
 
 static bool listed(struct str list, struct str scope)

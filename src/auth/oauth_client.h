@@ -8,6 +8,7 @@
 #ifndef AUTH_OAUTH_CLIENT_H
 #define AUTH_OAUTH_CLIENT_H
 
+#include "access/policy.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -22,8 +23,8 @@
 #define OAUTH_PRIVATE_KEY_MOST (16 * 1024)
 #define OAUTH_SETTINGS_MOST (64 * 1024) /* bytes of JSON */
 
-/* During rotation there are two: the next one is tried when the provider refuses the other (OAU-04). */
-enum oauth_secret { OAUTH_SECRET, OAUTH_NEXT_SECRET, OAUTH_PRIVATE_KEY, OAUTH_SECRET_KINDS };
+/* During rotation there are two of a kind: the next one is tried when the provider refuses the other (OAU-04). */
+enum oauth_secret { OAUTH_SECRET, OAUTH_NEXT_SECRET, OAUTH_PRIVATE_KEY, OAUTH_NEXT_PRIVATE_KEY, OAUTH_SECRET_KINDS };
 const char *oauth_secret_name(enum oauth_secret s); /* "client_secret" ...; as the API's members */
 
 struct oauth_client {
@@ -32,6 +33,7 @@ struct oauth_client {
     struct str client_id;
     const struct json *settings;  /* an object */
     wall_ms secrets[OAUTH_SECRET_KINDS]; /* since when; 0: there is none */
+    struct str jwk, next_jwk;     /* the public halves of its private keys (RFC 7517); empty: there is none */
     wall_ms discovered;           /* when its issuer was asked; 0: never */
     wall_ms created, updated;
     int64_t revision;
@@ -54,14 +56,20 @@ enum err oauth_client_update(struct db *db, struct oauth_client *c, struct fault
 /* ERR_OAUTH_CLIENT_IN_USE while a connection uses it, one that can be brought back too. */
 enum err oauth_client_delete(struct db *db, const struct oauth_client *c, struct fault *why) MUST_CHECK;
 
-/* SECRET_NONE takes it away. Does not count as a revision. */
-enum err oauth_client_set_secret(struct db *db, struct keyring *k, struct oauth_client *c, enum oauth_secret which,
-                                 struct secret value, struct fault *why) MUST_CHECK;
+/* SECRET_NONE takes it away. Does not count as a revision. A private key's public half goes to *c, in `a`. ERR_FIELD_INVALID: a key
+ * that signs nothing. */
+enum err oauth_client_set_secret(struct db *db, struct keyring *k, struct arena *a, struct oauth_client *c,
+                                 enum oauth_secret which, struct secret value, struct fault *why) MUST_CHECK;
 /* SECRET_NONE when there is none; the caller ends it. ERR_CRYPTO when it does not open. */
 enum err oauth_client_secret(struct db *db, struct keyring *k, const struct oauth_client *c, enum oauth_secret which,
                              struct secret *out, struct fault *why) MUST_CHECK;
-/* The next secret takes the place of the other. ERR_NOT_FOUND "next client secret". */
-enum err oauth_client_promote(struct db *db, struct keyring *k, struct oauth_client *c, struct fault *why) MUST_CHECK;
+/* What comes next takes the place of what is: secret, private key, and with the key its id and certificate among the settings,
+ * which oauth_client_update() has to store. ERR_NOT_FOUND "next client secret or private key". */
+enum err oauth_client_promote(struct db *db, struct keyring *k, struct arena *a, struct oauth_client *c,
+                              struct fault *why) MUST_CHECK;
+/* Both public keys as a provider takes them for registration (RFC 7517 5): with `kid` and `alg` where they are known, and `x5c` of
+ * its certificates (RFC 8705 2.2.1). NULL's place: an empty set. */
+void oauth_client_jwks(struct json_out *o, const struct oauth_client *c);
 
 /* By id or key. ERR_NOT_FOUND "oauth client". */
 enum err oauth_client_get(struct db *db, struct arena *a, struct str id, struct oauth_client *out, struct fault *why) MUST_CHECK;
@@ -89,7 +97,10 @@ enum err connections_oauth(struct db *db, struct arena *a, const struct many *co
                            struct fault *why) MUST_CHECK;
 enum err connection_oauth_put(struct db *db, struct str connection, const struct connection_oauth *o, struct fault *why) MUST_CHECK;
 /* Does the connection bring an OAuth client of its own? */
-enum err connection_brings_client(struct db *db, struct str connection, bool *out, struct fault *why) MUST_CHECK;
+enum err connection_client_of(struct db *db, struct arena *a, struct str connection, struct str auth_type,
+                              const struct json *fields, struct policy_client *out, struct fault *why) MUST_CHECK;
+/* The same of one that is being written: it will have this client, or bring its own. */
+struct policy_client connection_client_with(struct str auth_type, const struct json *fields, bool own, struct str client);
 /* A list, or a text with blanks and commas between; each once, as they came. Absent or null: STR_NONE. ERR_FIELD_INVALID at `at`,
  * ERR_LIMIT. */
 #define CONNECTION_SCOPES_MAX (16 * 1024)

@@ -25,6 +25,7 @@ static const char *const client_auth_names[] = {
     [CLIENT_AUTH_SECRET_JWT] = "client_secret_jwt",
     [CLIENT_AUTH_PRIVATE_KEY_JWT] = "private_key_jwt",
     [CLIENT_AUTH_TLS] = "tls_client_auth",
+    [CLIENT_AUTH_SELF_SIGNED_TLS] = "self_signed_tls_client_auth",
 };
 
 const char *client_auth_name(enum client_auth a) { return client_auth_names[a]; }
@@ -240,7 +241,8 @@ static enum err discover(struct load *l)
     enum err e = issuer_discover_server(s, l->a, p->issuer, &d, l->why);
     if (e)
         return e;
-    if (str_is(pick_text(l, "client_authentication"), client_auth_names[CLIENT_AUTH_TLS]))
+    enum client_auth how;
+    if (client_auth_parse(pick_text(l, "client_authentication"), &how) && client_auth_by_tls(how))
         issuer_doors_by_tls(&d);
     keep_written(&p->authorization_url, d.authorization);
     keep_written(&p->token_url, d.token);
@@ -275,11 +277,14 @@ static enum err take_client_row(struct load *l)
     enum err e;
     if ((e = oauth_client_secret(l->db, l->keyring, &l->client, OAUTH_SECRET, &p->client_secret, l->why)) ||
         (e = oauth_client_secret(l->db, l->keyring, &l->client, OAUTH_NEXT_SECRET, &p->next_secret, l->why)) ||
-        (e = oauth_client_secret(l->db, l->keyring, &l->client, OAUTH_PRIVATE_KEY, &p->private_key, l->why)))
+        (e = oauth_client_secret(l->db, l->keyring, &l->client, OAUTH_PRIVATE_KEY, &p->private_key, l->why)) ||
+        (e = oauth_client_secret(l->db, l->keyring, &l->client, OAUTH_NEXT_PRIVATE_KEY, &p->next_key, l->why)))
         return e;
     p->client_id = l->client.client_id;
     p->key_id = json_str(l->upper, "key_id");
     p->certificate = json_str(l->upper, "certificate");
+    p->next_key_id = json_str(l->upper, "next_key_id");
+    p->next_certificate = json_str(l->upper, "next_certificate");
     return ERR_NONE;
 }
 
@@ -317,7 +322,8 @@ static enum err take_preset(struct load *l, struct str from)
     if ((e = preset(l, policy, connector, "client_id", &id)) ||
         (e = preset(l, policy, connector, "client_secret", &l->p->client_secret)) ||
         (e = preset(l, policy, connector, "next_client_secret", &l->p->next_secret)) ||
-        (e = preset(l, policy, connector, "private_key", &l->p->private_key)))
+        (e = preset(l, policy, connector, "private_key", &l->p->private_key)) ||
+        (e = preset(l, policy, connector, "next_private_key", &l->p->next_key)))
         return e;
     if (!id.n)
         return fault(l->why, ERR_NOT_FOUND, STR("oauth client"), "the policy %.*s presets none any more", STR_ARG(policy));
@@ -362,7 +368,7 @@ static enum err settle_auth(struct load *l, const char *name, enum client_auth o
     bool by_key, by_secret;
     *out = otherwise;
     (void)client_auth_parse(pick_text(l, name), out);
-    by_key = *out == CLIENT_AUTH_PRIVATE_KEY_JWT || *out == CLIENT_AUTH_TLS;
+    by_key = *out == CLIENT_AUTH_PRIVATE_KEY_JWT || client_auth_by_tls(*out);
     by_secret = *out == CLIENT_AUTH_BASIC || *out == CLIENT_AUTH_POST;
     if (by_key && !p->private_key.n)
         return client_lacks(l, p->client.n ? "private_key" : "client_private_key");
@@ -374,20 +380,26 @@ static enum err settle_auth(struct load *l, const char *name, enum client_auth o
 }
 
 /* RFC 8705 3.1, RFC 7515 4.1.8. */
-static enum err take_certificate(struct load *l)
+static enum err take_thumbprint(struct load *l, struct str certificate, struct secret key, struct str *out)
 {
-    struct oauth_profile *p = l->p;
     struct pair *pair;
     struct str digest;
-    if (!p->certificate.n || !p->private_key.n)
+    if (!certificate.n || !key.n)
         return ERR_NONE;
-    enum err e = pair_read(p->certificate, secret_str(p->private_key), STR(""), &pair, l->why);
+    enum err e = pair_read(certificate, secret_str(key), STR(""), &pair, l->why);
     if (e)
         return e;
     if (hex_decode(l->a, pair_facts(pair, l->a).fingerprint, &digest))
-        p->thumbprint = base64_encode(l->a, digest, BASE64_URL);
+        *out = base64_encode(l->a, digest, BASE64_URL);
     pair_free(pair);
     return ERR_NONE;
+}
+
+static enum err take_certificates(struct load *l)
+{
+    struct oauth_profile *p = l->p;
+    enum err e = take_thumbprint(l, p->certificate, p->private_key, &p->thumbprint);
+    return e ? e : take_thumbprint(l, p->next_certificate, p->next_key, &p->next_thumbprint);
 }
 
 static bool needs_client(struct str type)
@@ -408,7 +420,7 @@ static enum err settle_client(struct load *l)
         (e = settle_auth(l, "refresh_client_authentication", p->client_auth, &p->refresh_auth)))
         return e;
     p->algorithm = pick_text(l, "algorithm");
-    return take_certificate(l);
+    return take_certificates(l);
 }
 
 /* ---- the rest ---- */
@@ -471,23 +483,77 @@ struct str oauth_profile_scope(struct arena *a, const struct oauth_profile *p)
     return arena_str(a, buf_str(&b));
 }
 
+static struct json *text_node(struct arena *a, struct str text)
+{
+    struct json *v = json_new(a, JSON_STRING);
+    v->text = text;
+    return v;
+}
+
+/* A value of a parameter that may be repeated. A field that says resources has blanks between, for a form has one line for it, and
+ * no URI holds one; an audience may. */
+static enum err add_repeated(struct load *l, struct str name, struct str template, struct json *list, struct json **last)
+{
+    struct expansion x = { .l = l, .place = OAUTH_IN_TEXT };
+    struct str text, piece;
+    enum err e = expand(&x, template, &text);
+    if (e)
+        return e;
+    bool several = str_is(name, "resource") && str_find_str(template, STR("{{")) != SIZE_MAX;
+    while (text.n && str_piece(&text, several ? ' ' : '\n', &piece)) /* settings and fields are of one line */
+        if (piece.n && list->count < OAUTH_REPEATED)
+            json_link(l->a, list, last, text_node(l->a, piece));
+    return ERR_NONE;
+}
+
+/* A text, or a list of them, as a list; empty when nothing is left. `from` may be NULL. */
+static enum err take_repeated(struct load *l, const struct json *from, struct json **out)
+{
+    struct json *last = NULL;
+    enum err e = ERR_NONE;
+    *out = json_new(l->a, JSON_ARRAY);
+    if (from && from->type == JSON_STRING)
+        return add_repeated(l, from->key, from->text, *out, &last);
+    json_each(v, from)
+        if (!e)
+            e = add_repeated(l, from->key, v->text, *out, &last);
+    return e;
+}
+
+/* One member of add_texts(); *out NULL: nothing is left of it. One text alone stays a text. */
+static enum err expand_member(struct load *l, const struct json *v, enum oauth_place place, struct json **out)
+{
+    struct expansion x = { .l = l, .place = place };
+    struct str text = v->text;
+    *out = NULL;
+    if (place == OAUTH_IN_TEXT && oauth_parameter_repeats(v->key)) {
+        enum err e = take_repeated(l, v, out);
+        if (!e && (*out)->count < 2)
+            *out = (*out)->child;
+        return e;
+    }
+    enum err e = v->type == JSON_STRING ? expand(&x, v->text, &text) : ERR_NONE;
+    if (e || (v->type == JSON_STRING && !text.n))
+        return e;
+    *out = json_new(l->a, v->type);
+    (*out)->text = text;
+    (*out)->child = v->child;
+    (*out)->count = v->count;
+    return ERR_NONE;
+}
+
 /* Texts of one object, expanded; those that come out empty are left out. */
 static enum err add_texts(struct load *l, const struct json *from, enum oauth_place place, const struct json *not_those,
                           struct json *to, struct json **last)
 {
     json_each(v, from) {
-        struct expansion x = { .l = l, .place = place };
-        struct str text = v->text;
-        enum err e = v->type == JSON_STRING ? expand(&x, v->text, &text) : ERR_NONE;
+        struct json *copy;
+        enum err e = json_get_str(not_those, v->key) ? ERR_NONE : expand_member(l, v, place, &copy);
         if (e)
             return e;
-        if (json_get_str(not_those, v->key) || (v->type == JSON_STRING && !text.n))
+        if (json_get_str(not_those, v->key) || !copy)
             continue;
-        struct json *copy = json_new(l->a, v->type);
         copy->key = v->key;
-        copy->text = text;
-        copy->child = v->child;
-        copy->count = v->count;
         json_link(l->a, to, last, copy);
     }
     return ERR_NONE;
@@ -560,6 +626,10 @@ static enum err take_rest(struct load *l)
     p->capture = json_get(l->lower, "capture");
     p->max_idle_ms = pick_time(l, "max_idle");
     p->lifetime_ms = pick_time(l, "lifetime");
+    struct json *resources;
+    if ((e = take_repeated(l, pick(l, "resource", NULL), &resources)))
+        return e;
+    p->resources = resources->count ? resources : NULL;
     if ((e = take_scopes(l)) || (e = take_parameters(l, "authorize_parameters", &p->authorize_parameters)) ||
         (e = take_parameters(l, "token_parameters", &p->token_parameters)) ||
         (e = take_parameters(l, "refresh_parameters", &p->refresh_parameters)))
@@ -569,7 +639,7 @@ static enum err take_rest(struct load *l)
 
 static const struct oauth_profile nothing = {
     .issuer = { "", 0 }, .client = { "", 0 }, .client_id = { "", 0 }, .key_id = { "", 0 }, .certificate = { "", 0 },
-    .thumbprint = { "", 0 },
+    .thumbprint = { "", 0 }, .next_key_id = { "", 0 }, .next_certificate = { "", 0 }, .next_thumbprint = { "", 0 },
 };
 
 enum err oauth_profile_client(struct db *db, struct keyring *k, struct arena *a, struct str client, struct oauth_profile *out,
@@ -644,9 +714,39 @@ void oauth_profile_end(struct oauth_profile *p)
     secret_end(&p->client_secret);
     secret_end(&p->next_secret);
     secret_end(&p->private_key);
+    secret_end(&p->next_key);
+}
+
+static void swap_secrets(struct secret *x, struct secret *y)
+{
+    struct secret z = *x;
+    *x = *y;
+    *y = z;
+}
+
+static void swap_texts(struct str *x, struct str *y)
+{
+    struct str z = *x;
+    *x = *y;
+    *y = z;
+}
+
+bool oauth_profile_next(const struct oauth_profile *p, struct oauth_profile *out)
+{
+    *out = *p;
+    if (p->next_secret.n)
+        swap_secrets(&out->client_secret, &out->next_secret);
+    if (p->next_key.n) {
+        swap_secrets(&out->private_key, &out->next_key);
+        swap_texts(&out->key_id, &out->next_key_id);
+        swap_texts(&out->certificate, &out->next_certificate);
+        swap_texts(&out->thumbprint, &out->next_thumbprint);
+    }
+    return p->next_secret.n || p->next_key.n;
 }
 
 bool oauth_profile_shown(const struct oauth_profile *p, struct str text)
 {
-    return told_shows(text, p->client_secret) || told_shows(text, p->next_secret) || told_shows(text, p->private_key);
+    return told_shows(text, p->client_secret) || told_shows(text, p->next_secret) || told_shows(text, p->private_key) ||
+           told_shows(text, p->next_key);
 }

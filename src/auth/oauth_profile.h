@@ -13,9 +13,11 @@
 
 /* How the client proves itself at the token endpoint (RFC 6749 2.3, 7523, 8705). Never two at once. */
 enum client_auth { CLIENT_AUTH_NONE, CLIENT_AUTH_BASIC, CLIENT_AUTH_POST, CLIENT_AUTH_SECRET_JWT, CLIENT_AUTH_PRIVATE_KEY_JWT,
-                   CLIENT_AUTH_TLS };
+                   CLIENT_AUTH_TLS, CLIENT_AUTH_SELF_SIGNED_TLS };
 const char *client_auth_name(enum client_auth a); /* "client_secret_basic" ... as RFC 7591 spells them */
 bool client_auth_parse(struct str s, enum client_auth *out);
+/* By a certificate that it shows: RFC 8705 2.1, and 2.2 for one that nobody else signed. */
+static inline bool client_auth_by_tls(enum client_auth a) { return a == CLIENT_AUTH_TLS || a == CLIENT_AUTH_SELF_SIGNED_TLS; }
 
 /* What a provider does otherwise than RFC 6749 says; all off by default (OAU-17). Pointers: RFC 6901, empty: the usual place. */
 struct token_quirks {
@@ -51,10 +53,14 @@ struct oauth_profile {
     struct str key_id, algorithm;   /* algorithm: empty, the key says it */
     struct str certificate;         /* PEM chain that tls_client_auth shows, with private_key (crypto/pair.h); empty: none */
     struct str thumbprint;          /* x5t#S256 of the certificate, base64url; empty: none */
+    struct secret next_key;         /* as next_secret, with what belongs to it */
+    struct str next_key_id, next_certificate, next_thumbprint;
     struct str *scopes;             /* those to ask for */
     size_t scope_count;
     char scope_separator;
-    const struct json *authorize_parameters, *token_parameters, *refresh_parameters; /* objects of texts; may be NULL */
+    const struct json *authorize_parameters, *token_parameters, *refresh_parameters; /* objects of texts, and of
+                                       lists of texts where parameters repeat; may be NULL */
+    const struct json *resources;   /* a list of URIs (RFC 8707), where no map of parameters says otherwise; may be NULL */
     const struct json *assertion;   /* claims for grants that sign (RFC 7523); may be NULL */
     const struct json *capture;     /* connection field -> pointer into the token answer (OAU-23); may be NULL */
     bool pkce, dpop, par, names_itself; /* names_itself: answers to the browser carry `iss` (RFC 9207) */
@@ -84,6 +90,10 @@ struct str oauth_profile_scope_in(struct arena *a, struct str scope, const struc
 /* The scopes as one text, with the provider's separator. */
 struct str oauth_profile_scope(struct arena *a, const struct oauth_profile *p);
 void oauth_profile_end(struct oauth_profile *p);
+
+/* *out is p with what proves the client next in the place of what does now, and the other way round: lent, or moved where it takes
+ * p's own place. False: nothing comes next. */
+bool oauth_profile_next(const struct oauth_profile *p, struct oauth_profile *out);
 
 /* Where token requests of such a connection go: the hosts of its URLs that get credentials, in order, each once, commas between. It
  * must not change while a connection holds secrets or a grant: they would travel to another place. Errors as for loading. */

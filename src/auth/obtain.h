@@ -36,6 +36,7 @@ struct obtain {
     const char *auth_type;
     bool oauth;         /* has a profile */
     bool keyed;         /* has none, but a client of the hub's may hold its key: an access key, as client id and secret */
+    bool signs;         /* the grant is a statement signed with the connection's key, else with the client's */
     bool by_person;     /* the first time takes a person: a grant that is over cannot be had again without one */
     /* ERR_NEEDS_AUTH: only a person can. *out is the caller's to end, an error or not. Where no person is needed and a refresh
      * token was refused (TOKEN_GRANT_OVER), the same without "refresh_token" among the values starts anew. */

@@ -3,6 +3,7 @@
 #include "auth/assertion.h"
 #include "auth/json_key.h"
 #include "auth/obtain_inside.h"
+#include "auth/parameters.h"
 #include "auth/value.h"
 
 #define GRANT_JWT_BEARER "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -56,7 +57,7 @@ static enum err build_jwt_bearer(struct arena *a, const struct obtain_input *q, 
 }
 
 const struct obtain obtain_jwt_bearer = {
-    .auth_type = "oauth2_jwt_bearer", .oauth = true, .build = build_jwt_bearer, .read = obtain_read,
+    .auth_type = "oauth2_jwt_bearer", .oauth = true, .signs = true, .build = build_jwt_bearer, .read = obtain_read,
 };
 
 /* ---- token exchange (RFC 8693): one token for another, for other ears ---- */
@@ -79,6 +80,20 @@ static enum err subject_of(const struct obtain_input *q, struct secret *signed_o
     return value_at(e, why, "/credentials/private_key");
 }
 
+/* 2.1: each may be there several times. What the connection's field says has blanks between. */
+static void name_ears(const struct obtain_input *q, const char *name, struct parameters *to)
+{
+    struct str piece, own = obtain_field(q, name);
+    const struct json *option = json_get(q->in->options, name);
+    if (!own.n && json_is(option, JSON_STRING))
+        parameters_add(to, str_of(name), option->text);
+    json_each(v, !own.n && json_is(option, JSON_ARRAY) ? option : NULL)
+        parameters_add(to, str_of(name), v->text);
+    while (own.n && str_piece(&own, ' ', &piece))
+        if (piece.n)
+            parameters_add(to, str_of(name), piece);
+}
+
 static enum err build_exchange(struct arena *a, const struct obtain_input *q, struct token_request *out, struct fault *why)
 {
     AUTO_SECRET signed_one = SECRET_NONE;
@@ -90,18 +105,21 @@ static enum err build_exchange(struct arena *a, const struct obtain_input *q, st
     if ((e = subject_of(q, &signed_one, &subject, why)))
         return e;
     struct str usual = signed_one.n ? TYPE_JWT : TYPE_ACCESS_TOKEN;
-    const struct token_param params[] = {
+    const struct token_param first_ones[] = {
         { STR("grant_type"), STR(GRANT_EXCHANGE) },
         { STR("subject_token"), subject },
         { STR("subject_token_type"), first(value_option(q->in, "subject_token_type"), usual) },
         { STR("actor_token"), actor },
         { STR("actor_token_type"), actor.n ? first(value_option(q->in, "actor_token_type"), TYPE_ACCESS_TOKEN) : STR("") },
         { STR("requested_token_type"), value_option(q->in, "requested_token_type") },
-        { STR("audience"), value_option(q->in, "audience") },
-        { STR("resource"), value_option(q->in, "resource") },
-        { STR("scope"), obtain_scope(a, q) },
     };
-    return obtain_send(a, q, TOKEN_FIRST, params, COUNT(params), out, why);
+    struct parameters all = { .n = 0 };
+    for (size_t i = 0; i < COUNT(first_ones); i++)
+        parameters_put(&all, first_ones[i].name, first_ones[i].value);
+    name_ears(q, "audience", &all);
+    name_ears(q, "resource", &all);
+    parameters_put(&all, STR("scope"), obtain_scope(a, q));
+    return obtain_send(a, q, TOKEN_FIRST, all.at, all.n, out, why);
 }
 
 /* 2.2.1: what is no access token, and was asked for, is of the type N_A. 2.2.2: a subject that is over is an invalid_request: no

@@ -49,7 +49,9 @@ static enum err read_profile(struct attempt *x, struct db *db, struct fault *why
     if (e || !x->how->oauth)
         return e;
     x->has_profile = true;
-    return client_tls(c->tls, db, c->keyring, x->arena, &x->row, &x->profile, &x->tls, why);
+    if ((e = client_tls(c->tls, db, c->keyring, x->arena, &x->row, &x->profile, &x->tls, why)))
+        return e;
+    return client_tls_next(c->tls, db, c->keyring, x->arena, &x->row, &x->profile, &x->next_tls, why);
 }
 
 static enum err read_all(struct attempt *x, struct db *db, struct fault *why)
@@ -104,9 +106,10 @@ void attempt_end(struct attempt *x)
         answer_slot_free(x->slot);
     attempt_wipe(&x->raw);
     tls_context_free(x->tls);
+    tls_context_free(x->next_tls);
     if (x->entered) {
         pthread_mutex_lock(&x->r->lock);
-        token_rate_leave(x->r->rate, str_of(x->f->host));
+        token_rate_leave(x->r->rate, str_of(x->f->host), x->asking);
         pthread_mutex_unlock(&x->r->lock);
     }
     arena_free(x->arena);

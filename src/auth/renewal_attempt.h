@@ -25,7 +25,7 @@ struct attempt {
     struct auth_input in;
     struct oauth_profile profile;
     bool has_profile;
-    struct tls_context *tls;         /* with the client's certificate; NULL: that of all */
+    struct tls_context *tls, *next_tls; /* with the client's certificate, and with its next; NULL: that of all, and none */
     struct obtain_input ask;
     struct grant_turn turn;
     struct answer_slot *slot;
@@ -35,6 +35,7 @@ struct attempt {
     int64_t started_us;
     wall_ms received;                /* the answer */
     bool entered;                    /* the host's line */
+    bool asking;                     /* a request of it is not over */
     wall_ms now;
 };
 

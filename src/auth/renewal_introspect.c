@@ -12,11 +12,41 @@ struct question {
     enum introspected said;
 };
 
+static enum err send(struct question *x, const struct oauth_profile *p, struct tls_context *tls, struct secret token,
+                     struct fetch_answer *answer, struct fault *why)
+{
+    struct token_request q = { 0 };
+    enum err e = introspection_build(x->arena, p, token, STR("access_token"), clock_wall(), &q, why);
+    q.http.egress = x->r->config.egress;
+    q.http.tls = tls ? tls : x->r->config.tls;
+    q.http.timeout_ms = ASK_MS;
+    if (!e)
+        e = fetch(x->arena, &q.http, answer, why);
+    token_request_end(&q);
+    return e;
+}
+
+/* During rotation by what proves the client next, as at the token endpoint (OAU-04). */
+static enum err send_either(struct question *x, struct db *db, const struct renewal_view *view, struct secret token,
+                            struct fetch_answer *answer, struct fault *why)
+{
+    const struct renewals_config *c = &x->r->config;
+    struct tls_context *tls = NULL, *next_tls = NULL;
+    struct oauth_profile next;
+    enum err e = client_tls(c->tls, db, c->keyring, x->arena, view->row, view->profile, &tls, why);
+    if (!e)
+        e = send(x, view->profile, tls, token, answer, why);
+    if (!e && token_answer_refuses_client(answer) && oauth_profile_next(view->profile, &next) &&
+        !(e = client_tls_next(c->tls, db, c->keyring, x->arena, view->row, view->profile, &next_tls, why)))
+        e = send(x, &next, next_tls ? next_tls : tls, token, answer, why);
+    tls_context_free(tls);
+    tls_context_free(next_tls);
+    return e;
+}
+
 static enum err ask(void *question, const struct renewal_view *view, struct fault *why)
 {
     struct question *x = question;
-    struct token_request q = { 0 };
-    struct tls_context *tls = NULL;
     struct fetch_answer answer;
     const struct grant_value *token = NULL;
     wall_ms expires;
@@ -26,18 +56,9 @@ static enum err ask(void *question, const struct renewal_view *view, struct faul
     struct db *db = token && view->profile ? store_reader(x->r->config.store, why) : NULL;
     if (!db)
         return ERR_NONE;
-    enum err e = introspection_build(x->arena, view->profile, token->value, STR("access_token"), clock_wall(), &q, why);
-    if (!e)
-        e = client_tls(x->r->config.tls, db, x->r->config.keyring, x->arena, view->row, view->profile, &tls, why);
-    q.http.egress = x->r->config.egress;
-    q.http.tls = tls ? tls : x->r->config.tls;
-    q.http.timeout_ms = ASK_MS;
-    if (!e)
-        e = fetch(x->arena, &q.http, &answer, why);
+    enum err e = send_either(x, db, view, token->value, &answer, why);
     if (!e)
         x->said = introspection_read(&answer, &expires);
-    token_request_end(&q);
-    tls_context_free(tls);
     return e;
 }
 

@@ -110,7 +110,29 @@ static bool admitted(struct attempt *x)
     x->entered = f->go_us <= now && token_rate_enter(x->r->rate, host, now, &again);
     pthread_mutex_unlock(&x->r->lock);
     f->due_us = again;
+    x->asking = x->entered;
     return x->entered;
+}
+
+static void request_over(struct attempt *x)
+{
+    pthread_mutex_lock(&x->r->lock);
+    token_rate_over(x->r->rate, str_of(x->f->host), clock_mono_us());
+    pthread_mutex_unlock(&x->r->lock);
+    x->asking = false;
+}
+
+/* One more request of this attempt's counts as any other. It holds a lease and room for its answer, so its thread waits: a second
+ * and what the requests before it take, at most. */
+static void wait_for_next(struct attempt *x)
+{
+    struct str host = str_of(x->f->host);
+    int64_t again;
+    pthread_mutex_lock(&x->r->lock);
+    for (bool asked = false; !token_rate_again(x->r->rate, host, asked, clock_mono_us(), &again); asked = true)
+        renewal_pause(x->r, again);
+    pthread_mutex_unlock(&x->r->lock);
+    x->asking = true;
 }
 
 /* ---- sending ---- */
@@ -159,6 +181,7 @@ static enum err send_once(struct attempt *x, struct token_request *req, bool *se
 {
     struct fetch_answer answer;
     enum err e = fetch(x->arena, &req->http, &answer, why);
+    request_over(x);
     *sent = answer.sent;
     if (e)
         return e;
@@ -174,17 +197,43 @@ static void forget_refresh(struct attempt *x)
             x->values[i].name = STR("");
 }
 
+/* During rotation (OAU-04): by what proves it next. */
+static void prove_by_next(struct attempt *x)
+{
+    struct oauth_profile next;
+    (void)oauth_profile_next(&x->profile, &next);
+    x->profile = next;
+    if (!x->next_tls)
+        return;
+    struct tls_context *first = x->tls;
+    x->tls = x->next_tls;
+    x->next_tls = first;
+}
+
+static bool has_next(const struct attempt *x)
+{
+    return x->has_profile && (x->profile.next_secret.n || x->profile.next_key.n);
+}
+
+/* The grant is a signature of the client's, and its next key is another one. */
+static bool signs_with_next(const struct attempt *x)
+{
+    return x->how->signs && x->has_profile && x->profile.next_key.n && !auth_secret(&x->in, "private_key");
+}
+
 /* What may be sent once more at once, each a single time. True: do. */
 static bool once_more(struct attempt *x, const struct obtained *got, unsigned *done)
 {
-    enum { NONCE = 1, SECRET = 2, ODD = 4, AFRESH = 8 };
+    enum { NONCE = 1, NEXT = 2, ODD = 4, AFRESH = 8 };
     unsigned what = 0;
     switch (got->answer.outcome) {
     case TOKEN_NONCE: what = NONCE; break;
     case TOKEN_ODD: what = ODD; break; /* requirement 9.4 */
-    case TOKEN_CLIENT_WRONG: what = x->has_profile && x->profile.next_secret.n ? SECRET : 0; break;
+    case TOKEN_CLIENT_WRONG: what = has_next(x) ? NEXT : 0; break;
     /* Its refresh token is over, but it needs none: from the start. */
-    case TOKEN_GRANT_OVER: what = !x->how->by_person && attempt_spends(x) ? AFRESH : 0; break;
+    case TOKEN_GRANT_OVER:
+        what = !x->how->by_person && attempt_spends(x) ? AFRESH : signs_with_next(x) ? NEXT : 0;
+        break;
     default: break;
     }
     if (!what || (*done & what))
@@ -194,11 +243,8 @@ static bool once_more(struct attempt *x, const struct obtained *got, unsigned *d
         x->ask.nonce = got->answer.nonce;
     if (what == AFRESH)
         forget_refresh(x);
-    if (what == SECRET) {
-        struct secret first = x->profile.client_secret;
-        x->profile.client_secret = x->profile.next_secret;
-        x->profile.next_secret = first;
-    }
+    if (what == NEXT)
+        prove_by_next(x);
     return true;
 }
 
@@ -216,6 +262,7 @@ static enum err send_all(struct attempt *x, struct token_request *req, bool *sen
         *req = (struct token_request){ 0 };
         x->ask.now = clock_wall();
         *sent = false;
+        wait_for_next(x);
         if ((e = build(x, req, why)))
             return e;
     }

@@ -29,7 +29,7 @@ struct revocation {
     bool by_person;
     struct str host;
     struct secret about;              /* JSON: the door, and how the client proves itself there */
-    struct secret client_secret, next_secret, private_key;
+    struct secret client_secret, next_secret, private_key, next_key;
     struct item items[ITEMS];
     size_t count;
 };
@@ -44,6 +44,7 @@ void revocation_free(struct revocation *v)
     secret_end(&v->client_secret);
     secret_end(&v->next_secret);
     secret_end(&v->private_key);
+    secret_end(&v->next_key);
     arena_free(v->arena);
     free(v);
 }
@@ -65,6 +66,9 @@ static enum err describe(struct revocation *v, const struct oauth_profile *p, st
     json_member_str(&o, "key_id", p->key_id);
     json_member_str(&o, "thumbprint", p->thumbprint);
     json_member_str(&o, "certificate", p->certificate);
+    json_member_str(&o, "next_key_id", p->next_key_id);
+    json_member_str(&o, "next_thumbprint", p->next_thumbprint);
+    json_member_str(&o, "next_certificate", p->next_certificate);
     json_member_bool(&o, "json", p->quirks.json_body);
     json_close(&o, '}');
     if (buf_failed(&b))
@@ -73,6 +77,7 @@ static enum err describe(struct revocation *v, const struct oauth_profile *p, st
     v->client_secret = secret_copy(p->client_secret);
     v->next_secret = secret_copy(p->next_secret);
     v->private_key = secret_copy(p->private_key);
+    v->next_key = secret_copy(p->next_key);
     return ERR_NONE;
 }
 
@@ -131,6 +136,7 @@ static enum err keep(struct db *db, const struct revocation *v, const struct ite
     const struct { const char *name; struct secret value; } all[] = {
         { "about", v->about }, { item->hint, item->token }, { "client_secret", v->client_secret },
         { "next_client_secret", v->next_secret }, { "private_key", v->private_key },
+        { "next_private_key", v->next_key },
     };
     enum err e = ERR_NONE;
     for (size_t i = 0; i < COUNT(all) && !e; i++)
@@ -211,7 +217,7 @@ struct order {
     struct oauth_profile profile;
     struct secret about, token;
     struct str hint;
-    struct tls_context *tls;          /* NULL: that of all */
+    struct tls_context *tls, *next_tls; /* NULL: that of all, and none */
 };
 
 static void order_end(struct order *o)
@@ -220,6 +226,7 @@ static void order_end(struct order *o)
     secret_end(&o->about);
     secret_end(&o->token);
     tls_context_free(o->tls);
+    tls_context_free(o->next_tls);
 }
 
 /* None there is fine. */
@@ -246,6 +253,9 @@ static enum err read_about(struct arena *a, struct order *o, struct fault *why)
     p->key_id = json_str(v, "key_id");
     p->thumbprint = json_str(v, "thumbprint");
     p->certificate = json_str(v, "certificate");
+    p->next_key_id = json_str(v, "next_key_id");
+    p->next_thumbprint = json_str(v, "next_thumbprint");
+    p->next_certificate = json_str(v, "next_certificate");
     p->quirks.json_body = json_bool(v, "json", false);
     return ERR_NONE;
 }
@@ -256,7 +266,9 @@ static enum err show(struct renewals *r, struct db *db, struct arena *a, struct 
     struct connection_row row;
     struct fault gone;
     bool there = !connection_get(db, a, connection, &row, &gone) || !connection_get_deleted(db, a, connection, &row, &gone);
-    return client_tls(r->config.tls, db, r->config.keyring, a, there ? &row : NULL, &o->profile, &o->tls, why);
+    const struct connection_row *of = there ? &row : NULL;
+    enum err e = client_tls(r->config.tls, db, r->config.keyring, a, of, &o->profile, &o->tls, why);
+    return e ? e : client_tls_next(r->config.tls, db, r->config.keyring, a, of, &o->profile, &o->next_tls, why);
 }
 
 static enum err order_open(struct renewals *r, struct db *db, struct arena *a, const struct settling *s, struct order *o,
@@ -274,34 +286,27 @@ static enum err order_open(struct renewals *r, struct db *db, struct arena *a, c
     }
     if ((e = kept(r, db, s->id, "client_secret", &o->profile.client_secret, why)) ||
         (e = kept(r, db, s->id, "next_client_secret", &o->profile.next_secret, why)) ||
-        (e = kept(r, db, s->id, "private_key", &o->profile.private_key, why)) || (e = read_about(a, o, why)))
+        (e = kept(r, db, s->id, "private_key", &o->profile.private_key, why)) ||
+        (e = kept(r, db, s->id, "next_private_key", &o->profile.next_key, why)) || (e = read_about(a, o, why)))
         return e;
     return show(r, db, a, s->connection, o, why);
 }
 
-static enum err send(struct renewals *r, struct arena *a, const struct order *o, int64_t ms, struct fetch_answer *answer,
-                     struct fault *why)
+static enum err send(struct renewals *r, struct arena *a, const struct order *o, const struct oauth_profile *p,
+                     struct tls_context *tls, int64_t ms, struct fetch_answer *answer, struct fault *why)
 {
     const struct token_param params[] = { { STR("token"), secret_str(o->token) }, { STR("token_type_hint"), o->hint } };
     struct token_request q;
-    enum err e = token_request_build(a, &o->profile, o->profile.revocation_url, TOKEN_REFRESH, params, COUNT(params), SECRET_NONE,
+    enum err e = token_request_build(a, p, p->revocation_url, TOKEN_REFRESH, params, COUNT(params), SECRET_NONE,
                                      STR(""), clock_wall(), &q, why);
     q.http.egress = r->config.egress;
-    q.http.tls = o->tls ? o->tls : r->config.tls;
+    q.http.tls = tls ? tls : r->config.tls;
     q.http.timeout_ms = ms;
     q.http.response_max = REPLY_MAX;
     if (!e)
         e = fetch(a, &q.http, answer, why);
     token_request_end(&q);
     return e;
-}
-
-static bool refuses_client(struct arena *a, const struct fetch_answer *answer)
-{
-    struct json *body;
-    struct fault ignored;
-    return answer->status == 401 || (answer->status == 400 && !json_read_lenient_keys(a, answer->body, &body, &ignored) &&
-                                     str_is(json_str(body, "error"), "invalid_client"));
 }
 
 /* RFC 7009 2.2: 200 for a token that the server does not know, too. 2.2.1: 503 is later. */
@@ -326,13 +331,10 @@ static bool attempt(struct renewals *r, struct db *db, struct settling *s, int64
         s->over = true;
         s->code = STR("unreadable");
     } else {
-        e = send(r, a, &o, ms, &answer, &why);
-        if (!e && o.profile.next_secret.n && refuses_client(a, &answer)) { /* during rotation (OAU-04) */
-            struct secret first = o.profile.client_secret;
-            o.profile.client_secret = o.profile.next_secret;
-            o.profile.next_secret = first;
-            e = send(r, a, &o, ms, &answer, &why);
-        }
+        struct oauth_profile next;
+        e = send(r, a, &o, &o.profile, o.tls, ms, &answer, &why);
+        if (!e && token_answer_refuses_client(&answer) && oauth_profile_next(&o.profile, &next)) /* during rotation (OAU-04) */
+            e = send(r, a, &o, &next, o.next_tls ? o.next_tls : o.tls, ms, &answer, &why);
         judge(s, e, &answer);
     }
     order_end(&o);

@@ -360,3 +360,14 @@ void token_answer_end(struct token_answer *t)
         wipe(t->body);
     t->body = NULL;
 }
+
+bool token_answer_refuses_client(const struct fetch_answer *f)
+{
+    AUTO_ARENA a = arena_new(4096);
+    struct json *body;
+    struct fault ignored;
+    if (f->status == 401)
+        return true;
+    return f->status / 100 == 4 && !json_read_lenient_keys(a, f->body, &body, &ignored) &&
+           str_is(json_str(body, "error"), "invalid_client");
+}

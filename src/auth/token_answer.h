@@ -45,6 +45,8 @@ void token_answer_limit_scopes(size_t bytes);
 void token_answer_read(struct arena *a, const struct oauth_profile *p, const struct fetch_answer *f, wall_ms received,
                        struct token_answer *out);
 void token_answer_end(struct token_answer *t);
+/* Of any of the server's doors: it does not believe that the client is the one it says (RFC 6749 5.2). */
+bool token_answer_refuses_client(const struct fetch_answer *f);
 
 /* A lifetime in milliseconds, as answers say it: seconds as a number or in a text, or the date of the end. -1: not said, or absurd
  * (nothing, negative, over ten years). */

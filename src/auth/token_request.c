@@ -2,42 +2,17 @@
 
 #include "auth/assertion.h"
 #include "auth/dpop.h"
+#include "auth/parameters.h"
 #include "auth/value.h"
 
-#define PARAMS_MOST 64
 #define BODY_MAX (256 * 1024) /* bytes of JSON */
 #define ANSWER_MAX (1024 * 1024) /* requirement 9.3 */
 #define ASSERTION_TYPE STR("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
 
-struct params {
-    struct token_param at[PARAMS_MOST];
-    size_t n;
-};
-
-static void put(struct params *p, struct str name, struct str value)
-{
-    size_t i = 0;
-    while (i < p->n && !str_eq(p->at[i].name, name))
-        i++;
-    if (i == PARAMS_MOST)
-        return; /* files and settings are held to fewer */
-    p->at[i] = (struct token_param){ name, value };
-    p->n += i == p->n;
-}
-
-static void leave_out_empty(struct params *p)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < p->n; i++)
-        if (p->at[i].value.n)
-            p->at[n++] = p->at[i];
-    p->n = n;
-}
-
 /* ---- the client's proof of itself: one, never two (RFC 6749 2.3) ---- */
 
 /* *assertion holds what one of the parameters points to. */
-static enum err prove_by_jwt(const struct oauth_profile *p, bool by_secret, wall_ms now, struct params *params,
+static enum err prove_by_jwt(const struct oauth_profile *p, bool by_secret, wall_ms now, struct parameters *params,
                              struct secret *assertion, struct fault *why)
 {
     bool hmac = str_starts(p->algorithm, STR("HS"));
@@ -50,33 +25,60 @@ static enum err prove_by_jwt(const struct oauth_profile *p, bool by_secret, wall
         .lifetime_s = assertion_lifetime(p->assertion),
     };
     enum err e = assertion_sign(&x, by_secret ? p->client_secret : p->private_key, now, assertion, why);
-    put(params, STR("client_id"), p->client_id); /* RFC 7521 4.2: optional; some servers want it */
-    put(params, STR("client_assertion_type"), ASSERTION_TYPE);
-    put(params, STR("client_assertion"), secret_str(*assertion));
+    parameters_put(params, STR("client_id"), p->client_id); /* RFC 7521 4.2: optional; some servers want it */
+    parameters_put(params, STR("client_assertion_type"), ASSERTION_TYPE);
+    parameters_put(params, STR("client_assertion"), secret_str(*assertion));
     return e;
 }
 
-static enum err prove(const struct oauth_profile *p, enum client_auth how, wall_ms now, struct params *params,
+static enum err prove(const struct oauth_profile *p, enum client_auth how, wall_ms now, struct parameters *params,
                       struct token_request *out, struct fault *why)
 {
     switch (how) {
     case CLIENT_AUTH_BASIC:
-        put(params, STR("client_id"), STR(""));
-        put(params, STR("client_secret"), STR(""));
+        parameters_put(params, STR("client_id"), STR(""));
+        parameters_put(params, STR("client_secret"), STR(""));
         out->authorization = form_basic(p->client_id, secret_str(p->client_secret));
         return ERR_NONE;
-    case CLIENT_AUTH_POST: put(params, STR("client_secret"), secret_str(p->client_secret)); break;
+    case CLIENT_AUTH_POST: parameters_put(params, STR("client_secret"), secret_str(p->client_secret)); break;
     case CLIENT_AUTH_SECRET_JWT: return prove_by_jwt(p, true, now, params, &out->more[0], why);
     case CLIENT_AUTH_PRIVATE_KEY_JWT: return prove_by_jwt(p, false, now, params, &out->more[0], why);
-    default: put(params, STR("client_secret"), STR("")); break;
+    default: parameters_put(params, STR("client_secret"), STR("")); break;
     }
-    put(params, STR("client_id"), p->client_id);
+    parameters_put(params, STR("client_id"), p->client_id);
     return ERR_NONE;
 }
 
 /* ---- the request ---- */
 
-static enum err as_json(const struct params *p, struct secret *out, struct fault *why)
+/* What is repeated is a list in JSON. */
+static bool repeated(const struct parameters *p, size_t at, bool *later)
+{
+    bool before = false, after = false;
+    for (size_t i = 0; i < p->n; i++) {
+        bool same = i != at && str_eq(p->at[i].name, p->at[at].name);
+        before |= same && i < at;
+        after |= same && i > at;
+    }
+    *later = before;
+    return before || after;
+}
+
+static void write_value(struct json_out *o, const struct parameters *p, size_t at)
+{
+    bool later;
+    if (!repeated(p, at, &later)) {
+        json_put_str(o, p->at[at].value);
+        return;
+    }
+    json_open(o, '[');
+    for (size_t i = at; i < p->n; i++)
+        if (str_eq(p->at[i].name, p->at[at].name))
+            json_put_str(o, p->at[i].value);
+    json_close(o, ']');
+}
+
+static enum err as_json(const struct parameters *p, struct secret *out, struct fault *why)
 {
     size_t size = 16;
     struct buf text;
@@ -88,7 +90,11 @@ static enum err as_json(const struct params *p, struct secret *out, struct fault
     json_open(&o, '{');
     for (size_t i = 0; i < p->n; i++) {
         char name[128];
-        json_member_str(&o, str_copy(name, sizeof name, p->at[i].name), p->at[i].value);
+        bool later;
+        if (repeated(p, i, &later) && later)
+            continue;
+        json_key(&o, str_copy(name, sizeof name, p->at[i].name));
+        write_value(&o, p, i);
     }
     json_close(&o, '}');
     bool failed = buf_failed(&text);
@@ -116,31 +122,32 @@ static enum err add_proof(struct arena *a, struct token_request *r, struct secre
 }
 
 static void gather(const struct oauth_profile *p, struct str url, enum token_step step, const struct token_param *given, size_t n,
-                   struct params *out)
+                   struct parameters *out)
 {
     for (size_t i = 0; i < n; i++)
-        put(out, given[i].name, given[i].value);
+        parameters_add(out, given[i].name, given[i].value);
     if (!str_eq(url, p->token_url))
         return; /* the profile's parameters are the token endpoint's */
-    json_each(v, step == TOKEN_REFRESH ? p->refresh_parameters : p->token_parameters)
-        if (v->type == JSON_STRING)
-            put(out, v->key, v->text);
+    if (!parameters_have(out, STR("resource"))) /* RFC 8707 2.2; who names one himself means that */
+        json_each(v, p->resources)
+            parameters_add(out, STR("resource"), v->text);
+    parameters_lay(out, step == TOKEN_REFRESH ? p->refresh_parameters : p->token_parameters);
 }
 
 enum err token_request_build(struct arena *a, const struct oauth_profile *p, struct str url, enum token_step step,
                              const struct token_param *params, size_t n, struct secret dpop_key, struct str nonce, wall_ms now,
                              struct token_request *out, struct fault *why)
 {
-    struct params all = { .n = 0 };
+    struct parameters all = { .n = 0 };
     *out = (struct token_request){ 0 };
     gather(p, url, step, params, n, &all);
     enum err e = prove(p, step == TOKEN_REFRESH ? p->refresh_auth : p->client_auth, now, &all, out, why);
     if (e)
         return e;
     if (p->par_url.n && str_eq(url, p->par_url))
-        put(&all, STR("client_id"),
+        parameters_put(&all, STR("client_id"),
             p->client_id); /* a part of the request there (RFC 9126 2.1), however the client proves itself */
-    leave_out_empty(&all);
+    parameters_leave_out_empty(&all);
     if (!p->quirks.json_body)
         out->body = form_encode(all.at, all.n);
     else if ((e = as_json(&all, &out->body, why)))

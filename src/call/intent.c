@@ -7,10 +7,12 @@
 #include <time.h>
 
 /* A group costs CPU time by itself, above all its sync. Groups follow one another so slowly that this is a SHARE-th of the time,
- * and never more slowly than GAP_MOST_NS. For a loop that has nothing else to do it may be an IDLE_SHARE-th; when calls come by
- * the FEW at a time, as from one caller after the other, nobody waits. */
-#define SHARE 20
-#define IDLE_SHARE 8
+ * and never more slowly than GAP_MOST_NS. It may be a HASTE-th when a loop has nothing else to do, and when most of the calls that
+ * it has wait: so that those that do not are enough to keep it busy until the others come back. When calls come by the FEW at a
+ * time, as from one caller after the other, nobody waits. */
+#define SHARE 50
+#define HASTE 8
+#define MOST(waiting, alive) (3 * (waiting) >= 2 * (alive))
 #define FEW 4
 #define GAP_MOST_NS 4000000
 #define WAITING_MOST 20000          /* of a loop; more are refused at once: as many calls as clients may be connected */
@@ -43,6 +45,8 @@ struct intent_lane {
     struct batch *spare, *made;
     struct loop_job round_ends;
     bool round;                     /* round_ends is due */
+    int64_t laid_down;              /* calls, at last */
+    int64_t alive;                  /* calls that wait, or came back and are not over */
     struct loop_job nudge;
     _Atomic bool nudged;
     struct list refused;
@@ -59,8 +63,8 @@ struct writer {
     bool runs;
     _Atomic bool idle;              /* waits to be called; whoever makes it false calls */
     bool called;                    /* under the lock */
-    _Atomic int64_t next;           /* nanoseconds: no group before, unless a loop is idle */
-    int64_t idle_next;              /* likewise, then */
+    _Atomic int64_t next;           /* nanoseconds: no group before, unless there is haste */
+    _Atomic int64_t haste_next;     /* likewise, then */
     _Atomic int64_t since;          /* monotonic ms: it writes since; 0: it does not */
     int64_t cost;                   /* nanoseconds of a group, smoothed */
 };
@@ -89,7 +93,7 @@ static int64_t nanoseconds(clockid_t clock)
 
 /* ---- a loop's side ---- */
 
-static void add_time(struct intent_lane *lane, struct buf *b, wall_ms at)
+static const char *time_text(struct intent_lane *lane, wall_ms at)
 {
     int64_t second = at / 1000;
     unsigned ms = (unsigned)(at % 1000);
@@ -97,27 +101,27 @@ static void add_time(struct intent_lane *lane, struct buf *b, wall_ms at)
         clock_format(second * 1000, lane->second_text);
         lane->second = second;
     }
-    size_t n = strlen(lane->second_text) - 4; /* "000Z" */
-    char digits[3] = { (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10) };
-    buf_add(b, (struct str){ lane->second_text, n });
-    buf_add(b, (struct str){ digits, sizeof digits });
-    buf_char(b, 'Z');
+    char *digits = lane->second_text + strlen(lane->second_text) - 4; /* "000Z" */
+    digits[0] = (char)('0' + ms / 100);
+    digits[1] = (char)('0' + ms / 10 % 10);
+    digits[2] = (char)('0' + ms % 10);
+    return lane->second_text;
 }
 
-/* One line of JSON. By hand: it is written for each call, on the loop. */
+/* One line of JSON. By hand: it is written for each call, on the loop. Ids and times have nothing to escape. */
 static void write_run(struct intent_lane *lane, struct buf *b, const struct run *r)
 {
-    buf_add(b, STR("{\"run\":\""));
-    json_escape(b, str_of(r->id));
-    buf_add(b, STR("\",\"at\":\""));
-    add_time(lane, b, r->started);
-    buf_add(b, STR("\",\"caller\":\""));
-    json_escape(b, str_of(r->caller));
-    buf_add(b, STR("\",\"token\":\""));
-    json_escape(b, str_of(r->token));
-    buf_add(b, STR("\",\"connection\":\""));
-    json_escape(b, str_of(r->connection));
-    buf_add(b, STR("\",\"method\":\""));
+    static const char longest[] = "{'run':'','at':'','caller':'','token':'','connection':'','method':'";
+    char *begin = buf_room(b, sizeof longest + 4 * ID_SIZE + CLOCK_TEXT), *to = begin;
+    if (!begin)
+        return;
+    to = stpcpy(stpcpy(to, "{\"run\":\""), r->id);
+    to = stpcpy(stpcpy(to, "\",\"at\":\""), time_text(lane, r->started));
+    to = stpcpy(stpcpy(to, "\",\"caller\":\""), r->caller);
+    to = stpcpy(stpcpy(to, "\",\"token\":\""), r->token);
+    to = stpcpy(stpcpy(to, "\",\"connection\":\""), r->connection);
+    to = stpcpy(to, "\",\"method\":\"");
+    b->n += (size_t)(to - begin);
     json_escape(b, str_of(r->method));
     buf_add(b, STR("\",\"host\":\""));
     json_escape(b, str_of(r->host));
@@ -219,6 +223,14 @@ static void call_writer(struct intents *s, struct writer *w)
     pthread_cond_signal(&w->some); /* without the lock, which it would wait for next */
 }
 
+static bool is_time(const struct intent_lane *lane, const struct writer *w)
+{
+    if (loop_idle(lane->loop))
+        return true; /* it sleeps what is left of its time */
+    int64_t now = nanoseconds(CLOCK_MONOTONIC);
+    return now >= atomic_load(&w->next) || (MOST(lane->laid_down, lane->alive) && now >= atomic_load(&w->haste_next));
+}
+
 /* A writer that is not idle looks by itself when it is done. One that is, is called when its time has come, or nothing else is to
  * do: until then this runs again after each round. */
 static void round_ends(struct loop_job *job)
@@ -226,6 +238,7 @@ static void round_ends(struct loop_job *job)
     struct intent_lane *lane = list_entry(job, struct intent_lane, round_ends);
     lane->round = false;
     if (lane->filling) {
+        lane->laid_down = lane->filling->count;
         atomic_store(&lane->down, lane->filling);
         lane->filling = NULL;
         atomic_store(&lane->holding, false);
@@ -233,7 +246,7 @@ static void round_ends(struct loop_job *job)
     struct writer *w = writer_now(lane->all);
     if (!atomic_load(&lane->down) || !atomic_load(&w->idle))
         return;
-    if (loop_idle(lane->loop) || nanoseconds(CLOCK_MONOTONIC) >= atomic_load(&w->next))
+    if (is_time(lane, w))
         call_writer(lane->all, w);
     else
         round_due(lane);
@@ -275,6 +288,8 @@ void intent_write(struct intent_lane *lane, struct intent *i, const struct run *
         timer_set(lane->loop, &b->late, INTENT_DEADLINE_MS, batch_late);
     write_run(lane, &b->text, run);
     b->count++;
+    i->counted = true;
+    lane->alive++;
     list_push_back(&b->waiting, &i->link);
 }
 
@@ -284,6 +299,12 @@ void intent_leave(struct intent *i)
         return;
     list_remove(&i->link);
     i->waits = false;
+}
+
+void intent_over(struct intent_lane *lane, struct intent *i)
+{
+    lane->alive -= i->counted;
+    i->counted = false;
 }
 
 /* ---- taking and bringing back ---- */
@@ -334,7 +355,7 @@ static void pace(struct writer *w, int64_t began, int64_t cpu_before, int64_t ca
     w->cost = w->cost ? w->cost + (cost - w->cost) / 8 : cost;
     int64_t gap = w->cost * SHARE < GAP_MOST_NS ? w->cost * SHARE : GAP_MOST_NS;
     atomic_store(&w->next, began + gap);
-    w->idle_next = calls > FEW ? began + gap * IDLE_SHARE / SHARE : 0;
+    atomic_store(&w->haste_next, calls > FEW ? began + (w->cost * HASTE < gap ? w->cost * HASTE : gap) : 0);
 }
 
 static bool due(struct intents *s, const struct writer *w)
@@ -370,7 +391,7 @@ static void wait_for_calls(struct intents *s, struct writer *w, int64_t most_ms)
     if (!s->closing && (w != &s->to_chain || !s->chained))
         wait_called(s, w, most_ms);
     atomic_store(&w->idle, false);
-    int64_t rest = w->idle_next - nanoseconds(CLOCK_MONOTONIC);
+    int64_t rest = atomic_load(&w->haste_next) - nanoseconds(CLOCK_MONOTONIC);
     if (rest <= 0 || !w->called || s->closing)
         return;
     pthread_mutex_unlock(&s->lock);

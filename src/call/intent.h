@@ -20,7 +20,7 @@
 /* A call's place in its batch; lies in the call. Its loop's alone. Zeroed: waits for nothing. */
 struct intent {
     struct list link;
-    bool waits;
+    bool waits, counted;
     void (*back)(struct intent *i, bool durable);
 };
 
@@ -41,6 +41,8 @@ void intents_free(struct intents *s); /* after the loops have ended; NULL is fin
 /* From the lane's loop. `run`: who, what, where. i->back() is called later, always, unless the call leaves. */
 void intent_write(struct intent_lane *lane, struct intent *i, const struct run *run);
 void intent_leave(struct intent *i); /* waits no more; fine when it does not */
+/* The call is over; fine when it was never written. A lane goes by how many of its calls are still alive. */
+void intent_over(struct intent_lane *lane, struct intent *i);
 
 /* For health and metrics; any thread. */
 struct intents_state {

@@ -61,6 +61,8 @@ static void over(struct live *c, enum run_outcome outcome, enum err e)
     secret_end(&c->rewritten);
     hold_end(c->hold);
     record(c, outcome, e);
+    if (c->board->lane)
+        intent_over(c->board->lane, &c->intent);
     if (c->renewed)
         prepared_release(c->renewed);
     c->renewed = NULL;

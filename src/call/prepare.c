@@ -141,8 +141,8 @@ static enum err check_policies(struct switchboard *s, struct db *db, bool trying
         e = connection_secrets_since(db, p->row.id, &subject.secrets_since, why);
         p->until = subject.secrets_since ? subject.secrets_since + age : 0;
     }
-    if (!e && set && set->count && str_starts(p->row.auth_type, STR("oauth2_")))
-        e = connection_brings_client(db, p->row.id, &subject.own_client, why);
+    if (!e && set && set->count)
+        e = connection_client_of(db, p->arena, p->row.id, p->row.auth_type, fields, &subject.client, why);
     if (!e && !(e = policy_decide(set, &subject, NULL, why))) {
         policy_gates(set, &subject, p->arena, &p->gates, &p->gate_count);
         p->secure = policy_next(set, &subject, POLICY_SECURE, &at, NULL) != NULL;
@@ -232,6 +232,8 @@ enum err prepare_connection(struct switchboard *s, struct str id, const struct c
         return ERR_STORE;
     if ((e = connection_get(db, p->arena, id, &p->row, why)) || (e = state_permits(&p->row, trial, why)))
         return e;
+    if (trial && trial->fields.n)
+        p->row.fields = arena_str(p->arena, trial->fields);
     p->connector = catalog_find(switchboard_config(s)->catalog, p->row.connector);
     if (!p->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");

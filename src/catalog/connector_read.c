@@ -10,6 +10,7 @@
 #include "catalog/connector_logo.h"
 #include "catalog/connector_oauth.h"
 #include "vault/domain.h"
+#include "vault/oauth_settings.h"
 
 #define TEXT_MAX (16 * 1024)
 
@@ -238,7 +239,7 @@ static enum err take_flags(struct reader *r, const struct json *v, const char *a
         const char *key;
         bool *to;
     } flags[] = {
-        { "generated", &f->generated },
+        { "generated", &f->generated },         { "changeable", &f->changeable },
         { "required", &f->required },           { "secret", &f->secret },           { "advanced", &f->advanced },
         { "may_be_empty", &f->may_be_empty },   { "keep_blanks", &f->keep_blanks },
     };
@@ -246,6 +247,8 @@ static enum err take_flags(struct reader *r, const struct json *v, const char *a
     for (size_t i = 0; !e && i < COUNT(flags); i++)
         e = take_bool(r, v, at, flags[i].key, flags[i].to);
     f->secret = f->secret || f->type == FIELD_SECRET || f->type == FIELD_MULTILINE_SECRET;
+    if (!e && f->changeable && (f->secret || f->generated || f->type == FIELD_MAP))
+        return invalid(r, at, "changeable", "is for fields that people see and type: no secret, map or generated one");
     return e;
 }
 
@@ -253,7 +256,7 @@ static enum err take_field(struct reader *r, const struct json *v, const char *a
 {
     static const char *const allowed[] = { "key", "type", "format", "label", "help", "placeholder", "pattern", "default",
                                            "options", "required", "secret", "advanced", "may_be_empty", "keep_blanks",
-                                           "aliases", "host_suffix", "hosts", "generated", NULL };
+                                           "aliases", "host_suffix", "hosts", "generated", "changeable", NULL };
     size_t aliases;
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
@@ -488,10 +491,26 @@ static enum err check_credentials(struct reader *r, const struct connector_auth 
     "region", "service", "signature_method", "realm", "signed", "value", "algorithm", "encoding", "key_encoding",                  \
         "timestamp_header", "timestamp_format", "nonce_header", "key_header", "body_hash_header"
 
+/* Of token exchange (RFC 8693). */
+#define EXCHANGE_OPTIONS "subject_token_type", "actor_token_type", "requested_token_type"
+
+/* A text, or a list of 1 to 16. */
+static enum err check_repeated(struct reader *r, const struct json *v, const char *at, const char *name)
+{
+    const struct json *one = json_get(v, name);
+    struct str ignored;
+    if (!json_is(one, JSON_ARRAY))
+        return take_text(r, v, at, name, false, &ignored);
+    bool good = one->count && one->count <= OAUTH_REPEATED;
+    json_each(t, one)
+        good &= t->type == JSON_STRING && t->text.n && t->text.n <= TEXT_MAX && !str_has_control(t->text);
+    return good ? ERR_NONE : invalid(r, at, name, "is a text, or a list of 1 to 16");
+}
+
 /* Options are auth/'s to understand; here only their shape. */
 static enum err check_auth_options(struct reader *r, const struct json *v, const char *at)
 {
-    static const char *const texts[] = { "header", "prefix", "username_suffix", SIGNING_OPTIONS };
+    static const char *const texts[] = { "header", "prefix", "username_suffix", SIGNING_OPTIONS, EXCHANGE_OPTIONS };
     static const char *const maps[] = { "headers", "body" };
     struct str ignored;
     enum err e = ERR_NONE;
@@ -501,6 +520,8 @@ static enum err check_auth_options(struct reader *r, const struct json *v, const
         if (json_get(v, maps[i]) && !json_is(json_get(v, maps[i]), JSON_OBJECT))
             e = invalid(r, at, maps[i], "must be an object");
     bool ignored_too;
+    if (!e && !(e = check_repeated(r, v, at, "audience")))
+        e = check_repeated(r, v, at, "resource");
     if (!e)
         e = take_bool(r, v, at, "unsigned_payload", &ignored_too);
     const struct json *query = json_get(v, "query");
@@ -536,7 +557,8 @@ static enum err take_auth(struct reader *r, const struct json *v, const char *at
                                            "fields",         "instructions", "header",      "prefix",
                                            "query",          "headers",      "body",        "username_suffix",
                                            "oauth",          "login",        "login_hosts", "base_url",
-                                           "allowed_domain", "verify",       SIGNING_OPTIONS, "unsigned_payload", NULL };
+                                           "allowed_domain", "verify",       SIGNING_OPTIONS, "unsigned_payload",
+                                           EXCHANGE_OPTIONS, "audience",    "resource",    NULL };
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);
     enum err e;

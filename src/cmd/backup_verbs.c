@@ -205,6 +205,18 @@ static enum err list_grants(struct restore *r, struct store *s, struct fault *wh
     return query_end(q, why);
 }
 
+/* Into the server's database, once it was looked at. */
+static enum err load(struct restore *r, struct store *from, struct fault *why)
+{
+    AUTO_STORE s = NULL;
+    struct progress progress = { .what = "loading" };
+    enum err e = store_open_at(r->config.data, config_database(&r->config), &s, why);
+    if (!e)
+        e = store_load(s, from, command_has(r->command, OPT_FORCE), show_progress, &progress, why);
+    end_progress(&progress);
+    return e;
+}
+
 /* Opened as the hub would, in the work directory: migrated, every page and value looked at. Closed again. */
 static enum err open_and_check(struct restore *r, bool verify, struct fault *why)
 {
@@ -215,7 +227,7 @@ static enum err open_and_check(struct restore *r, bool verify, struct fault *why
         return e;
     if ((e = store_write(s, mark_restored, r, why)) || (e = list_grants(r, s, why)))
         return e;
-    return store_checkpoint(s, why);
+    return config_database(&r->config).n ? load(r, s, why) : store_checkpoint(s, why);
 }
 
 static void say(const struct restore *r, bool verify)
@@ -228,7 +240,8 @@ static void say(const struct restore *r, bool verify)
     if (n->known)
         printf("%lld connections needed new credentials when the backup was made, and still do.\n", (long long)n->known);
     if (!verify)
-        printf("Restored into %.*s. Sessions have ended; the hub can be started.\n", STR_ARG(r->config.data));
+        printf("Restored into %.*s. Sessions have ended; the hub can be started.\n",
+               STR_ARG(config_database(&r->config).n ? STR("the database server") : r->config.data));
 }
 
 static enum err restore(struct restore *r, bool verify, struct fault *why)
@@ -239,12 +252,13 @@ static enum err restore(struct restore *r, bool verify, struct fault *why)
     enum err e = backup_head_read(a, r->path, &head, why);
     if (e || (e = ring_master(&r->config, false, &r->master, &created, why)))
         return e;
-    if (!verify && !command_has(r->command, OPT_FORCE) &&
+    bool here = !config_database(&r->config).n;
+    if (!verify && here && !command_has(r->command, OPT_FORCE) &&
         access(arena_cstr(a, str_fmt(a, "%.*s/raccord.db", STR_ARG(r->config.data))), F_OK) == 0)
         return fault(why, ERR_CONFLICT, STR("a database in this directory; --force sets it aside"), "found before unpacking");
     if ((e = make_work(r, verify, why)))
         return e;
-    if (!(e = unpack(r, why)) && !(e = open_and_check(r, verify, why)) && !verify)
+    if (!(e = unpack(r, why)) && !(e = open_and_check(r, verify, why)) && !verify && here)
         e = store_install(r->config.data, arena_cstr(a, str_fmt(a, "%.*s/raccord.db", STR_ARG(r->work))),
                           command_has(r->command, OPT_FORCE), why);
     remove_work(r);

@@ -1,4 +1,5 @@
 /* Verbs of OAuth clients. A body holds a client secret, so it comes from a file or from standard input, into locked memory. */
+#include <stdio.h>
 #include <string.h>
 
 #include "cmd/errand.h"
@@ -35,6 +36,22 @@ int oauth_clients_create_run(struct command *c) { return errand_send_file(c, "PO
 int oauth_clients_update_run(struct command *c)
 {
     return errand_send_file(c, "PATCH", client_path(c, "/oauth-clients", ""), BODY_MAX);
+}
+
+/* The key set alone, as JSON either way: it goes into a provider's form, or a file. */
+int oauth_clients_keys_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    struct client_answer answer;
+    AUTO_BUF text;
+    int code = client_open(c, &k);
+    if (code || (code = client_ask(&k, "GET", client_path(c, "/oauth-clients", ""), NULL, &answer)))
+        return code;
+    buf_init(&text, BODY_MAX);
+    struct json_out o = json_out(&text);
+    json_put(&o, json_get(answer.json, "jwks"));
+    printf("%.*s\n", STR_ARG(buf_str(&text)));
+    return EXIT_DONE;
 }
 
 int oauth_clients_activate_run(struct command *c)

@@ -323,9 +323,10 @@ static const struct verb verbs[] = {
     { "connect-sessions create", "", 0, 0,
       CLIENT | OPTION(CONNECTION) | OPTION(EXPIRES) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) |
           OPTION(NOTES) | OPTION(FOLDER) | OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(TLS_CA) |
-          OPTION(OAUTH_CLIENT) | OPTION(SCOPES) | OPTION(ASK_FIELDS),
+          OPTION(OAUTH_CLIENT) | OPTION(SCOPES) | OPTION(ASK_FIELDS) | OPTION(CHANGE_FIELDS),
       connect_sessions_create_run, false, "a link by which somebody without an account completes one connection",
       "  raccord connect-sessions create --connection crm --expires 2h\n"
+      "  raccord connect-sessions create --connection crm --change-fields\n"
       "  raccord connect-sessions create --connector zendesk --key theirs --ask-fields\n" },
     { "connect-sessions get", "ID", 1, 1, CLIENT, connect_sessions_get_run, false, "what came of such a link", NULL },
     { "connect-sessions withdraw", "ID", 1, 1, CLIENT, connect_sessions_withdraw_run, false, "let the link open nothing any more",
@@ -350,7 +351,9 @@ static const struct verb verbs[] = {
     { "oauth-clients update", "ID", 1, 1, CLIENT | OPTION(BODY), oauth_clients_update_run, false,
       "change it: a member that the body has replaces the whole of it; null takes it away", NULL },
     { "oauth-clients activate", "ID", 1, 1, CLIENT, oauth_clients_activate_run, false,
-      "let its next_client_secret take the place of client_secret", NULL },
+      "let its next_client_secret take the place of client_secret, and its next_private_key that of private_key", NULL },
+    { "oauth-clients keys", "ID", 1, 1, CLIENT, oauth_clients_keys_run, false,
+      "its public keys as a JSON web key set, to be registered at the provider; during rotation both", NULL },
     { "oauth-clients delete", "ID", 1, 1, CLIENT | OPTION(YES), oauth_clients_delete_run, false,
       "delete an OAuth client that no connection uses", NULL },
 

@@ -114,6 +114,7 @@ int oauth_clients_get_run(struct command *c);
 int oauth_clients_create_run(struct command *c);
 int oauth_clients_update_run(struct command *c);
 int oauth_clients_activate_run(struct command *c);
+int oauth_clients_keys_run(struct command *c);
 int oauth_clients_import_run(struct command *c);
 int oauth_clients_delete_run(struct command *c);
 int identity_providers_get_run(struct command *c);

@@ -30,6 +30,7 @@ struct failure {
 struct place {
     const struct engine *engine;
     char *at;                          /* SQLite: the file's absolute path. PostgreSQL: the address with its password */
+    int directory;                     /* open: the data directory */
     _Atomic int64_t rest_until_ms;     /* monotonic: no new connection is tried before (postgres.c) */
     _Atomic int64_t history;           /* the newest line of history that was seen (postgres.c) */
     _Atomic int writer;                /* the server's number of our writer (postgres.c) */
@@ -82,6 +83,7 @@ struct engine {
     enum err (*copy)(struct db *db, const char *to, store_progress *progress, void *context, struct fault *why); /* in a snapshot */
     enum err (*check)(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why);
     void (*check_stop)(struct db *db);
+    enum err (*report)(struct db *db, struct arena *a, struct store_report *out, struct fault *why);
 
     /* For store_await(); NULL where `shared` is false. */
     bool (*listen)(struct db *db, struct failure *f);
@@ -113,6 +115,8 @@ int connection_end_queries(struct db *db);
 void connection_failed(struct db *db, const struct failure *f);
 /* engine->run(), and remembers. */
 bool connection_run(struct db *db, const char *sql);
+/* Runs `work` in one transaction of this writer. db->failed says what the connection is worth afterwards. */
+enum err connection_transaction(struct db *db, int64_t wait_ms, store_work *work, void *context, struct fault *why) MUST_CHECK;
 /* A failure as a fault; answers its code. */
 enum err failure_fault(const struct failure *f, struct fault *why);
 

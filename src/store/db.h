@@ -62,6 +62,10 @@ typedef void store_progress(void *context, int64_t done, int64_t total);
 /* One state of the whole database into the existing file `to`, whatever others write meanwhile. The file is SQLite's, whatever the
  * engine. */
 enum err store_copy(struct store *s, const char *to, store_progress *progress, void *context, struct fault *why) MUST_CHECK;
+/* The other way: all of `from`, a database of SQLite, into the shared store `s`, in one transaction. ERR_CONFLICT: nodes run on it,
+ * or without `replace`: it holds a hub's data. */
+enum err store_load(struct store *s, struct store *from, bool replace, store_progress *progress, void *context,
+                    struct fault *why) MUST_CHECK;
 /* Are the pages sound? *found is what is wrong first, or empty. `deep`: every index against its table, and every reference; else
  * structure alone, which a million rows keep busy for seconds. */
 enum err store_check(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why) MUST_CHECK;
@@ -101,6 +105,15 @@ enum err db_script(struct db *db, const char *statements, struct fault *why) MUS
 /* Little room is left on the disk: a twentieth, or 64 MiB. What can be done without is not to be written then. Cheap; a second old.
  */
 bool store_is_tight(struct store *s);
+
+/* What is behind a reader, for who looks after it. */
+struct store_report {
+    struct str engine;   /* "PostgreSQL 15.4" */
+    bool durable;        /* what is acknowledged survives a power cut */
+    bool standby;        /* and the loss of the server: a commit waits for another one */
+    bool open;           /* the way there leaves this machine in clear text */
+};
+enum err store_report(struct db *db, struct arena *a, struct store_report *out, struct fault *why) MUST_CHECK;
 
 /* ERR_NONE when the database can be written now (for /readyz). Writes and syncs a page, at most every five seconds. */
 enum err store_ready(struct store *s, struct fault *why) MUST_CHECK;

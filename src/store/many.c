@@ -96,3 +96,15 @@ struct query *many_begin(struct db *db, const char *sql, int others, const struc
 }
 
 void many_bind(struct query *q, const struct many *m) { many_values(q, m->keys, m->n); }
+
+enum err many_texts(struct db *db, struct arena *a, const char *sql, const struct many *ids, struct str *texts, struct fault *why)
+{
+    struct query *q = many_begin(db, sql, 0, ids);
+    many_bind(q, ids);
+    for (size_t i = 0; i < ids->n; i++)
+        texts[i] = STR_NONE;
+    for (size_t i; query_next(q);)
+        if (many_find(ids, query_get_text(q, 0, a), &i))
+            texts[i] = query_get_text(q, 1, a);
+    return query_end(q, why);
+}

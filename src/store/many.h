@@ -36,6 +36,11 @@ struct query *many_begin(struct db *db, const char *sql, int others, const struc
 /* After the others are bound. */
 void many_bind(struct query *q, const struct many *m);
 
+/* One text for each key: `sql` answers rows of a key and its text. texts[i] has p == NULL where there is no row for ids->keys[i].
+ */
+enum err many_texts(struct db *db, struct arena *a, const char *sql, const struct many *ids, struct str *texts,
+                    struct fault *why) MUST_CHECK;
+
 /* The two halves of it, for statements that are put together otherwise: what may stand behind IN, and binding its values, of which
  * those with p == NULL are left out. *param: the number of the last parameter in use. None: matches nothing. */
 void many_list(struct buf *sql, int *param);

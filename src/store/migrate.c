@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "store/connection.h"
+#include "store/store_limits.h"
 
 #define CHECKSUM (2 * 32)
 
@@ -122,5 +123,14 @@ enum err migrations_run(struct store *s, const struct migration *rows, size_t co
     enum err e = db ? look(db, &r, why) : ERR_STORE;
     while (!e && !r.done)
         e = store_write(s, apply_next, &r, why);
+    return e;
+}
+
+enum err migrations_run_on(struct db *db, const struct migration *rows, size_t count, struct fault *why)
+{
+    struct run r = { .rows = rows, .count = count };
+    enum err e = ERR_NONE;
+    while (!e && !r.done)
+        e = connection_transaction(db, STORE_WAIT_MS, apply_next, &r, why);
     return e;
 }

@@ -17,9 +17,12 @@ const struct migration *migrations_all(size_t *count);
 bool migrations_sound(void);
 
 struct store;
+struct db;
 /* Applies what is missing of `rows`, each in a transaction of its own; safe when several processes do so at once.
  * Errors: ERR_STORE_NEWER when the database knows a number that is not in `rows`; ERR_STORE when an applied row has changed
  * since (the note says which), or when one fails. */
 enum err migrations_run(struct store *s, const struct migration *rows, size_t count, struct fault *why) MUST_CHECK;
+/* The same on one writing connection. */
+enum err migrations_run_on(struct db *db, const struct migration *rows, size_t count, struct fault *why) MUST_CHECK;
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/encode.h"
+#include "store/directory.h"
 #include "store/store_limits.h"
 
 #define OLDEST_SERVER 130000
@@ -120,7 +121,7 @@ PGresult *postgres_answer(struct db *db, const char *doing, struct failure *f)
 {
     PGconn *pg = postgres_of(db)->pg;
     PGresult *last = NULL, *r = NULL;
-    int64_t until_us = clock_mono_us() + (db->patient ? STORE_PATIENT_MS : STORE_ANSWER_MS) * 1000;
+    int64_t until_us = clock_mono_us() + (db->patient ? STORE_PATIENT_MS : STORE_ANSWER_MS) * INT64_C(1000);
     bool heard = send_all(pg, until_us);
     while (heard && (heard = next_result(pg, until_us, &r)) && r) {
         if (last && !is_good(last)) {
@@ -189,10 +190,12 @@ static bool look_at_server(struct db *db, struct failure *f)
         return refuse(f, "the database sorts by a language's rules. Make one with: CREATE DATABASE raccord TEMPLATE template0"
                          " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'");
     if (standby)
-        return refuse(f, "this server is a standby; name the primary, or all servers and target_session_attrs=read-write");
+        return refuse(f, "this server is a standby; name the primary, or all of its servers");
     int64_t newest = p->place->history;
     while (p->history > newest && !atomic_compare_exchange_weak(&p->place->history, &newest, p->history))
         ;
+    if (p->history > newest)
+        directory_history_note(p->place->directory, p->history);
     return p->history >= newest || refuse(f, "this server is a former primary; another has taken over");
 }
 
@@ -214,15 +217,65 @@ static bool set_up(struct db *db, enum connection_kind kind, struct failure *f)
     return look_at_server(db, f) && postgres_run(db, common, f) && postgres_run(db, settings[kind], f);
 }
 
-/* The address comes second: it may say otherwise, but for what comes after it. */
-static PGconn *connect_to(const char *address)
+/* The address comes before what is ours to say, and after what it may say otherwise. `host` and `port`: one of those that it names;
+ * NULL: as it says. */
+static PGconn *connect_to(const char *address, const char *host, const char *port)
 {
     char wait[16];
     snprintf(wait, sizeof wait, "%d", STORE_CONNECT_S);
-    const char *const names[] = { "connect_timeout", "tcp_user_timeout", "target_session_attrs", "keepalives_idle", "dbname",
-                                  "client_encoding", "application_name", NULL };
-    const char *const values[] = { wait, "10000", "read-write", "10", address, "UTF8", "raccord", NULL };
+    const char *const names[] = { "connect_timeout", "tcp_user_timeout", "keepalives_idle", "dbname", "client_encoding",
+                                  "application_name", host ? "host" : NULL, "port", NULL };
+    const char *const values[] = { wait, "10000", "10", address, "UTF8", "raccord", host, port, NULL };
     return PQconnectdbParams(names, values, 1);
+}
+
+static struct db *open_one(struct place *place, enum connection_kind kind, const char *host, const char *port, struct failure *f)
+{
+    struct postgres_db *p = mem_zero(sizeof *p);
+    p->place = place;
+    p->pg = connect_to(place->at, host, port);
+    PQsetNoticeReceiver(p->pg, on_notice, p);
+    bool good = PQstatus(p->pg) == CONNECTION_OK && PQsetnonblocking(p->pg, 1) == 0;
+    if (!good)
+        lost(f, "connecting", *PQerrorMessage(p->pg) ? PQerrorMessage(p->pg) : "no memory");
+    if (good && set_up(&p->db, kind, f))
+        return &p->db;
+    postgres_close(&p->db);
+    return NULL;
+}
+
+/* "a,b" and "5432,5433": libpq's own search ends at the first server that takes writes, which may be a former primary. Answers how
+ * many there are; with one or none its own words serve. */
+static int name_servers(const char *address, char *hosts[STORE_SERVERS], char *ports[STORE_SERVERS])
+{
+    PQconninfoOption *options = PQconninfoParse(address, NULL);
+    int host_count = 0, port_count = 0;
+    for (PQconninfoOption *o = options; o && o->keyword; o++) {
+        bool host = !strcmp(o->keyword, "host"), port = !strcmp(o->keyword, "port");
+        char *rest = (host || port) && o->val ? o->val : NULL, *one;
+        while ((one = strsep(&rest, ",")) && (host ? host_count : port_count) < STORE_SERVERS)
+            *(host ? &hosts[host_count++] : &ports[port_count++]) = strdup(one);
+    }
+    PQconninfoFree(options);
+    for (int i = port_count; i < host_count; i++) /* one port is that of all of them */
+        ports[i] = strdup(port_count ? ports[0] : "5432");
+    for (int i = host_count; i < port_count; i++)
+        free(ports[i]);
+    return host_count;
+}
+
+static struct db *open_any(struct place *place, enum connection_kind kind, struct failure *f)
+{
+    char *hosts[STORE_SERVERS], *ports[STORE_SERVERS];
+    int n = name_servers(place->at, hosts, ports);
+    struct db *db = n > 1 ? NULL : open_one(place, kind, NULL, NULL, f);
+    for (int i = 0; i < n; i++) {
+        if (n > 1 && !db)
+            db = open_one(place, kind, hosts[i], ports[i], f);
+        free(hosts[i]);
+        free(ports[i]);
+    }
+    return db;
 }
 
 static struct db *postgres_open(struct place *place, enum connection_kind kind, struct failure *f)
@@ -231,21 +284,12 @@ static struct db *postgres_open(struct place *place, enum connection_kind kind, 
         lost(f, "connecting", "it failed a moment ago");
         return NULL;
     }
-    struct postgres_db *p = mem_zero(sizeof *p);
-    p->place = place;
-    p->pg = connect_to(place->at);
-    PQsetNoticeReceiver(p->pg, on_notice, p);
-    bool good = PQstatus(p->pg) == CONNECTION_OK && PQsetnonblocking(p->pg, 1) == 0;
-    if (!good)
-        lost(f, "connecting", str_of(PQerrorMessage(p->pg)).n ? PQerrorMessage(p->pg) : "no memory");
-    if (good && set_up(&p->db, kind, f)) {
-        if (kind == CONNECTION_WRITES)
-            place->writer = PQbackendPID(p->pg);
-        return &p->db;
-    }
-    rest(place);
-    postgres_close(&p->db);
-    return NULL;
+    struct db *db = open_any(place, kind, f);
+    if (!db)
+        rest(place);
+    else if (kind == CONNECTION_WRITES)
+        place->writer = PQbackendPID(postgres_of(db)->pg);
+    return db;
 }
 
 /* A server of an older line of history than one that was seen meanwhile is a former primary. */
@@ -329,6 +373,25 @@ static enum err postgres_check(struct db *db, struct arena *a, bool deep, struct
 
 static void postgres_check_stop(struct db *db) { (void)db; }
 
+static enum err postgres_report(struct db *db, struct arena *a, struct store_report *out, struct fault *why)
+{
+    PGconn *pg = postgres_of(db)->pg;
+    const char *host = PQhost(pg);
+    bool here = !host || *host == '/' || !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
+    struct query *q =
+        query_begin(db, "SELECT current_setting('server_version'), current_setting('fsync') = 'on'"
+                        " AND current_setting('full_page_writes') = 'on', current_setting('synchronous_standby_names') <> ''");
+    if (query_next(q)) {
+        struct str version = query_get_text(q, 0, a), number, rest;
+        str_cut(version, ' ', &number, &rest);
+        out->engine = str_fmt(a, "PostgreSQL %.*s", STR_ARG(number));
+        out->durable = query_get_i64(q, 1) != 0;
+        out->standby = query_get_i64(q, 2) != 0;
+        out->open = !here && !PQsslInUse(pg);
+    }
+    return query_end(q, why);
+}
+
 /* -- what other nodes changed ------------------------------------------------------------------------------------- */
 
 /* A lock that all nodes share: who wants the database for himself finds out that there are any. */
@@ -375,5 +438,5 @@ const struct engine postgres_engine = {
     .step = postgres_step, .is_null = postgres_is_null, .text = postgres_text, .blob = postgres_blob, .number = postgres_number,
     .rest = postgres_rest, .changed = postgres_changed,
     .checkpoint = postgres_checkpoint, .probe = postgres_probe, .copy = postgres_copy, .check = postgres_check,
-    .check_stop = postgres_check_stop, .listen = postgres_listen, .await = postgres_await,
+    .check_stop = postgres_check_stop, .report = postgres_report, .listen = postgres_listen, .await = postgres_await,
 };

@@ -316,3 +316,38 @@ void connection_close(struct db *db)
 }
 
 bool db_is_postgres(const struct db *db) { return db->engine == &postgres_engine; }
+
+/* Carries an open transaction to its end. `e` is what the work answered. */
+static enum err finish(struct db *db, enum err e, struct fault *why)
+{
+    struct failure f;
+    int open_queries = connection_end_queries(db);
+    if (!e && open_queries)
+        bug("%d queries still running at commit", open_queries);
+    if (!e && db->failed.code)
+        e = failure_fault(&db->failed, why); /* `work` passed over a failure */
+    if (!e) {
+        if (db->engine->commit(db, &f))
+            return ERR_NONE;
+        connection_failed(db, &f);
+        e = failure_fault(&f, why);
+    }
+    if (db->engine->open_transaction(db) && !db->engine->run(db, "ROLLBACK", &f)) {
+        db->failed = f; /* whatever it was before, this connection is of no use */
+        db->failed.constraint = db->failed.busy = false;
+    }
+    return e;
+}
+
+enum err connection_transaction(struct db *db, int64_t wait_ms, store_work *work, void *context, struct fault *why)
+{
+    struct failure f;
+    if (!db->engine->begin(db, wait_ms, &f)) {
+        connection_failed(db, &f);
+        return failure_fault(&f, why);
+    }
+    db->in_transaction = true;
+    enum err e = finish(db, work(db, context, why), why);
+    db->in_transaction = false;
+    return e;
+}

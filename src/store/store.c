@@ -96,28 +96,6 @@ static void drop_writer(struct store *s)
     s->writer = NULL;
 }
 
-/* Carries an open transaction to its end. `e` is what the work answered. */
-static enum err finish(struct db *db, enum err e, struct fault *why)
-{
-    struct failure f;
-    int open_queries = connection_end_queries(db);
-    if (!e && open_queries)
-        bug("%d queries still running at commit", open_queries);
-    if (!e && db->failed.code)
-        e = failure_fault(&db->failed, why); /* `work` passed over a failure */
-    if (!e) {
-        if (db->engine->commit(db, &f))
-            return ERR_NONE;
-        connection_failed(db, &f);
-        e = failure_fault(&f, why);
-    }
-    if (db->engine->open_transaction(db) && !db->engine->run(db, "ROLLBACK", &f)) {
-        db->failed = f; /* whatever it was before, this connection is of no use */
-        db->failed.constraint = db->failed.busy = false;
-    }
-    return e;
-}
-
 static enum err open_writer(struct store *s, struct fault *why)
 {
     struct failure f;
@@ -130,19 +108,11 @@ static enum err open_writer(struct store *s, struct fault *why)
 
 static enum err write_once(struct store *s, int64_t left_ms, store_work *work, void *context, bool *busy, struct fault *why)
 {
-    struct failure f;
     enum err e = open_writer(s, why);
     if (e)
         return e;
     struct db *db = s->writer;
-    if (!db->engine->begin(db, left_ms, &f)) {
-        connection_failed(db, &f);
-        e = failure_fault(&f, why);
-    } else {
-        db->in_transaction = true;
-        e = finish(db, work(db, context, why), why);
-        db->in_transaction = false;
-    }
+    e = connection_transaction(db, left_ms, work, context, why);
     *busy = e && db->failed.busy;
     if (db->failed.busy || db->failed.constraint)
         db->failed.code = ERR_NONE;
@@ -265,6 +235,12 @@ enum err store_check(struct db *db, struct arena *a, bool deep, struct str *foun
     return db->engine->check(db, a, deep, found, why);
 }
 
+enum err store_report(struct db *db, struct arena *a, struct store_report *out, struct fault *why)
+{
+    *out = (struct store_report){ .durable = true };
+    return db->engine->report(db, a, out, why);
+}
+
 void store_check_stop(struct db *db) { db->engine->check_stop(db); }
 
 bool store_is_tight(struct store *s)
@@ -323,8 +299,12 @@ static enum err open_in(const char *path, struct str url, struct store *s, struc
     s->place.engine = url.n ? &postgres_engine : &sqlite_engine;
     if (url.n)
         s->place.at = mem_cstr(url);
-    if ((e = url.n ? directory_shared(s->directory, path, why) : directory_database(s->directory, path, &s->place.at, why)))
+    int64_t history = 0;
+    if ((e = url.n ? directory_shared(s->directory, path, &history, why)
+                   : directory_database(s->directory, path, &s->place.at, why)))
         return e;
+    s->place.directory = s->directory;
+    s->place.history = history;
     const struct migration *rows = migrations_all(&count);
     return migrations_run(s, rows, count, why);
 }

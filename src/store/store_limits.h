@@ -12,6 +12,7 @@
 
 /* PostgreSQL. */
 #define STORE_CONNECT_S 2         /* to connect, for each server that the address names */
+#define STORE_SERVERS 16           /* named by an address */
 #define STORE_STATEMENT_MS 5000   /* the longest that a statement may run */
 #define STORE_ANSWER_MS 6000      /* how long an answer is waited for */
 #define STORE_PATIENT_MS 3600000  /* the same where a whole database is moved */

@@ -163,9 +163,10 @@ static enum err check_choice(const struct check *c, const struct json *v, const 
 static enum err check_client_auth(const struct check *c, const struct json *v, const char *name)
 {
     static const char *const choices[] = { "client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt",
-                                           "tls_client_auth", "none", NULL };
+                                           "tls_client_auth", "self_signed_tls_client_auth", "none", NULL };
     return check_choice(c, v, name, choices,
-                        "is client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth or none");
+                        "is client_secret_basic, client_secret_post, client_secret_jwt, private_key_jwt, tls_client_auth, "
+                        "self_signed_tls_client_auth or none");
 }
 
 static enum err check_algorithm(const struct check *c, const struct json *v, const char *name)
@@ -241,6 +242,49 @@ static bool reserved(struct str name, const char *const *names)
     return false;
 }
 
+bool oauth_parameter_repeats(struct str name) { return str_is(name, "audience") || str_is(name, "resource"); }
+
+static enum err check_repeated(const struct check *c, const struct json *v, const char *name)
+{
+    if (!oauth_parameter_repeats(v->key))
+        return bad(c, name, "only audience and resource may be lists");
+    if (!v->count || v->count > OAUTH_REPEATED)
+        return bad(c, name, "a list has 1 to 16 texts");
+    json_each(one, v) {
+        enum err e = text_with(c, one, name, OAUTH_IN_TEXT);
+        if (e)
+            return e;
+    }
+    return ERR_NONE;
+}
+
+/* RFC 8707 2: an absolute URI without a fragment. One with a placeholder is judged by the server. */
+static enum err check_one_resource(const struct check *c, const struct json *v, const char *name)
+{
+    enum err e = text_with(c, v, name, OAUTH_IN_TEXT);
+    if (e || str_find_str(v->text, STR("{{")) != SIZE_MAX)
+        return e;
+    size_t colon = str_find(v->text, ':');
+    bool good = colon != SIZE_MAX && colon && colon + 1 < v->text.n && ascii_alpha(v->text.p[0]) &&
+                str_find(v->text, '#') == SIZE_MAX && str_find(v->text, ' ') == SIZE_MAX;
+    for (size_t i = 0; good && i < colon; i++)
+        good = ascii_alpha(v->text.p[i]) || ascii_digit(v->text.p[i]) || strchr("+-.", v->text.p[i]);
+    return good ? ERR_NONE : bad(c, name, "is an absolute URI without a fragment, or a list of 1 to 16");
+}
+
+static enum err check_resource(const struct check *c, const struct json *v, const char *name)
+{
+    if (v->type != JSON_ARRAY)
+        return check_one_resource(c, v, name);
+    enum err e = v->count && v->count <= OAUTH_REPEATED
+                     ? ERR_NONE
+                     : bad(c, name, "is an absolute URI without a fragment, or a list of 1 to 16");
+    json_each(one, v)
+        if (!e)
+            e = check_one_resource(c, one, name);
+    return e;
+}
+
 static enum err check_parameters(const struct check *c, const struct json *v, const char *name)
 {
     static const char *const authorize[] = { "client_id", "redirect_uri", "response_type", "state", "code_challenge",
@@ -255,7 +299,7 @@ static enum err check_parameters(const struct check *c, const struct json *v, co
             return bad(c, name, "must be an object of at most 32 names and texts");
         if (reserved(p->key, taken))
             return bad(c, name, "sets a parameter that the hub itself sends");
-        enum err e = text_with(c, p, name, OAUTH_IN_TEXT);
+        enum err e = p->type == JSON_ARRAY ? check_repeated(c, p, name) : text_with(c, p, name, OAUTH_IN_TEXT);
         if (e)
             return e;
     }
@@ -427,6 +471,7 @@ static const struct member {
     { "client_authentication", BOTH, check_client_auth },
     { "refresh_client_authentication", BOTH, check_client_auth },
     { "scopes", BOTH, check_scopes },
+    { "resource", BOTH, check_resource },
     { "scope_separator", BOTH, check_separator },
     { "known_scopes", CONNECTOR, check_known_scopes },
     { "pkce", BOTH, check_bool },
@@ -449,6 +494,8 @@ static const struct member {
     { "algorithm", BOTH, check_algorithm },
     { "key_id", CLIENT, check_key_id },
     { "certificate", CLIENT, check_certificate },
+    { "next_key_id", CLIENT, check_key_id },
+    { "next_certificate", CLIENT, check_certificate },
     { "allowed_domains", CLIENT, check_domains },
     { "grant_types", CLIENT, check_grants },
     { "iss_parameter", CLIENT, check_bool },

@@ -15,6 +15,7 @@
 #define OAUTH_PARAMETERS 32      /* of one map */
 #define OAUTH_SCOPES 256         /* of one list */
 #define OAUTH_TOKEN_HOSTS 32
+#define OAUTH_REPEATED 16        /* of one parameter */
 
 enum oauth_place {
     OAUTH_IN_HOST,      /* the value decides where a credential goes */
@@ -45,6 +46,8 @@ void oauth_settings_hosts(struct arena *a, const struct json *settings, struct s
 /* Is `host` one of the JSON array's hosts or patterns? NULL: no. */
 bool oauth_hosts_hold(const struct json *hosts, struct str host);
 
+/* May a parameter of that name stand in a request more than once? `audience` (RFC 8693 2.1), `resource` (RFC 8707 2). */
+bool oauth_parameter_repeats(struct str name);
 /* One scope: no blank, no control character, no comma. */
 bool oauth_scope_valid(struct str scope);
 

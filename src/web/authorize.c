@@ -16,6 +16,7 @@
 #include "web/acting.h"
 #include "web/body.h"
 #include "web/change.h"
+#include "web/connection_fields.h"
 #include "web/connection_view.h"
 #include "web/cookie.h"
 #include "web/form.h"
@@ -36,7 +37,7 @@ struct grip {
     size_t n;
     struct oauth_profile profile;
     bool has_profile;
-    struct tls_context *tls;   /* NULL: the hub's own */
+    struct tls_context *tls, *next_tls;   /* NULL: the hub's own, and none */
 };
 
 static void grip_end(struct grip *g)
@@ -46,8 +47,17 @@ static void grip_end(struct grip *g)
     if (g->has_profile)
         oauth_profile_end(&g->profile);
     tls_context_free(g->tls);
+    tls_context_free(g->next_tls);
 }
 #define AUTO_GRIP __attribute__((cleanup(grip_end))) struct grip
+
+/* As the connection will be when the person comes back: where they changed its fields on the way. */
+static enum err row_to_be(struct web_request *q, const struct authorization *t, struct connection_row *row, struct fault *why)
+{
+    struct connect_session s;
+    enum err e = t->session.n ? connect_session_get(q->db, q->arena, t->session, &s, why) : ERR_NONE;
+    return e || !t->session.n ? e : connection_fields_to_be(q, &s, row, why);
+}
 
 /* May ask an issuer where its doors are. */
 static enum err grip_open(struct web_request *q, const struct connection_row *row, struct grip *g, struct fault *why)
@@ -68,8 +78,10 @@ static enum err grip_open(struct web_request *q, const struct connection_row *ro
                              .digits_ok = q->hub->header_digits_ok };
     e = oauth_profile_of(q->db, q->hub->keyring, q->arena, &in, row->id, &g->profile, why);
     g->has_profile = !e;
-    return e ? e
-             : client_tls(issuers_tls(q->hub->issuers), q->db, q->hub->keyring, q->arena, row, &g->profile, &g->tls, why);
+    struct tls_context *base = issuers_tls(q->hub->issuers);
+    if (e || (e = client_tls(base, q->db, q->hub->keyring, q->arena, row, &g->profile, &g->tls, why)))
+        return e;
+    return client_tls_next(base, q->db, q->hub->keyring, q->arena, row, &g->profile, &g->next_tls, why);
 }
 
 /* ---- begin ---- */
@@ -131,8 +143,8 @@ enum err authorize_begin(struct web_request *q, const struct connection_row *row
     if (!b.t.device && (!g.profile.authorization_url.n || !g.profile.client_id.n))
         return fault(why, ERR_OAUTH_CLIENT_MISSING, STR(""), "no authorization URL or client id");
     if (b.t.device &&
-        (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena, &(struct client_door){ &g.profile, g.tls }, &b.t,
-                                      &b.device_code, why)))
+        (e = authorization_device_ask(q->hub->issuers, q->hub->egress, q->arena,
+                                      &(struct client_door){ &g.profile, g.tls, g.next_tls }, &b.t, &b.device_code, why)))
         return e;
     e = web_write(q, begin, &b, why);
     secret_end(&b.device_code);
@@ -270,13 +282,14 @@ static enum err go_out(struct web_request *q, struct reply *r, struct str *url, 
     enum err e;
     if ((e = authorization_find(q->db, q->arena, q->params[0], authorization_text_ok(browser) ? browser : STR_NONE, &t, why)) ||
         (e = acting_as(q, q->db, t.principal, t.token, t.id, why)) ||
-        (e = connection_need(q, q->db, t.connection, RIGHT_SECRETS_WRITE, &row, why)) || (e = grip_open(q, &row, &g, why)))
+        (e = connection_need(q, q->db, t.connection, RIGHT_SECRETS_WRITE, &row, why)) || (e = row_to_be(q, &t, &row, why)) ||
+        (e = grip_open(q, &row, &g, why)))
         return e;
     random_text(state, AUTHORIZATION_TEXT - 1);
     browser = authorize_browser(q, r);
     struct authorization_request ask = { t.redirect_uri, str_of(state), authorization_verifier(q->arena, browser, str_of(state)) };
     struct sending s = { t.id, browser, str_of(state), g.profile.issuer };
-    if ((e = authorization_url(q->hub->issuers, q->arena, &(struct client_door){ &g.profile, g.tls }, &ask, url, why)))
+    if ((e = authorization_url(q->hub->issuers, q->arena, &(struct client_door){ &g.profile, g.tls, g.next_tls }, &ask, url, why)))
         return e;
     return store_write(q->hub->store, send_off, &s, why);
 }
@@ -414,18 +427,20 @@ static enum err settle(struct db *db, void *context, struct fault *why)
 }
 
 /* Withdrawn, or too late: before anything is asked for, so that nothing is to be given back. */
-static enum err check_session(struct arrival *v, struct fault *why)
+static enum err check_session(struct arrival *v, struct connect_session *s, struct fault *why)
 {
-    struct connect_session s;
-    enum err e = v->t.session.n ? connect_session_get(v->q->db, v->q->arena, v->t.session, &s, why) : ERR_NONE;
-    if (e || !v->t.session.n || s.state == CONNECT_OPEN)
+    *s = (struct connect_session){ 0 };
+    enum err e = v->t.session.n ? connect_session_get(v->q->db, v->q->arena, v->t.session, s, why) : ERR_NONE;
+    if (e || !v->t.session.n || s->state == CONNECT_OPEN)
         return e;
     return fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "the connect session ended meanwhile");
 }
 
-static enum err arrive(struct arrival *v, struct fault *why)
+static enum err arrive(struct arrival *v, struct reply *r, struct fault *why)
 {
     struct web_request *q = v->q;
+    struct connect_session s;
+    struct connection_row to_be;
     AUTO_GRIP g = { 0 };
     enum err e;
     if ((e = acting_as(q, q->db, v->t.principal, v->t.token, v->t.session.n ? v->t.session : v->t.id, why)) ||
@@ -434,11 +449,15 @@ static enum err arrive(struct arrival *v, struct fault *why)
     q->audit.object = v->row.id;
     q->audit.name = v->row.name;
     q->audit.folder = v->row.folder;
-    if ((e = check_session(v, why)) || (e = grip_open(q, &v->row, &g, why)) ||
-        (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
+    to_be = v->row;
+    if ((e = check_session(v, &s, why)) || (e = connection_fields_to_be(q, &s, &to_be, why)) ||
+        (e = grip_open(q, &to_be, &g, why)) || (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
         return e;
     if (v->error.n)
         return fault(why, ERR_AUTHORIZATION_REFUSED, told_text(q->arena, v->error), "the provider said no");
+    /* The code may be good at the address that the new fields make alone. */
+    if ((e = connection_fields_take_effect(q, r, &s, &v->row, why)))
+        return e;
     v->capture = g.profile.capture;
     if ((e = exchange(v, &g.profile, why)))
         return e;
@@ -493,7 +512,7 @@ enum err oauth_callback(struct web_request *q, struct reply *r, struct fault *wh
         authorize_sorry(q, r, why, STR(""), STR(""));
         return ERR_NONE;
     }
-    if (!(e = arrive(&v, why))) {
+    if (!(e = arrive(&v, r, why))) {
         welcome(&v, r);
         return ERR_NONE;
     }

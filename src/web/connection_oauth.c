@@ -68,16 +68,20 @@ static enum err check_fit(const struct oauth_client *c, const struct connection_
     return permitted ? ERR_NONE : unfit(why, "its tokens do not go to this allowed domain");
 }
 
-/* A client of one's own, where administrators want theirs to be used (GOV-01). */
-static enum err ask_policies(struct web_request *q, struct db *db, const struct connection_row *row, struct fault *why)
+/* Is it the client that administrators want to be used (GOV-01)? Each of their policies says, whichever of them filled it in. */
+static enum err ask_policies(struct web_request *q, struct db *db, const struct connection_row *row, bool own, struct str client,
+                             struct fault *why)
 {
     const struct policy_set *set = policies_now(q);
     struct policy_subject s;
     if (!set || !set->count)
         return ERR_NONE;
     enum err e = policy_subject_of(q, db, row, POLICY_AUTHENTICATE, &s, why);
-    s.own_client = true;
-    return e ? e : policy_decide(set, &s, NULL, why);
+    if (e)
+        return e;
+    s.client = connection_client_with(row->auth_type, s.fields, own, client);
+    e = policy_decide(set, &s, NULL, why);
+    return e == ERR_PRESET_ENFORCED ? fault_at(why, "/oauth_client") : e;
 }
 
 static enum err choose_client(struct web_request *q, struct db *db, const struct connection_row *row, bool own,
@@ -99,16 +103,16 @@ static enum err choose_client(struct web_request *q, struct db *db, const struct
         return fault_at(why, !own ? "/oauth_client" : how->keyed ? "/credentials/access_key_id" : "/credentials/client_id");
     }
     if (own)
-        return how->keyed ? ERR_NONE : ask_policies(q, db, row, why);
+        return ask_policies(q, db, row, true, STR(""), why);
     struct str wanted = order->client.n ? order->client : preset.client;
     if (!wanted.n || str_starts(wanted, STR("pol_"))) {
         order->o.client = preset.client.n && str_eq(wanted, preset.client) ? wanted : STR("");
-        return ERR_NONE;
+        return ask_policies(q, db, row, false, order->o.client, why);
     }
     if ((e = oauth_client_get(db, q->arena, wanted, &c, why)))
         return fault_at(why, "/oauth_client");
     order->o.client = c.id;
-    return check_fit(&c, row, why);
+    return (e = check_fit(&c, row, why)) ? e : ask_policies(q, db, row, false, c.id, why);
 }
 
 /* https, or http towards hosts that the administrator lists: for where the browser is sent, too. */
@@ -542,18 +546,6 @@ static struct str requested_scopes(struct web_request *q, const struct connectio
     return auth ? joined(q->arena, json_get(json_get(auth->options, "oauth"), "scopes"), fields) : STR("");
 }
 
-static enum err policy_names(struct db *db, struct arena *a, const struct many *ids, struct str *names, struct fault *why)
-{
-    struct query *q = many_begin(db, "SELECT id, name FROM policy WHERE id IN $keys", 0, ids);
-    many_bind(q, ids);
-    for (size_t i = 0; i < ids->n; i++)
-        names[i] = STR_NONE;
-    for (size_t i; query_next(q);)
-        if (many_find(ids, query_get_text(q, 0, a), &i))
-            names[i] = query_get_text(q, 1, a);
-    return query_end(q, why);
-}
-
 /* Those of one kind among the clients of connections. */
 static struct many named(struct arena *a, const struct connection_oauth *stored, size_t n, bool by_policy)
 {
@@ -574,7 +566,7 @@ static enum err find_clients(struct web_request *q, const struct connection_oaut
     struct str *names = arena_array(q->arena, policies.n + 1, sizeof *names);
     enum err e = ids.n ? oauth_clients_named(q->db, q->arena, &ids, clients, found, why) : ERR_NONE;
     if (!e && policies.n)
-        e = policy_names(q->db, q->arena, &policies, names, why);
+        e = many_texts(q->db, q->arena, "SELECT id, name FROM policy WHERE id IN $keys", &policies, names, why);
     for (size_t i = 0, at; !e && i < n; i++) {
         struct connection_oauth_view *v = &out[i];
         if (many_find(&policies, policy_of(stored[i].client), &at)) {

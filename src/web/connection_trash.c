@@ -192,7 +192,8 @@ static enum err apply_restore(struct db *db, void *context, struct fault *why)
     enum err e;
     if ((e = trash_get(db, q->arena, q->params[0], &c->row, why)) ||
         (e = rights_need_on_connection(db, q->arena, q->caller, c->row.id, c->row.folder, RIGHT_DELETE, why)) ||
-        (e = web_if_match(q, c->row.revision, why)) || (e = policy_check(q, db, &c->row, POLICY_CREATE, why)))
+        (e = web_if_match(q, c->row.revision, why)) || (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) ||
+        (e = policy_check_authorize(q, db, &c->row, why)))
         return e;
     q->audit.before = connection_audit(q, &c->row);
     e = trash_restore(db, q->arena, &c->row, c->key, why);

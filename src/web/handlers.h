@@ -27,7 +27,7 @@ handler users_list, users_create, users_get, users_patch, users_delete;
 handler service_accounts_list, service_accounts_create, service_accounts_get, service_accounts_patch, service_accounts_delete;
 /* oauth_clients.c */
 handler oauth_clients_list, oauth_clients_create, oauth_clients_get, oauth_clients_patch, oauth_clients_delete,
-    oauth_clients_activate;
+    oauth_clients_activate, oauth_clients_jwks;
 /* identity_providers.c */
 handler identity_providers_list, identity_providers_create, identity_providers_get, identity_providers_patch,
     identity_providers_delete;

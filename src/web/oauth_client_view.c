@@ -63,6 +63,9 @@ enum err oauth_client_write(struct web_request *q, struct db *db, struct json_ou
     for (enum oauth_secret s = 0; s < OAUTH_SECRET_KINDS; s++)
         write_secret(o, c, s);
     write_settings(o, c);
+    json_key(o, "jwks");
+    oauth_client_jwks(o, c);
+    json_member_str(o, "jwks_uri", str_fmt(q->arena, "%.*s/oauth/jwks/%.*s", STR_ARG(q->hub->public_url), STR_ARG(c->id)));
     json_key(o, "secret_hosts");
     json_open(o, '[');
     for (size_t i = 0; i < n; i++)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "auth/issuer.h"
+#include "crypto/jwt_sign.h"
 #include "crypto/pair.h"
 #include "crypto/private_key.h"
 #include "http/url.h"
@@ -81,7 +82,7 @@ enum err oauth_clients_get(struct web_request *q, struct reply *r, struct fault 
 /* ---- bodies ---- */
 
 static const char *const own_members[] = { "key", "name", "connector", "client_id", "client_secret", "next_client_secret",
-                                           "private_key", "google_client", NULL };
+                                           "private_key", "next_private_key", "google_client", NULL };
 
 static bool is_own(struct str name)
 {
@@ -186,25 +187,25 @@ static bool is_key(struct str key)
 
 static enum err read_secrets(struct order *o, struct fault *why)
 {
-    static const size_t most[] = { OAUTH_CLIENT_SECRET_MOST, OAUTH_CLIENT_SECRET_MOST, OAUTH_PRIVATE_KEY_MOST };
     for (enum oauth_secret s = 0; s < OAUTH_SECRET_KINDS; s++) {
         const char *name = oauth_secret_name(s);
         const struct json *v = json_get(body_of(o->q), name);
+        bool key = s == OAUTH_PRIVATE_KEY || s == OAUTH_NEXT_PRIVATE_KEY;
         if (!v)
             continue;
         if (v->type != JSON_NULL && (v->type != JSON_STRING || !str_trim(v->text).n))
             return body_fault(why, ERR_FIELD_INVALID, name, "text is expected");
-        if (v->type == JSON_STRING && v->text.n > most[s])
-            return body_fault(why, ERR_FIELD_INVALID, name, s == OAUTH_PRIVATE_KEY ? "at most 16384 bytes" : "at most 4096 bytes");
-        if (v->type == JSON_STRING && s != OAUTH_PRIVATE_KEY && str_has_control(str_trim(v->text)))
+        if (v->type == JSON_STRING && v->text.n > (key ? OAUTH_PRIVATE_KEY_MOST : OAUTH_CLIENT_SECRET_MOST))
+            return body_fault(why, ERR_FIELD_INVALID, name, key ? "at most 16384 bytes" : "at most 4096 bytes");
+        if (v->type == JSON_STRING && !key && str_has_control(str_trim(v->text)))
             return body_fault(why, ERR_FIELD_INVALID, name, "control characters");
         o->given[s] = true;
         if (v->type != JSON_STRING)
             continue;
-        if (s != OAUTH_PRIVATE_KEY)
+        if (!key)
             o->secrets[s] = secret_from(str_trim(v->text));
         else if (private_key_read(v->text, &o->secrets[s], why))
-            return fault_at(why, "/private_key");
+            return fault_at(why, "/%s", name);
     }
     return ERR_NONE;
 }
@@ -293,7 +294,8 @@ static enum err discover(struct order *o, struct fault *why)
         fault(why, ERR_AUTHORIZATION_SERVER, str_of(subject), "%s", note);
         return fault_at(why, "/issuer");
     }
-    if (str_is(json_str(o->settings, "client_authentication"), client_auth_name(CLIENT_AUTH_TLS)))
+    enum client_auth how;
+    if (client_auth_parse(json_str(o->settings, "client_authentication"), &how) && client_auth_by_tls(how))
         issuer_doors_by_tls(&d);
     fill(o, "authorization_url", d.authorization);
     fill(o, "token_url", d.token);
@@ -324,29 +326,55 @@ static enum err write_secrets(struct order *o, struct db *db, struct fault *why)
     enum err e = ERR_NONE;
     for (enum oauth_secret s = 0; s < OAUTH_SECRET_KINDS && !e; s++)
         if (o->given[s])
-            e = oauth_client_set_secret(db, o->q->hub->keyring, &o->c, s, o->secrets[s], why);
+            e = oauth_client_set_secret(db, o->q->hub->keyring, o->q->arena, &o->c, s, o->secrets[s], why);
     return e;
+}
+
+/* A key fits its certificate, and signs by the algorithm that is written. */
+static enum err check_key(struct order *o, struct db *db, enum oauth_secret which, const char *name, struct fault *why)
+{
+    struct str certificate = json_str(o->settings, name), algorithm = json_str(o->settings, "algorithm");
+    AUTO_SECRET value = SECRET_NONE;
+    struct jwt_key *signs;
+    struct pair *pair;
+    if (!o->c.secrets[which])
+        return ERR_NONE;
+    enum err e = oauth_client_secret(db, o->q->hub->keyring, &o->c, which, &value, why);
+    if (!e && certificate.n && (e = pair_read(certificate, secret_str(value), STR(""), &pair, why)))
+        return str_is(str_of(why->pointer), "/certificate") ? fault_at(why, "/%s", name)
+                                                            : fault_at(why, "/%s", oauth_secret_name(which));
+    if (!e && certificate.n)
+        pair_free(pair);
+    if (e || !algorithm.n || str_starts(algorithm, STR("HS")))
+        return e;
+    if ((e = jwt_key_open(algorithm, value, &signs, why)))
+        return fault_at(why, "/%s", oauth_secret_name(which));
+    jwt_key_free(signs);
+    return ERR_NONE;
 }
 
 /* What proves the client is there, and fits together. */
 static enum err check_proof(struct order *o, struct db *db, struct fault *why)
 {
-    struct str how = json_str(o->settings, "client_authentication"), certificate = json_str(o->settings, "certificate");
-    bool key = o->c.secrets[OAUTH_PRIVATE_KEY];
-    AUTO_SECRET value = SECRET_NONE;
-    struct pair *pair;
-    if ((str_is(how, "private_key_jwt") || str_is(how, "tls_client_auth")) && !key)
+    struct str certificate = json_str(o->settings, "certificate"), next = json_str(o->settings, "next_certificate");
+    bool key = o->c.secrets[OAUTH_PRIVATE_KEY], next_key = o->c.secrets[OAUTH_NEXT_PRIVATE_KEY];
+    enum client_auth how = CLIENT_AUTH_NONE;
+    enum err e;
+    (void)client_auth_parse(json_str(o->settings, "client_authentication"), &how);
+    bool by_tls = client_auth_by_tls(how);
+    if ((how == CLIENT_AUTH_PRIVATE_KEY_JWT || by_tls) && !key)
         return body_fault(why, ERR_FIELD_REQUIRED, "private_key", "");
-    if (str_is(how, "tls_client_auth") && !certificate.n)
+    if (by_tls && !certificate.n)
         return body_fault(why, ERR_FIELD_REQUIRED, "certificate", "");
-    if (str_is(how, "client_secret_jwt") && !o->c.secrets[OAUTH_SECRET])
+    if (by_tls && next_key && !next.n)
+        return body_fault(why, ERR_FIELD_REQUIRED, "next_certificate", "");
+    if (!next_key && (next.n || json_str(o->settings, "next_key_id").n))
+        return body_fault(why, ERR_FIELD_REQUIRED, "next_private_key", "");
+    if (how == CLIENT_AUTH_SECRET_JWT && !o->c.secrets[OAUTH_SECRET])
         return body_fault(why, ERR_FIELD_REQUIRED, "client_secret", "");
-    if (!certificate.n || !key)
-        return ERR_NONE;
-    enum err e = oauth_client_secret(db, o->q->hub->keyring, &o->c, OAUTH_PRIVATE_KEY, &value, why);
-    if (!e && !(e = pair_read(certificate, secret_str(value), STR(""), &pair, why)))
-        pair_free(pair);
-    return e;
+    if ((e = check_key(o, db, OAUTH_PRIVATE_KEY, "certificate", why)))
+        return e;
+    return check_key(o, db, OAUTH_NEXT_PRIVATE_KEY, "next_certificate", why);
 }
 
 /* A secret goes to no host that whoever gave it did not know of. */
@@ -512,7 +540,7 @@ static enum err promote(struct db *db, void *context, struct fault *why)
     if ((e = oauth_client_get(db, q->arena, q->params[0], &o->c, why)) || (e = web_if_match(q, o->c.revision, why)))
         return e;
     q->audit.before = told(q, db, &o->c);
-    if ((e = oauth_client_promote(db, q->hub->keyring, &o->c, why)) || (e = oauth_client_update(db, &o->c, why)) ||
+    if ((e = oauth_client_promote(db, q->hub->keyring, q->arena, &o->c, why)) || (e = oauth_client_update(db, &o->c, why)) ||
         (e = oauth_client_changed(db, &o->c, why)))
         return e;
     q->audit.after = told(q, db, &o->c);
@@ -536,6 +564,19 @@ static enum err remove_client(struct db *db, void *context, struct fault *why)
         return e;
     q->audit.before = told(q, db, &c);
     return oauth_client_delete(db, &c, why);
+}
+
+/* RFC 7517 5: what a provider fetches at the client's `jwks_uri`. By its id alone, which nobody guesses. */
+enum err oauth_clients_jwks(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct oauth_client c;
+    enum err e = str_starts(q->params[0], STR("cli_")) ? oauth_client_get(q->db, q->arena, q->params[0], &c, why)
+                                                       : fault(why, ERR_NOT_FOUND, STR("oauth client"), "no id");
+    if (e)
+        return e;
+    struct json_out o = json_out(&r->body);
+    oauth_client_jwks(&o, &c);
+    return ERR_NONE;
 }
 
 enum err oauth_clients_delete(struct web_request *q, struct reply *r, struct fault *why)

@@ -92,6 +92,8 @@ struct sent_secret {
     struct str name;
     struct str value; /* p == NULL: the stored one stays */
     size_t rule;
+    bool names_client; /* and is then said to be this one */
+    struct str client;
 };
 
 struct order {
@@ -100,6 +102,11 @@ struct order {
     struct sent_secret secrets[SECRETS_MAX];
     size_t secret_count;
 };
+
+static bool names_client(const struct policy_rule *r)
+{
+    return r->preset.part == PRESET_OAUTH_CLIENT && str_is(r->preset.name, "oauth_client");
+}
 
 static enum err note_secret(struct order *o, const struct policy_rule *rule, size_t at, const struct json *value, struct fault *why)
 {
@@ -112,29 +119,44 @@ static enum err note_secret(struct order *o, const struct policy_rule *rule, siz
         if (o->secret_count == SECRETS_MAX)
             return fault(why, ERR_LIMIT, STR("64 preset credentials"), "presets");
         o->secrets[o->secret_count++] = (struct sent_secret){
-            preset_secret_name(o->q->arena, rule->connectors.at[i], rule), given ? value->text : STR_NONE, at
+            preset_secret_name(o->q->arena, rule->connectors.at[i], rule), given ? value->text : STR_NONE, at,
+            names_client(rule), rule->preset.client
         };
     }
     return ERR_NONE;
 }
 
-/* A client that holds an access key? A value that stays says so itself. */
-static bool is_access_key(struct web_request *q, const struct policy_rule *r, const struct json *value)
+/* A secret value gives way to {"set": true}. An OAuth client that is named is none: calls are held against its id, and a value that
+ * stays says itself which one it is, which write_secrets() believes only when it is so. */
+static enum err put_set(struct json_out *o, struct web_request *q, const struct policy_rule *r, const struct json *value,
+                        struct fault *why)
 {
-    struct oauth_client c;
-    struct fault unknown;
-    if (r->preset.part != PRESET_OAUTH_CLIENT || !str_is(r->preset.name, "oauth_client"))
-        return false;
-    if (!json_is(value, JSON_STRING))
-        return r->preset.access_key;
-    return !oauth_client_get(q->db, q->arena, value->text, &c, &unknown) && oauth_client_is_key(&c);
+    struct oauth_client c = { .id = r->preset.client };
+    bool key = r->preset.access_key;
+    if (names_client(r) && json_is(value, JSON_STRING)) {
+        enum err e = oauth_client_get(q->db, q->arena, value->text, &c, why);
+        if (e)
+            return e;
+        key = oauth_client_is_key(&c);
+    }
+    json_key(o, "value");
+    json_open(o, '{');
+    json_member_bool(o, "set", true);
+    if (key)
+        json_member_bool(o, "access_key", true);
+    if (names_client(r))
+        json_member_str(o, "client", c.id);
+    json_close(o, '}');
+    return ERR_NONE;
 }
 
-/* As they are stored and shown: a secret value gives way to {"set": true}. */
-static struct str rules_text(struct web_request *q, const struct json *rules, const struct policy *read)
+/* As they are stored and shown. */
+static enum err rules_text(struct web_request *q, const struct json *rules, const struct policy *read, struct str *out,
+                           struct fault *why)
 {
     AUTO_BUF text;
     size_t at = 0;
+    enum err e = ERR_NONE;
     buf_init(&text, RULES_TEXT_MAX);
     struct json_out o = json_out(&text);
     json_open(&o, '[');
@@ -147,15 +169,16 @@ static struct str rules_text(struct web_request *q, const struct json *rules, co
             json_key(&o, arena_cstr(q->arena, v->key));
             json_put(&o, v);
         }
-        if (secret)
-            json_member_raw(&o, "value", is_access_key(q, &read->rules[at], json_get(rule, "value"))
-                                             ? STR("{\"set\":true,\"access_key\":true}")
-                                             : STR("{\"set\":true}"));
+        if (secret && (e = put_set(&o, q, &read->rules[at], json_get(rule, "value"), why))) {
+            fault_at(why, "/rules/%zu/value", at);
+            return e;
+        }
         json_close(&o, '}');
         at++;
     }
     json_close(&o, ']');
-    return buf_failed(&text) ? STR_NONE : arena_str(q->arena, buf_str(&text));
+    *out = arena_str(q->arena, buf_str(&text));
+    return buf_failed(&text) ? fault(why, ERR_BODY_TOO_LARGE, STR("512 KiB"), "rules") : ERR_NONE;
 }
 
 static enum err read_rules(struct order *o, const struct json *rules, struct fault *why)
@@ -171,8 +194,7 @@ static enum err read_rules(struct order *o, const struct json *rules, struct fau
             return e;
         at++;
     }
-    o->row.rules = rules_text(o->q, rules, &read);
-    return o->row.rules.p ? ERR_NONE : fault(why, ERR_BODY_TOO_LARGE, STR("512 KiB"), "rules");
+    return rules_text(o->q, rules, &read, &o->row.rules, why);
 }
 
 static enum err read_folder(struct order *o, const struct json *body, struct fault *why)
@@ -236,6 +258,15 @@ enum err policies_read(struct web_request *q, const struct json *body, struct po
 
 /* ---- writing ---- */
 
+static enum err is_said(struct order *o, struct db *db, const struct sent_secret *s, struct secret kept, struct fault *why)
+{
+    struct oauth_client c;
+    if (!s->names_client)
+        return ERR_NONE;
+    enum err e = oauth_client_get(db, o->q->arena, secret_str(kept), &c, why);
+    return e || str_eq(c.id, s->client) ? e : fault(why, ERR_FIELD_REQUIRED, STR("value"), "another client is stored");
+}
+
 /* The stored values that stay, then all anew: what no rule names any more is gone. */
 static enum err write_secrets(struct order *o, struct db *db, struct fault *why)
 {
@@ -248,10 +279,12 @@ static enum err write_secrets(struct order *o, struct db *db, struct fault *why)
             continue;
         }
         e = sealed_get(db, o->q->hub->keyring, owner, o->secrets[i].name, &values[i], why);
-        if (e == ERR_NOT_FOUND) {
-            fault(why, e = ERR_FIELD_REQUIRED, STR("value"), "no value is stored");
+        if (e == ERR_NOT_FOUND)
+            e = fault(why, ERR_FIELD_REQUIRED, STR("value"), "no value is stored");
+        else if (!e)
+            e = is_said(o, db, &o->secrets[i], values[i], why);
+        if (e)
             fault_at(why, "/rules/%zu/value", o->secrets[i].rule);
-        }
     }
     if (!e)
         e = sealed_forget(db, owner, why);

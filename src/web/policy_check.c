@@ -16,7 +16,8 @@ const struct policy_set *policies_now(struct web_request *q)
     return s;
 }
 
-static enum err subject_of(struct db *db, struct arena *a, const struct connection_row *row, enum policy_moment moment,
+/* `stored`: with the OAuth client that it has, not one that is about to be chosen. */
+static enum err subject_of(struct db *db, struct arena *a, const struct connection_row *row, enum policy_moment moment, bool stored,
                            struct policy_subject *out, struct fault *why)
 {
     struct json *fields = NULL;
@@ -29,17 +30,15 @@ static enum err subject_of(struct db *db, struct arena *a, const struct connecti
         .moment = moment, .folders = ids, .folder_count = n, .connector = row->connector, .auth_type = row->auth_type,
         .domain = row->allowed_domain, .fields = fields, .now = clock_wall(),
     };
-    if (e || moment != POLICY_CALL || !row->id.p)
-        return e;
-    if (str_starts(row->auth_type, STR("oauth2_")) && (e = connection_brings_client(db, row->id, &out->own_client, why)))
-        return e;
-    return connection_secrets_since(db, row->id, &out->secrets_since, why);
+    if (!e && stored && row->id.p)
+        e = connection_client_of(db, a, row->id, row->auth_type, fields, &out->client, why);
+    return e || moment != POLICY_CALL || !row->id.p ? e : connection_secrets_since(db, row->id, &out->secrets_since, why);
 }
 
 enum err policy_subject_of(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
                            struct policy_subject *out, struct fault *why)
 {
-    return subject_of(db, q->arena, row, moment, out, why);
+    return subject_of(db, q->arena, row, moment, true, out, why);
 }
 
 enum err policy_check(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
@@ -49,7 +48,7 @@ enum err policy_check(struct web_request *q, struct db *db, const struct connect
     struct policy_subject s;
     if (!set || !set->count)
         return ERR_NONE;
-    enum err e = policy_subject_of(q, db, row, moment, &s, why);
+    enum err e = subject_of(db, q->arena, row, moment, false, &s, why);
     if (!e)
         e = policy_decide(set, &s, NULL, why);
     return e || moment != POLICY_CREATE ? e : policy_check_quota(q, db, set, &s, NULL, why);
@@ -62,8 +61,6 @@ enum err policy_check_authorize(struct web_request *q, struct db *db, const stru
     if (!set || !set->count)
         return ERR_NONE;
     enum err e = policy_subject_of(q, db, row, POLICY_AUTHENTICATE, &s, why);
-    if (!e && str_starts(row->auth_type, STR("oauth2_")))
-        e = connection_brings_client(db, row->id, &s.own_client, why);
     return e ? e : policy_decide(set, &s, NULL, why);
 }
 
@@ -204,7 +201,7 @@ enum err policy_set_starts_disabled(const struct policy_set *set, struct db *db,
     *out = false;
     if (!set || !set->count)
         return ERR_NONE;
-    enum err e = subject_of(db, a, row, POLICY_CREATE, &s, why);
+    enum err e = subject_of(db, a, row, POLICY_CREATE, false, &s, why);
     for (const struct policy_rule *r; !e && (r = policy_next(set, &s, POLICY_NEW_STATE, &at, NULL));)
         *out |= r->disabled;
     return e;

@@ -9,14 +9,16 @@
 
 /* The set of now, until the request ends; NULL: there is none. */
 const struct policy_set *policies_now(struct web_request *q);
-/* Who asks what about this row (folder, connector, auth type, domain, fields; what is not there is not asked). In q->arena. */
+/* Who asks what about this row (folder, connector, auth type, domain, fields, and with an id the OAuth client that is stored for
+ * it; what is not there is not asked). In q->arena. */
 enum err policy_subject_of(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
                            struct policy_subject *out, struct fault *why) MUST_CHECK;
-/* May it be so? `db`: the writer, inside the transaction that makes it so. Errors of the rules. */
+/* May it be so? Its OAuth client is asked about when it is called; else connection_oauth.h does, as it may be about to change.
+ * `db`: the writer, inside the transaction that makes it so. Errors of the rules. */
 enum err policy_check(struct web_request *q, struct db *db, const struct connection_row *row, enum policy_moment moment,
                       struct fault *why) MUST_CHECK;
-/* May this one, as it is stored, get tokens from its provider: by a person's yes, or because somebody asks? Whose OAuth client it
- * has counts too. */
+/* May this one, as it is stored, get tokens from its provider (by a person's yes, or because somebody asks), or be enabled? Whose
+ * OAuth client it has counts too. */
 enum err policy_check_authorize(struct web_request *q, struct db *db, const struct connection_row *row,
                                 struct fault *why) MUST_CHECK;
 /* May a connection of this row, which is there, be in that folder? Quotas count where it was not counted before. In the transaction

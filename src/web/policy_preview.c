@@ -114,7 +114,7 @@ static enum err look_at(struct preview *p, struct arena *page, const struct conn
         .auth_type = row->auth_type, .domain = row->allowed_domain, .fields = fields, .now = clock_wall(),
     };
     if ((e = connection_secrets_since(p->q->db, row->id, &s.secrets_since, why)) ||
-        (str_starts(row->auth_type, STR("oauth2_")) && (e = connection_brings_client(p->q->db, row->id, &s.own_client, why))))
+        (e = connection_client_of(p->q->db, page, row->id, row->auth_type, fields, &s.client, why)))
         return e;
     const wall_ms *used = row->state == CONNECTION_ACTIVE ? &row->used : NULL;
     struct verdict before = judge(page, p->before, &s, used), after = judge(page, p->after, &s, used);

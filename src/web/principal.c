@@ -2,14 +2,7 @@
 
 enum err principal_names(struct db *db, struct arena *a, const struct many *ids, struct str *names, struct fault *why)
 {
-    struct query *q = many_begin(db, "SELECT id, name FROM principal WHERE id IN $keys", 0, ids);
-    many_bind(q, ids);
-    for (size_t i = 0; i < ids->n; i++)
-        names[i] = STR_NONE;
-    for (size_t i; query_next(q);)
-        if (many_find(ids, query_get_text(q, 0, a), &i))
-            names[i] = query_get_text(q, 1, a);
-    return query_end(q, why);
+    return many_texts(db, a, "SELECT id, name FROM principal WHERE id IN $keys", ids, names, why);
 }
 
 struct str principal_name(struct db *db, struct arena *a, struct str id)

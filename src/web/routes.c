@@ -124,6 +124,7 @@ static const struct route routes[] = {
     { METHOD_POST, "/api/v1/connections/{id}/authorize", RIGHT_SECRETS_WRITE, KB(4), connections_authorize,
       "connection.authorize" },
     { METHOD_GET, "/api/v1/authorizations/{id}", RIGHT_SIGNED_IN, 0, authorizations_get }, /* of a connection that one sees */
+    { METHOD_GET, "/oauth/jwks/{id}", RIGHT_OPEN, 0, oauth_clients_jwks }, /* public keys; a provider asks */
     { METHOD_GET, "/oauth/start/{link}", RIGHT_OPEN, 0, oauth_start },
     { METHOD_GET, AUTHORIZE_CALLBACK, RIGHT_OPEN, 0, oauth_callback, "connection.authorized" }, /* state and cookie are the proof */
     { METHOD_GET, AUTHORIZE_CALLBACK_ALIAS, RIGHT_OPEN, 0, oauth_callback, "connection.authorized" },

@@ -246,6 +246,7 @@ class Api(harness.Case):
         ask("POST", API + "/connections/crm/authorize", {}, 409)
         ask("GET", begun["authorization_url"][len(hub.url):], status=303, token="")
         ask("GET", "/oauth/start/nothing", status=400, token="")
+        ask("GET", "/oauth/jwks/" + ask("GET", API + "/oauth-clients/web").json["id"], token="")
         for path in ("/oauth/callback", "/provisioning_/callback"):
             ask("GET", path + "?state=x&code=y", status=400, token="")
         made = ask("POST", sessions, {"connection": "web", "expires_in": "1h"}, 201).json

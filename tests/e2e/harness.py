@@ -316,7 +316,8 @@ class Hub:
 
     def token(self, name="tests", role="admin", *more):
         """A new token, made on the database as an operator would."""
-        made = run("token", "create", "--data", self.data, "--name", name, "--role", role, *more)
+        place = {k: v for k, v in self.variables.items() if k == "RACCORD_DATABASE_URL"}
+        made = run("token", "create", "--data", self.data, "--name", name, "--role", role, *more, env=place)
         if made.code != 0:
             raise AssertionError(f"no token: {made!r}")
         return made.out.strip()

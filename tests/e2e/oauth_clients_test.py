@@ -315,6 +315,82 @@ class Connections(Case):
                 self.assertEqual(self.hub1.request("DELETE", "/api/v1/policies/" + saved.json["id"]).status, 204)
                 self.assertEqual(self.hub1.get("/proxy/c/x").status, 200)
 
+    def policy(self, name, *rules, status=201, **more):
+        made = self.hub1.post("/api/v1/policies", {"name": name, "rules": rules, **more})
+        self.assertEqual(made.status, status, made)
+        return made.json
+
+    GIVEN = {"rule": "preset", "connectors": ["http"], "part": "oauth_client", "name": "oauth_client", "value": "crm", "mode": "enforced"}
+
+    def test_another_client_of_the_administrators_is_no_way_around_the_one_that_a_policy_enforces(self):
+        self.begin()
+        self.make(key="other", token_url=self.base + "/token", authorization_url=self.base + "/authorize")
+        made = self.connect(oauth_client="other")
+        self.connect(key="p", auth_type="oauth2_authorization_code", oauth_client="other")
+        self.assertEqual(self.hub1.get("/proxy/c/x").status, 200)
+        self.assertEqual(self.hub1.post("/api/v1/folders", {"path": "shared/elsewhere"}).status, 201)
+        broken = self.hub1.post("/api/v1/policies:preview", {"policy": {"name": "ours", "rules": [self.GIVEN]}}).json["connections"]["items"]
+        self.assertEqual(sorted((c["key"], c["code"]) for c in broken), [("c", "preset_enforced"), ("p", "preset_enforced")])
+        self.policy("ours", self.GIVEN)
+
+        explained = self.hub1.post("/api/v1/policies:explain", {"operation": "connection.call", "connection": "c"}).json
+        self.assertEqual(explained["code"], "preset_enforced", explained)
+        doors = {
+            "call": lambda: self.hub1.get("/proxy/c/x"),
+            "buffered call": lambda: self.hub1.post("/api/v1/connections/c/call", {"method": "GET", "path": "/x"}),
+            "renew": lambda: self.hub1.post("/api/v1/connections/c/renew"),
+            "authorize": lambda: self.hub1.post("/api/v1/connections/p/authorize", {}),
+            "enable": lambda: self.hub1.post("/api/v1/connections/c/enable"),
+            "state": lambda: self.hub1.request("PATCH", "/api/v1/connections/c", {"state": "active"}),
+            "scopes": lambda: self.hub1.request("PATCH", "/api/v1/connections/c", {"scopes": ["z"]}),
+            "move": lambda: self.hub1.post("/api/v1/connections/c/move", {"folder": "shared/elsewhere"}),
+            "duplicate": lambda: self.hub1.post("/api/v1/connections/c/duplicate", {"key": "copy"}),
+            "restore": lambda: self.hub1.post(f"/api/v1/connections/{made['id']}/restore", {}),
+        }
+        for door, knock in doors.items():
+            with self.subTest(door):
+                if door in ("enable", "state"):
+                    self.assertEqual(self.hub1.post("/api/v1/connections/c/disable").status, 200)
+                if door == "restore":
+                    gone = self.hub1.request("DELETE", "/api/v1/connections/c?force=true")
+                    self.assertEqual(gone.status, 200, gone)
+                got = knock()
+                self.assertEqual((got.status, got.json.get("code")), (403, "preset_enforced"), got)
+                self.assertIn("ours", got.json["detail"])
+        # The way out: the client that is meant.
+        self.assertEqual(self.patch(key="p", oauth_client="crm")["oauth_client"]["key"], "crm")
+        self.assertEqual(self.hub1.post("/api/v1/connections/p/authorize", {}).status, 201)
+
+    def test_of_two_policies_that_give_a_client_each_is_asked(self):
+        self.begin()
+        self.make(key="other", token_url=self.base + "/token")
+        self.policy("a hint", {**self.GIVEN, "value": "other", "mode": "optional"})
+        self.policy("a rule", self.GIVEN)
+        for key, client in (("d", "other"), ("e", None)):
+            refused = self.connect(403, key=key, **({"oauth_client": client} if client else {}))
+            self.assertEqual(refused["code"], "preset_enforced")
+            self.assertIn("a rule", refused["detail"])
+        own = {"client_id": "mine", "client_secret": "x"}
+        fields = {"base_url": self.base, "token_url": self.base + "/token"}
+        self.assertEqual(self.connect(403, key="f", credentials=own, fields=fields)["code"], "preset_enforced")
+        self.assertEqual(self.connect(key="c", oauth_client="crm")["state"], "active")
+        self.assertEqual(self.hub1.get("/proxy/c/x").status, 200)
+
+    def test_a_policy_names_a_client_that_there_is_and_keeps_it_when_it_is_saved_again(self):
+        self.begin()
+        wrong = self.policy("ours", {**self.GIVEN, "value": "nothing"}, status=404)
+        self.assertEqual(wrong["errors"][0]["pointer"], "/rules/0/value")
+        made = self.policy("ours", self.GIVEN)
+        other = self.make(key="other", token_url=self.base + "/token")
+        self.assertTrue(made["rules"][0]["value"]["set"])
+        path = "/api/v1/policies/" + made["id"]
+        kept = self.hub1.request("PUT", path, {"name": "ours", "rules": made["rules"]})
+        self.assertEqual((kept.status, kept.json["rules"]), (200, made["rules"]))
+        for value in ({"set": True}, {"set": True, "client": other["id"]}):
+            refused = self.hub1.request("PUT", path, {"name": "ours", "rules": [{**self.GIVEN, "value": value}]})
+            self.assertEqual((refused.status, refused.json["errors"][0]["pointer"]), (400, "/rules/0/value"), refused)
+        self.assertEqual(self.connect(403, oauth_client="other")["code"], "preset_enforced")
+
     def test_the_command_line_names_the_client_and_the_scopes(self):
         self.begin()
         made = self.hub1.cli("connections", "create", "--connector", "http", "--auth-type", "oauth2_client_credentials", "--key", "c", "--folder",

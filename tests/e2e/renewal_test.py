@@ -170,10 +170,11 @@ class Exchange(Renewals):
     def subject(self):
         return self.server("/token", grant_type="client_credentials", scope="write")["access_token"]
 
-    def exchange(self, audience="orders", **credentials):
+    def exchange(self, audience="orders", resource="", **credentials):
         return self.ask("POST", "/connections", {
             "connector": "http", "auth_type": "oauth2_token_exchange", "name": "crm", "allowed_domain": "localhost", "scopes": "read",
-            "fields": {"base_url": self.provider.url, "token_url": self.issuer + "/token", "audience": audience, "subject": "robot"},
+            "fields": {"base_url": self.provider.url, "token_url": self.issuer + "/token", "audience": audience, "resource": resource,
+                       "subject": "robot"},
             "credentials": {"client_id": "raccord", "client_secret": SECRET, **credentials}}, 201)
 
     def sent(self, at):
@@ -204,6 +205,12 @@ class Exchanged(Exchange):
         self.ask("PUT", "/connections/crm/credentials", {"credentials": {"client_id": "raccord", "client_secret": SECRET,
                                                                          "subject_token": self.subject()}})
         self.assertEqual(self.call_many(1), [200])
+
+    def test_one_token_is_asked_for_several_audiences_and_resources(self):
+        self.exchange(audience="orders stock", subject_token=self.subject(), resource="https://a.example.com https://b.example.com")
+        self.assertEqual(self.call_many(1), [200])
+        self.assertEqual(self.control("/_log")["ears"], {"audience": ["orders", "stock"],
+                                                         "resource": ["https://a.example.com", "https://b.example.com"]})
 
     def test_a_wrong_audience_is_told_as_a_matter_of_configuration(self):
         self.exchange(audience="nobody", subject_token=self.subject())

@@ -18,7 +18,7 @@ FILES = ("catalog/setup.c", "base/json.c", "base/template.c", "crypto/password.c
 SILENT = {
     "fault": 3, "fail_with": 3, "refuse_with": 3, "line_broken": 2, "next_address": 1, "unusable": 2, "report": 0, "log_fault": 0,
     "log_debug": 0, "log_info": 0, "log_warn": 0, "log_error": 0, "log_line": 0, "log_text": 0, "rate_limited": 1, "run": 1, "bug": 0, "_Static_assert": 0,
-    "query_begin": 1, "many_begin": 1, "text_link_query": 1, "block_column": 1, "query_number": 1, "where_text": 1, "where_among": 1, "where_number": 1,
+    "query_begin": 1, "many_begin": 1, "many_texts": 2, "text_link_query": 1, "block_column": 1, "query_number": 1, "where_text": 1, "where_among": 1, "where_number": 1,
     "buf_add": 1, "buf_fmt": 1, "str_starts": 1, "str_istarts": 1, "str_is": 1, "strlen": 0, "strftime": 2, "json_only": 2,
     "reply_header": 1, "exchange_header": 1, "stream_put": 1, "ask": 0, "keyring_derive": 1,
 }

@@ -61,10 +61,11 @@ server.listen(0, '127.0.0.1', () => {
   provider.registerGrantType('urn:ietf:params:oauth:grant-type:token-exchange', async (ctx) => {
     const { client, params } = ctx.oidc;
     if (!await subjectOf(params.subject_token, params.subject_token_type)) throw new errors.InvalidRequest('the subject token is over');
-    if (params.audience !== 'orders') throw new errors.InvalidTarget();
+    if ([params.audience].flat().some((a) => !['orders', 'stock'].includes(a))) throw new errors.InvalidTarget();
+    log.ears = { audience: params.audience, resource: params.resource };
     ctx.body = { access_token: await new provider.ClientCredentials({ client, scope: params.scope }).save(), token_type: 'Bearer',
       issued_token_type: 'urn:ietf:params:oauth:token-type:access_token', expires_in: LIFE, scope: params.scope };
-  }, ['subject_token', 'subject_token_type', 'audience', 'scope']);
+  }, ['subject_token', 'subject_token_type', 'audience', 'resource', 'scope'], ['audience', 'resource']);
 
   let release;
   const held = new Promise((done) => { release = done; });

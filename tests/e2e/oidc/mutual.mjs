@@ -1,6 +1,6 @@
 // An authorization server for tests of how clients prove themselves: the npm package oidc-provider on loopback over TLS, with two ports.
 // The first asks nobody for a certificate; the second, which discovery names in mtls_endpoint_aliases (RFC 8705 5), refuses who has none.
-// TLS_KEY, TLS_CERT: its own; TLS_CA: who issues clients' certificates; CLIENTS: theirs, as JSON. Beside it a log and a switch:
+// TLS_KEY, TLS_CERT: its own; TLS_CA: who issues clients' certificates (without: any is taken, RFC 8705 2.2); CLIENTS: theirs, as JSON. Beside it a log and a switch:
 //   GET  /_log    [{"path", "status", "error", "certificate", "assertion", "secret"}] of requests to its doors for clients
 //   POST /_faults {"path": "/token/revocation", "status": 503, "n": 1}
 // The line "issuer: ..." names it. It ends with its standard input.
@@ -11,7 +11,9 @@ import Provider from 'oidc-provider';
 
 const own = { key: fs.readFileSync(process.env.TLS_KEY), cert: fs.readFileSync(process.env.TLS_CERT) };
 const plain = https.createServer(own);
-const mutual = https.createServer({ ...own, ca: fs.readFileSync(process.env.TLS_CA), requestCert: true, rejectUnauthorized: true });
+const mutual = https.createServer(process.env.TLS_CA
+  ? { ...own, ca: fs.readFileSync(process.env.TLS_CA), requestCert: true, rejectUnauthorized: true }
+  : { ...own, requestCert: true, rejectUnauthorized: false });
 const listen = (server) => new Promise((done) => server.listen(0, '127.0.0.1', () => done(`https://localhost:${server.address().port}`)));
 const text = async (req) => { let all = ''; for await (const piece of req) all += piece; return all; };
 
@@ -19,7 +21,8 @@ const issuer = await listen(plain), alias = await listen(mutual);
 const provider = new Provider(issuer, {
   clients: JSON.parse(process.env.CLIENTS),
   scopes: ['openid', 'offline_access', 'read', 'write'],
-  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'none'],
+  clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth',
+    'self_signed_tls_client_auth', 'none'],
   discovery: { mtls_endpoint_aliases: {
     token_endpoint: `${alias}/token`, revocation_endpoint: `${alias}/token/revocation`, introspection_endpoint: `${alias}/token/introspection`,
     device_authorization_endpoint: `${alias}/device/auth`, pushed_authorization_request_endpoint: `${alias}/request` } },
@@ -27,7 +30,7 @@ const provider = new Provider(issuer, {
     devInteractions: { enabled: false }, clientCredentials: { enabled: true }, deviceFlow: { enabled: true },
     pushedAuthorizationRequests: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true }, revocation: { enabled: true, allowedPolicy: () => true },
-    mTLS: { enabled: true, tlsClientAuth: true, getCertificate: (ctx) => ctx.socket.getPeerX509Certificate?.(),
+    mTLS: { enabled: true, tlsClientAuth: true, selfSignedTlsClientAuth: true, getCertificate: (ctx) => ctx.socket.getPeerX509Certificate?.(),
       certificateAuthorized: (ctx) => ctx.socket.authorized,
       certificateSubjectMatches: (ctx, property, wanted) => ctx.socket.getPeerX509Certificate()?.subject === wanted },
   },

@@ -126,10 +126,46 @@ static void ones_own_oauth_client_is_refused_where_clients_are_managed(void **st
     struct policy_set *s = SET(h, { "p", NULL, "[{\"rule\":\"managed_only\"}]" });
     struct policy_subject q = subject("slack", "oauth2_authorization_code", "slack.com");
     assert_ok(decide(h, s, q));
-    q.own_client = true;
+    q.client = (struct policy_client){ .known = true, .own = true };
     assert_int_equal(decide(h, s, q), ERR_MANAGED_ONLY);
     q.auth_type = STR("bearer");
     assert_ok(decide(h, s, q));
+}
+
+static void an_enforced_oauth_client_is_the_only_one_that_connections_of_its_kind_may_have(void **state)
+{
+    struct house *h = *state;
+#define CLIENT(name, value, mode)                                                                                                  \
+    "[{\"rule\":\"preset\",\"connectors\":[\"slack\"],\"part\":\"oauth_client\",\"name\":\"" name "\",\"value\":" value            \
+    ",\"mode\":\"" mode "\"}]"
+    struct policy_set *named = SET(h, { "p", NULL, CLIENT("oauth_client", "{\"set\":true,\"client\":\"cli_1\"}", "enforced") });
+    struct policy_set *ours = SET(h, { "p", NULL, CLIENT("client_id", "{\"set\":true}", "hidden") });
+    struct policy_set *keys =
+        SET(h, { "p", NULL, CLIENT("oauth_client", "{\"set\":true,\"access_key\":true,\"client\":\"cli_1\"}", "enforced") });
+    struct policy_set *either = SET(h, { "p", NULL, CLIENT("oauth_client", "{\"set\":true,\"client\":\"cli_1\"}", "optional") });
+    const struct { struct policy_client has; enum err named, ours, keys; } cases[] = {
+        { { .known = true, .id = STR("cli_1") }, ERR_NONE, ERR_PRESET_ENFORCED, ERR_NONE },
+        { { .known = true, .id = STR("cli_2") }, ERR_PRESET_ENFORCED, ERR_PRESET_ENFORCED, ERR_NONE },
+        { { .known = true, .id = STR("p/slack") }, ERR_PRESET_ENFORCED, ERR_NONE, ERR_NONE },
+        { { .known = true, .id = STR("q/slack") }, ERR_PRESET_ENFORCED, ERR_PRESET_ENFORCED, ERR_NONE },
+        { { .known = true, .own = true, .id = STR("") }, ERR_PRESET_ENFORCED, ERR_PRESET_ENFORCED, ERR_NONE },
+        { { .known = true, .id = STR("") }, ERR_NONE, ERR_NONE, ERR_NONE },
+        { { .known = true, .access_key = true, .id = STR("cli_1") }, ERR_NONE, ERR_NONE, ERR_NONE },
+        { { .known = true, .access_key = true, .id = STR("cli_2") }, ERR_NONE, ERR_NONE, ERR_PRESET_ENFORCED },
+        { { .known = true, .access_key = true, .own = true, .id = STR("") }, ERR_NONE, ERR_NONE, ERR_PRESET_ENFORCED },
+        { { .known = false }, ERR_NONE, ERR_NONE, ERR_NONE },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct policy_subject q = subject("slack", "oauth2_authorization_code", "slack.com");
+        q.client = cases[i].has;
+        for (enum policy_moment m = POLICY_CREATE; m <= POLICY_CALL; m = (enum policy_moment)(m << 1)) {
+            q.moment = m;
+            assert_int_equal(decide(h, named, q), cases[i].named);
+            assert_int_equal(decide(h, ours, q), cases[i].ours);
+            assert_int_equal(decide(h, keys, q), cases[i].keys);
+            assert_ok(decide(h, either, q));
+        }
+    }
 }
 
 static void an_enforced_field_must_have_its_value(void **state)
@@ -296,6 +332,7 @@ int main(void)
         TEST(a_rule_for_some_connectors_leaves_the_others_alone),
         TEST(domains_are_compared_as_sets_of_hosts),
         TEST(ones_own_oauth_client_is_refused_where_clients_are_managed),
+        TEST(an_enforced_oauth_client_is_the_only_one_that_connections_of_its_kind_may_have),
         TEST(an_enforced_field_must_have_its_value),
         TEST(calls_are_asked_about_when_they_are_made_only),
         TEST(gates_say_the_same_as_the_decision),

@@ -10,6 +10,7 @@
 
 #include "auth/oauth_client.h"
 #include "auth/oauth_profile.h"
+#include "crypto/private_key.h"
 #include "store/room.h"
 #include "vault/connection.h"
 #include "vault/sealed.h"
@@ -82,7 +83,7 @@ static enum err remove_it(struct db *db, void *context, struct fault *why)
 static enum err promote(struct db *db, void *context, struct fault *why)
 {
     struct hall *h = context;
-    return oauth_client_promote(db, h->keyring, &h->c, why);
+    return oauth_client_promote(db, h->keyring, h->a, &h->c, why);
 }
 
 static void sql(struct hall *h, const char *text)
@@ -94,7 +95,7 @@ static enum err put_secret(struct db *db, void *context, struct fault *why)
 {
     struct hall *h = context;
     AUTO_SECRET value = h->secret ? secret_from(str_of(h->secret)) : SECRET_NONE;
-    return oauth_client_set_secret(db, h->keyring, &h->c, h->which, value, why);
+    return oauth_client_set_secret(db, h->keyring, h->a, &h->c, h->which, value, why);
 }
 
 static enum err run(struct hall *h, store_work *work) { return store_write(h->room->store, work, h, &h->why); }
@@ -206,6 +207,64 @@ static void the_next_secret_takes_the_place_of_the_other(void **state)
     assert_int_equal(h->c.secrets[OAUTH_NEXT_SECRET], 0);
 }
 
+static const struct json *key_of_set(struct hall *h, size_t at)
+{
+    AUTO_BUF text;
+    struct oauth_client stored;
+    buf_init(&text, 64 * 1024);
+    struct json_out o = json_out(&text);
+    assert_int_equal(oauth_client_get(h->db, h->a, h->c.id, &stored, &h->why), ERR_NONE);
+    oauth_client_jwks(&o, &stored);
+    const struct json *key = json_get(json(h, arena_cstr(h->a, buf_str(&text))), "keys")->child;
+    while (key && at--)
+        key = key->next;
+    return key;
+}
+
+static void put_key(struct hall *h, enum oauth_secret which)
+{
+    struct secret pem;
+    assert_int_equal(private_key_new(&pem, &h->why), ERR_NONE);
+    h->which = which;
+    h->secret = arena_cstr(h->a, secret_str(pem));
+    secret_end(&pem);
+    assert_int_equal(run(h, put_secret), ERR_NONE);
+}
+
+static void of_two_private_keys_both_are_told_and_the_next_takes_the_others_place(void **state)
+{
+    struct hall *h = *state;
+    struct oauth_profile next;
+    add(h, "crm", "", "{\"token_url\": \"https://login.example.com/token\", \"key_id\": \"k1\", \"next_key_id\": \"k2\","
+                      " \"client_authentication\": \"private_key_jwt\", \"algorithm\": \"ES256\"}", NULL);
+    assert_null(key_of_set(h, 0));
+    put_key(h, OAUTH_PRIVATE_KEY);
+    const char *first = h->secret;
+    assert_null(key_of_set(h, 1));
+    put_key(h, OAUTH_NEXT_PRIVATE_KEY);
+    const struct json *one = key_of_set(h, 0), *two = key_of_set(h, 1);
+    expect_str(json_str(one, "kid"), "k1");
+    expect_str(json_str(two, "kid"), "k2");
+    expect_str(json_str(two, "alg"), "ES256");
+    assert_false(str_eq(json_str(one, "x"), json_str(two, "x")));
+    assert_null(json_get(two, "d"));
+    loaded(h, "{\"type\": \"oauth2_client_credentials\"}", "{}", h->c.id);
+    assert_true(str_is(secret_str(h->p.private_key), first));
+    assert_true(oauth_profile_next(&h->p, &next));
+    assert_true(str_is(secret_str(next.private_key), h->secret));
+    expect_str(next.key_id, "k2");
+    struct str x = json_str(two, "x");
+    assert_int_equal(run(h, promote), ERR_NONE);
+    assert_int_equal(run(h, update), ERR_NONE);
+    assert_null(key_of_set(h, 1));
+    assert_true(str_eq(json_str(key_of_set(h, 0), "x"), x));
+    expect_str(json_str(key_of_set(h, 0), "kid"), "k2");
+    assert_null(json_get(h->c.settings, "next_key_id"));
+    loaded(h, "{\"type\": \"oauth2_client_credentials\"}", "{}", h->c.id);
+    assert_true(str_is(secret_str(h->p.private_key), h->secret));
+    assert_false(oauth_profile_next(&h->p, &next));
+}
+
 static enum err use_it(struct db *db, void *context, struct fault *why)
 {
     struct hall *h = context;
@@ -259,6 +318,10 @@ static void settings_that_could_send_a_secret_astray_are_refused(void **state)
         { "{\"token_url\": \"https://a.example.com/t\", \"token_hosts\": [\"*.com\"]}", "/s/token_hosts" },
         { "{\"token_url\": \"https://a.example.com/t\", \"authorize_parameters\": {\"state\": \"x\"}}", "/s/authorize_parameters" },
         { "{\"token_url\": \"https://a.example.com/t\", \"token_parameters\": {\"client_secret\": \"x\"}}", "/s/token_parameters" },
+        { "{\"token_url\": \"https://a.example.com/t\", \"token_parameters\": {\"x\": [\"a\", \"b\"]}}", "/s/token_parameters" },
+        { "{\"token_url\": \"https://a.example.com/t\", \"token_parameters\": {\"audience\": []}}", "/s/token_parameters" },
+        { "{\"token_url\": \"https://a.example.com/t\", \"resource\": \"https://api.example.com/#x\"}", "/s/resource" },
+        { "{\"token_url\": \"https://a.example.com/t\", \"resource\": [\"https://api.example.com\", \"orders\"]}", "/s/resource" },
         { "{\"token_url\": \"https://a.example.com/t\", \"scopes\": [\"a b\"]}", "/s/scopes" },
         { "{\"token_url\": \"https://a.example.com/t\", \"client_authentication\": \"magic\"}", "/s/client_authentication" },
         { "{\"token_url\": \"https://a.example.com/t\", \"lifetime\": \"soon\"}", "/s/lifetime" },
@@ -309,6 +372,29 @@ static void a_clients_settings_lie_over_the_connectors(void **state)
     assert_int_equal(h->p.max_idle_ms, 30ll * 24 * 3600 * 1000);
     oauth_profile_ask(h->a, &h->p, STR("other more"));
     expect_str(oauth_profile_scope(h->a, &h->p), "other,more");
+}
+
+/* RFC 8707 2, RFC 8693 2.1 */
+static void what_may_be_repeated_is_a_list_or_a_field_with_blanks_between(void **state)
+{
+    struct hall *h = *state;
+    static const char entry[] =
+        "{\"type\": \"oauth2_client_credentials\", \"oauth\": {\"resource\": \"https://lower.example.com\","
+        "\"token_parameters\": {\"resource\": [\"one name\", \"{{fields.ears}}\"], \"audience\": \"{{fields.ears}}\"}}}";
+    add(h, "crm", "", "{\"token_url\": \"https://login.example.com/token\", \"resource\": [\"https://a.example.com\", \"urn:b\"]}",
+        "x");
+    loaded(h, entry, "{\"ears\": \"orders  stock\"}", STR("crm"));
+    const struct json *list = json_get(h->p.token_parameters, "resource");
+    assert_int_equal(list->count, 3);
+    expect_str(list->child->text, "one name");
+    expect_str(list->child->next->text, "orders");
+    expect_str(list->child->next->next->text, "stock");
+    expect_str(json_str(h->p.token_parameters, "audience"), "orders  stock");
+    assert_int_equal(h->p.resources->count, 2);
+    expect_str(h->p.resources->child->next->text, "urn:b");
+    loaded(h, "{\"type\": \"oauth2_client_credentials\", \"oauth\": {\"token_parameters\": {\"audience\": \"{{fields.ears}}\"}}}",
+           "{\"ears\": \"\"}", STR("crm"));
+    assert_null(h->p.token_parameters);
 }
 
 static void a_field_cannot_move_the_host(void **state)
@@ -454,9 +540,11 @@ int main(void)
         in_hall(a_secret_does_not_open_for_another_token_host),
         in_hall(a_path_may_change_without_the_secret),
         in_hall(the_next_secret_takes_the_place_of_the_other),
+        in_hall(of_two_private_keys_both_are_told_and_the_next_takes_the_others_place),
         in_hall(a_client_in_use_is_not_deleted),
         in_hall(settings_that_could_send_a_secret_astray_are_refused),
         in_hall(a_clients_settings_lie_over_the_connectors),
+        in_hall(what_may_be_repeated_is_a_list_or_a_field_with_blanks_between),
         in_hall(a_field_cannot_move_the_host),
         in_hall(a_shared_secret_never_goes_to_a_host_of_the_connections_choice),
         in_hall(a_policys_client_is_used_as_the_policy_has_it_and_goes_where_the_connector_says),

@@ -344,6 +344,29 @@ static void a_token_is_exchanged_for_one_for_other_ears(void **state)
     end(&t);
 }
 
+/* 2.1: "multiple audience parameters", and resources, may say for whom the token is. */
+static void a_token_is_exchanged_for_several_ears_at_once(void **state)
+{
+    (void)state;
+    static const char head[] = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=st-1"
+                               "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token";
+    struct trial t;
+    begin(&t, "oauth2_token_exchange", NULL,
+          "{\"audience\":\"orders  stock orders\",\"resource\":\"https://a.example.com https://b.example.com\"}");
+    secret(&t, "subject_token", STR("st-1"));
+    expect_body(&t, str_fmt(t.a, "%s&audience=orders&audience=stock&resource=https%%3A%%2F%%2Fa.example.com"
+                                 "&resource=https%%3A%%2F%%2Fb.example.com&client_id=app", head).p);
+    t.p.resources =
+        json(&t, "[\"https://c.example.com\",\"https://d.example.com\"]"); /* the client's, where the connection names none */
+    t.in.fields = json(&t, "{}");
+    t.in.options = json(&t, "{\"type\":\"oauth2_token_exchange\",\"audience\":[\"one name\",\"another\"]}");
+    expect_body(&t, str_fmt(t.a, "%s&audience=one%%20name&audience=another&resource=https%%3A%%2F%%2Fc.example.com"
+                                 "&resource=https%%3A%%2F%%2Fd.example.com&client_id=app", head).p);
+    t.p.token_parameters = json(&t, "{\"audience\":[\"x\",\"y\"],\"resource\":\"https://e.example.com\"}");
+    expect_body(&t, str_fmt(t.a, "%s&resource=https%%3A%%2F%%2Fe.example.com&audience=x&audience=y&client_id=app", head).p);
+    end(&t);
+}
+
 static void a_subject_that_nobody_gave_is_signed_for_each_exchange(void **state)
 {
     (void)state;
@@ -734,6 +757,7 @@ int main(void)
         cmocka_unit_test(what_repeats_a_secret_is_not_said),
         cmocka_unit_test(a_jwt_bearer_grant_says_who_asks_for_whom),
         cmocka_unit_test(a_token_is_exchanged_for_one_for_other_ears),
+        cmocka_unit_test(a_token_is_exchanged_for_several_ears_at_once),
         cmocka_unit_test(a_subject_that_nobody_gave_is_signed_for_each_exchange),
         cmocka_unit_test(what_an_exchange_gives_may_be_no_access_token_when_that_was_asked_for),
         cmocka_unit_test(a_google_key_file_says_who_signs_and_sub_stands_only_where_somebody_is_impersonated),

@@ -156,6 +156,24 @@ static void what_the_profile_says_of_a_parameter_wins_and_each_comes_once(void *
     end(&t);
 }
 
+/* RFC 8707 2.2 */
+static void resources_stand_in_each_token_request_and_a_map_that_names_one_says_otherwise(void **state)
+{
+    (void)state;
+    struct trial t;
+    begin(&t, CLIENT_AUTH_NONE, "app", NULL);
+    t.p.resources = object(&t, "[\"https://a\",\"https://b\"]");
+    t.p.refresh_parameters = object(&t, "{\"resource\":\"https://b\"}");
+    build(&t, TOKEN_FIRST);
+    expect(&t, "grant_type=client_credentials&resource=https%3A%2F%2Fa&resource=https%3A%2F%2Fb&client_id=app", NULL);
+    build(&t, TOKEN_REFRESH);
+    expect(&t, "grant_type=client_credentials&resource=https%3A%2F%2Fb&client_id=app", NULL);
+    t.p.quirks.json_body = true;
+    build(&t, TOKEN_FIRST);
+    expect(&t, "{\"grant_type\":\"client_credentials\",\"resource\":[\"https://a\",\"https://b\"],\"client_id\":\"app\"}", NULL);
+    end(&t);
+}
+
 static void a_parameter_that_the_profile_empties_is_left_out(void **state)
 {
     (void)state;
@@ -438,6 +456,7 @@ int main(void)
         cmocka_unit_test(a_certificate_speaks_for_the_client_of_tls),
         cmocka_unit_test(another_proof_may_be_used_for_refreshing),
         cmocka_unit_test(what_the_profile_says_of_a_parameter_wins_and_each_comes_once),
+        cmocka_unit_test(resources_stand_in_each_token_request_and_a_map_that_names_one_says_otherwise),
         cmocka_unit_test(a_parameter_that_the_profile_empties_is_left_out),
         cmocka_unit_test(json_is_sent_where_the_provider_wants_it),
         cmocka_unit_test(a_client_signs_with_its_secret),

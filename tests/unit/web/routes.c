@@ -57,6 +57,7 @@ static void only_these_doors_are_open_to_everybody(void **state)
                                         "/api/v1/session/providers",
                                         "/api/v1/session/oidc/{provider}",
                                         "/oidc/callback",
+                                        "/oauth/jwks/{id}",
                                         "/oauth/start/{link}",
                                         "/oauth/callback",
                                         "/provisioning_/callback",

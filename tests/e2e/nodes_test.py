@@ -1,0 +1,216 @@
+"""Several hubs over one PostgreSQL: what one of them changes holds at the others, one request for each token that is over, and what a
+failover in the middle of a renewal does (requirements 10.1, 10.2, 10.11, 12.4, 18.4, 18.5)."""
+import os
+import threading
+
+import harness
+import postgres
+from access_test import PLAIN, say_who
+from person import Person
+
+API = "/api/v1"
+ROUNDS = int(os.environ.get("RACCORD_TEST_ROUNDS", "3"))  # of what is repeated: more by hand
+
+
+class Cluster:
+    """For a case: its database, and hubs on it that share a master key."""
+
+    def begin_cluster(self):
+        self.pg = postgres.Postgres()
+        self.addCleanup(self.pg.close)
+        url = self.pg.create()
+        key = self.file("shared.key", os.urandom(32).hex() + "\n")
+        os.chmod(key, 0o600)
+        return {"RACCORD_DATABASE_URL": url, "RACCORD_MASTER_KEY_FILE": key}
+
+    def sql(self, text):
+        return self.pg.sql(text, "raccord")
+
+    def soon(self, true, what, seconds=10):
+        """Other nodes hear of it when it is committed, within moments."""
+        deadline = harness.Deadline(seconds)
+        while not true():
+            self.assertTrue(deadline.left(), what)
+            threading.Event().wait(0.02)
+
+
+class Changes(harness.Case, Cluster):
+    def setUp(self):
+        super().setUp()
+        shared = self.begin_cluster()
+        self.peer = self.upstream(say_who)
+        self.one, self.two = (self.hub(env={**PLAIN, **shared}) for _ in range(2))
+        made = self.one.post(API + "/connections", {
+            "connector": "http", "auth_type": "bearer", "key": "crm", "fields": {"base_url": f"http://localhost:{self.peer.port}"},
+            "credentials": {"token": "first"}})
+        self.assertEqual(made.status, 201, made)
+        self.assertEqual(self.said(self.two), "Bearer first")
+
+    def call(self, hub, token=None):
+        return hub.get("/proxy/crm/x", token=token or self.one.admin)
+
+    def said(self, hub):
+        called = self.call(hub)
+        self.assertEqual(called.status, 200, called)
+        return called.text
+
+    def test_new_credentials_at_one_are_used_by_the_other(self):
+        done = self.one.request("PUT", API + "/connections/crm/credentials", {"token": "second"})
+        self.assertEqual(done.status, 200, done)
+        self.soon(lambda: self.said(self.two) == "Bearer second", "the old credential is still used")
+        self.assertEqual(self.said(self.one), "Bearer second")
+
+    def test_a_connection_that_one_disables_the_other_refuses(self):
+        self.assertEqual(self.one.post(API + "/connections/crm/disable").status, 200)
+        self.soon(lambda: self.call(self.two).status != 200, "it is still called")
+
+    def test_a_token_that_one_revokes_the_other_refuses(self):
+        made = self.one.post(API + "/tokens", {"name": "robot", "role": "user"})
+        self.assertEqual(made.status, 201, made)
+        robot = made.json["secret"]
+        self.assertEqual(self.call(self.two, robot).status, 200)
+        self.assertIn(self.one.request("DELETE", f"{API}/tokens/{made.json['id']}").status, (200, 204))
+        self.soon(lambda: self.call(self.two, robot).status == 401, "its calls still go out")
+
+    def test_a_policy_of_one_holds_at_the_other(self):
+        made = self.one.post(API + "/policies", {"name": "no", "rules": [{"rule": "connectors_block", "values": ["http"]}]})
+        self.assertEqual(made.status, 201, made)
+        self.soon(lambda: self.call(self.two).status == 403, "it is still called")
+
+    def test_keys_that_one_turns_open_at_the_other_and_the_chain_is_one(self):
+        self.assertEqual(self.one.post(API + "/keys:rotate").status, 202)
+        self.soon(lambda: (self.two.get(API + "/keys").json["rotation"] or {}).get("finished_at"), "the rotation does not end", 60)
+        done = self.two.request("PUT", API + "/connections/crm/credentials", {"token": "third"})
+        self.assertEqual(done.status, 200, done)
+        self.assertEqual(self.said(self.two), "Bearer third")
+        self.soon(lambda: self.said(self.one) == "Bearer third", "the old credential is still used")
+        for hub in (self.one, self.two):
+            checked = hub.get(API + "/audit:verify")
+            self.assertEqual((checked.status, checked.json["ok"]), (200, True), checked)
+
+    def test_a_node_without_the_master_key_does_not_start_and_makes_none(self):
+        data = self.path("stranger")
+        with self.assertRaisesRegex(AssertionError, "does not listen"):
+            self.hub(data=data, env={**PLAIN, "RACCORD_DATABASE_URL": self.one.variables["RACCORD_DATABASE_URL"]})
+        self.assertNotIn("master.key", os.listdir(data))
+
+    def test_an_outage_of_the_database_stops_no_call_and_is_over_when_it_is(self):
+        for _ in range(60):  # each loop remembers for itself
+            self.said(self.two)
+        self.pg.pause()
+        try:
+            for _ in range(20):
+                self.assertEqual(self.said(self.two), "Bearer first")  # the token and the connection are remembered
+            self.assertEqual(self.two.post(API + "/policies", {"name": "later", "rules": []}, token=self.one.admin).status, 503)
+        finally:
+            self.pg.resume()
+        self.soon(lambda: self.two.get(API + "/connections", token=self.one.admin).status == 200, "it does not come back", 5)
+        self.assertEqual(self.said(self.one), "Bearer first")
+
+
+class Nodes(Person, Cluster):
+    """Three of them, and alice's grant, whose family ends when an old refresh token comes back."""
+    HUBS = 3
+
+    def setUp(self):
+        self.hubs = []
+        super().setUp()
+        self.hubs = [self.hub1] + [self.hub(env=self.settings) for _ in range(self.HUBS - 1)]
+
+    def begin(self):
+        self.environment = {**self.environment, **self.place()}
+        self.settings = {**PLAIN, **self.environment}
+        super().begin()
+
+    def place(self):
+        return self.begin_cluster()
+
+    def let_end(self):
+        """The token's life is over, as far as the nodes know. They hear of it."""
+        self.sql("UPDATE connection_grant SET expires_ms = obtained_ms + 1, next_ms = 0")
+
+    def crowd(self, callers):
+        """So many at each hub at once; what they got."""
+        said, lock = [], threading.Lock()
+
+        def call(hub):
+            got = hub.get("/proxy/crm/me", token=self.hub1.admin)
+            with lock:
+                said.append((got.status, got.text if got.status != 200 else got.json.get("sub")))
+
+        threads = [threading.Thread(target=call, args=(hub,)) for hub in self.hubs for _ in range(callers)]
+        for t in threads:
+            t.start()
+        return threads, said
+
+
+class Expired(Nodes):
+    CALLERS = 16
+
+    def test_each_token_that_is_over_is_one_request_whoever_asks_for_it_wherever(self):
+        for _ in range(ROUNDS):
+            asked, generation = self.asked(), self.grant()["generation"]
+            self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
+            self.let_end()
+            threads, said = self.crowd(self.CALLERS)
+            self.asks(asked + 1)
+            self.control("/_release")
+            for t in threads:
+                t.join(harness.DEADLINE)
+            self.assertEqual(set(said), {(200, "alice")}, said)
+            self.assertEqual(len(said), self.CALLERS * self.HUBS)
+            self.assertEqual((self.asked(), self.grant()["generation"]), (asked + 1, generation + 1))
+        self.assertEqual(self.renew().status, 200)  # the family is alive
+
+
+class Failover(Nodes):
+    HUBS = 2
+
+    def place(self):
+        shared = self.begin_cluster()
+        self.now, self.next = self.pg, self.pg.standby()
+        self.role = shared["RACCORD_DATABASE_URL"].split("@")[0]
+        return {**shared, "RACCORD_DATABASE_URL": f"{self.role}@127.0.0.1:{self.now.port},127.0.0.1:{self.next.port}/raccord"}
+
+    def sql(self, text):
+        return self.now.sql(text, "raccord")
+
+    def fail_over(self):
+        old, self.now = self.now, self.next
+        old.kill()
+        self.now.promote()
+        return old
+
+    def back(self, hub):
+        """It takes writes again (18.5: within ten seconds)."""
+        self.soon(lambda: hub.post(API + "/service-accounts", {"name": f"n{self.count()}", "role": "user"}).status == 201, "it takes no write", 10)
+
+    def count(self):
+        self.counted = getattr(self, "counted", 0) + 1
+        return self.counted
+
+    def test_a_failover_in_the_middle_of_a_renewal_costs_no_grant(self):
+        asked, generation = self.asked(), self.grant()["generation"]
+        self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
+        self.let_end()
+        threads, _ = self.crowd(2)
+        self.asks(asked + 1)
+        old = self.fail_over()
+        self.control("/_release")
+        for t in threads:
+            t.join(harness.DEADLINE)
+        for hub in self.hubs:
+            self.back(hub)
+        self.until("the answer is kept", lambda: self.grant()["generation"] == generation + 1)
+        self.works()
+        self.assertEqual(self.asked(), asked + 1)  # no token went out twice
+        self.assertEqual(self.renew().status, 200)  # the family is alive
+        # The former primary comes back and knows of nothing. It stands first in the address.
+        generation = self.grant()["generation"]
+        old.start()
+        for hub in self.hubs:
+            hub.stop()
+            hub.start()
+        self.assertEqual(self.grant()["generation"], generation)
+        self.works()
+        self.assertEqual(old.sql("SELECT generation FROM connection_grant", "raccord"), str(generation - 2))
