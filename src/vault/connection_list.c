@@ -454,7 +454,9 @@ enum err connection_list(struct db *db, struct arena *a, const struct connection
                          struct fault *why)
 {
     size_t limit = f->limit < 1 ? 50 : f->limit > LIST_MAX ? LIST_MAX : (size_t)f->limit;
-    struct walk w = { .db = db, .a = a, .f = f, .scope = f->scope, .after = number_of(f->after), .below = INT64_MAX, .limit = limit };
+    struct walk w = {
+        .db = db, .a = a, .f = f, .scope = f->scope, .after = number_of(f->after), .below = INT64_MAX, .limit = limit
+    };
     w.found = arena_array(a, 3 * limit, sizeof *w.found);
     struct connection_row *rows = arena_array(a, limit, sizeof *rows);
     *out = rows;

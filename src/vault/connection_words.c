@@ -14,7 +14,8 @@
 #define MERGE_PAGES 100      /* in a step of upkeep */
 #define MERGE_LEAST 16       /* pages that are worth it */
 #define GRAMS_ASKED 4        /* of them: the rarest, */
-#define GRAMS_WORTH 20       /* and those that are so much more common at most: reading a place of one costs less than a row by as much */
+#define GRAMS_WORTH 20 /* and those that are so much more common at most: reading a place of one costs less than a row by as much  \
+                        */
 
 /* How an engine says what is looked for. */
 struct tongue {

@@ -25,8 +25,8 @@ struct connection_words {
     bool none;         /* nothing matches, whatever the folder */
 };
 
-/* The filter's search, which is not empty, as people typed it; with its connector and tag where it has some, which are to be compared
- * all the same; of numbers behind `after`. Owned by `a`. ERR_STORE. */
+/* The filter's search, which is not empty, as people typed it; with its connector and tag where it has some, which are to be
+ * compared all the same; of numbers behind `after`. Owned by `a`. ERR_STORE. */
 enum err connection_words_read(struct db *db, struct arena *a, const struct connection_filter *f, int64_t after,
                                struct connection_words *out, struct fault *why) MUST_CHECK;
 /* " AND ...": the condition on connection_search, called s in the statement, that takes `match` as its next parameter. */

@@ -15,7 +15,9 @@
 #define MOST 20000 /* steps of SQLite for a page: of the folders, of the looks at what is rare, and of the few rows */
 #define assert_ok(call) assert_int_equal((call), ERR_NONE)
 
-static const char *const words[WORDS] = { "alpha", "beta", "gamma", "delta", "night", "light", "market", "order", "stock", "price" };
+static const char *const words[WORDS] = {
+    "alpha", "beta", "gamma", "delta", "night", "light", "market", "order", "stock", "price"
+};
 
 static bool hidden(size_t i) { return i % 50 == 49; }
 
@@ -38,10 +40,13 @@ static enum err insert(struct db *db, const struct connection_row *row, struct a
     enum err e = connection_words_text(a, row, &search, why);
     if (e)
         return e;
-    struct query *q = query_begin(db, "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type,"
-                                      " allowed_domain, fields, owner_id, state, created_ms, updated_ms, number, deleted_ms, tags) VALUES"
-                                      " ($1, $2, $3, $4, $5, $6, '1.0.0', 'none', 'a.example.com', '{}', 'usr', $7, 1, 1, $8, $9, $10)");
-    const struct str texts[] = { row->id, row->key, row->name, search, row->folder, row->connector, str_of(connection_state_name(row->state)) };
+    struct query *q =
+        query_begin(db, "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type,"
+                        " allowed_domain, fields, owner_id, state, created_ms, updated_ms, number, deleted_ms, tags) VALUES"
+                        " ($1, $2, $3, $4, $5, $6, '1.0.0', 'none', 'a.example.com', '{}', 'usr', $7, 1, 1, $8, $9, $10)");
+    const struct str texts[] = {
+        row->id, row->key, row->name, search, row->folder, row->connector, str_of(connection_state_name(row->state))
+    };
     for (size_t i = 0; i < COUNT(texts); i++)
         query_text(q, texts[i]);
     query_i64(q, row->number);
@@ -101,7 +106,8 @@ static struct connection_words read_words(struct hub *h, struct connection_filte
 static int64_t matching(struct hub *h, struct str match)
 {
     int64_t n = 0;
-    struct query *q = query_begin(store_reader(h->store, &h->why), "SELECT COUNT(*) FROM connection_search WHERE connection_search MATCH $1");
+    struct query *q =
+        query_begin(store_reader(h->store, &h->why), "SELECT COUNT(*) FROM connection_search WHERE connection_search MATCH $1");
     query_text(q, match);
     n = query_next(q) ? query_get_i64(q, 0) : -1;
     assert_ok(query_end(q, &h->why));
@@ -187,7 +193,8 @@ static void marks_are_not_found_by_words(void **state)
 static void a_state_that_few_rows_have_leads_a_word_that_many_have(void **state)
 {
     struct hub *h = *state;
-    int64_t taken, n = list(h, (struct connection_filter){ .search = STR("alpha"), .by_state = true, .state = CONNECTION_DISABLED }, &taken);
+    int64_t taken,
+        n = list(h, (struct connection_filter){ .search = STR("alpha"), .by_state = true, .state = CONNECTION_DISABLED }, &taken);
     assert_int_equal(n, ROWS / 500);
     assert_in_range(taken, 1, MOST);
     n = list(h, (struct connection_filter){ .search = STR("delta"), .deleted = true }, &taken);
@@ -198,7 +205,9 @@ static void a_state_that_few_rows_have_leads_a_word_that_many_have(void **state)
 static void a_pair_of_words_leads_a_state_that_many_have(void **state)
 {
     struct hub *h = *state;
-    int64_t taken, n = list(h, (struct connection_filter){ .search = STR("order order"), .by_state = true, .state = CONNECTION_ACTIVE }, &taken);
+    int64_t taken,
+        n = list(h, (struct connection_filter){ .search = STR("order order"), .by_state = true, .state = CONNECTION_ACTIVE },
+                 &taken);
     assert_int_equal(n, 20);
     assert_in_range(taken, 1, MOST);
 }
@@ -210,10 +219,12 @@ static void what_nobody_sees_is_not_found_by_a_long_walk_either(void **state)
     int64_t taken, seen = 0;
     for (size_t i = 0; i < ROWS; i++) {
         struct connection_row row = row_of(h->arena, i);
-        seen += row.state == CONNECTION_NEEDS_AUTH && !row.deleted && !hidden(i) && str_find_str(row.name, STR("stock")) != SIZE_MAX;
+        seen +=
+            row.state == CONNECTION_NEEDS_AUTH && !row.deleted && !hidden(i) && str_find_str(row.name, STR("stock")) != SIZE_MAX;
     }
-    int64_t n = list(h, (struct connection_filter){ .search = STR("stock"), .by_state = true, .state = CONNECTION_NEEDS_AUTH, .limit = 200 },
-                     &taken);
+    int64_t n = list(
+        h, (struct connection_filter){ .search = STR("stock"), .by_state = true, .state = CONNECTION_NEEDS_AUTH, .limit = 200 },
+        &taken);
     assert_int_equal(n, seen);
     assert_in_range(taken, 1, 2 * MOST);
 }
@@ -221,7 +232,8 @@ static void what_nobody_sees_is_not_found_by_a_long_walk_either(void **state)
 static int64_t segments(struct hub *h)
 {
     int64_t n;
-    assert_ok(query_number(store_reader(h->store, &h->why), "SELECT COUNT(DISTINCT segid) FROM connection_search_idx", &n, &h->why));
+    assert_ok(
+        query_number(store_reader(h->store, &h->why), "SELECT COUNT(DISTINCT segid) FROM connection_search_idx", &n, &h->why));
     return n;
 }
 
