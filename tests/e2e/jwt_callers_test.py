@@ -3,6 +3,7 @@ import http.client
 import re
 import threading
 import time
+import urllib.parse
 
 import harness
 import tokens
@@ -174,6 +175,55 @@ class Narrowed(Case):
         self.refused(self.token(), "rule that names its bearer has ended")
         kept = self.rule(expires_at="2099-01-01T00:00:00Z")
         self.assertEqual((self.who(self.token()).status, kept["expires_at"]), (200, "2099-01-01T00:00:00.000Z"))
+
+    def link(self, **body):
+        made = self.hub1.post("/api/v1/connect-sessions", body, token=self.token())
+        self.assertEqual(made.status, 201, made)
+        return made.json
+
+    def opened(self, made):
+        """The code of what the page behind a link answers to a browser, "ok" when it lets in."""
+        said = self.hub1.request("GET", urllib.parse.urlsplit(made["url"]).path, token="", headers={"Accept": "text/html"})
+        return said.header("raccord-error") or "ok"
+
+    def test_a_link_is_narrowed_by_the_rule_that_took_its_makers_token_and_ends_with_it(self):
+        self.rule(grants={"connections": ["crm"]})
+        refused = self.hub1.post("/api/v1/connect-sessions", {"connection": "other"}, token=self.token())
+        self.assertEqual(refused.status, 404, refused)
+        made = self.link(connection="crm")
+        self.assertEqual(self.opened(made), "ok")
+        for changed in ({"grants": {"connections": ["other"]}}, {"role": "viewer"}, {"expires_at": "2020-01-01T00:00:00Z"}):
+            with self.subTest(changed):
+                self.rule(**changed)
+                self.assertEqual(self.opened(made), "connect_link_invalid")
+                self.rule(grants={"connections": ["crm"], "methods": ["GET", "POST"]})
+                self.assertEqual(self.opened(made), "ok")
+        at = "/api/v1/identity-providers/" + self.provider["id"]
+        for changed in ({"disabled": True}, {"jwt_callers": {"audience": "raccord", "rules": [{**RULE, "equals": "another"}]}}):
+            self.assertEqual(self.hub1.request("PATCH", at, changed).status, 200)
+            self.assertEqual(self.opened(made), "connect_link_invalid")
+            self.assertEqual(self.hub1.request("PATCH", at, {"disabled": False}).status, 200)
+            self.rule()
+            self.assertEqual(self.opened(made), "ok")
+        self.assertEqual(self.hub1.request("PATCH", "/api/v1/service-accounts/" + self.robots["id"], {"role": "viewer"}).status, 200)
+        self.assertEqual(self.opened(made), "connect_link_invalid")
+
+    def test_an_authorization_goes_on_narrowed_by_the_rule_that_took_its_beginners_token(self):
+        made = self.hub1.post("/api/v1/oauth-clients", {"key": "c", "client_id": "x", "authorization_url": self.seen.url + "/authorize",
+                                                        "token_url": self.seen.url + "/token"})
+        self.assertEqual(made.status, 201, made)
+        made = self.hub1.post("/api/v1/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": "person", "folder": "shared",
+                                                      "fields": {"base_url": self.seen.url}, "oauth_client": "c"})
+        self.assertEqual(made.status, 201, made)
+        self.rule(grants={"connections": ["person"]})
+        said = self.hub1.post("/api/v1/connections/person/authorize", {}, token=self.token())
+        self.assertEqual(said.status, 201, said)
+        start = urllib.parse.urlsplit(said.json["authorization_url"]).path
+        begin = lambda: self.hub1.request("GET", start, token="", headers={"Accept": "text/html"})
+        self.rule(grants={"connections": ["crm"]})
+        self.assertNotEqual(begin().status, 302)
+        self.rule(grants={"connections": ["person"]})
+        self.assertIn(begin().status, (302, 303))
 
     def test_explain_says_what_the_doors_answer_to_a_token_with_these_claims(self):
         self.rule(role="user", grants={"connections": ["crm"], "methods": ["GET"]})
