@@ -90,6 +90,11 @@ static struct str rule_name(struct arena *a, const struct identity_provider *p, 
     return str_fmt(a, "%.*s/%s", STR_ARG(p->id), print);
 }
 
+struct str jwt_caller_rule(struct arena *a, const struct identity_provider *p, size_t rule)
+{
+    return rule_name(a, p, rule == JWT_CALLER_NO_RULE ? &p->callers.users_limits : &p->callers.rules[rule]);
+}
+
 static const struct identity_rule *rule_named(struct arena *a, const struct identity_provider *p, struct str name)
 {
     if (p->callers.users && str_eq(rule_name(a, p, &p->callers.users_limits), name))
@@ -129,7 +134,7 @@ static enum err find_caller(struct db *db, struct arena *a, const struct identit
         return e;
     const struct identity_rule *r = *rule == JWT_CALLER_NO_RULE ? &p->callers.users_limits : &p->callers.rules[*rule];
     out->token = p->id;
-    out->rule = rule_name(a, p, r);
+    out->rule = jwt_caller_rule(a, p, *rule);
     out->expires = expires;
     return narrow_by(a, r, claims, timed, out, why);
 }

@@ -176,6 +176,36 @@ class Narrowed(Case):
         kept = self.rule(expires_at="2099-01-01T00:00:00Z")
         self.assertEqual((self.who(self.token()).status, kept["expires_at"]), (200, "2099-01-01T00:00:00.000Z"))
 
+    def test_a_move_says_beforehand_which_rules_gain_and_lose_the_connection(self):
+        for path in ("shared/a", "shared/b"):
+            self.assertEqual(self.hub1.post("/api/v1/folders", {"path": path, "inherits": False}).status, 201)
+        self.hub1.post("/api/v1/connections/crm/move", {"folder": "shared/a"})
+        self.hub1.post("/api/v1/service-accounts", {"name": "others", "role": "user"})
+        members = lambda path, who: self.hub1.request("PUT", f"/api/v1/folders/{path.replace('/', '%2F')}/members", {"members": [{"principal": who, "role": "user"}]})
+        self.assertEqual([members("shared/a", "others").status, members("shared/b", "others").status], [200, 200])
+        rules = [{**RULE, "grants": grants, "principal": who, "equals": f"n{n}"} for n, (who, grants) in enumerate((
+            ("others", {"connections": ["crm"]}),                             # 0: reaches it in both
+            ("others", {"folders": ["shared/a"]}),                            # 1: loses it
+            ("others", {"folders": ["shared/b"]}),                            # 2: gains it
+            ("others", {"connections": ["other"], "folders": ["shared/b"]}),  # 3: has nothing to do with it
+            ("others", {"methods": ["GET"]})))]                               # 4: likewise
+        at = "/api/v1/identity-providers/" + self.provider["id"]
+        body = {"audience": "raccord", "rules": rules, "users": True, "users_limits": {"grants": {"folders": ["shared/a"]}}}
+        said = self.hub1.request("PATCH", at, {"jwt_callers": body})
+        self.assertEqual(said.status, 200, said)
+        preview = lambda: self.hub1.post("/api/v1/connections/crm/move", {"folder": "shared/b", "preview": True}).json["callers"]
+        seen = lambda side: [(c["key"], c["rule"], c["name"]) for c in preview()[side]]
+        key = self.provider["key"]
+        self.assertEqual((seen("gains"), seen("loses")), ([(key, 2, "others")], [(key, None, None), (key, 1, "others")]))
+        self.assertEqual(members("shared/b", "robots").status, 200)  # and the one that names it, where its account is left behind
+        self.assertEqual(seen("loses"), [(key, None, None), (key, 0, "others"), (key, 1, "others")])
+        # It is as it was said: before and after, each rule's token at the door.
+        calls = lambda: [self.proxied(token=self.token(azp=f"n{n}")) == "ok" for n in range(3)]
+        self.assertEqual(calls(), [True, True, False])
+        self.assertEqual(members("shared/b", "others").status, 200)
+        self.assertEqual(self.hub1.post("/api/v1/connections/crm/move", {"folder": "shared/b"}).status, 200)
+        self.assertEqual(calls(), [True, False, True])
+
     def link(self, **body):
         made = self.hub1.post("/api/v1/connect-sessions", body, token=self.token())
         self.assertEqual(made.status, 201, made)
