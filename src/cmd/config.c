@@ -54,7 +54,7 @@ static const struct setting settings[] = {
          "address under which people and providers reach the hub, path prefix included; empty: made from listen"),
     TEXT(data, "./raccord-data", 0, "directory of the database and the generated master key"),
     TEXT(database_url, "", MASKED,
-         "postgres://...: a PostgreSQL server, for more than one node; empty or \"sqlite\": the embedded database"),
+         "a PostgreSQL server (postgres://...), for more than one node; empty or \"sqlite\": the embedded database"),
     TEXT(master_key_file, "", 0,
          "file with the master key; empty: systemd's credential master-key, or else master.key in the data directory"),
     TEXT(master_key, "", SECRET, "the master key itself instead of a file: 32 bytes in base64 or hexadecimal"),

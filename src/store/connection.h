@@ -83,6 +83,7 @@ struct engine {
     enum err (*copy)(struct db *db, const char *to, store_progress *progress, void *context, struct fault *why); /* in a snapshot */
     enum err (*check)(struct db *db, struct arena *a, bool deep, struct str *found, struct fault *why);
     void (*check_stop)(struct db *db);
+    enum err (*report)(struct db *db, struct arena *a, struct store_report *out, struct fault *why);
 
     /* For store_await(); NULL where `shared` is false. */
     bool (*listen)(struct db *db, struct failure *f);

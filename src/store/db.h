@@ -106,6 +106,15 @@ enum err db_script(struct db *db, const char *statements, struct fault *why) MUS
  */
 bool store_is_tight(struct store *s);
 
+/* What is behind a reader, for who looks after it. */
+struct store_report {
+    struct str engine;   /* "PostgreSQL 15.4" */
+    bool durable;        /* what is acknowledged survives a power cut */
+    bool standby;        /* and the loss of the server: a commit waits for another one */
+    bool open;           /* the way there leaves this machine in clear text */
+};
+enum err store_report(struct db *db, struct arena *a, struct store_report *out, struct fault *why) MUST_CHECK;
+
 /* ERR_NONE when the database can be written now (for /readyz). Writes and syncs a page, at most every five seconds. */
 enum err store_ready(struct store *s, struct fault *why) MUST_CHECK;
 

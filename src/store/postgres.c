@@ -373,6 +373,25 @@ static enum err postgres_check(struct db *db, struct arena *a, bool deep, struct
 
 static void postgres_check_stop(struct db *db) { (void)db; }
 
+static enum err postgres_report(struct db *db, struct arena *a, struct store_report *out, struct fault *why)
+{
+    PGconn *pg = postgres_of(db)->pg;
+    const char *host = PQhost(pg);
+    bool here = !host || *host == '/' || !strncmp(host, "127.", 4) || !strcmp(host, "::1") || !strcmp(host, "localhost");
+    struct query *q =
+        query_begin(db, "SELECT current_setting('server_version'), current_setting('fsync') = 'on'"
+                        " AND current_setting('full_page_writes') = 'on', current_setting('synchronous_standby_names') <> ''");
+    if (query_next(q)) {
+        struct str version = query_get_text(q, 0, a), number, rest;
+        str_cut(version, ' ', &number, &rest);
+        out->engine = str_fmt(a, "PostgreSQL %.*s", STR_ARG(number));
+        out->durable = query_get_i64(q, 1) != 0;
+        out->standby = query_get_i64(q, 2) != 0;
+        out->open = !here && !PQsslInUse(pg);
+    }
+    return query_end(q, why);
+}
+
 /* -- what other nodes changed ------------------------------------------------------------------------------------- */
 
 /* A lock that all nodes share: who wants the database for himself finds out that there are any. */
@@ -419,5 +438,5 @@ const struct engine postgres_engine = {
     .step = postgres_step, .is_null = postgres_is_null, .text = postgres_text, .blob = postgres_blob, .number = postgres_number,
     .rest = postgres_rest, .changed = postgres_changed,
     .checkpoint = postgres_checkpoint, .probe = postgres_probe, .copy = postgres_copy, .check = postgres_check,
-    .check_stop = postgres_check_stop, .listen = postgres_listen, .await = postgres_await,
+    .check_stop = postgres_check_stop, .report = postgres_report, .listen = postgres_listen, .await = postgres_await,
 };

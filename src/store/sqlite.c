@@ -155,6 +155,14 @@ static enum err sqlite_probe(struct db *db, struct fault *why)
     return db_script(db, sql, why);
 }
 
+static enum err sqlite_report(struct db *db, struct arena *a, struct store_report *out, struct fault *why)
+{
+    (void)db;
+    (void)why;
+    out->engine = str_fmt(a, "SQLite %s", sqlite3_libversion());
+    return ERR_NONE;
+}
+
 const struct engine sqlite_engine = {
     .begin_snapshot = "BEGIN",
     .table_exists = "SELECT 1 FROM sqlite_schema WHERE name = $1",
@@ -163,5 +171,5 @@ const struct engine sqlite_engine = {
     .prepare = sqlite_prepare, .drop = sqlite_drop, .bind = sqlite_bind, .bind_number = sqlite_bind_number, .step = sqlite_step,
     .is_null = sqlite_is_null, .text = sqlite_text, .blob = sqlite_blob, .number = sqlite_number, .rest = sqlite_rest,
     .changed = sqlite_changed, .checkpoint = sqlite_checkpoint, .probe = sqlite_probe, .copy = sqlite_copy, .check = sqlite_check,
-    .check_stop = sqlite_check_stop,
+    .check_stop = sqlite_check_stop, .report = sqlite_report,
 };

@@ -235,6 +235,12 @@ enum err store_check(struct db *db, struct arena *a, bool deep, struct str *foun
     return db->engine->check(db, a, deep, found, why);
 }
 
+enum err store_report(struct db *db, struct arena *a, struct store_report *out, struct fault *why)
+{
+    *out = (struct store_report){ .durable = true };
+    return db->engine->report(db, a, out, why);
+}
+
 void store_check_stop(struct db *db) { db->engine->check_stop(db); }
 
 bool store_is_tight(struct store *s)

@@ -102,6 +102,30 @@ static void look_at_roots(struct examination *x)
              said(x, "certificate authorities are there", "les autorités de certification y sont"));
 }
 
+static void look_at_database(struct examination *x)
+{
+    struct store_report r;
+    struct fault why;
+    if (store_report(x->q->db, x->q->arena, &r, &why)) {
+        note(x, "database", WRONG, STR(""), sentence(x, &why));
+        return;
+    }
+    if (!r.durable)
+        note(x, "database", WRONG, r.engine,
+             said(x, "fsync or full_page_writes is off: a power cut may lose what was acknowledged, and grants with it",
+                  "fsync ou full_page_writes est désactivé : une coupure peut perdre ce qui était acquis, jetons compris"));
+    else
+        note(x, "database", FINE, r.engine,
+             r.standby ? said(x, "each write is on its disk and on a standby before it is acknowledged",
+                              "chaque écriture est sur son disque et sur un serveur de secours avant d'être acquise")
+                       : said(x, "each write is on its disk before it is acknowledged",
+                              "chaque écriture est sur son disque avant d'être acquise"));
+    if (r.open)
+        note(x, "database_tls", WORTH_A_LOOK, r.engine,
+             said(x, "the way there is not encrypted: add sslmode=verify-full to database_url",
+                  "le chemin n'est pas chiffré : ajoutez sslmode=verify-full à database_url"));
+}
+
 /* ---- authorization servers ---- */
 
 static void judge_clock(struct examination *x, struct str host, const struct fetch_answer *answer)
@@ -185,6 +209,7 @@ enum err doctor_get(struct web_request *q, struct reply *r, struct fault *why)
          said(&x, "none: providers are called directly, whatever the environment's proxy settings say",
               "aucun : les fournisseurs sont appelés directement, quoi que dise l'environnement"));
     look_at_roots(&x);
+    look_at_database(&x);
     size_t unlocked = secret_unlocked_pages();
     note(&x, "locked_memory", unlocked ? WORTH_A_LOOK : FINE, STR_NONE,
          unlocked ? said(&x, "some secrets can be swapped out: raise the limit of locked memory (ulimit -l)",
