@@ -385,8 +385,8 @@ static enum err read_callers(struct db *db, struct arena *a, const struct grants
     enum err e;
     *c = (struct identity_callers){ 0 };
     if ((e = json_only(o, members, w.parent, why)) || (e = text(o, "audience", &w, true, TEXT_MOST, &c->audience)) ||
-        (e = truth(o, "users", &w, &c->users)) || (e = read_users_limits(a, f, o, &w, c)) || (e = read_rules(db, a, f, o, &w, c)) || (e = read_required(a, o, &w, c)) ||
-        (e = read_lifetime(o, &w, &c->lifetime_max_s)))
+        (e = truth(o, "users", &w, &c->users)) || (e = read_users_limits(a, f, o, &w, c)) || (e = read_rules(db, a, f, o, &w, c)) ||
+        (e = read_required(a, o, &w, c)) || (e = read_lifetime(o, &w, &c->lifetime_max_s)))
         return e;
     if (!c->users && !c->rule_count)
         return bad(&w, ERR_FIELD_REQUIRED, "rules", "");

@@ -11,8 +11,8 @@ static bool concerns(const struct identity_rule *r, struct str connection)
 }
 
 /* Of users as such it is asked what their limits leave to one who may do everything. *usable false: the rule takes nobody now. */
-static enum err who(struct db *db, struct arena *a, const struct identity_provider *p, size_t rule, struct caller *out, bool *usable,
-                    struct fault *why)
+static enum err who(struct db *db, struct arena *a, const struct identity_provider *p, size_t rule, struct caller *out,
+                    bool *usable, struct fault *why)
 {
     struct fault over;
     *usable = true;
@@ -51,7 +51,8 @@ static enum err look_at(struct db *db, struct arena *a, const struct identity_pr
         (e = may_use(db, a, &c, row->id, to, &after, why)) || before == after)
         return e;
     bool users = rule == JWT_CALLER_NO_RULE;
-    out->rows[out->n++] = (struct move_caller){ p->id, p->key, rule, users ? STR_NONE : c.principal, users ? STR_NONE : c.name, after };
+    out->rows[out->n++] =
+        (struct move_caller){ p->id, p->key, rule, users ? STR_NONE : c.principal, users ? STR_NONE : c.name, after };
     return ERR_NONE;
 }
 
