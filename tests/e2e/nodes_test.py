@@ -1,6 +1,7 @@
 """Several hubs over one PostgreSQL: what one of them changes holds at the others, one request for each token that is over, and what a
 failover in the middle of a renewal does (requirements 10.1, 10.2, 10.11, 12.4, 18.4, 18.5)."""
 import os
+import random
 import threading
 
 import harness
@@ -205,7 +206,10 @@ class Failover(Nodes):
         self.works()
         self.assertEqual(self.asked(), asked + 1)  # no token went out twice
         self.assertEqual(self.renew().status, 200)  # the family is alive
-        # The former primary comes back and knows of nothing. It stands first in the address.
+        self.former_primary(old)
+
+    def former_primary(self, old):
+        """It comes back and knows of nothing. It stands first in the address."""
         generation = self.grant()["generation"]
         old.start()
         for hub in self.hubs:
@@ -214,3 +218,19 @@ class Failover(Nodes):
         self.assertEqual(self.grant()["generation"], generation)
         self.works()
         self.assertEqual(old.sql("SELECT generation FROM connection_grant", "raccord"), str(generation - 2))
+
+    def test_a_failover_at_any_moment_of_a_renewal_sends_no_token_twice(self):
+        for _ in range(ROUNDS):
+            asked, generation = self.asked(), self.grant()["generation"]
+            self.let_end()
+            threads, _ = self.crowd(2)
+            threading.Event().wait(random.random() / 10)  # the moment is what is tried
+            old = self.fail_over()
+            for t in threads:
+                t.join(harness.DEADLINE)
+            for hub in self.hubs:
+                self.back(hub)
+            self.works()
+            self.assertEqual((self.asked(), self.grant()["generation"]), (asked + 1, generation + 1), [hub.log()[-1000:] for hub in self.hubs])
+            self.next = self.now.standby(port=old.port)
+        self.assertEqual(self.renew().status, 200)  # the family is alive

@@ -197,10 +197,11 @@ class Server:
 
     # --- replicas ---
 
-    def standby(self, name=None, synchronous=True):
-        """A streaming replica, running. `synchronous`: from now on no commit is acknowledged here before the replica has it on its disk."""
+    def standby(self, name=None, synchronous=True, port=None):
+        """A streaming replica, running, at a port that is free unless one is given. `synchronous`: from now on no commit is acknowledged here before the replica has it on its disk."""
         replica = Server(self.ground, name or f"standby{len(self.ground.servers)}")
         self.ground.servers.append(replica)
+        replica.port = port
         self.ground.run("pg_basebackup", "-D", replica.data, "-R", "-X", "stream", "-C", "-S", replica.name, "-c", "fast", "-d",
                         self.url("postgres", OWNER) + f"?application_name={replica.name}", user=True)
         with open(os.path.join(replica.data, "postgresql.auto.conf"), "a", encoding="utf-8") as f:
