@@ -16,6 +16,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -274,3 +275,26 @@ class Postgres(Server):
         for server in self.servers:
             server.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def serve():
+    """For tests in other languages: prints the address of a new database for each line that comes in, until there are no more. A line may
+    name a collation."""
+    ground = Postgres()
+    try:
+        for number, line in enumerate(iter(sys.stdin.readline, "")):
+            word = line.strip()
+            if word in ("kill", "start"):
+                getattr(ground, word)()
+                print(word, flush=True)
+            else:
+                try:
+                    print(ground.create(f"d{number}", word or "C"), flush=True)
+                except AssertionError:  # a collation that is not here
+                    print("none", flush=True)
+    finally:
+        ground.close()
+
+
+if __name__ == "__main__":
+    serve()
