@@ -113,7 +113,9 @@
     LISTED("state", "state, health, ", "deleted_ms = 0")                                                                \
     "CREATE INDEX connection_list_default ON connection (is_default, number, folder_id, connector, state, health,"      \
     " deleted_ms) WHERE deleted_ms = 0 AND is_default = 1;"                                                             \
-    LISTED("deleted", "", "deleted_ms > 0")                                                                             \
+    /* They are few: all that a filter may ask of them. */                                                              \
+    "CREATE INDEX connection_list_deleted ON connection (number, folder_id, deleted_ms, connector, state, health, is_default,"    \
+    " search) WHERE deleted_ms > 0;"                                                                                    \
     LISTED_IN_FOLDER("connector", "connector, ", "deleted_ms = 0")                                                      \
     LISTED_IN_FOLDER("state", "state, ", "deleted_ms = 0")                                                              \
     LISTED_IN_FOLDER("health", "health, ", "deleted_ms = 0")                                                            \
@@ -167,7 +169,8 @@
         "(OLD.state = 'over') <> (NEW.state = 'over')", OF_CONNECTION)                                                  \
     ANNOUNCE_GONE("connection_grant", OF_CONNECTION)                                                                    \
     ANNOUNCE("new", "INSERT", "sealed_value", "WHEN (NEW.kind = 'grant')", "announce_owner_id()")                       \
-    ANNOUNCE("change", "UPDATE", "sealed_value", "WHEN (NEW.kind = 'grant' AND " DIFFERS("sealed") ")", "announce_owner_id()") \
+    ANNOUNCE("change", "UPDATE", "sealed_value",                                                                        \
+        "WHEN (NEW.kind = 'grant' AND (" DIFFERS("name") " OR " DIFFERS("sealed") "))", "announce_owner_id()")          \
     ANNOUNCE("gone", "DELETE", "sealed_value", "WHEN (OLD.kind = 'grant')", "announce_owner_id()")                      \
     ANNOUNCE("new", "INSERT", "certificate", "WHEN (NEW.state = 'current' AND NEW.connection_id IS NOT NULL)",          \
         "announce_owner()")                                                                                             \
@@ -660,7 +663,8 @@ static const struct migration migrations[] = {
           "CREATE TABLE connect_session ("           /* links for people who have no account here */
           " id TEXT PRIMARY KEY,"                    /* css_... */
           " connection_id TEXT REFERENCES connection (id) ON DELETE CASCADE," /* NULL: it is made when the form comes */
-          " wanted TEXT NOT NULL DEFAULT '',"        /* JSON: what was said of it by then, as the API takes it */
+          " wanted TEXT NOT NULL DEFAULT '',"        /* JSON: what was said of it by then, or what its person changes */
+          " change_fields BIGINT NOT NULL DEFAULT 0," /* 1: its person may change fields of a connection that is there */
           " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE," /* who made it, in whose name it acts */
           " token_id TEXT NOT NULL,"                 /* by which token, with whose end it ends; or empty */
           " link TEXT NOT NULL,"                     /* hex SHA-256, as is the next */

@@ -103,7 +103,7 @@ class Server:
         raise AssertionError(f"PostgreSQL does not start:\n{self.log()[-4000:]}")
 
     def _started(self):
-        settings = [word for s in SETTINGS + (f"port={self.port}", f"unix_socket_directories={self.ground.folder}") for word in ("-c", s)]
+        settings = [word for s in self.ground.settings + (f"port={self.port}", f"unix_socket_directories={self.ground.folder}") for word in ("-c", s)]
         with open(self.errors, "ab") as log:
             begins = log.tell()
             command = self.ground.as_someone("postgres", "-D", self.data, *settings)
@@ -223,8 +223,10 @@ class Server:
 class Postgres(Server):
     """A new cluster, running. close() it."""
 
-    def __init__(self):
+    def __init__(self, *settings):
+        """`settings`: more of them, "name=value"."""
         programs()
+        self.settings = SETTINGS + settings
         self.user = someone()
         self.folder = tempfile.mkdtemp(prefix="raccord-pg-")
         self.passwords = {OWNER: secrets.token_hex(12), ROLE: secrets.token_hex(12)}
