@@ -91,7 +91,10 @@ static int place_close(void **state)
     return 0;
 }
 
-static int64_t number(struct place_of *p, const char *sql) { return room_number(p->room, store_reader(p->room->store, &p->room->why), sql); }
+static int64_t number(struct place_of *p, const char *sql)
+{
+    return room_number(p->room, store_reader(p->room->store, &p->room->why), sql);
+}
 
 static enum err insert_name(struct db *db, void *name, struct fault *why)
 {
@@ -116,7 +119,8 @@ static void every_kind_of_value_comes_back_as_it_went_in(void **state)
 {
     struct place_of *p = *state;
     assert_ok(store_write(p->room->store, put_values, NULL, &p->room->why));
-    struct query *q = query_begin(store_reader(p->room->store, &p->room->why), "SELECT name, n, t, n < 0, length(name) > 5 FROM thing");
+    struct query *q =
+        query_begin(store_reader(p->room->store, &p->room->why), "SELECT name, n, t, n < 0, length(name) > 5 FROM thing");
     assert_true(query_next(q));
     assert_true(str_is(query_get_text(q, 0, p->room->arena), "accents é, quotes ' \" and a \\"));
     assert_int_equal(query_get_i64(q, 1), INT64_MIN);
@@ -206,7 +210,8 @@ static void a_page_of_keys_is_one_question(void **state)
         assert_ok(store_write(p->room->store, insert_name, text, &p->room->why));
     }
     struct many m = many_of(p->room->arena, keys, COUNT(keys));
-    struct query *q = many_begin(store_reader(p->room->store, &p->room->why), "SELECT name FROM thing WHERE name IN $keys ORDER BY name", 0, &m);
+    struct query *q =
+        many_begin(store_reader(p->room->store, &p->room->why), "SELECT name FROM thing WHERE name IN $keys ORDER BY name", 0, &m);
     many_bind(q, &m);
     assert_true(query_next(q) && str_is(query_get_text(q, 0, p->room->arena), "a"));
     assert_true(query_next(q) && str_is(query_get_text(q, 0, p->room->arena), "b"));
