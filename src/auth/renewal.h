@@ -73,9 +73,9 @@ void renewals_ask(struct renewals *r, struct str connection, int64_t generation,
 /* True: done() will not be called. False: it was, or is being. The renewal goes on either way. */
 bool renewals_leave(struct renewals *r, struct renewal_wait *w);
 
-/* A credential that is in its room on the disk, and that the database does not take yet (it is full, or a sync failed): the next start
- * finds it there, so nothing is lost by its being used. True: *count values in place of the stored ones of that generation, the
- * caller's to end, their names in `a`, and *g is as it will be. Any thread. */
+/* A credential that is in its room on the disk, and that the database does not take yet (it is full, or a sync failed): the next
+ * start finds it there, so nothing is lost by its being used. True: *count values in place of the stored ones of that generation,
+ * the caller's to end, their names in `a`, and *g is as it will be. Any thread. */
 bool renewals_borrow(struct renewals *r, struct arena *a, struct str connection, struct grant *g,
                      struct grant_value values[GRANT_VALUES], size_t *count);
 

@@ -396,8 +396,9 @@ void renewal_unkept_free(struct unkept *u)
     free(u);
 }
 
-/* Calls may have an answer that is on the disk, though not in the database: "persisted before anybody uses it" is true of it, for the
- * next start takes it up from there. Not what a person just made: the connection's state goes with that. Not when the hub is sealed. */
+/* Calls may have an answer that is on the disk, though not in the database: "persisted before anybody uses it" is true of it, for
+ * the next start takes it up from there. Not what a person just made: the connection's state goes with that. Not when the hub is
+ * sealed. */
 static void lend_or_not(struct renewals *r, struct flight *f, enum err e)
 {
     const struct unkept *u = f->unkept;
