@@ -9,6 +9,7 @@ from person import Person
 WRITES = "pwrite write fdatasync fsync ftruncate fallocate"
 
 
+@harness.embedded
 class Disk(Person):
     def writes(self):
         """The calls of one renewal that write, or promise that something is written."""
