@@ -41,8 +41,8 @@ enum err connect_session_begin(struct db *db, struct arena *a, struct connect_se
     link[CONNECT_SESSION_TEXT - 1] = 0;
     s->id = arena_str(a, str_of(id_new(id, "css_")));
     struct query *q = query_begin(db, "INSERT INTO connect_session (id, connection_id, principal_id, link, browser, state,"
-                                      " authorization_id, created_ms, expires_ms, token_id, wanted)"
-                                      " VALUES ($1, $2, $3, $4, '', 'open', '', $5, $6, $7, $8)");
+                                      " authorization_id, created_ms, expires_ms, token_id, wanted, change_fields)"
+                                      " VALUES ($1, $2, $3, $4, '', 'open', '', $5, $6, $7, $8, $9)");
     query_text(q, s->id);
     query_text(q, s->connection.n ? s->connection : STR_NONE);
     query_text(q, s->principal);
@@ -51,11 +51,13 @@ enum err connect_session_begin(struct db *db, struct arena *a, struct connect_se
     query_i64(q, s->expires);
     query_text(q, s->token.p ? s->token : STR(""));
     query_text(q, s->wanted.p ? s->wanted : STR(""));
+    query_i64(q, s->change_fields);
     return query_end(q, why);
 }
 
-#define COLUMNS                                                                                                            \
-    "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms, token_id, wanted"
+#define COLUMNS                                                                                                                    \
+    "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms, token_id, wanted,"       \
+    " change_fields"
 
 static void read_row(struct query *q, struct arena *a, struct connect_session *out)
 {
@@ -70,6 +72,7 @@ static void read_row(struct query *q, struct arena *a, struct connect_session *o
         .ended = query_get_i64(q, 8),
         .token = query_get_text(q, 9, a),
         .wanted = query_get_text(q, 10, a),
+        .change_fields = query_get_i64(q, 11) != 0,
     };
     struct str state = query_get_text(q, 4, a);
     for (size_t i = 0; i < COUNT(state_names); i++)
@@ -127,6 +130,17 @@ enum err connect_session_bind(struct db *db, struct str id, struct str browser, 
     bool found = query_next(q);
     enum err e = query_end(q, why);
     return e || found ? e : refused(why, "another browser came first");
+}
+
+enum err connect_session_enter(struct db *db, struct str id, struct str wanted, struct fault *why)
+{
+    struct query *q = query_begin(db, "UPDATE connect_session SET wanted = $2 WHERE id = $1 AND state = 'open'"
+                                      " AND change_fields = 1 RETURNING id");
+    query_text(q, id);
+    query_text(q, wanted);
+    bool found = query_next(q);
+    enum err e = query_end(q, why);
+    return e || found ? e : refused(why, "it is over, or may not change fields");
 }
 
 enum err connect_session_begun(struct db *db, struct str id, struct str authorization, struct fault *why)

@@ -21,7 +21,9 @@ const char *connect_session_state_name(enum connect_session_state s);
 struct connect_session {
     struct str id;             /* css_... */
     struct str connection, principal; /* connection empty: it is made of `wanted` and of what the person enters */
-    struct str wanted;         /* JSON, as the API takes a new connection, without credentials */
+    struct str wanted;         /* JSON, as the API takes a new connection, without credentials; of one that is there, as it takes a
+                                  change: the fields that the person entered, until that takes effect */
+    bool change_fields;        /* they may be changed: those that the connector says */
     struct str token;          /* of ours, by which it was made (tok_...), or empty: it ends with that */
     struct str authorization;  /* aut_..., the last one that was begun; or empty */
     enum connect_session_state state;
@@ -39,6 +41,8 @@ enum err connect_session_find(struct db *db, struct arena *a, struct str link, s
 enum err connect_session_bind(struct db *db, struct str id, struct str browser, struct fault *why) MUST_CHECK;
 /* Inside store_write(): the connection is there now. ERR_CONNECT_LINK_INVALID: another form came first, or it is over. */
 enum err connect_session_made(struct db *db, struct str id, struct str connection, struct fault *why) MUST_CHECK;
+/* Inside store_write(): what its person wants to change of the connection; empty: nothing. */
+enum err connect_session_enter(struct db *db, struct str id, struct str wanted, struct fault *why) MUST_CHECK;
 enum err connect_session_begun(struct db *db, struct str id, struct str authorization, struct fault *why) MUST_CHECK;
 /* Inside store_write(): its connection is complete. ERR_CONNECT_LINK_INVALID: it was not open any more. */
 enum err connect_session_done(struct db *db, struct str id, struct fault *why) MUST_CHECK;

@@ -419,6 +419,12 @@ static void wait_for_answers(struct renewals *r)
     pthread_mutex_unlock(&r->lock);
 }
 
+void renewal_pause(struct renewals *r, int64_t until_us)
+{
+    struct timespec until = at_us(until_us);
+    pthread_cond_timedwait(&r->idle, &r->lock, &until);
+}
+
 enum err renewals_start(const struct renewals_config *c, struct renewals **out, struct fault *why)
 {
     struct renewals *r = mem_zero(sizeof *r);

@@ -109,7 +109,7 @@ void attempt_end(struct attempt *x)
     tls_context_free(x->next_tls);
     if (x->entered) {
         pthread_mutex_lock(&x->r->lock);
-        token_rate_leave(x->r->rate, str_of(x->f->host));
+        token_rate_leave(x->r->rate, str_of(x->f->host), x->asking);
         pthread_mutex_unlock(&x->r->lock);
     }
     arena_free(x->arena);

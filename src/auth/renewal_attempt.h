@@ -35,6 +35,7 @@ struct attempt {
     int64_t started_us;
     wall_ms received;                /* the answer */
     bool entered;                    /* the host's line */
+    bool asking;                     /* a request of it is not over */
     wall_ms now;
 };
 

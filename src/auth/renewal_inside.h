@@ -104,6 +104,8 @@ struct renewals {
 int64_t renewal_boot_ms(void);
 int64_t renewal_chance(int64_t below);
 void renewal_report(struct renewals *r, const char *event, const struct fault *why);
+/* Under the lock, which others may have meanwhile: not for longer than that. */
+void renewal_pause(struct renewals *r, int64_t until_us);
 void renewal_count(struct renewals *r, enum renewal_count c);
 void renewal_window(struct renewals *r, int64_t us);
 

@@ -110,7 +110,29 @@ static bool admitted(struct attempt *x)
     x->entered = f->go_us <= now && token_rate_enter(x->r->rate, host, now, &again);
     pthread_mutex_unlock(&x->r->lock);
     f->due_us = again;
+    x->asking = x->entered;
     return x->entered;
+}
+
+static void request_over(struct attempt *x)
+{
+    pthread_mutex_lock(&x->r->lock);
+    token_rate_over(x->r->rate, str_of(x->f->host), clock_mono_us());
+    pthread_mutex_unlock(&x->r->lock);
+    x->asking = false;
+}
+
+/* One more request of this attempt's counts as any other. It holds a lease and room for its answer, so its thread waits: a second
+ * and what the requests before it take, at most. */
+static void wait_for_next(struct attempt *x)
+{
+    struct str host = str_of(x->f->host);
+    int64_t again;
+    pthread_mutex_lock(&x->r->lock);
+    for (bool asked = false; !token_rate_again(x->r->rate, host, asked, clock_mono_us(), &again); asked = true)
+        renewal_pause(x->r, again);
+    pthread_mutex_unlock(&x->r->lock);
+    x->asking = true;
 }
 
 /* ---- sending ---- */
@@ -159,6 +181,7 @@ static enum err send_once(struct attempt *x, struct token_request *req, bool *se
 {
     struct fetch_answer answer;
     enum err e = fetch(x->arena, &req->http, &answer, why);
+    request_over(x);
     *sent = answer.sent;
     if (e)
         return e;
@@ -239,6 +262,7 @@ static enum err send_all(struct attempt *x, struct token_request *req, bool *sen
         *req = (struct token_request){ 0 };
         x->ask.now = clock_wall();
         *sent = false;
+        wait_for_next(x);
         if ((e = build(x, req, why)))
             return e;
     }

@@ -53,6 +53,7 @@ struct call_trial {
     bool instead;
     const struct connection_secret *secrets;
     size_t count;
+    struct str fields;   /* JSON, in place of the stored ones; n == 0: those */
 };
 enum err switchboard_try(struct switchboard *s, struct str connection_id, const struct call_trial *trial, struct prepared **out,
                          struct fault *why) MUST_CHECK;

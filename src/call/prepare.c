@@ -232,6 +232,8 @@ enum err prepare_connection(struct switchboard *s, struct str id, const struct c
         return ERR_STORE;
     if ((e = connection_get(db, p->arena, id, &p->row, why)) || (e = state_permits(&p->row, trial, why)))
         return e;
+    if (trial && trial->fields.n)
+        p->row.fields = arena_str(p->arena, trial->fields);
     p->connector = catalog_find(switchboard_config(s)->catalog, p->row.connector);
     if (!p->connector)
         return fault(why, ERR_CONNECTOR_NOT_FOUND, p->row.connector, "stored connector is gone");

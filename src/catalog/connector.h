@@ -28,6 +28,7 @@ struct connector_field {
     struct str pattern;          /* documentation and console only, for now */
     struct str options[32];      /* FIELD_SELECT */
     bool required, secret, advanced;
+    bool changeable;             /* whoever has a link that may change fields may change it */
     bool generated;              /* the hub makes it when the connection is made; nobody gives or changes it */
     bool may_be_empty;           /* an empty text counts as given */
     bool keep_blanks;            /* blanks at the ends are part of the value; line ends are still cut off */

@@ -239,7 +239,7 @@ static enum err take_flags(struct reader *r, const struct json *v, const char *a
         const char *key;
         bool *to;
     } flags[] = {
-        { "generated", &f->generated },
+        { "generated", &f->generated },         { "changeable", &f->changeable },
         { "required", &f->required },           { "secret", &f->secret },           { "advanced", &f->advanced },
         { "may_be_empty", &f->may_be_empty },   { "keep_blanks", &f->keep_blanks },
     };
@@ -247,6 +247,8 @@ static enum err take_flags(struct reader *r, const struct json *v, const char *a
     for (size_t i = 0; !e && i < COUNT(flags); i++)
         e = take_bool(r, v, at, flags[i].key, flags[i].to);
     f->secret = f->secret || f->type == FIELD_SECRET || f->type == FIELD_MULTILINE_SECRET;
+    if (!e && f->changeable && (f->secret || f->generated || f->type == FIELD_MAP))
+        return invalid(r, at, "changeable", "is for fields that people see and type: no secret, map or generated one");
     return e;
 }
 
@@ -254,7 +256,7 @@ static enum err take_field(struct reader *r, const struct json *v, const char *a
 {
     static const char *const allowed[] = { "key", "type", "format", "label", "help", "placeholder", "pattern", "default",
                                            "options", "required", "secret", "advanced", "may_be_empty", "keep_blanks",
-                                           "aliases", "host_suffix", "hosts", "generated", NULL };
+                                           "aliases", "host_suffix", "hosts", "generated", "changeable", NULL };
     size_t aliases;
     if (v->type != JSON_OBJECT)
         return refuse(r, ERR_FIELD_INVALID, "must be an object", "%s", at);

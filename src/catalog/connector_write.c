@@ -83,6 +83,7 @@ static void write_field(struct json_out *o, const struct connector_field *f, enu
     json_member_bool(o, "secret", f->secret);
     json_member_bool(o, "advanced", f->advanced);
     json_member_bool(o, "generated", f->generated);
+    write_flag(o, "changeable", f->changeable);
     write_flag(o, "may_be_empty", f->may_be_empty);
     write_flag(o, "keep_blanks", f->keep_blanks);
     if (f->aliases[0].n)

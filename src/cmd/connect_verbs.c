@@ -170,6 +170,8 @@ int connect_sessions_create_run(struct command *c)
     struct json_out o = errand_open(&b);
     errand_member(&o, c, OPT_CONNECTION, "connection");
     errand_member(&o, c, OPT_EXPIRES, "expires_in");
+    if (command_has(c, OPT_CHANGE_FIELDS))
+        json_member_bool(&o, "change_fields", true);
     json_close(&o, '}');
     struct str body = buf_str(&b);
     return client_ask_and_show(&k, "POST", STR("/connect-sessions"), &body);

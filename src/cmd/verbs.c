@@ -323,9 +323,10 @@ static const struct verb verbs[] = {
     { "connect-sessions create", "", 0, 0,
       CLIENT | OPTION(CONNECTION) | OPTION(EXPIRES) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) |
           OPTION(NOTES) | OPTION(FOLDER) | OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(TLS_CA) |
-          OPTION(OAUTH_CLIENT) | OPTION(SCOPES) | OPTION(ASK_FIELDS),
+          OPTION(OAUTH_CLIENT) | OPTION(SCOPES) | OPTION(ASK_FIELDS) | OPTION(CHANGE_FIELDS),
       connect_sessions_create_run, false, "a link by which somebody without an account completes one connection",
       "  raccord connect-sessions create --connection crm --expires 2h\n"
+      "  raccord connect-sessions create --connection crm --change-fields\n"
       "  raccord connect-sessions create --connector zendesk --key theirs --ask-fields\n" },
     { "connect-sessions get", "ID", 1, 1, CLIENT, connect_sessions_get_run, false, "what came of such a link", NULL },
     { "connect-sessions withdraw", "ID", 1, 1, CLIENT, connect_sessions_withdraw_run, false, "let the link open nothing any more",

@@ -661,7 +661,8 @@ static const struct migration migrations[] = {
           "CREATE TABLE connect_session ("           /* links for people who have no account here */
           " id TEXT PRIMARY KEY,"                    /* css_... */
           " connection_id TEXT REFERENCES connection (id) ON DELETE CASCADE," /* NULL: it is made when the form comes */
-          " wanted TEXT NOT NULL DEFAULT '',"        /* JSON: what was said of it by then, as the API takes it */
+          " wanted TEXT NOT NULL DEFAULT '',"        /* JSON: what was said of it by then, or what its person changes */
+          " change_fields BIGINT NOT NULL DEFAULT 0," /* 1: its person may change fields of a connection that is there */
           " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE," /* who made it, in whose name it acts */
           " token_id TEXT NOT NULL,"                 /* by which token, with whose end it ends; or empty */
           " link TEXT NOT NULL,"                     /* hex SHA-256, as is the next */

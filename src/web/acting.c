@@ -19,3 +19,28 @@ enum err acting_as(struct web_request *q, struct db *db, struct str principal, s
     q->caller = c;
     return ERR_NONE;
 }
+
+struct web_request acting_request(const struct web_request *q, unsigned method, struct str path, struct json *body)
+{
+    struct web_request inner = *q;
+    struct str params[4];
+    size_t n;
+    bool known;
+    unsigned allow;
+    inner.route = route_find(method, path, q->arena, params, &n, &known, &allow);
+    inner.param_count = 0;
+    inner.json = body;
+    inner.body = STR("");
+    inner.query = STR("");
+    inner.audit = (struct web_audit){ 0 };
+    inner.once = NULL;
+    return inner;
+}
+
+void acting_forget_answer(struct reply *r)
+{
+    buf_clear(&r->body);
+    while (r->header_count && !str_is(r->headers[r->header_count - 1][0], "Set-Cookie"))
+        r->header_count--;
+    r->status = 200;
+}

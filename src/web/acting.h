@@ -13,4 +13,10 @@ enum err acting_as(struct web_request *q, struct db *db, struct str principal, s
 /* The token of ours that the caller came with, or that made the link through which it acts; or empty. */
 struct str acting_token(const struct caller *c);
 
+/* A request of the API's within one of a page's, by the caller that it acts as: same checks, same record, to be handed to the
+ * route's handler. `body` is lent; params are the caller's to fill in. */
+struct web_request acting_request(const struct web_request *q, unsigned method, struct str path, struct json *body);
+/* Its answer is for programs: what stays of it are the cookies that were there before. */
+void acting_forget_answer(struct reply *r);
+
 #endif

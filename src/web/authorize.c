@@ -16,6 +16,7 @@
 #include "web/acting.h"
 #include "web/body.h"
 #include "web/change.h"
+#include "web/connection_fields.h"
 #include "web/connection_view.h"
 #include "web/cookie.h"
 #include "web/form.h"
@@ -49,6 +50,14 @@ static void grip_end(struct grip *g)
     tls_context_free(g->next_tls);
 }
 #define AUTO_GRIP __attribute__((cleanup(grip_end))) struct grip
+
+/* As the connection will be when the person comes back: where they changed its fields on the way. */
+static enum err row_to_be(struct web_request *q, const struct authorization *t, struct connection_row *row, struct fault *why)
+{
+    struct connect_session s;
+    enum err e = t->session.n ? connect_session_get(q->db, q->arena, t->session, &s, why) : ERR_NONE;
+    return e || !t->session.n ? e : connection_fields_to_be(q, &s, row, why);
+}
 
 /* May ask an issuer where its doors are. */
 static enum err grip_open(struct web_request *q, const struct connection_row *row, struct grip *g, struct fault *why)
@@ -273,7 +282,8 @@ static enum err go_out(struct web_request *q, struct reply *r, struct str *url, 
     enum err e;
     if ((e = authorization_find(q->db, q->arena, q->params[0], authorization_text_ok(browser) ? browser : STR_NONE, &t, why)) ||
         (e = acting_as(q, q->db, t.principal, t.token, t.id, why)) ||
-        (e = connection_need(q, q->db, t.connection, RIGHT_SECRETS_WRITE, &row, why)) || (e = grip_open(q, &row, &g, why)))
+        (e = connection_need(q, q->db, t.connection, RIGHT_SECRETS_WRITE, &row, why)) || (e = row_to_be(q, &t, &row, why)) ||
+        (e = grip_open(q, &row, &g, why)))
         return e;
     random_text(state, AUTHORIZATION_TEXT - 1);
     browser = authorize_browser(q, r);
@@ -417,18 +427,20 @@ static enum err settle(struct db *db, void *context, struct fault *why)
 }
 
 /* Withdrawn, or too late: before anything is asked for, so that nothing is to be given back. */
-static enum err check_session(struct arrival *v, struct fault *why)
+static enum err check_session(struct arrival *v, struct connect_session *s, struct fault *why)
 {
-    struct connect_session s;
-    enum err e = v->t.session.n ? connect_session_get(v->q->db, v->q->arena, v->t.session, &s, why) : ERR_NONE;
-    if (e || !v->t.session.n || s.state == CONNECT_OPEN)
+    *s = (struct connect_session){ 0 };
+    enum err e = v->t.session.n ? connect_session_get(v->q->db, v->q->arena, v->t.session, s, why) : ERR_NONE;
+    if (e || !v->t.session.n || s->state == CONNECT_OPEN)
         return e;
     return fault(why, ERR_CONNECT_LINK_INVALID, STR(""), "the connect session ended meanwhile");
 }
 
-static enum err arrive(struct arrival *v, struct fault *why)
+static enum err arrive(struct arrival *v, struct reply *r, struct fault *why)
 {
     struct web_request *q = v->q;
+    struct connect_session s;
+    struct connection_row to_be;
     AUTO_GRIP g = { 0 };
     enum err e;
     if ((e = acting_as(q, q->db, v->t.principal, v->t.token, v->t.session.n ? v->t.session : v->t.id, why)) ||
@@ -437,11 +449,15 @@ static enum err arrive(struct arrival *v, struct fault *why)
     q->audit.object = v->row.id;
     q->audit.name = v->row.name;
     q->audit.folder = v->row.folder;
-    if ((e = check_session(v, why)) || (e = grip_open(q, &v->row, &g, why)) ||
-        (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
+    to_be = v->row;
+    if ((e = check_session(v, &s, why)) || (e = connection_fields_to_be(q, &s, &to_be, why)) ||
+        (e = grip_open(q, &to_be, &g, why)) || (e = authorization_check_issuer(&g.profile, v->t.issuer, v->iss, why)))
         return e;
     if (v->error.n)
         return fault(why, ERR_AUTHORIZATION_REFUSED, told_text(q->arena, v->error), "the provider said no");
+    /* The code may be good at the address that the new fields make alone. */
+    if ((e = connection_fields_take_effect(q, r, &s, &v->row, why)))
+        return e;
     v->capture = g.profile.capture;
     if ((e = exchange(v, &g.profile, why)))
         return e;
@@ -496,7 +512,7 @@ enum err oauth_callback(struct web_request *q, struct reply *r, struct fault *wh
         authorize_sorry(q, r, why, STR(""), STR(""));
         return ERR_NONE;
     }
-    if (!(e = arrive(&v, why))) {
+    if (!(e = arrive(&v, r, why))) {
         welcome(&v, r);
         return ERR_NONE;
     }

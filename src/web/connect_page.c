@@ -15,6 +15,8 @@
 #include "web/authorize.h"
 #include "web/body.h"
 #include "web/change.h"
+#include "web/connection_fields.h"
+#include "web/connection_oauth.h"
 #include "web/connection_view.h"
 #include "web/cookie.h"
 #include "web/handlers.h"
@@ -32,6 +34,7 @@ struct visit {
     const struct connector *connector;
     const struct connector_auth *auth;
     const struct json *wanted;  /* of a connection that is made when the form comes; NULL: it is there */
+    struct json *change;        /* what the form changes of one that is there, as PATCH takes it; NULL: it did not come yet */
     bool by_person;
 };
 
@@ -114,10 +117,42 @@ static void tag_text(struct buf *b, const char *tag, struct str text)
     buf_fmt(b, "</%s>\n", tag);
 }
 
-/* What was sent and not taken stands there again; secrets do not. */
+static const struct json *settled(struct visit *v)
+{
+    struct json *fields = NULL;
+    struct fault ignored;
+    if (v->wanted)
+        return json_get(v->wanted, "fields");
+    return json_read(v->q->arena, v->row.fields.n ? v->row.fields : STR("{}"), &fields, &ignored) ? NULL : fields;
+}
+
+static const struct json *given(const struct json *fields, const struct connector_field *f)
+{
+    json_each (v, fields)
+        if (connector_field_answers(f, v->key))
+            return v;
+    return NULL;
+}
+
+/* As people type it; of a map: nothing. */
+static struct str text_of(const struct json *value)
+{
+    switch (value->type) {
+    case JSON_TRUE: return STR("true");
+    case JSON_FALSE: return STR("false");
+    case JSON_STRING:
+    case JSON_NUMBER: return value->text;
+    default: return STR("");
+    }
+}
+
+/* What was sent and not taken stands there again, else what there is; secrets do not. */
 static struct str value_of(struct visit *v, const struct connector_field *f, struct str id)
 {
     struct str sent = json_str(body_of(v->q), id.p);
+    const struct json *now = given(settled(v), f), *entered = json_get_str(json_get(v->change, "fields"), f->key);
+    if (connection_field_changes(&v->s, f))
+        return entered ? text_of(entered) : now ? text_of(now) : STR("");
     if (f->secret || f->type == FIELD_SECRET || f->type == FIELD_MULTILINE_SECRET || str_find(sent, 0) != SIZE_MAX)
         return STR(""); /* the last: it was wiped */
     return sent.p ? sent : f->preset;
@@ -125,6 +160,8 @@ static struct str value_of(struct visit *v, const struct connector_field *f, str
 
 static void write_options(struct buf *b, const struct connector_field *f, struct str chosen, const char *const yes_no[2])
 {
+    if (f->changeable && !f->required && !chosen.n)
+        buf_add(b, STR("<option value=\"\" selected></option>\n")); /* nothing was chosen, and nothing has to be */
     for (size_t i = 0; yes_no ? i < 2 : i < COUNT(f->options) && f->options[i].n; i++) {
         struct str value = yes_no ? (i ? STR("false") : STR("true")) : f->options[i];
         buf_add(b, STR("<option"));
@@ -184,26 +221,11 @@ static void each_field(struct visit *v, void (*visit)(struct visit *v, const str
         visit(v, &v->auth->fields[i], context);
 }
 
-static const struct json *settled(struct visit *v)
-{
-    struct json *fields = NULL;
-    struct fault ignored;
-    if (v->wanted)
-        return json_get(v->wanted, "fields");
-    return json_read(v->q->arena, v->row.fields.n ? v->row.fields : STR("{}"), &fields, &ignored) ? NULL : fields;
-}
-
-static const struct json *given(const struct json *fields, const struct connector_field *f)
-{
-    json_each (v, fields)
-        if (connector_field_answers(f, v->key))
-            return v;
-    return NULL;
-}
-
 /* Those that the link's maker left to whoever has the link. */
 static bool is_asked(struct visit *v, const struct connector_field *f)
 {
+    if (connection_field_changes(&v->s, f))
+        return true;
     return v->wanted && !f->generated && f->type != FIELD_MAP && (f->required || !f->advanced) && !given(settled(v), f);
 }
 
@@ -216,10 +238,11 @@ static void write_asked(struct visit *v, const struct connector_field *f, void *
 static void write_settled(struct visit *v, const struct connector_field *f, void *buf)
 {
     const struct json *value = given(settled(v), f);
-    if (!value || !value->text.n || !(f->required || f->generated))
+    bool all = v->s.connection.n && v->s.change_fields; /* who may change some sees them all */
+    if (!value || !text_of(value).n || f->secret || connection_field_changes(&v->s, f) || !(f->required || f->generated || all))
         return;
     tag_text(buf, "dt", f->label[v->q->language]);
-    tag_text(buf, "dd", value->text);
+    tag_text(buf, "dd", text_of(value));
 }
 
 /* By what people know it, and what of the connection is settled already. */
@@ -365,6 +388,23 @@ static enum err done(struct db *db, void *visit, struct fault *why)
     return connect_session_done(db, v->s.id, why);
 }
 
+/* Its texts are its own: whoever takes it wipes them. */
+static enum err own(struct arena *a, const struct json *v, struct json **out, struct fault *why)
+{
+    AUTO_BUF text;
+    buf_init(&text, 256 * 1024);
+    struct json_out o = json_out(&text);
+    json_put(&o, v);
+    return json_read(a, arena_str(a, buf_str(&text)), out, why);
+}
+
+/* Does the form change any field of the connection that is there? */
+static bool changes(const struct visit *v)
+{
+    const struct json *fields = json_get(v->change, "fields");
+    return fields && fields->count;
+}
+
 /* credential-x=... of the form, as the API takes them. What is left empty is not given. */
 static struct json *credentials_of(struct visit *v)
 {
@@ -384,6 +424,23 @@ static struct json *credentials_of(struct visit *v)
     return out;
 }
 
+/* The fields that change with them go along. */
+static enum err credentials_and_fields(struct visit *v, struct json **out, struct fault *why)
+{
+    struct json *last = NULL, *fields;
+    *out = credentials_of(v);
+    if (!changes(v))
+        return ERR_NONE;
+    json_each(member, *out)
+        last = member;
+    enum err e = own(v->q->arena, json_get(v->change, "fields"), &fields, why);
+    if (e)
+        return e;
+    fields->key = STR("fields");
+    json_link(v->q->arena, *out, &last, fields);
+    return ERR_NONE;
+}
+
 static bool can_verify(struct visit *v)
 {
     struct setup_target target;
@@ -393,43 +450,22 @@ static bool can_verify(struct visit *v)
            !setup_target(v->q->arena, v->connector, v->auth, fields, &target, &ignored) && target.verify_path.n;
 }
 
-/* A request of the API's, by the link's maker: same checks, same record. */
-static struct web_request inner_request(struct visit *v, unsigned method, struct str path, struct json *body)
-{
-    struct web_request inner = *v->q;
-    struct str params[4];
-    size_t n;
-    bool known;
-    unsigned allow;
-    inner.route = route_find(method, path, v->q->arena, params, &n, &known, &allow);
-    inner.param_count = 0;
-    inner.json = body;
-    inner.query = STR("");
-    inner.audit = (struct web_audit){ 0 };
-    inner.once = NULL;
-    return inner;
-}
-
-/* Its answer is for programs: what stays of it are the cookies that were there before. */
-static void forget_answer(struct reply *r)
-{
-    buf_clear(&r->body);
-    while (r->header_count && !str_is(r->headers[r->header_count - 1][0], "Set-Cookie"))
-        r->header_count--;
-}
-
 /* As PUT .../credentials would. */
 static enum err enter_credentials(struct visit *v, struct reply *r, struct fault *why)
 {
     struct web_request *q = v->q;
     struct str path = str_fmt(q->arena, "/api/v1/connections/%.*s/credentials", STR_ARG(v->row.id));
-    struct web_request inner = inner_request(v, METHOD_PUT, path, credentials_of(v));
+    struct json *body;
+    enum err e = credentials_and_fields(v, &body, why);
+    if (e)
+        return e;
+    struct web_request inner = acting_request(q, METHOD_PUT, path, body);
     inner.params[0] = v->row.id;
     inner.param_count = 1;
     inner.query = can_verify(v) ? STR("verify=true") : STR("");
-    enum err e = connections_credentials(&inner, r, why);
+    e = connections_credentials(&inner, r, why);
     body_wipe(q);
-    forget_answer(r);
+    acting_forget_answer(r);
     return e ? e : web_write(q, done, v, why);
 }
 
@@ -441,25 +477,20 @@ static void take_field(struct visit *v, const struct connector_field *f, void *f
     struct arena *a = v->q->arena;
     struct str sent = json_str(body_of(v->q), str_fmt(a, "field-%.*s", STR_ARG(f->key)).p);
     uint64_t number;
-    if (!is_asked(v, f) || !str_trim(sent).n)
+    if (!is_asked(v, f) || (!str_trim(sent).n && !connection_field_changes(&v->s, f)))
         return;
+    const struct json *now = given(settled(v), f);
+    if (connection_field_changes(&v->s, f) && (now ? str_eq(text_of(now), str_trim(sent)) : !str_trim(sent).n))
+        return; /* as it was */
     enum json_type type = f->type == FIELD_BOOLEAN ? (str_is(sent, "true") ? JSON_TRUE : JSON_FALSE)
                           : f->type == FIELD_NUMBER && str_u64(str_trim(sent), &number) ? JSON_NUMBER
                                                                                         : JSON_STRING;
+    if (!str_trim(sent).n)
+        type = JSON_NULL; /* it is taken away */
     struct json *field = json_new(a, type);
     field->key = f->key;
     field->text = type == JSON_NUMBER ? str_trim(sent) : type == JSON_STRING ? sent : STR("");
     json_link(a, x->fields, &x->last, field);
-}
-
-/* Its texts are its own: whoever takes it wipes them. */
-static enum err own(struct arena *a, const struct json *v, struct json **out, struct fault *why)
-{
-    AUTO_BUF text;
-    buf_init(&text, 256 * 1024);
-    struct json_out o = json_out(&text);
-    json_put(&o, v);
-    return json_read(a, arena_str(a, buf_str(&text)), out, why);
 }
 
 static void add_members(struct arena *a, const struct json *from, const char *but, struct json *to, struct json **last)
@@ -494,10 +525,10 @@ static enum err make_wanted(struct visit *v, struct reply *r, struct fault *why)
     enum err e = own(a, body, &body, why);
     if (e)
         return e;
-    struct web_request inner = inner_request(v, METHOD_POST, STR("/api/v1/connections"), body);
+    struct web_request inner = acting_request(v->q, METHOD_POST, STR("/api/v1/connections"), body);
     inner.body = STR("");
     e = connections_create(&inner, r, why);
-    forget_answer(r);
+    acting_forget_answer(r);
     r->status = 200;
     if (e)
         return e;
@@ -508,12 +539,61 @@ static enum err make_wanted(struct visit *v, struct reply *r, struct fault *why)
     return ERR_NONE;
 }
 
+static enum err keep_entered(struct db *db, void *visit, struct fault *why)
+{
+    const struct visit *v = visit;
+    return connect_session_enter(db, v->s.id, v->s.wanted, why);
+}
+
+/* What the form changes of a connection that is there; nothing of it takes effect yet. */
+static enum err read_entered(struct visit *v, struct fault *why)
+{
+    struct arena *a = v->q->arena;
+    struct json *body = json_new(a, JSON_OBJECT), *last = NULL;
+    struct filling x = { json_new(a, JSON_OBJECT), NULL };
+    AUTO_BUF text;
+    x.fields->key = STR("fields");
+    each_field(v, take_field, &x);
+    json_link(a, body, &last, x.fields);
+    enum err e = own(a, body, &body, why);
+    if (e)
+        return e;
+    v->change = body;
+    buf_init(&text, 256 * 1024);
+    struct json_out o = json_out(&text);
+    json_put(&o, body);
+    v->s.wanted = changes(v) ? arena_str(a, buf_str(&text)) : STR("");
+    return ERR_NONE;
+}
+
+/* With a person's sign-in in between, it waits in the session until they come back. A device's page has no way back: there it takes
+ * effect at once. */
+static enum err change_with_grant(struct visit *v, struct reply *r, struct fault *why)
+{
+    struct web_request *q = v->q;
+    struct connection_row row = v->row;
+    struct web_request inner =
+        acting_request(q, METHOD_PATCH, str_fmt(q->arena, "/api/v1/connections/%.*s", STR_ARG(row.id)), v->change);
+    bool another;
+    enum err e = connection_fields_to_be(q, &v->s, &row, why);
+    if (!e && changes(v))
+        e = connection_oauth_change(&inner, q->db, &row, v->row.fields, false, &another, why);
+    if (e || (e = store_write(q->hub->store, keep_entered, v, why)))
+        return e;
+    if (str_is(v->row.auth_type, "oauth2_device_code"))
+        return connection_fields_take_effect(q, r, &v->s, &v->row, why);
+    v->row = row;
+    return ERR_NONE;
+}
+
 static enum err submit(struct visit *v, struct reply *r, struct fault *why)
 {
     struct authorize_begun begun;
     struct web_request *q = v->q;
     enum err e;
-    if ((e = store_write(q->hub->store, bind, v, why)) || (v->wanted && (e = make_wanted(v, r, why))))
+    if ((e = store_write(q->hub->store, bind, v, why)) || (v->wanted && (e = make_wanted(v, r, why))) ||
+        (v->s.change_fields && (e = read_entered(v, why))) ||
+        (v->s.change_fields && v->by_person && (e = change_with_grant(v, r, why))))
         return e;
     if (!v->by_person) {
         if ((e = enter_credentials(v, r, why)))

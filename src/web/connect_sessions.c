@@ -27,6 +27,7 @@ static void write_session(struct json_out *o, const struct connect_session *s, s
     json_member_str(o, "connection", s->connection.n ? s->connection : STR_NONE);
     json_member_str(o, "state", str_of(connect_session_state_name(s->state)));
     json_member_bool(o, "opened", s->begun);
+    json_member_bool(o, "change_fields", s->change_fields);
     json_member_str(o, "reason", reason.n ? reason : STR_NONE);
     if (url.n)
         json_member_str(o, "url", url);
@@ -49,6 +50,8 @@ static enum err insert(struct db *db, void *context, struct fault *why)
     struct web_request *q = m->q;
     enum err e = m->row.id.n ? connection_need(q, db, m->row.id, RIGHT_SECRETS_WRITE, &m->row, why)
                              : rights_need(db, q->arena, q->caller, m->row.folder, RIGHT_EDIT, why);
+    if (!e && m->s.change_fields)
+        e = rights_need_on_connection(db, q->arena, q->caller, m->row.id, m->row.folder, RIGHT_EDIT, why);
     if (e || (e = connect_session_begin(db, q->arena, &m->s, m->link, why)))
         return e;
     name_object(q, &m->s, &m->row);
@@ -56,6 +59,7 @@ static enum err insert(struct db *db, void *context, struct fault *why)
     struct json_out o = change_open(&text);
     json_open(&o, '{');
     json_member_str(&o, "connection", m->row.id.n ? m->row.id : STR_NONE);
+    json_member_bool(&o, "change_fields", m->s.change_fields);
     json_member_time(&o, "expires_at", m->s.expires);
     json_close(&o, '}');
     q->audit.after = change_text(q, &text);
@@ -149,7 +153,8 @@ static enum err read_time(struct web_request *q, wall_ms *expires, struct fault 
 
 enum err connect_sessions_create(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const of_connection[] = { "connection", "expires_in", NULL }, *const allowed[] = { "folder", NULL };
+    static const char *const of_connection[] = { "connection", "expires_in", "change_fields", NULL },
+                     *const allowed[] = { "folder", NULL };
     struct making m = { .q = q };
     struct str wanted, id;
     bool ask = false;
@@ -157,7 +162,8 @@ enum err connect_sessions_create(struct web_request *q, struct reply *r, struct 
     if ((e = web_only_query(q, allowed, why)) || (e = body_text(body_of(q), "connection", false, 256, &wanted, why)) ||
         (e = body_bool(body_of(q), "ask_fields", &ask, why)) || (e = read_time(q, &m.s.expires, why)))
         return e;
-    if (wanted.p && (e = json_only(body_of(q), of_connection, "", why)))
+    if (wanted.p && ((e = json_only(body_of(q), of_connection, "", why)) ||
+                     (e = body_bool(body_of(q), "change_fields", &m.s.change_fields, why))))
         return e;
     caller_asked(q->caller, RIGHT_SECRETS_WRITE);
     if (!wanted.p && (e = ask ? want_connection(&m, why) : make_connection(q, r, &id, why)))

@@ -118,7 +118,7 @@ static enum err other_account(const struct connection_row *row, const struct ver
 enum err connection_try(struct web_request *q, struct reply *r, const struct connection_row *row,
                         const struct connection_secret *secrets, size_t n, bool accept, struct str *account, struct fault *why)
 {
-    struct call_trial trial = { true, secrets, n };
+    struct call_trial trial = { true, secrets, n, row->fields };
     struct verify_by by = verify_by(q);
     struct prepared *p;
     struct verdict v;

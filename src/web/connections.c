@@ -13,6 +13,7 @@
 #include "web/body.h"
 #include "web/change.h"
 #include "web/client_certificate.h"
+#include "web/connection_fields.h"
 #include "web/connection_oauth.h"
 #include "web/connection_view.h"
 #include "web/dependants.h"
@@ -427,6 +428,7 @@ struct change {
     struct connection_row row;
     const struct setup *setup; /* new credentials; NULL: these stay */
     struct client_certificate certificate;
+    const struct json *patch;  /* fields that change with the credentials; NULL: they stay */
     store_work *work;
     bool tried;                /* the new credentials work, for this account */
     struct str account;
@@ -491,87 +493,23 @@ static enum err check_immutable(struct change *c, struct db *db, struct fault *w
     return ERR_NONE;
 }
 
-static bool is_named(const struct connector_field *f, struct str name)
-{
-    bool yes = str_eq(f->key, name);
-    for (size_t i = 0; i < COUNT(f->aliases) && f->aliases[i].n; i++)
-        yes |= str_eq(f->aliases[i], name);
-    return yes;
-}
-
-/* Does the patch speak of the stored field, under its name or an alias? */
-static bool is_patched(const struct connector *c, struct str auth_type, struct str stored, const struct json *patch)
-{
-    const struct connector_auth *auth = connector_auth_find(c, auth_type);
-    size_t more = auth ? auth->field_count : 0;
-    json_each (v, patch) {
-        if (str_eq(v->key, stored))
-            return true;
-        for (size_t i = 0; i < c->field_count + more; i++) {
-            const struct connector_field *f = i < c->field_count ? &c->fields[i] : &auth->fields[i - c->field_count];
-            if (is_named(f, stored) && is_named(f, v->key))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* Stored fields with the patch laid over them; null takes a field away (RFC 7396). */
-static enum err merge_fields(struct arena *a, const struct connector *c, const struct connection_row *row, const struct json *patch,
-                             struct json **out, struct fault *why)
-{
-    struct json *before;
-    enum err e = json_read(a, row->fields, &before, why);
-    if (e)
-        return e;
-    AUTO_BUF text;
-    buf_init(&text, 1024 * 1024);
-    struct json_out o = json_out(&text);
-    json_open(&o, '{');
-    json_each (v, before) {
-        if (is_patched(c, row->auth_type, v->key, patch))
-            continue;
-        json_key(&o, arena_cstr(a, v->key));
-        json_put(&o, v);
-    }
-    json_each (v, patch) {
-        if (v->type == JSON_NULL)
-            continue;
-        json_key(&o, arena_cstr(a, v->key));
-        json_put(&o, v);
-    }
-    json_close(&o, '}');
-    return json_read(a, arena_str(a, buf_str(&text)), out, why);
-}
-
 /* New fields are held against the frozen domain and, with the stored credentials, against the auth method. */
 static enum err change_fields(struct change *c, struct db *db, const struct json *patch, struct fault *why)
 {
     struct web_request *q = c->q;
     struct connection_secret secrets[CONNECTION_SECRETS];
     const struct connector *connector;
-    struct json *merged, *stored;
-    struct setup s = { 0 };
+    const struct json *fields;
     size_t n = 0;
     enum err e;
     if ((e = find_connector(q, c->row.connector, &connector, why)) ||
-        (e = merge_fields(q->arena, connector, &c->row, patch, &merged, why)))
+        (e = connection_fields_lay(q, connector, &c->row, patch, &fields, why)) || c->row.state == CONNECTION_NEEDS_AUTH ||
+        c->row.state == CONNECTION_DRAFT)
         return e;
-    e = setup_check_fields(q->arena, connector, c->row.auth_type, merged, c->row.allowed_domain, q->hub->egress,
-                           q->hub->header_digits_ok, &s, why);
-    if (!e && !(e = json_read(q->arena, c->row.fields, &stored, why)))
-        e = setup_check_generated(connector_auth_find(connector, c->row.auth_type), stored, s.fields_json, why);
-    if (!e && c->row.state != CONNECTION_NEEDS_AUTH && c->row.state != CONNECTION_DRAFT) {
-        e = connection_open_secrets(db, q->hub->keyring, q->arena, &c->row, secrets, &n, why);
-        if (!e && n)
-            e = check_auth(q, connector, c->row.auth_type, s.fields_json, secrets, n, why);
-        connection_secrets_end(secrets, n);
-    }
-    if (!e) {
-        c->row.fields = s.fields;
-        c->row.health = HEALTH_UNKNOWN;
-    }
-    setup_end(&s);
+    e = connection_open_secrets(db, q->hub->keyring, q->arena, &c->row, secrets, &n, why);
+    if (!e && n)
+        e = check_auth(q, connector, c->row.auth_type, fields, secrets, n, why);
+    connection_secrets_end(secrets, n);
     return e;
 }
 
@@ -722,6 +660,23 @@ enum err connections_patch(struct web_request *q, struct reply *r, struct fault 
 
 /* ---- credentials ---- */
 
+/* Where its secrets go stays, whatever changes with them: what it was granted is sent there, too. */
+static enum err lay_patch(struct change *c, struct db *db, struct fault *why)
+{
+    const struct connector *connector;
+    const struct json *fields;
+    struct str before = c->row.fields;
+    bool another;
+    enum err e;
+    if (!c->patch)
+        return ERR_NONE;
+    if ((e = rights_need_on_connection(db, c->q->arena, c->q->caller, c->row.id, c->row.folder, RIGHT_EDIT, why)) ||
+        (e = find_connector(c->q, c->row.connector, &connector, why)) ||
+        (e = connection_fields_lay(c->q, connector, &c->row, c->patch, &fields, why)))
+        return e;
+    return connection_oauth_change(c->q, db, &c->row, before, false, &another, why);
+}
+
 static enum err apply_credentials(struct db *db, void *context, struct fault *why)
 {
     struct change *c = context;
@@ -730,7 +685,8 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     struct json *fields;
     enum err e;
     bool disabled = false;
-    if ((e = change_begin(c, db, why)) || (e = policy_check(q, db, &c->row, POLICY_AUTHENTICATE, why)) ||
+    if ((e = change_begin(c, db, why)) || (e = lay_patch(c, db, why)) ||
+        (e = policy_check(q, db, &c->row, POLICY_AUTHENTICATE, why)) ||
         (e = policy_starts_disabled(q, db, &c->row, &disabled, why)) || (e = json_read(q->arena, c->row.fields, &fields, why)) ||
         (s && (e = check_auth(q, s->connector, c->row.auth_type, fields, s->secrets, s->secret_count, why))) ||
         (s && (e = connection_replace_secrets(db, q->hub->keyring, q->arena, &c->row, s->secrets, s->secret_count, why))) ||
@@ -757,11 +713,15 @@ static enum err apply_credentials(struct db *db, void *context, struct fault *wh
     return connection_set_health(db, c->row.id, HEALTH_OK, clock_wall(), c->row.account, why);
 }
 
-/* {"credentials": {...}} as in POST, or the credentials themselves: they are what is PUT here. */
-static const struct json *sent_credentials(const struct web_request *q)
+/* {"credentials": {...}} as in POST, with "fields" that change with them, or the credentials themselves: they are what is PUT here.
+ */
+static const struct json *sent_credentials(const struct web_request *q, const struct json **fields)
 {
-    const struct json *body = body_of(q), *wrapped = json_get(body, "credentials");
-    return body->count == 1 && json_is(wrapped, JSON_OBJECT) ? wrapped : body;
+    const struct json *body = body_of(q), *wrapped = json_get(body, "credentials"), *patch = json_get(body, "fields");
+    bool with_fields = body->count == 2 && json_is(patch, JSON_OBJECT);
+    bool whole = json_is(wrapped, JSON_OBJECT) && (body->count == 1 || with_fields);
+    *fields = whole && with_fields ? patch : NULL;
+    return whole ? wrapped : body;
 }
 
 static enum err credentials_checked(struct web_request *q, struct reply *r, struct fault *why, struct str *id)
@@ -778,7 +738,9 @@ static enum err credentials_checked(struct web_request *q, struct reply *r, stru
         (e = find_connector(q, c.row.connector, &connector, why)))
         return e;
     struct presets presets = { .q = q, .row = { .connector = c.row.connector, .folder = c.row.folder } };
-    const struct json *certificate, *rest = client_certificate_part(q->arena, sent_credentials(q), &certificate);
+    const struct json *certificate, *rest = client_certificate_part(q->arena, sent_credentials(q, &c.patch), &certificate);
+    if ((e = lay_patch(&c, q->db, why)))
+        return e;
     if ((e = client_certificate_read(q, certificate, CERTIFICATE_POINTER, issued_kinds, &c.certificate, why)))
         return e;
     /* A certificate alone is renewed alone: the other credentials stay as they are. */

@@ -120,6 +120,9 @@ static void mistakes_are_refused_where_they_stand(void **state)
         { "\"options\":[\"eu\",\"us\"],\"default\":\"eu\"", "\"required\":true", ERR_FIELD_INVALID, "/fields/1/options" },
         { "\"default\":true", "\"default\":\"true\"", ERR_FIELD_INVALID, "/fields/2/default" },
         { "\"advanced\":true", "\"advanced\":1", ERR_FIELD_INVALID, "/fields/2/advanced" },
+        { "\"advanced\":true", "\"changeable\":\"yes\"", ERR_FIELD_INVALID, "/fields/2/changeable" },
+        { "\"type\":\"text\",\"format\":\"date\"", "\"type\":\"map\",\"changeable\":true", ERR_FIELD_INVALID,
+          "/fields/3/changeable" }, /* nothing that one types into a line */
         { "\"key\":\"since\"", "\"key\":\"org\"", ERR_FIELD_INVALID, "/fields/3/key" }, /* an alias of another */
         { "\"key\":\"note\"", "\"key\":\"tenant\"", ERR_FIELD_INVALID, "/auth/0/fields/0/key" },
         { "\"X-Since\"", "\"Authorization\"", ERR_FIELD_INVALID, "/headers/Authorization" },
