@@ -84,6 +84,8 @@ class KilledInTheMiddle(harness.Case):
             writers = [Writer(hub, f"{n}-{i}", go_on) for i in range(self.WRITERS)]
             for w in writers:
                 w.start()
+            if harness.on_postgres():  # a start alone takes longer than the blink below: connections to a server are dear
+                self.eventually(lambda now=writers: any(w.acknowledged for w in now))
             threading.Event().wait(chance.uniform(0.02, 0.35))
             hub.process.send_signal(signal.SIGKILL)
             hub.kill()

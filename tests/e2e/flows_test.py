@@ -421,6 +421,7 @@ class Code(Case):
         self.assertEqual(self.hub1.cli("connect-sessions", "withdraw", link.json["id"]).code, 0)
         self.assertEqual(self.hub1.cli("connect-sessions", "get", link.json["id"], "--json").json["state"], "withdrawn")
 
+    @unittest.skipIf(harness.on_postgres(), "left out on PostgreSQL: the doctor sees that the server of this run does not sync")
     def test_the_doctor_sees_what_is_wrong(self):
         self.start()
         seen = self.hub1.cli("doctor")

@@ -179,7 +179,16 @@ def database_of(arguments):
 
 _databases = set()
 
-embedded = unittest.skipIf(os.environ.get("RACCORD_E2E_POSTGRES"), "left out on PostgreSQL: it is about the file of the embedded database")
+
+def on_postgres():
+    """Do all hubs of this run keep their data there?"""
+    return bool(os.environ.get("RACCORD_E2E_POSTGRES"))
+
+
+def embedded(test):
+    """A test, or a class of them, of the file that the embedded database is."""
+    return unittest.skipIf(on_postgres(), "left out on PostgreSQL: it is about the embedded database's file")(test)
+
 
 
 class Rows(list):
