@@ -24,7 +24,8 @@ struct caller {
     enum role role;            /* the principal's own, of today */
     enum role narrowed;        /* the token's: what it has not, the caller has not; ROLE_NONE: nothing is taken away */
     struct str token;          /* tok_..., or STR_NONE for a session */
-    struct str begun_by;       /* of one that acts through a link: the token (tok_...) by which that was made; else empty */
+    struct str begun_by;       /* of one that acts through a link: the token or rule by which that was made; else empty */
+    struct str rule;           /* with a token of an issuer: the rule that narrows it (auth/jwt_caller.h); else empty */
     struct str session_csrf;   /* for a session: the CSRF token expected; else STR_NONE */
     enum language language;
     struct narrow narrow;      /* what the token's grants leave beside its role; zeroed for a session */

@@ -5,9 +5,9 @@
 
 #include "access/audit.h"
 #include "access/rights.h"
-#include "access/token.h"
 #include "auth/connect_session.h"
 #include "auth/device_code.h"
+#include "auth/jwt_caller.h"
 #include "base/arena.h"
 #include "vault/connection.h"
 
@@ -137,7 +137,7 @@ static enum err check_standing(struct turn *x, struct db *db, struct fault *why)
     struct caller c;
     enum err e;
     if ((e = connection_get(db, x->a, x->t->connection, &row, why)) ||
-        (e = token_beginner(db, x->a, x->t->principal, x->t->token, &c, why)) ||
+        (e = jwt_caller_beginner(db, x->a, x->t->principal, x->t->token, &c, why)) ||
         (e = rights_need_on_connection(db, x->a, &c, row.id, row.folder, RIGHT_SECRETS_WRITE, why)))
         return e;
     if (!x->t->session.n)

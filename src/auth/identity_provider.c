@@ -125,17 +125,25 @@ static enum err insert_named(struct db *db, struct str provider, struct str conn
     return query_end(q, why);
 }
 
+static enum err insert_all_named(struct db *db, struct str provider, const struct identity_rule *r, struct fault *why)
+{
+    const struct narrow_list *l = &r->narrow.lists[NARROW_CONNECTION];
+    enum err e = ERR_NONE;
+    for (size_t k = 0; !e && k < l->count; k++)
+        e = insert_named(db, provider, l->at[k], why);
+    return e;
+}
+
 /* Which connections its rules name, in a table of their own: whoever harms one wants to know. */
 static enum err write_named(struct db *db, const struct identity_provider *p, struct fault *why)
 {
     struct query *q = query_begin(db, "DELETE FROM identity_rule_connection WHERE provider_id = $1");
     query_text(q, p->id);
     enum err e = query_end(q, why);
-    for (size_t i = 0; p->calls && i < p->callers.rule_count; i++) {
-        const struct narrow_list *l = &p->callers.rules[i].narrow.lists[NARROW_CONNECTION];
-        for (size_t k = 0; !e && k < l->count; k++)
-            e = insert_named(db, p->id, l->at[k], why);
-    }
+    if (!e && p->calls)
+        e = insert_all_named(db, p->id, &p->callers.users_limits, why);
+    for (size_t i = 0; !e && p->calls && i < p->callers.rule_count; i++)
+        e = insert_all_named(db, p->id, &p->callers.rules[i], why);
     return e;
 }
 

@@ -49,6 +49,7 @@ struct identity_sign_in {
 struct identity_callers {
     struct str audience;
     bool users;                   /* the subject is a user who signs in through this row */
+    struct identity_rule users_limits; /* what narrows those: all of a rule but its claim and its principal */
     struct identity_rule *rules; size_t rule_count;
     struct identity_claim *required; size_t required_count;
     int64_t lifetime_max_s;       /* 0: any */

@@ -306,6 +306,35 @@ static enum err read_rule_grants(struct arena *a, const struct json *o, const st
     return grants_read(a, g, at, f, out, w->why);
 }
 
+/* What narrows: of a rule, or of `users`. */
+static enum err read_limits(struct arena *a, const struct grants_finder *f, const struct json *o, const struct where *w,
+                            struct identity_rule *r)
+{
+    enum err e;
+    r->role = ROLE_NONE; /* as the principal's own */
+    if ((e = role(o, "role", w, false, &r->role)) || (e = read_rule_grants(a, o, w, f, &r->narrow)) ||
+        (e = read_lifetime(o, w, &r->lifetime_max_s)))
+        return e;
+    return read_end(o, w, &r->expires);
+}
+
+static enum err read_users_limits(struct arena *a, const struct grants_finder *f, const struct json *o, const struct where *up,
+                                  struct identity_callers *c)
+{
+    static const char *const members[] = { "role", "grants", "max_lifetime", "expires_at", NULL };
+    const struct json *limits = json_get(o, "users_limits");
+    struct where w = { "/jwt_callers/users_limits", up->why };
+    c->users_limits.role = ROLE_NONE;
+    if (!limits || limits->type == JSON_NULL)
+        return ERR_NONE;
+    if (limits->type != JSON_OBJECT)
+        return bad(up, ERR_FIELD_INVALID, "users_limits", "an object is expected");
+    if (!c->users)
+        return bad(up, ERR_FIELD_INVALID, "users_limits", "users is false");
+    enum err e = json_only(limits, members, w.parent, w.why);
+    return e ? e : read_limits(a, f, limits, &w, &c->users_limits);
+}
+
 static enum err read_rules(struct db *db, struct arena *a, const struct grants_finder *f, const struct json *o,
                            const struct where *up, struct identity_callers *c)
 {
@@ -319,11 +348,9 @@ static enum err read_rules(struct db *db, struct arena *a, const struct grants_f
     c->rules = arena_array(a, from->count + 1, sizeof *c->rules);
     json_each(v, from) {
         struct identity_rule *r = &c->rules[c->rule_count];
-        r->role = ROLE_NONE; /* as the principal's own */
         if ((e = element(v, members, &w, pointer, "/jwt_callers/rules", c->rule_count)) || (e = claim_is(v, &w, &r->when)) ||
-            (e = text(v, "principal", &w, true, TEXT_MOST, &r->principal)) || (e = role(v, "role", &w, false, &r->role)) ||
-            (e = find_principal(db, a, &w, &r->principal)) || (e = read_rule_grants(a, v, &w, f, &r->narrow)) ||
-            (e = read_lifetime(v, &w, &r->lifetime_max_s)) || (e = read_end(v, &w, &r->expires)))
+            (e = text(v, "principal", &w, true, TEXT_MOST, &r->principal)) || (e = find_principal(db, a, &w, &r->principal)) ||
+            (e = read_limits(a, f, v, &w, r)))
             return e;
         c->rule_count++;
     }
@@ -352,13 +379,14 @@ static enum err read_required(struct arena *a, const struct json *o, const struc
 static enum err read_callers(struct db *db, struct arena *a, const struct grants_finder *f, const struct json *o,
                              struct identity_callers *c, struct fault *why)
 {
-    static const char *const members[] = { "audience", "users", "rules", "required_claims", "max_lifetime", NULL };
+    static const char *const members[] = { "audience",        "users",        "users_limits", "rules",
+                                           "required_claims", "max_lifetime", NULL };
     struct where w = { "/jwt_callers", why };
     enum err e;
     *c = (struct identity_callers){ 0 };
     if ((e = json_only(o, members, w.parent, why)) || (e = text(o, "audience", &w, true, TEXT_MOST, &c->audience)) ||
-        (e = truth(o, "users", &w, &c->users)) || (e = read_rules(db, a, f, o, &w, c)) || (e = read_required(a, o, &w, c)) ||
-        (e = read_lifetime(o, &w, &c->lifetime_max_s)))
+        (e = truth(o, "users", &w, &c->users)) || (e = read_users_limits(a, f, o, &w, c)) || (e = read_rules(db, a, f, o, &w, c)) ||
+        (e = read_required(a, o, &w, c)) || (e = read_lifetime(o, &w, &c->lifetime_max_s)))
         return e;
     if (!c->users && !c->rule_count)
         return bad(&w, ERR_FIELD_REQUIRED, "rules", "");
@@ -456,16 +484,21 @@ static void write_lifetime(struct json_out *o, int64_t seconds)
     json_member_str(o, "max_lifetime", seconds ? str_of(text) : STR_NONE);
 }
 
-static void write_rule(struct json_out *o, const struct identity_rule *r)
+static void write_limits(struct json_out *o, const struct identity_rule *r)
 {
-    json_open(o, '{');
-    write_claim_is(o, &r->when);
-    json_member_str(o, "principal", r->principal);
     json_member_str(o, "role", r->role == ROLE_NONE ? STR_NONE : str_of(role_name(r->role)));
     json_key(o, "grants");
     grants_write(o, &r->narrow);
     write_lifetime(o, r->lifetime_max_s);
     json_member_time(o, "expires_at", r->expires);
+}
+
+static void write_rule(struct json_out *o, const struct identity_rule *r)
+{
+    json_open(o, '{');
+    write_claim_is(o, &r->when);
+    json_member_str(o, "principal", r->principal);
+    write_limits(o, r);
     json_close(o, '}');
 }
 
@@ -475,6 +508,14 @@ void identity_provider_write_callers(struct json_out *o, const struct identity_p
     json_open(o, '{');
     json_member_str(o, "audience", c->audience);
     json_member_bool(o, "users", c->users);
+    json_key(o, "users_limits");
+    if (c->users) {
+        json_open(o, '{');
+        write_limits(o, &c->users_limits);
+        json_close(o, '}');
+    } else {
+        json_put_null(o);
+    }
     json_key(o, "rules");
     json_open(o, '[');
     for (size_t i = 0; i < c->rule_count; i++)

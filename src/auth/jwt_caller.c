@@ -1,6 +1,9 @@
 #include "auth/jwt_caller.h"
 
 #include "access/folder.h"
+#include "access/token.h"
+#include "base/encode.h"
+#include "crypto/hash.h"
 
 static enum err refused(struct fault *why, struct str reason, const char *note)
 {
@@ -60,6 +63,48 @@ static enum err narrow_by(struct arena *a, const struct identity_rule *r, const 
     return ERR_NONE;
 }
 
+/* ---- what a rule is called where something goes on without its token ---- */
+
+#define PRINT 8 /* bytes */
+#define OF_USERS "users"
+
+/* "idp_.../users", or a print of who the rule says they are: moved among others it is the same rule, and its limits are those of
+ * today. */
+static struct str rule_name(struct arena *a, const struct identity_provider *p, const struct identity_rule *r)
+{
+    unsigned char digest[SHA256_SIZE];
+    char print[2 * PRINT + 1] = OF_USERS;
+    if (r != &p->callers.users_limits) {
+        AUTO_BUF b;
+        buf_init(&b, 4096);
+        struct json_out o = json_out(&b);
+        json_open(&o, '[');
+        json_put_str(&o, r->when.claim);
+        json_put_str(&o, r->when.equals);
+        json_put_str(&o, r->principal);
+        json_close(&o, ']');
+        sha256(buf_str(&b), digest);
+        hex_write(print, (struct str){ (const char *)digest, PRINT });
+        print[2 * PRINT] = 0;
+    }
+    return str_fmt(a, "%.*s/%s", STR_ARG(p->id), print);
+}
+
+struct str jwt_caller_rule(struct arena *a, const struct identity_provider *p, size_t rule)
+{
+    return rule_name(a, p, rule == JWT_CALLER_NO_RULE ? &p->callers.users_limits : &p->callers.rules[rule]);
+}
+
+static const struct identity_rule *rule_named(struct arena *a, const struct identity_provider *p, struct str name)
+{
+    if (p->callers.users && str_eq(rule_name(a, p, &p->callers.users_limits), name))
+        return &p->callers.users_limits;
+    for (size_t i = 0; i < p->callers.rule_count; i++)
+        if (str_eq(rule_name(a, p, &p->callers.rules[i]), name))
+            return &p->callers.rules[i];
+    return NULL;
+}
+
 static enum err load_caller(struct db *db, struct arena *a, struct str principal, struct caller *out, struct fault *why)
 {
     struct query *q = query_begin(db, "SELECT id, name, role, language, disabled FROM principal WHERE id = $1"
@@ -87,9 +132,11 @@ static enum err find_caller(struct db *db, struct arena *a, const struct identit
     enum err e;
     if ((e = find_principal(db, a, p, claims, &principal, rule, why)) || (e = load_caller(db, a, principal, out, why)))
         return e;
+    const struct identity_rule *r = *rule == JWT_CALLER_NO_RULE ? &p->callers.users_limits : &p->callers.rules[*rule];
     out->token = p->id;
+    out->rule = jwt_caller_rule(a, p, *rule);
     out->expires = expires;
-    return *rule == JWT_CALLER_NO_RULE ? ERR_NONE : narrow_by(a, &p->callers.rules[*rule], claims, timed, out, why);
+    return narrow_by(a, r, claims, timed, out, why);
 }
 
 static enum err check_required(struct arena *a, const struct identity_provider *p, const struct json *claims, struct fault *why)
@@ -155,5 +202,52 @@ enum err jwt_caller_resolve(struct issuers *s, struct db *db, struct arena *a, s
         if (e != ERR_TOKEN_INVALID)
             return e;
     }
+    return e;
+}
+
+/* ---- what goes on without the token ---- */
+
+static enum err is_linked(struct db *db, const struct identity_provider *p, struct str user, bool *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT 1 FROM identity_link WHERE provider_id = $1 AND user_id = $2");
+    query_text(q, p->id);
+    query_text(q, user);
+    *out = query_next(q);
+    return query_end(q, why);
+}
+
+/* Whoever the rule speaks of, today. */
+static enum err beginner_by_rule(struct db *db, struct arena *a, struct str principal, struct str name, struct caller *out,
+                                 struct fault *why)
+{
+    struct identity_provider p;
+    struct str id, rest;
+    bool his = false;
+    enum err e;
+    str_cut(name, '/', &id, &rest);
+    if ((e = identity_provider_get(db, a, id, &p, why)))
+        return e;
+    const struct identity_rule *r = p.disabled || !p.calls ? NULL : rule_named(a, &p, name);
+    if (r == &p.callers.users_limits && (e = is_linked(db, &p, principal, &his, why)))
+        return e;
+    if (!r || !(his || str_eq(r->principal, principal)))
+        return refused(why, STR("nobody here answers to its claims"), "the rule is gone");
+    if ((e = load_caller(db, a, principal, out, why)))
+        return e;
+    out->begun_by = arena_str(a, name);
+    return narrow_by(a, r, NULL, false, out, why);
+}
+
+enum err jwt_caller_beginner(struct db *db, struct arena *a, struct str principal, struct str begun_by, struct caller *out,
+                             struct fault *why)
+{
+    struct fault unusable;
+    if (!str_starts(begun_by, STR("idp_")))
+        return token_beginner(db, a, principal, begun_by, out, why);
+    enum err e = beginner_by_rule(db, a, principal, begun_by, out, &unusable);
+    if (e == ERR_TOKEN_INVALID || e == ERR_NOT_FOUND)
+        return fault(why, ERR_AUTHORIZATION_OVER, STR(""), "the rule for its beginner's tokens is gone, disabled or has ended");
+    if (e && why)
+        *why = unusable;
     return e;
 }

@@ -18,7 +18,14 @@
 enum err jwt_caller_resolve(struct issuers *s, struct db *db, struct arena *a, struct str token, struct caller *out,
                             struct fault *why) MUST_CHECK;
 
+/* Who began something that goes on without them, by a token of ours (tok_...), by a rule (caller.rule), or in person (empty): as
+ * they are now, narrowed by what narrows the token or the rule now. ERR_AUTHORIZATION_OVER. */
+enum err jwt_caller_beginner(struct db *db, struct arena *a, struct str principal, struct str begun_by, struct caller *out,
+                             struct fault *why) MUST_CHECK;
+
 #define JWT_CALLER_NO_RULE SIZE_MAX /* a user who signs in through the provider */
+/* What a rule is called in caller.rule: of its place among the provider's. */
+struct str jwt_caller_rule(struct arena *a, const struct identity_provider *p, size_t rule);
 /* Who a token with these claims would be, for saying what it may: nothing is verified, and of time only the end of the rule, and
  * the token's lifetime when exp is among the claims. *rule: which one. ERR_TOKEN_INVALID. */
 enum err jwt_caller_of_claims(struct db *db, struct arena *a, const struct identity_provider *p, const struct json *claims,

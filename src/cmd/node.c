@@ -34,6 +34,7 @@
 #include "http/server.h"
 #include "http/upstream.h"
 #include "proxy/proxy.h"
+#include "vault/connection_words.h"
 #include "vault/domain.h"
 #include "vault/trash.h"
 #include "web/authorize.h"
@@ -538,6 +539,21 @@ static void prune_connections(struct node *n)
     prune_with(n, empty_trash, &p, "deleted connections were not removed");
 }
 
+static enum err tidy_words(struct db *db, void *upkeep, struct fault *why) { return connection_words_tidy(db, upkeep, why); }
+
+/* Step by step, as above. */
+static void tidy(struct node *n)
+{
+    struct connection_words_upkeep u = { 0 };
+    struct fault why;
+    do {
+        if (store_write(n->hub.store, tidy_words, &u, &why)) {
+            log_fault(LOG_WARN, "the index of searches was not put together", &why);
+            return;
+        }
+    } while (u.more && !n->upkeep_stop);
+}
+
 static enum err prune_tokens(struct db *db, void *context, struct fault *why)
 {
     struct prune *p = context;
@@ -603,6 +619,7 @@ static void *upkeep_main(void *context)
             prune(n, prune_tokens, clock_wall() - n->config->retention.ended_tokens, "ended tokens were not removed");
             prune(n, prune_keys, clock_wall(), "old Idempotency-Keys were not removed");
             compact(n);
+            tidy(n);
             keep_limit_hits(n);
         }
         if (atomic_exchange(&n->ages_due, false) || !aged.ms || mono_since(aged, clock_mono()) >= AGES_MS) {

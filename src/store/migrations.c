@@ -113,7 +113,9 @@
     LISTED("state", "state, health, ", "deleted_ms = 0")                                                                \
     "CREATE INDEX connection_list_default ON connection (is_default, number, folder_id, connector, state, health,"      \
     " deleted_ms) WHERE deleted_ms = 0 AND is_default = 1;"                                                             \
-    LISTED("deleted", "", "deleted_ms > 0")                                                                             \
+    /* They are few: all that a filter may ask of them. */                                                              \
+    "CREATE INDEX connection_list_deleted ON connection (number, folder_id, deleted_ms, connector, state, health, is_default,"    \
+    " search) WHERE deleted_ms > 0;"                                                                                    \
     LISTED_IN_FOLDER("connector", "connector, ", "deleted_ms = 0")                                                      \
     LISTED_IN_FOLDER("state", "state, ", "deleted_ms = 0")                                                              \
     LISTED_IN_FOLDER("health", "health, ", "deleted_ms = 0")                                                            \

@@ -257,12 +257,6 @@ static enum err take_default(struct db *db, const struct connection_row *row, st
     return query_end(q, why);
 }
 
-/* The two blanks behind it: connection_words.c says why. */
-struct str connection_search_text(struct arena *a, struct str key, struct str name)
-{
-    return arena_join(a, fold_search(a, str_fmt(a, "%.*s %.*s", STR_ARG(key), STR_ARG(name))), STR("  "));
-}
-
 static enum err next_number(struct db *db, int64_t *out, struct fault *why)
 {
     struct query *q = query_begin(db, "SELECT COALESCE(MAX(number), 0) + 1 FROM connection WHERE number > 0");
@@ -294,13 +288,16 @@ static enum err write_tags(struct db *db, struct arena *a, const struct connecti
 
 static enum err insert_row(struct db *db, struct arena *a, const struct connection_row *row, struct fault *why)
 {
+    struct str search;
+    enum err e = connection_words_text(a, row, &search, why);
+    if (e)
+        return e;
     struct query *q = query_begin(
         db, "INSERT INTO connection (" WRITTEN ", search) VALUES"
             " ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)");
     const struct str texts[] = { row->id, row->key, row->name, row->folder, row->connector, row->connector_version, row->auth_type,
                                  row->allowed_domain, row->fields, row->notes.p ? row->notes : STR(""), row->account, row->owner,
                                  str_of(connection_state_name(row->state)), str_of(connection_health_name(row->health)) };
-    struct str search = connection_search_text(a, row->key, row->name);
     const int64_t numbers[] = {
         row->is_default, row->revision, row->created, row->updated, row->verified, row->deleted, row->number
     };
@@ -310,7 +307,7 @@ static enum err insert_row(struct db *db, struct arena *a, const struct connecti
         query_i64(q, numbers[i]);
     query_text(q, tags_of(row));
     query_text(q, search);
-    enum err e = query_end(q, why);
+    e = query_end(q, why);
     return e ? e : connection_words_follow(db, row->number, STR_NONE, search, why);
 }
 
@@ -369,12 +366,16 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
 {
     AUTO_ARENA a = arena_new(4096);
     struct connection_row stored, made = *row;
+    struct str before, search;
     enum err e = connection_rules_row(row, false, why);
-    if (e || (e = connection_get(db, a, row->id, &stored, why)))
+    if (e || (e = connection_get(db, a, row->id, &stored, why)) || (e = connection_words_stored(db, a, row->id, &before, why)))
         return e;
     made.updated = clock_wall();
     made.revision++;
-    struct str search = connection_search_text(a, stored.key, row->name);
+    made.key = stored.key; /* neither of them ever changes, whatever `row` says */
+    made.connector = stored.connector;
+    if ((e = connection_words_text(a, &made, &search, why)))
+        return e;
 
     struct query *q =
         query_begin(db, "UPDATE connection SET name = $1, notes = $2, fields = $3, state = $4, health = $5, account = $6,"
@@ -388,7 +389,7 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     query_text(q, row->account);
     query_i64(q, row->is_default);
     query_i64(q, row->verified);
-    query_text(q, search); /* the key never changes, whatever `row` says */
+    query_text(q, search);
     query_i64(q, made.updated);
     query_text(q, tags_of(row));
     query_text(q, row->id);
@@ -399,7 +400,7 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
         return why_unchanged(db, row, why);
     if (!str_eq(tags_of(row), tags_of(&stored)) && (e = write_tags(db, a, row, why)))
         return e;
-    if ((e = connection_words_follow(db, stored.number, connection_search_text(a, stored.key, stored.name), search, why)))
+    if ((e = connection_words_follow(db, stored.number, before, search, why)))
         return e;
     stored.updated = made.updated;
     if (row->is_default && (e = take_default(db, &stored, why)))

@@ -11,8 +11,9 @@
  * in an index, by number. A filter that says nothing of one of them asks each of its values that there are, and merges. So a
  * pair that no row has is seen at once, where an index of one column would be walked to its end.
  *
- * A search is led by the trigrams of key and name, a tag by its index. Where the few folders, or the cells, hold few rows, these
- * are read instead: a word that half of all rows have would lead past many of other people's.
+ * A search is led by the trigrams of key and name (connection_words.h), a tag by its index. Of several, that leads which fewest
+ * rows have, as the first of each behind the cursor show. Where the few folders hold few rows, these are read instead: a word that
+ * half of all rows have would lead past many of other people's. A search that few rows match is not worth asking where.
  */
 #include "vault/connection.h"
 
@@ -27,7 +28,8 @@
 #define SQL_MAX (64 * 1024)
 #define FOLDERS_ASKED 400    /* more of them: the walk */
 #define ROWS_READ 10000      /* of those folders, when a search, a tag or a pair of filters has no index by folder */
-#define CELLS_READ 2000      /* rows of the cells, when there is a search or tag */
+#define GATHER_AT 500.0       /* rows that are held against the scope: then its folders are read once, before */
+#define EVERY 2.0             /* more than all rows */
 #define CELLS 64             /* states times healths, and some more */
 
 enum lead { LEAD_ROWS, LEAD_SEARCH, LEAD_TAG };
@@ -41,6 +43,7 @@ struct walk {
     struct db *db;
     struct arena *a;
     const struct connection_filter *f;
+    struct folder_scope scope;  /* the filter's */
     struct connection_words words; /* of the search */
     struct cell *cells;         /* that there are, and the filter takes */
     size_t cell_count;
@@ -74,7 +77,7 @@ static void add_place(struct buf *sql, const struct walk *w, enum place place, i
         buf_fmt(sql, " AND c.id = $%d", ++*param);
     else {
         buf_add(sql, STR(" AND"));
-        folder_scope_connections_sql(sql, &w->f->scope, "c.folder_id", "c.id", param);
+        folder_scope_connections_sql(sql, &w->scope, "c.folder_id", "c.id", param);
     }
 }
 
@@ -156,7 +159,7 @@ static enum err ask(struct walk *w, const char *sql, enum lead lead, enum place 
     query_i64(q, w->below);
     bind_filters(q, w, lead);
     if (place == PLACE_SCOPE)
-        folder_scope_connections_bind(q, &w->f->scope);
+        folder_scope_connections_bind(q, &w->scope);
     else
         query_text(q, where);
     if (is_looked_at(w, lead))
@@ -199,9 +202,11 @@ static enum err ask_each(struct walk *w, enum place place, const struct str *pla
 /* ---- cells ---- */
 
 /* Deleted ones and defaults are few, and their own indexes hold what is asked of them. */
+static bool is_kind(const struct connection_filter *f) { return f->deleted || (f->by_default && f->is_default); }
+
 static bool by_cells(const struct connection_filter *f)
 {
-    return !f->deleted && !(f->by_default && f->is_default) && (f->connector.p || f->by_state || f->by_health);
+    return !is_kind(f) && (f->connector.p || f->by_state || f->by_health);
 }
 
 /* The next cell at or behind this one: index entries of those before are not read, however many there are. */
@@ -263,27 +268,56 @@ static enum err ask_cells(struct walk *w, struct fault *why)
     return e;
 }
 
-static enum err few_in_cells(struct walk *w, bool *out, struct fault *why)
+/* The share of the rows behind the cursor that lie in them; when that gets to `enough`, nobody needs to know more. */
+static enum err weigh_cells(struct walk *w, double enough, double *out, struct fault *why)
 {
     struct str connector = w->f->connector;
-    int64_t rows = 0;
+    struct connection_sample sample;
     enum err e = ERR_NONE;
-    for (size_t i = 0; !e && rows < CELLS_READ && i < w->cell_count; i++) {
+    *out = 0;
+    for (size_t i = 0; !e && *out < enough && i < w->cell_count; i++) {
         struct query *q = query_begin(w->db, connector.p
-            ? "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
-              " AND connector = $5 LIMIT $4) AS few"
-            : "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0 AND number > $3"
-              " LIMIT $4) AS few");
+            ? "SELECT COUNT(*), MAX(number) FROM (SELECT number FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0"
+              " AND number > $3 AND connector = $5 ORDER BY number LIMIT $4) AS few"
+            : "SELECT COUNT(*), MAX(number) FROM (SELECT number FROM connection WHERE state = $1 AND health = $2 AND deleted_ms = 0"
+              " AND number > $3 ORDER BY number LIMIT $4) AS few");
         query_text(q, w->cells[i].state);
         query_text(q, w->cells[i].health);
         query_i64(q, w->after);
-        query_i64(q, CELLS_READ - rows);
+        query_i64(q, CONNECTION_SAMPLE);
         if (connector.p)
             query_text(q, connector);
-        rows += query_next(q) ? query_get_i64(q, 0) : 0;
-        e = query_end(q, why);
+        e = connection_sample_end(q, &sample, why);
+        *out += connection_sample_share(&sample, w->after);
     }
-    *out = rows < CELLS_READ;
+    return e;
+}
+
+static enum err weigh_kind(struct walk *w, double *out, struct fault *why)
+{
+    struct connection_sample sample;
+    struct query *q = query_begin(w->db, w->f->deleted
+        ? "SELECT COUNT(*), MAX(number) FROM (SELECT number FROM connection WHERE deleted_ms > 0 AND number > $1 ORDER BY number"
+          " LIMIT $2) AS few"
+        : "SELECT COUNT(*), MAX(number) FROM (SELECT number FROM connection WHERE deleted_ms = 0 AND is_default = 1 AND number > $1"
+          " ORDER BY number LIMIT $2) AS few");
+    query_i64(q, w->after);
+    query_i64(q, CONNECTION_SAMPLE);
+    enum err e = connection_sample_end(q, &sample, why);
+    *out = connection_sample_share(&sample, w->after);
+    return e;
+}
+
+static enum err weigh_tag(struct walk *w, double *out, struct fault *why)
+{
+    struct connection_sample sample;
+    struct query *q = query_begin(w->db, "SELECT COUNT(*), MAX(number) FROM (SELECT number FROM connection_tag WHERE tag = $1"
+                                         " AND number > $2 ORDER BY number LIMIT $3) AS few");
+    query_text(q, w->f->tag);
+    query_i64(q, w->after);
+    query_i64(q, CONNECTION_SAMPLE);
+    enum err e = connection_sample_end(q, &sample, why);
+    *out = connection_sample_share(&sample, w->after);
     return e;
 }
 
@@ -342,25 +376,64 @@ static bool is_compound(const struct walk *w)
     return w->words.match.n || f->tag.p || !!f->connector.p + f->by_state + f->by_health > 1;
 }
 
+/* What leads, among the conditions that were weighed. */
+struct choice {
+    enum lead lead;
+    bool cells;
+    double least, all;    /* its share of the rows; and the share of those that meet all conditions, if chance has it so */
+};
+
+static void prefer(struct choice *c, enum lead lead, bool cells, double share)
+{
+    c->all *= share;
+    if (share >= c->least)
+        return;
+    c->lead = lead;
+    c->cells = cells;
+    c->least = share;
+}
+
+static enum err weigh_all(struct walk *w, struct choice *c, struct fault *why)
+{
+    bool cells = by_cells(w->f), others = w->words.match.n || w->f->tag.p;
+    double share = 0;
+    enum err e = ERR_NONE;
+    if (w->words.match.n)
+        prefer(c, LEAD_SEARCH, false, w->words.share);
+    if (w->f->tag.p && c->least > 0 && !(e = weigh_tag(w, &share, why)))
+        prefer(c, LEAD_TAG, false, share);
+    if (!e && others && c->least > 0 && is_kind(w->f) && !(e = weigh_kind(w, &share, why)))
+        prefer(c, LEAD_ROWS, false, share);
+    if (e || !cells || c->least <= 0 || (e = read_cells(w, why)) || (others && (e = weigh_cells(w, c->least, &share, why))))
+        return e;
+    prefer(c, LEAD_ROWS, true, share);
+    return ERR_NONE;
+}
+
+/* Led by what fewest rows have. */
 static enum err find_in_scope(struct walk *w, struct fault *why)
 {
-    bool led = w->words.match.n || w->f->tag.p, cells = by_cells(w->f);
-    enum err e = cells ? read_cells(w, why) : ERR_NONE;
-    if (!e && led && cells)
-        e = few_in_cells(w, &cells, why);
+    struct choice c = { LEAD_ROWS, false, EVERY, 1 };
+    enum err e = weigh_all(w, &c, why);
     if (e)
         return e;
-    return cells ? ask_cells(w, why) : ask_once(w, w->words.match.n ? LEAD_SEARCH : w->f->tag.p ? LEAD_TAG : LEAD_ROWS, why);
+    w->scope.gathered = !w->scope.few && !w->scope.all.p && c.least < EVERY && (double)w->limit * c.least > GATHER_AT * c.all;
+    return c.cells ? ask_cells(w, why) : ask_once(w, c.lead, why);
 }
 
 static enum err find_numbers(struct walk *w, struct fault *why)
 {
-    const struct folder_scope *s = &w->f->scope;
+    const struct connection_filter *f = w->f;
+    const struct folder_scope *s = &f->scope;
     const struct str *folders;
     bool each;
     size_t n;
-    enum err e = w->f->search.n ? connection_words_read(w->db, w->a, w->f->search, &w->words, why) : ERR_NONE;
-    if (e || w->words.none || (e = name_folders(w, &folders, &n, why)))
+    enum err e = f->search.n ? connection_words_read(w->db, w->a, f, w->after, &w->words, why) : ERR_NONE;
+    if (e || w->words.none)
+        return e;
+    if (w->words.few)
+        return ask_once(w, LEAD_SEARCH, why);
+    if ((e = name_folders(w, &folders, &n, why)))
         return e;
     each = n <= FOLDERS_ASKED;
     if (each && is_compound(w) && (e = few_rows(w, folders, n, &each, why)))
@@ -381,7 +454,9 @@ enum err connection_list(struct db *db, struct arena *a, const struct connection
                          struct fault *why)
 {
     size_t limit = f->limit < 1 ? 50 : f->limit > LIST_MAX ? LIST_MAX : (size_t)f->limit;
-    struct walk w = { .db = db, .a = a, .f = f, .after = number_of(f->after), .below = INT64_MAX, .limit = limit };
+    struct walk w = {
+        .db = db, .a = a, .f = f, .scope = f->scope, .after = number_of(f->after), .below = INT64_MAX, .limit = limit
+    };
     w.found = arena_array(a, 3 * limit, sizeof *w.found);
     struct connection_row *rows = arena_array(a, limit, sizeof *rows);
     *out = rows;

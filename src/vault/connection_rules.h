@@ -10,8 +10,6 @@
 /* ERR_FIELD_INVALID or ERR_FIELD_REQUIRED with the pointer of the field. `fresh`: also what never changes later. */
 enum err connection_rules_row(const struct connection_row *row, bool fresh, struct fault *why) MUST_CHECK;
 enum err connection_rules_key(struct str key, struct fault *why) MUST_CHECK;
-/* What searches look through. Owned by `a`. */
-struct str connection_search_text(struct arena *a, struct str key, struct str name);
 enum err connection_rules_secrets(const struct connection_secret *secrets, size_t n, struct fault *why) MUST_CHECK;
 
 #endif

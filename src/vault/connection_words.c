@@ -1,12 +1,21 @@
 #include "vault/connection_words.h"
 
+#include <stdlib.h>
+
 #include "base/fold.h"
+#include "base/json.h"
 
 #define MATCH_MAX (64 * 1024)
 #define GRAM 3
 #define SHORT_GRAMS 40       /* trigrams that a search for one or two characters may stand for */
-#define LONG_GRAMS 6         /* and as many as one for more asks for */
-#define MEETING_GRAMS 3      /* and for places where words meet */
+#define LONG_GRAMS 6         /* and as many as one for more looks at */
+#define MEETINGS 3           /* and of places where words meet */
+#define GRAMS (LONG_GRAMS + MEETINGS + 2)
+#define MERGE_PAGES 100      /* in a step of upkeep */
+#define MERGE_LEAST 16       /* pages that are worth it */
+#define GRAMS_ASKED 4        /* of them: the rarest, */
+#define GRAMS_WORTH 20 /* and those that are so much more common at most: reading a place of one costs less than a row by as much  \
+                        */
 
 /* How an engine says what is looked for. */
 struct tongue {
@@ -61,32 +70,177 @@ static struct str joined(struct arena *a, struct str left, const char *between, 
     return left.n ? str_fmt(a, "%.*s%s%.*s", STR_ARG(left), between, STR_ARG(right)) : right;
 }
 
-/* Trigrams that cover the text, or some of a long one: each costs reading all its places. And those where two words meet: few
- * others have them. */
-static struct str long_match(struct arena *a, const struct tongue *t, struct str text, const size_t *at, size_t n)
+/* ---- marks ---- */
+
+/* Behind key and name, texts have marks: characters for private use, each with two blanks before it and behind it, so that it is a
+ * trigram with those before. One stands for the connector, and one for each tag: FTS5 finds them together with words. The others
+ * stand for places where two words meet, each by two bytes before and two behind: a word by itself may be in many rows, and two
+ * of them in many more than side by side. Different things may have the same mark: what it finds is looked at. */
+#define MARK_FIRST 0xe000u
+#define MARK_BYTES 5
+
+struct marks_of { uint32_t from, count; };
+static const struct marks_of connectors = { 0, 1024 }, tags = { 1024, 1024 }, meetings = { 2048, 4352 };
+
+struct marks {
+    struct str *at;
+    size_t n;
+};
+
+static struct str mark(struct arena *a, struct marks_of of, struct str left, struct str right)
 {
-    size_t pieces = (n + GRAM - 1) / GRAM, met = 0;
-    struct str match = STR_NONE;
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (size_t i = 0; i < left.n + right.n; i++)
+        hash = (hash ^ (unsigned char)(i < left.n ? left.p[i] : right.p[i - left.n])) * 16777619u;
+    uint32_t c = MARK_FIRST + of.from + hash % of.count;
+    return str_fmt(a, "  %c%c%c", (char)(0xe0 | c >> 12), (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f)));
+}
+
+static bool is_part(char c) { return (unsigned char)c >= 0x80 || ascii_digit(c) || ascii_alpha(c); }
+
+/* Between which two bytes before `i` and two behind it words meet; whatever it is that lies between. */
+static bool meets(struct str text, size_t i)
+{
+    return i >= 2 && i + 2 < text.n && !is_part(text.p[i]) && is_part(text.p[i - 1]) && is_part(text.p[i - 2]) &&
+           is_part(text.p[i + 1]) && is_part(text.p[i + 2]);
+}
+
+static struct str meeting_mark(struct arena *a, struct str text, size_t i)
+{
+    return mark(a, meetings, str_sub(text, i - 2, i), str_sub(text, i + 1, i + 3));
+}
+
+static void add_mark(struct marks *m, struct str one)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (str_eq(m->at[i], one))
+            return;
+    m->at[m->n++] = one;
+}
+
+enum err connection_words_text(struct arena *a, const struct connection_row *row, struct str *out, struct fault *why)
+{
+    struct str text = fold_search(a, str_fmt(a, "%.*s %.*s", STR_ARG(row->key), STR_ARG(row->name)));
+    struct json *list = NULL;
+    enum err e = row->tags.n ? json_read(a, row->tags, &list, why) : ERR_NONE;
+    if (e)
+        return e;
+    struct marks m = { arena_array(a, text.n + CONNECTION_TAGS + 1, sizeof *m.at), 0 };
+    add_mark(&m, mark(a, connectors, row->connector, STR("")));
+    if (list)
+        json_each (tag, list)
+            if (m.n <= CONNECTION_TAGS)
+                add_mark(&m, mark(a, tags, tag->text, STR("")));
+    for (size_t i = 0; i < text.n; i++)
+        if (meets(text, i))
+            add_mark(&m, meeting_mark(a, text, i));
+    char *to = arena_alloc(a, text.n + m.n * MARK_BYTES + 2), *p = to;
+    memcpy(p, text.p, text.n);
+    p += text.n;
+    for (size_t i = 0; i < m.n; i++, p += MARK_BYTES)
+        memcpy(p, m.at[i].p, MARK_BYTES);
+    memcpy(p, "  ", 2); /* short_gram() says why */
+    *out = (struct str){ to, (size_t)(p - to) + 2 };
+    return ERR_NONE;
+}
+
+/* ---- which of its grams ---- */
+
+enum err connection_sample_end(struct query *q, struct connection_sample *out, struct fault *why)
+{
+    bool found = query_next(q);
+    *out = (struct connection_sample){ found ? query_get_i64(q, 0) : 0, found ? query_get_i64(q, 1) : 0 };
+    return query_end(q, why);
+}
+
+double connection_sample_share(const struct connection_sample *s, int64_t after)
+{
+    return s->count < CONNECTION_SAMPLE ? 0 : (double)s->count / (double)(s->last - after);
+}
+
+struct gram {
+    struct str match;
+    double share;     /* of the rows behind the cursor */
+    bool whole;       /* it is all that is looked for */
+    bool other;       /* another filter's */
+};
+
+struct grams {
+    struct gram at[GRAMS];
+    size_t n;
+};
+
+static void add_gram(struct grams *g, struct str match) { g->at[g->n++] = (struct gram){ .match = match }; }
+
+static int by_share(const void *x, const void *y)
+{
+    double a = ((const struct gram *)x)->share, b = ((const struct gram *)y)->share;
+    return (a > b) - (a < b);
+}
+
+/* FTS5 reads the places of every trigram that it is asked for: so the rarest are found first, by the first places of each. */
+static enum err weigh(struct db *db, struct grams *g, int64_t after, struct connection_words *out, struct fault *why)
+{
+    for (size_t i = 0; i < g->n; i++) {
+        struct connection_sample sample;
+        struct query *q = query_begin(db, "SELECT COUNT(*), MAX(rowid) FROM (SELECT rowid FROM connection_search"
+                                          " WHERE connection_search MATCH $1 AND rowid > $2 ORDER BY rowid LIMIT $3) AS few");
+        query_text(q, g->at[i].match);
+        query_i64(q, after);
+        query_i64(q, CONNECTION_SAMPLE);
+        enum err e = connection_sample_end(q, &sample, why);
+        if (e)
+            return e;
+        out->none |= !sample.count;
+        out->few |= sample.count < CONNECTION_SAMPLE;
+        g->at[i].share = connection_sample_share(&sample, after);
+        if (out->few) {
+            g->at[0] = g->at[i];
+            g->n = 1;
+        }
+    }
+    qsort(g->at, g->n, sizeof g->at[0], by_share);
+    return ERR_NONE;
+}
+
+static void choose(struct arena *a, const struct tongue *t, const struct grams *g, size_t most, struct connection_words *out)
+{
+    bool word = false;
+    out->share = 1;
+    for (size_t i = 0; i < g->n && i < most; i++) {
+        const struct gram *one = &g->at[i];
+        if (one->share > g->at[0].share * GRAMS_WORTH)
+            break;
+        out->match = joined(a, out->match, t->and, one->match);
+        out->exact |= one->whole;
+        if (one->other || !word)
+            out->share *= one->share; /* parts of a word come together; a word and a connector as chance has it */
+        word |= !one->other;
+    }
+}
+
+/* Trigrams that cover the text, or some of a long one, and marks of places where words meet. */
+static void long_grams(struct arena *a, const struct tongue *t, struct str text, const size_t *at, size_t n, struct grams *g)
+{
+    size_t pieces = (n + GRAM - 1) / GRAM;
     if (pieces > LONG_GRAMS)
         pieces = LONG_GRAMS;
     for (size_t i = 0; i < pieces; i++) {
         size_t from = pieces > 1 ? i * (n - GRAM) / (pieces - 1) : 0;
-        match = joined(a, match, t->and, quoted(a, t, str_sub(text, at[from], at[from + GRAM])));
+        add_gram(g, quoted(a, t, str_sub(text, at[from], at[from + GRAM])));
     }
-    for (size_t i = 0; i + GRAM <= n && met < MEETING_GRAMS; i++) {
-        char middle = text.p[at[i + 1]];
-        if (middle != ' ' && middle != '-')
-            continue;
-        match = joined(a, match, t->and, quoted(a, t, str_sub(text, at[i], at[i + GRAM])));
-        met++;
-    }
-    return match;
+    g->at[0].whole = n == GRAM;
+    for (size_t i = 0; i < text.n && g->n < pieces + MEETINGS; i++)
+        if (meets(text, i))
+            add_gram(g, quoted(a, t, meeting_mark(a, text, i)));
 }
 
 /* One or two characters: the trigrams that begin with them (texts end in two blanks, so that each place begins one). Many of them
- * mean that many rows match: then no index is needed to find some. The table has a row for each place of a trigram, a million of
- * them for some: the next trigram is asked for by what lies right behind this one, so that they are not read. */
-static enum err short_match(struct db *db, struct arena *a, struct str text, struct connection_words *out, struct fault *why)
+ * mean that many rows match: then no index is needed to find some, and there is no gram. The table has a row for each place of a
+ * trigram, a million of them for some: the next trigram is asked for by what lies right behind this one, so that they are not
+ * read. */
+static enum err short_gram(struct db *db, struct arena *a, struct str text, struct grams *g, struct connection_words *out,
+                           struct fault *why)
 {
     struct str last = text, matches = STR_NONE;
     for (int i = 0; i < SHORT_GRAMS; i++) {
@@ -98,7 +252,8 @@ static enum err short_match(struct db *db, struct arena *a, struct str text, str
             return e;
         if (!last.p || !str_starts(last, text)) {
             out->none = !matches.n;
-            out->match = matches;
+            g->n = matches.n > 0;
+            g->at[0] = (struct gram){ .match = str_fmt(a, "(%.*s)", STR_ARG(matches)), .whole = true };
             return ERR_NONE;
         }
         matches = joined(a, matches, " OR ", quoted(a, &fts5, last));
@@ -106,23 +261,49 @@ static enum err short_match(struct db *db, struct arena *a, struct str text, str
     return ERR_NONE;
 }
 
-enum err connection_words_read(struct db *db, struct arena *a, struct str search, struct connection_words *out, struct fault *why)
+static void add_other(struct grams *g, struct arena *a, const struct tongue *t, struct marks_of of, struct str name)
+{
+    if (!name.p)
+        return;
+    add_gram(g, quoted(a, t, mark(a, of, name, STR(""))));
+    g->at[g->n - 1].other = true;
+}
+
+enum err connection_words_read(struct db *db, struct arena *a, const struct connection_filter *f, int64_t after,
+                               struct connection_words *out, struct fault *why)
 {
     const struct tongue *t = tongue_of(db);
-    struct str text = fold_search(a, search);
+    struct str text = fold_search(a, f->search);
+    struct grams g = { .n = 0 };
+    enum err e = ERR_NONE;
     size_t n;
     const size_t *at = characters(a, text, &n);
-    *out = (struct connection_words){ .like = fold_like(a, text), .exact = n <= GRAM };
+    *out = (struct connection_words){ .like = fold_like(a, text) };
     if (n >= GRAM)
-        out->match = long_match(a, t, text, at, n);
-    else if (t == &tsquery) /* knows beginnings itself; and its planner, how many rows have them */
-        out->match = arena_join(a, quoted(a, t, text), STR(":*"));
-    else
-        return short_match(db, a, text, out, why);
+        long_grams(a, t, text, at, n, &g);
+    else if (t == &fts5)
+        e = short_gram(db, a, text, &g, out, why);
+    else /* PostgreSQL knows beginnings itself; and its planner, how many rows have them */
+        g = (struct grams){ { { .match = arena_join(a, quoted(a, t, text), STR(":*")), .whole = true } }, 1 };
+    if (e || !g.n)
+        return e;
+    add_other(&g, a, t, connectors, f->connector);
+    add_other(&g, a, t, tags, f->tag);
+    if (t == &fts5 && (e = weigh(db, &g, after, out, why)))
+        return e;
+    choose(a, t, &g, t == &fts5 ? GRAMS_ASKED : GRAMS, out);
     return ERR_NONE;
 }
 
 /* ---- the index follows ---- */
+
+enum err connection_words_stored(struct db *db, struct arena *a, struct str id, struct str *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT search FROM connection WHERE id = $1");
+    query_text(q, id);
+    *out = query_next(q) ? query_get_text(q, 0, a) : STR_NONE;
+    return query_end(q, why);
+}
 
 static enum err change(struct db *db, const char *sql, int64_t number, struct str text, struct fault *why)
 {
@@ -158,4 +339,43 @@ enum err connection_words_follow(struct db *db, int64_t number, struct str befor
     if (before.p)
         e = forget(db, number, before, why);
     return !e && after.p ? add(db, number, after, why) : e;
+}
+
+/* ---- upkeep ---- */
+
+struct segments { int64_t pages, largest; };
+
+static enum err read_segments(struct db *db, struct segments *out, struct fault *why)
+{
+    struct query *q = query_begin(db, "SELECT SUM(pages), MAX(pages) FROM (SELECT COUNT(*) AS pages FROM connection_search_idx"
+                                      " GROUP BY segid) AS segments");
+    bool found = query_next(q);
+    *out = (struct segments){ found ? query_get_i64(q, 0) : 0, found ? query_get_i64(q, 1) : 0 };
+    return query_end(q, why);
+}
+
+static enum err merge(struct db *db, int64_t pages, struct fault *why)
+{
+    struct query *q = query_begin(db, "INSERT INTO connection_search (connection_search, rank) VALUES ('merge', $1)");
+    query_i64(q, pages);
+    return query_end(q, why);
+}
+
+/* FTS5 keeps what is new in segments of their own. In one large segment it leaps over pages of a common trigram's places; those of
+ * many it reads from the first to where a page of the list begins. A negative number of pages begins a merge of all segments. */
+enum err connection_words_tidy(struct db *db, struct connection_words_upkeep *u, struct fault *why)
+{
+    struct segments s;
+    u->more = false;
+    if (db_is_postgres(db))
+        return ERR_NONE;
+    enum err e = read_segments(db, &s, why);
+    bool good = s.pages < MERGE_LEAST || s.largest * 4 >= s.pages * 3, endless = u->steps > 2 * (s.pages / MERGE_PAGES) + 16;
+    if (e || good || endless)
+        return e;
+    if ((e = merge(db, u->steps ? MERGE_PAGES : -MERGE_PAGES, why)))
+        return e;
+    u->steps++;
+    u->more = true;
+    return ERR_NONE;
 }

@@ -88,9 +88,12 @@ static enum err other_default(struct db *db, const struct connection_row *row, b
     return query_end(q, why);
 }
 
-static enum err write_back(struct db *db, struct arena *a, const struct connection_row *row, struct str before, struct fault *why)
+static enum err write_back(struct db *db, struct arena *a, const struct connection_row *row, struct fault *why)
 {
-    struct str search = connection_search_text(a, row->key, row->name);
+    struct str before, search;
+    enum err e = connection_words_stored(db, a, row->id, &before, why);
+    if (e || (e = connection_words_text(a, row, &search, why)))
+        return e;
     struct query *q =
         query_begin(db, "UPDATE connection SET key = $1, search = $2, state = $3, state_before = NULL, deleted_ms = 0,"
                         " deleted_by = NULL, is_default = $4, updated_ms = $5, revision = revision + 1"
@@ -102,7 +105,7 @@ static enum err write_back(struct db *db, struct arena *a, const struct connecti
     query_i64(q, row->updated);
     query_text(q, row->id);
     query_i64(q, row->revision);
-    enum err e = query_end(q, why);
+    e = query_end(q, why);
     if (e == ERR_CONFLICT)
         return fault(why, ERR_CONFLICT, row->key, "the key is taken in its folder");
     if (e)
@@ -129,7 +132,7 @@ enum err trash_restore(struct db *db, struct arena *a, struct connection_row *ro
     made.is_default = !has_default;
     made.updated = clock_wall();
     made.deleted = 0;
-    if ((e = write_back(db, a, &made, connection_search_text(a, row->key, row->name), why)))
+    if ((e = write_back(db, a, &made, why)))
         return e;
     made.revision++;
     *row = made;

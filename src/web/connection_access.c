@@ -8,6 +8,7 @@
 #include "web/change.h"
 #include "web/connection_view.h"
 #include "web/handlers.h"
+#include "web/move_callers.h"
 #include "web/page.h"
 #include "web/policy_check.h"
 
@@ -161,6 +162,7 @@ struct move {
     struct folder_row to;
     struct str folder;            /* as asked */
     struct effect effect;
+    struct move_callers callers;
     struct blocking blocking[BLOCKING_MOST];
     size_t blocking_count;
     bool preview;
@@ -234,7 +236,8 @@ static enum err carry(struct db *db, void *context, struct fault *why)
     enum err e;
     m->blocking_count = 0;
     if ((e = check_place(m, db, why)) || (e = effect_before(db, q->arena, m->row.folder, &m->effect, why)) ||
-        (e = effect_after(db, q->arena, m->to.id, &m->effect, why)) || (e = find_blocking(m, db, why)))
+        (e = effect_after(db, q->arena, m->to.id, &m->effect, why)) || (e = find_blocking(m, db, why)) ||
+        (m->preview && (e = move_callers_find(db, q->arena, &m->row, m->to.id, &m->callers, why))))
         return e;
     if (m->blocking_count && !m->preview)
         return refuse_blocked(m, why);
@@ -253,6 +256,8 @@ static enum err reply_preview(struct reply *r, const struct move *m)
     json_open(&o, '{');
     json_key(&o, "access");
     access_write_effect(&o, &m->effect);
+    json_key(&o, "callers");
+    move_callers_write(&o, &m->callers);
     json_key(&o, "blocking");
     json_open(&o, '[');
     for (size_t i = 0; i < m->blocking_count; i++) {

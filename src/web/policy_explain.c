@@ -123,6 +123,8 @@ static enum err find_issued(struct question *x, struct fault *why)
     x->decision = e; /* that is the answer */
     if (rule != JWT_CALLER_NO_RULE)
         tell(x, "token", "jwt_callers", e, str_fmt(q->arena, "rule %zu of the provider, as %.*s", rule, STR_ARG(x->who.name)));
+    else if (x->who.name.n)
+        tell(x, "token", "jwt_callers", e, str_fmt(q->arena, "its users, as %.*s", STR_ARG(x->who.name)));
     return ERR_NONE;
 }
 

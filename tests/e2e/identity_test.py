@@ -376,6 +376,33 @@ class Hostile(Case):
         me = self.hub1.get("/api/v1/session", token=token)
         self.assertEqual(me.json["principal"], self.me(browser)["principal"])
 
+    def test_callers_who_are_users_are_narrowed_as_those_of_rules_are(self):
+        provider = self.upstream([harness.answer(b"hello")])
+        keys = [self.hub1.connection(key, provider.url)["key"] for key in ("crm", "other")]
+        self.change(default_role="editor")
+        self.assertEqual(self.go()[1].status, 200)
+        put = lambda **limits: self.hub1.request("PATCH", DOORS + "/sso", {"jwt_callers": {"audience": "api", "users": True, "users_limits": limits or None}})
+        token = tokens.token(self.key, self.liar.claims(aud="api", sub="ann"))
+        call = lambda method="GET", key="crm": self.hub1.request(method, f"/proxy/{key}/x", token=token).header("raccord-error") or "ok"
+        kept = put()
+        limits = kept.json["jwt_callers"]["users_limits"]
+        self.assertEqual((kept.status, limits.pop("grants")["connections"], set(limits.values())), (200, None, {None}), kept)
+        self.assertEqual([call(key=k) for k in keys] + [call("DELETE")], ["ok"] * 3)
+        kept = put(grants={"connections": ["crm"], "methods": ["GET"]}).json["jwt_callers"]["users_limits"]["grants"]
+        self.assertEqual((len(kept["connections"]), kept["methods"]), (1, ["GET"]), kept)
+        self.assertEqual((call(), call("DELETE"), call(key="other")), ("ok", "token_not_granted", "connection_not_granted"))
+        said = self.hub1.post("/api/v1/policies:explain", {"operation": "connection.call", "connection": "crm", "method": "DELETE",
+                                                           "identity_provider": "sso", "claims": {"sub": "ann"}}).json
+        self.assertEqual((said["code"], said["trace"][0]["says"]), ("token_not_granted", "its users, as ann@example.com"), said)
+        self.assertEqual(put(role="viewer").status, 200)
+        self.assertEqual(call(), "denied")
+        self.assertEqual(put(expires_at="2020-01-01T00:00:00Z").status, 200)
+        self.assertEqual(call(), "token_invalid")
+        self.assertEqual(put(max_lifetime="60s").status, 200)
+        self.assertEqual(call(), "token_invalid")
+        wrong = self.hub1.request("PATCH", DOORS + "/sso", {"jwt_callers": {"audience": "api", "users": True, "users_limits": {"claim": "x"}}})
+        self.assertEqual((wrong.status, wrong.json["errors"][0]["pointer"]), (400, "/jwt_callers/users_limits/claim"), wrong)
+
     def by(self, browser, method, path, body=None):
         """As the console asks, with the browser's session."""
         sent = {"Cookie": f"raccord={browser.cookie('raccord')}", "X-CSRF-Token": self.me(browser)["csrf_token"]}

@@ -3,6 +3,7 @@ import http.client
 import re
 import threading
 import time
+import urllib.parse
 
 import harness
 import tokens
@@ -174,6 +175,85 @@ class Narrowed(Case):
         self.refused(self.token(), "rule that names its bearer has ended")
         kept = self.rule(expires_at="2099-01-01T00:00:00Z")
         self.assertEqual((self.who(self.token()).status, kept["expires_at"]), (200, "2099-01-01T00:00:00.000Z"))
+
+    def test_a_move_says_beforehand_which_rules_gain_and_lose_the_connection(self):
+        for path in ("shared/a", "shared/b"):
+            self.assertEqual(self.hub1.post("/api/v1/folders", {"path": path, "inherits": False}).status, 201)
+        self.hub1.post("/api/v1/connections/crm/move", {"folder": "shared/a"})
+        self.hub1.post("/api/v1/service-accounts", {"name": "others", "role": "user"})
+        members = lambda path, who: self.hub1.request("PUT", f"/api/v1/folders/{path.replace('/', '%2F')}/members", {"members": [{"principal": who, "role": "user"}]})
+        self.assertEqual([members("shared/a", "others").status, members("shared/b", "others").status], [200, 200])
+        rules = [{**RULE, "grants": grants, "principal": who, "equals": f"n{n}"} for n, (who, grants) in enumerate((
+            ("others", {"connections": ["crm"]}),                             # 0: reaches it in both
+            ("others", {"folders": ["shared/a"]}),                            # 1: loses it
+            ("others", {"folders": ["shared/b"]}),                            # 2: gains it
+            ("others", {"connections": ["other"], "folders": ["shared/b"]}),  # 3: has nothing to do with it
+            ("others", {"methods": ["GET"]})))]                               # 4: likewise
+        at = "/api/v1/identity-providers/" + self.provider["id"]
+        body = {"audience": "raccord", "rules": rules, "users": True, "users_limits": {"grants": {"folders": ["shared/a"]}}}
+        said = self.hub1.request("PATCH", at, {"jwt_callers": body})
+        self.assertEqual(said.status, 200, said)
+        preview = lambda: self.hub1.post("/api/v1/connections/crm/move", {"folder": "shared/b", "preview": True}).json["callers"]
+        seen = lambda side: [(c["key"], c["rule"], c["name"]) for c in preview()[side]]
+        key = self.provider["key"]
+        self.assertEqual((seen("gains"), seen("loses")), ([(key, 2, "others")], [(key, None, None), (key, 1, "others")]))
+        self.assertEqual(members("shared/b", "robots").status, 200)  # and the one that names it, where its account is left behind
+        self.assertEqual(seen("loses"), [(key, None, None), (key, 0, "others"), (key, 1, "others")])
+        # It is as it was said: before and after, each rule's token at the door.
+        calls = lambda: [self.proxied(token=self.token(azp=f"n{n}")) == "ok" for n in range(3)]
+        self.assertEqual(calls(), [True, True, False])
+        self.assertEqual(members("shared/b", "others").status, 200)
+        self.assertEqual(self.hub1.post("/api/v1/connections/crm/move", {"folder": "shared/b"}).status, 200)
+        self.assertEqual(calls(), [True, False, True])
+
+    def link(self, **body):
+        made = self.hub1.post("/api/v1/connect-sessions", body, token=self.token())
+        self.assertEqual(made.status, 201, made)
+        return made.json
+
+    def opened(self, made):
+        """The code of what the page behind a link answers to a browser, "ok" when it lets in."""
+        said = self.hub1.request("GET", urllib.parse.urlsplit(made["url"]).path, token="", headers={"Accept": "text/html"})
+        return said.header("raccord-error") or "ok"
+
+    def test_a_link_is_narrowed_by_the_rule_that_took_its_makers_token_and_ends_with_it(self):
+        self.rule(grants={"connections": ["crm"]})
+        refused = self.hub1.post("/api/v1/connect-sessions", {"connection": "other"}, token=self.token())
+        self.assertEqual(refused.status, 404, refused)
+        made = self.link(connection="crm")
+        self.assertEqual(self.opened(made), "ok")
+        for changed in ({"grants": {"connections": ["other"]}}, {"role": "viewer"}, {"expires_at": "2020-01-01T00:00:00Z"}):
+            with self.subTest(changed):
+                self.rule(**changed)
+                self.assertEqual(self.opened(made), "connect_link_invalid")
+                self.rule(grants={"connections": ["crm"], "methods": ["GET", "POST"]})
+                self.assertEqual(self.opened(made), "ok")
+        at = "/api/v1/identity-providers/" + self.provider["id"]
+        for changed in ({"disabled": True}, {"jwt_callers": {"audience": "raccord", "rules": [{**RULE, "equals": "another"}]}}):
+            self.assertEqual(self.hub1.request("PATCH", at, changed).status, 200)
+            self.assertEqual(self.opened(made), "connect_link_invalid")
+            self.assertEqual(self.hub1.request("PATCH", at, {"disabled": False}).status, 200)
+            self.rule()
+            self.assertEqual(self.opened(made), "ok")
+        self.assertEqual(self.hub1.request("PATCH", "/api/v1/service-accounts/" + self.robots["id"], {"role": "viewer"}).status, 200)
+        self.assertEqual(self.opened(made), "connect_link_invalid")
+
+    def test_an_authorization_goes_on_narrowed_by_the_rule_that_took_its_beginners_token(self):
+        made = self.hub1.post("/api/v1/oauth-clients", {"key": "c", "client_id": "x", "authorization_url": self.seen.url + "/authorize",
+                                                        "token_url": self.seen.url + "/token"})
+        self.assertEqual(made.status, 201, made)
+        made = self.hub1.post("/api/v1/connections", {"connector": "http", "auth_type": "oauth2_authorization_code", "key": "person", "folder": "shared",
+                                                      "fields": {"base_url": self.seen.url}, "oauth_client": "c"})
+        self.assertEqual(made.status, 201, made)
+        self.rule(grants={"connections": ["person"]})
+        said = self.hub1.post("/api/v1/connections/person/authorize", {}, token=self.token())
+        self.assertEqual(said.status, 201, said)
+        start = urllib.parse.urlsplit(said.json["authorization_url"]).path
+        begin = lambda: self.hub1.request("GET", start, token="", headers={"Accept": "text/html"})
+        self.rule(grants={"connections": ["crm"]})
+        self.assertNotEqual(begin().status, 302)
+        self.rule(grants={"connections": ["person"]})
+        self.assertIn(begin().status, (302, 303))
 
     def test_explain_says_what_the_doors_answer_to_a_token_with_these_claims(self):
         self.rule(role="user", grants={"connections": ["crm"], "methods": ["GET"]})
