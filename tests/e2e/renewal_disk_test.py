@@ -3,6 +3,7 @@ be written down before, and no grant is lost (requirements 10.3, 10.4, 18.2)."""
 import errno
 import re
 
+import harness
 from person import Person
 
 WRITES = "pwrite write fdatasync fsync ftruncate fallocate"
