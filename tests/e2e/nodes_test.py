@@ -1,6 +1,7 @@
 """Several hubs over one PostgreSQL: what one of them changes holds at the others, one request for each token that is over, and what a
 failover in the middle of a renewal does (requirements 10.1, 10.2, 10.11, 12.4, 18.4, 18.5)."""
 import os
+import random
 import threading
 
 import harness
@@ -108,6 +109,81 @@ class Changes(harness.Case, Cluster):
         self.assertEqual(self.said(self.one), "Bearer first")
 
 
+class Moving(harness.Case, Cluster):
+    def setUp(self):
+        super().setUp()
+        self.shared = self.begin_cluster()
+        self.peer = self.upstream(say_who)
+
+    def start(self, data, shared):
+        return self.hub(data=data, env={**PLAIN, **shared})
+
+    def fill(self, hub):
+        made = hub.post(API + "/connections", {
+            "connector": "http", "auth_type": "bearer", "key": "crm", "name": "Café 日本", "fields": {"base_url": f"http://localhost:{self.peer.port}"},
+            "credentials": {"token": "t0ken"}})
+        self.assertEqual(made.status, 201, made)
+        for n in range(150):  # more than one batch
+            made = hub.post(API + "/service-accounts", {"name": f"robot {n}", "role": "user"})
+            self.assertEqual(made.status, 201, made)
+
+    def holds(self, hub):
+        called = hub.get("/proxy/crm/x")
+        self.assertEqual((called.status, called.text), (200, "Bearer t0ken"), called)
+        found = hub.get(API + "/connections?search=caf")
+        self.assertEqual((found.status, [c["name"] for c in found.json["items"]]), (200, ["Café 日本"]), found)
+        self.assertTrue(hub.get(API + "/audit:verify").json["ok"])
+        made = hub.post(API + "/service-accounts", {"name": "later", "role": "user"})  # numbers and names go on
+        self.assertEqual(made.status, 201, made)
+
+    def test_a_hub_moves_from_one_database_to_the_other_and_back(self):
+        key = {"RACCORD_MASTER_KEY_FILE": self.shared["RACCORD_MASTER_KEY_FILE"]}
+        more = ["--master-key-file", key["RACCORD_MASTER_KEY_FILE"]]
+        small = self.start(self.path("small"), key)
+        self.fill(small)
+        small.stop()
+        self.run_well("backup", "--data", small.data, "--output", self.path("one"), env=key)
+        self.run_well("restore", self.path("one"), "--data", self.path("big"), *more, env=self.shared)
+        big = self.start(self.path("big"), self.shared)
+        self.holds(big)
+        self.assertEqual(os.path.exists(self.path("big/raccord.db")), False)
+        self.run_well("backup", "--data", big.data, "--output", self.path("two"), env=self.shared)
+        # Not over a hub that runs, and not over its data unless that is said.
+        refused = harness.run("restore", self.path("one"), "--data", self.path("big"), "--force", *more, env=self.shared)
+        self.assertEqual((refused.code, "nodes run on this database" in refused.err), (1, True), refused)
+        big.stop()
+        refused = harness.run("restore", self.path("one"), "--data", self.path("big"), *more, env=self.shared)
+        self.assertEqual((refused.code, "--force" in refused.err), (1, True), refused)
+        self.run_well("restore", self.path("two"), "--data", self.path("big"), "--force", *more, env=self.shared)
+        big.start()
+        self.assertEqual(big.get("/proxy/crm/x").status, 200)
+        self.run_well("restore", self.path("two"), "--data", self.path("again"), *more)
+        again = self.start(self.path("again"), key)
+        self.assertEqual(again.post(API + "/service-accounts", {"name": "later", "role": "user"}).status, 409)
+        again.get("/proxy/crm/x")
+        self.assertTrue(again.get(API + "/audit:verify").json["ok"])
+
+    def run_well(self, *arguments, env=None):
+        done = harness.run(*arguments, env=env)
+        self.assertEqual(done.code, 0, done)
+
+    def test_a_write_that_no_standby_confirms_is_not_taken_for_done(self):
+        hub = self.start(self.path("data"), self.shared)
+        standby = self.pg.standby()
+        self.assertEqual(hub.post(API + "/service-accounts", {"name": "both", "role": "user"}).status, 201)
+        standby.pause()
+        said = []
+        caller = threading.Thread(target=lambda: said.append(hub.post(API + "/service-accounts", {"name": "alone", "role": "user"}).status))
+        caller.start()
+        waits = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND usename = 'raccord'"
+        self.soon(lambda: self.pg.sql(waits), "nobody waits for the standby")
+        self.pg.sql(f"SELECT pg_cancel_backend(pid) FROM ({waits}) AS waiting")
+        caller.join(harness.DEADLINE)
+        self.assertEqual(said, [503])  # the server said that it has committed
+        standby.resume()
+        self.soon(lambda: hub.post(API + "/service-accounts", {"name": "again", "role": "user"}).status == 201, "writes do not come back")
+
+
 class Nodes(Person, Cluster):
     """Three of them, and alice's grant, whose family ends when an old refresh token comes back."""
     HUBS = 3
@@ -205,7 +281,10 @@ class Failover(Nodes):
         self.works()
         self.assertEqual(self.asked(), asked + 1)  # no token went out twice
         self.assertEqual(self.renew().status, 200)  # the family is alive
-        # The former primary comes back and knows of nothing. It stands first in the address.
+        self.former_primary(old)
+
+    def former_primary(self, old):
+        """It comes back and knows of nothing. It stands first in the address."""
         generation = self.grant()["generation"]
         old.start()
         for hub in self.hubs:
@@ -214,3 +293,19 @@ class Failover(Nodes):
         self.assertEqual(self.grant()["generation"], generation)
         self.works()
         self.assertEqual(old.sql("SELECT generation FROM connection_grant", "raccord"), str(generation - 2))
+
+    def test_a_failover_at_any_moment_of_a_renewal_sends_no_token_twice(self):
+        for _ in range(ROUNDS):
+            asked, generation = self.asked(), self.grant()["generation"]
+            self.let_end()
+            threads, _ = self.crowd(2)
+            threading.Event().wait(random.random() / 10)  # the moment is what is tried
+            old = self.fail_over()
+            for t in threads:
+                t.join(harness.DEADLINE)
+            for hub in self.hubs:
+                self.back(hub)
+            self.works()
+            self.assertEqual((self.asked(), self.grant()["generation"]), (asked + 1, generation + 1), [hub.log()[-1000:] for hub in self.hubs])
+            self.next = self.now.standby(port=old.port)
+        self.assertEqual(self.renew().status, 200)  # the family is alive

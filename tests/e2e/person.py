@@ -1,5 +1,6 @@
 """A person's grant from a real authorization server (npm oidc-provider) that rotates refresh tokens and ends a family whose old one comes
 back, in a hub whose system calls can be made to fail. For tests of renewals."""
+import http.client
 import json
 import os
 import shutil
@@ -107,6 +108,54 @@ class Person(Flow):
 
     def renew(self):
         return self.hub1.post(API + "/connections/crm/renew")
+
+    def whole(self):
+        """The family lives: it can be renewed, and what comes of that is good."""
+        said = self.renew()
+        self.assertEqual(said.status, 200, (said, self.grant(), self.hub1.log()[-2000:]))
+        self.works()
+
+    def restart(self):
+        self.hub1.stop()
+        self.hub1.start()
+
+    def strike(self, action, at=1, **calls):
+        """Kill the hub in the middle of a renewal. The steps that were taken, whole, and the one that was torn or not taken; None:
+        there are not so many steps."""
+        self.faults.arm(action, at, thread="renewal", **calls)
+        try:
+            said = self.renew()
+            self.assertEqual(said.status, 200, said)
+        except (OSError, http.client.HTTPException):
+            pass
+        if not self.faults.struck:
+            self.faults.disarm()
+            return None, ""
+        self.hub1.process.wait(harness.DEADLINE)
+        self.hub1.kill()
+        self.faults.disarm()
+        steps = self.faults.steps()
+        return (steps, "") if action == "kill_after" else (steps[:-1], steps[-1])
+
+    def left_behind(self, at=1):
+        """The hub is dead, and new tokens lie in its journal: the `at`-th answer of a renewal."""
+        steps, _ = self.strike("kill_after", at, calls="fdatasync", file="answers.")
+        self.assertTrue(steps)
+
+    def under_way(self, call, commit=True):
+        """call() takes a renewal, whose answer waits at the server (commit: tokens are given already). The function that lets it go
+        on and tells what call() said."""
+        self.control("/_faults", {"kind": "hold", "n": 1, "commit": commit})
+        asked, said = self.asked(), []
+        caller = threading.Thread(target=lambda: said.append(call()))
+        caller.start()
+        self.asks(asked + 1)
+
+        def let_go():
+            self.control("/_release")
+            caller.join(harness.DEADLINE)
+            return said[0]
+        return let_go
 
     def settled(self, asked):
         """The server has done with what was asked."""

@@ -16,6 +16,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -197,10 +198,11 @@ class Server:
 
     # --- replicas ---
 
-    def standby(self, name=None, synchronous=True):
-        """A streaming replica, running. `synchronous`: from now on no commit is acknowledged here before the replica has it on its disk."""
+    def standby(self, name=None, synchronous=True, port=None):
+        """A streaming replica, running, at a port that is free unless one is given. `synchronous`: from now on no commit is acknowledged here before the replica has it on its disk."""
         replica = Server(self.ground, name or f"standby{len(self.ground.servers)}")
         self.ground.servers.append(replica)
+        replica.port = port
         self.ground.run("pg_basebackup", "-D", replica.data, "-R", "-X", "stream", "-C", "-S", replica.name, "-c", "fast", "-d",
                         self.url("postgres", OWNER) + f"?application_name={replica.name}", user=True)
         with open(os.path.join(replica.data, "postgresql.auto.conf"), "a", encoding="utf-8") as f:
@@ -275,3 +277,26 @@ class Postgres(Server):
         for server in self.servers:
             server.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def serve():
+    """For tests in other languages: prints the address of a new database for each line that comes in, until there are no more. A line may
+    name a collation."""
+    ground = Postgres()
+    try:
+        for number, line in enumerate(iter(sys.stdin.readline, "")):
+            word = line.strip()
+            if word in ("kill", "start"):
+                getattr(ground, word)()
+                print(word, flush=True)
+            else:
+                try:
+                    print(ground.create(f"d{number}", word or "C"), flush=True)
+                except AssertionError:  # a collation that is not here
+                    print("none", flush=True)
+    finally:
+        ground.close()
+
+
+if __name__ == "__main__":
+    serve()

@@ -117,71 +117,66 @@ class Expired(Person):
 
 
 class Stopped(Person):
-    def test_a_stop_in_the_middle_of_a_renewal_waits_for_its_answer_and_keeps_it(self):
-        self.let_end()
-        self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
-        asked, generation, said = self.asked(), self.grant()["generation"], []
-        caller = threading.Thread(target=lambda: said.append(self.hub1.get("/proxy/crm/me")))
-        caller.start()
-        self.asks(asked + 1)
+    def me(self):
+        return self.hub1.get("/proxy/crm/me")
+
+    def ask_me(self):
+        """A call of which nothing but the request is there."""
+        line = self.hub1.connect()
+        line.request("GET", "/proxy/crm/me", headers={"Authorization": f"Bearer {self.hub1.admin}"})
+        return line
+
+    def stopping(self):
+        """The process, which has heard that it is to stop."""
         process, stops = self.hub1.process, self.hub1.log().count("stopping")
         process.send_signal(signal.SIGTERM)
         self.until_log("stopping", stops + 1)
-        self.control("/_release")
-        caller.join(harness.DEADLINE)
+        return process
+
+    def test_a_stop_in_the_middle_of_a_renewal_waits_for_its_answer_and_keeps_it(self):
+        self.let_end()
+        asked, generation = self.asked(), self.grant()["generation"]
+        let_go = self.under_way(self.me)
+        process = self.stopping()
+        said = let_go()
         self.assertEqual(process.wait(harness.DEADLINE), 0)
-        self.assertEqual((said[0].status, said[0].json["sub"]), (200, "alice"), said)
-        self.hub1.stop()
-        self.hub1.start()
+        self.assertEqual((said.status, said.json["sub"]), (200, "alice"), said)
+        self.restart()
         self.assertEqual((self.grant()["generation"], self.grant()["state"]), (generation + 1, "good"))
         self.works()
         self.assertEqual(self.asked(), asked + 1)
 
     def test_a_second_signal_does_not_hurry_a_renewal(self):
         self.let_end()
-        self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
         asked, generation = self.asked(), self.grant()["generation"]
-        line = self.hub1.connect()
-        line.request("GET", "/proxy/crm/me", headers={"Authorization": f"Bearer {self.hub1.admin}"})
-        self.asks(asked + 1)
-        process, stops = self.hub1.process, self.hub1.log().count("stopping")
-        process.send_signal(signal.SIGTERM)
-        self.until_log("stopping", stops + 1)
+        let_go = self.under_way(self.ask_me)
+        process = self.stopping()
         process.send_signal(signal.SIGINT)
-        self.control("/_release")
+        line = let_go()
         self.assertEqual(process.wait(harness.DEADLINE), 0)
         line.close()
-        self.hub1.stop()
-        self.hub1.start()
+        self.restart()
         self.assertEqual((self.grant()["generation"], self.asked()), (generation + 1, asked + 1))
         self.works()
 
     def test_a_hub_that_is_sealed_in_the_middle_of_a_renewal_has_its_answer_after_the_restart(self):
-        self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
         asked, generation = self.asked(), self.grant()["generation"]
-        caller = threading.Thread(target=self.renew)
-        caller.start()
-        self.asks(asked + 1)
+        let_go = self.under_way(self.renew)
         self.hub1.process.send_signal(signal.SIGUSR1)
         self.until_log("sealed", 1)
-        self.control("/_release")
-        caller.join(harness.DEADLINE)
+        let_go()
         self.until_log("new tokens were not kept", 1)
         self.control("/_expire")
-        self.hub1.stop()
-        self.hub1.start()
+        self.restart()
         self.assertEqual((self.grant()["generation"], self.asked()), (generation + 1, asked + 1))
         self.works()
 
     def test_a_renewal_whose_caller_left_comes_to_its_end(self):
         self.let_end()
-        self.control("/_faults", {"kind": "hold", "n": 1, "commit": True})
-        asked, generation = self.asked(), self.grant()["generation"]
-        line = self.hub1.connect()
-        line.request("GET", "/proxy/crm/me", headers={"Authorization": f"Bearer {self.hub1.admin}"})
-        self.asks(asked + 1)
-        line.close()
-        self.control("/_release")
+        asked, generation, lines = self.asked(), self.grant()["generation"], []
+        let_go = self.under_way(lambda: lines.append(self.ask_me()))
+        lines[0].close()
+        let_go()
         self.until("kept", lambda: self.grant()["generation"] == generation + 1)
         self.works()
         self.assertEqual(self.asked(), asked + 1)

@@ -3,7 +3,6 @@ be written down before, and no grant is lost (requirements 10.3, 10.4, 18.2)."""
 import errno
 import re
 
-import harness
 from person import Person
 
 WRITES = "pwrite write fdatasync fsync ftruncate fallocate"
@@ -16,16 +15,6 @@ class Disk(Person):
         self.assertEqual(self.renew().status, 200)
         self.faults.disarm()
         return self.faults.steps()
-
-    def restart(self):
-        self.hub1.stop()
-        self.hub1.start()
-
-    def whole(self):
-        """The family lives: it can be renewed, and what comes of that is good."""
-        said = self.renew()
-        self.assertEqual(said.status, 200, (said, self.grant(), self.hub1.log()[-2000:]))
-        self.works()
 
 
 class Before(Disk):
@@ -85,6 +74,36 @@ class After(Disk):
                 self.whole()
 
 
+    def test_after_a_failed_sync_of_the_database_calls_have_what_lies_in_its_room(self):
+        self.let_end()
+        asked, generation = self.asked(), self.grant()["generation"]
+        self.faults.fail(errno.EIO, 2, stays=False, thread="renewal", calls="fdatasync", file="raccord.db-wal")
+        for _ in range(3):
+            self.works()
+        self.assertEqual(self.faults.struck, 1)
+        self.faults.disarm()
+        self.assertEqual(self.grant()["generation"], generation)  # it is not in the database, and nobody is told that it is
+        self.assertNotEqual(self.renew().status, 200)
+        self.works()
+        self.assertEqual(self.asked(), asked + 1)
+        self.control("/_expire")  # what was borrowed is over: the next one cannot be asked for before the start
+        self.assertGreaterEqual(self.hub1.get("/proxy/crm/me").status, 500)
+        self.assertEqual(self.asked(), asked + 1)
+        self.restart()
+        self.assertEqual(self.grant()["generation"], generation + 1)
+        self.works()
+        self.whole()
+
+    def test_what_is_in_no_room_is_lent_to_nobody(self):
+        self.let_end()
+        asked = self.asked()
+        self.faults.fail(errno.EIO, 2, thread="renewal", calls="fdatasync", file=".")  # the intent is there; then neither file takes it
+        said = self.hub1.get("/proxy/crm/me")
+        self.faults.disarm()
+        self.assertGreaterEqual(said.status, 500, said)
+        self.assertEqual(self.asked(), asked + 1)
+        self.hub1.kill()  # a stop would wait for the database as long as it may: memory alone has the answer
+
     def test_what_a_code_brought_is_kept_when_there_is_room_again(self):
         browser, back = self.another("first")
         self.faults.arm("record", thread="renewal", calls=WRITES, file=".")
@@ -105,17 +124,6 @@ class After(Disk):
 class AtTheStart(Disk):
     """An answer is in its room, and the database does not take it at the start."""
 
-    def left_behind(self):
-        """The hub is dead, the new tokens lie in its journal, and the old ones are worth nothing any more."""
-        self.faults.arm("kill_after", 1, thread="renewal", calls="fdatasync", file="answers.")
-        try:
-            self.renew()
-        except OSError:
-            pass
-        self.hub1.process.wait(harness.DEADLINE)
-        self.hub1.kill()
-        self.control("/_expire")
-
     def taken_up(self, asked, generation):
         self.until("taken up", lambda: self.grant()["generation"] == generation + 1, 20)
         self.assertEqual(self.asked(), asked + 1)
@@ -129,6 +137,7 @@ class AtTheStart(Disk):
             with self.subTest(error=errno.errorcode[error], stays=stays):
                 asked, generation = self.asked(), self.grant()["generation"]
                 self.left_behind()
+                self.control("/_expire")
                 self.faults.fail(error, 1, stays=stays, thread="renewal", calls="pwrite", file="raccord.db-wal")
                 self.hub1.start()
                 self.assertGreater(self.faults.struck, 0)
@@ -138,6 +147,7 @@ class AtTheStart(Disk):
     def test_a_caller_meanwhile_does_not_spend_the_old_refresh_token(self):
         asked, generation = self.asked(), self.grant()["generation"]
         self.left_behind()
+        self.control("/_expire")
         self.faults.fail(errno.ENOSPC, 1, calls="pwrite", file="raccord.db-wal", begins="answers.")
         self.hub1.start()
         said = self.hub1.get("/proxy/crm/me")
@@ -149,6 +159,7 @@ class AtTheStart(Disk):
     def test_an_answer_that_still_cannot_be_taken_up_outlives_the_next_death(self):
         asked, generation = self.asked(), self.grant()["generation"]
         self.left_behind()
+        self.control("/_expire")
         for _ in range(2):
             self.faults.fail(errno.ENOSPC, 1, calls="pwrite", file="raccord.db-wal", begins="answers.")
             self.hub1.start()
@@ -169,14 +180,7 @@ class FullFromTheBeginning(Disk):
 
     def test_an_answer_that_is_kept_when_there_is_room_is_found_after_a_death(self):
         generation = self.grant()["generation"]
-        self.faults.arm("kill_after", 1, thread="renewal", calls="fdatasync", file="answers.")
-        try:
-            self.renew()
-        except OSError:
-            pass
-        self.hub1.process.wait(harness.DEADLINE)
-        self.hub1.kill()
-        self.faults.disarm()
+        self.left_behind()
         self.hub1.start()
         self.assertEqual(self.grant()["generation"], generation + 1)
         self.control("/_expire")

@@ -1,7 +1,6 @@
 """kill -9 at the steps of a renewal, through the whole program, with a person's grant from a server that rotates (person.py). Whatever
 reached the disk is used after the restart; what did not is carried on with, or said (requirements 10.3 to 10.6, 10.12).
 RACCORD_KILLS: how many kills (preset: 100, over all steps)."""
-import http.client
 import os
 import re
 import sys
@@ -25,23 +24,6 @@ class Struck(Person):
         plan += [("tear", at) for at, step in enumerate(steps, 1) if re.match("pwrite|send|recv", step)]
         plan += [("kill_after", at) for at, step in enumerate(steps, 1) if re.match("send|recv|connect|.*answers|fdatasync", step)]
         return steps, plan
-
-    def strike(self, action, at=1, **calls):
-        """Kill the hub in the middle of a renewal. The steps that were taken, whole, and the one that was torn or not taken."""
-        self.faults.arm(action, at, thread="renewal", **calls)
-        try:
-            said = self.renew()
-            self.assertEqual(said.status, 200, said)
-        except (OSError, http.client.HTTPException):
-            pass
-        if not self.faults.struck:
-            self.faults.disarm()
-            return None, ""
-        self.hub1.process.wait(harness.DEADLINE)
-        self.hub1.kill()
-        self.faults.disarm()
-        steps = self.faults.steps()
-        return (steps, "") if action == "kill_after" else (steps[:-1], steps[-1])
 
     def round(self, action, at):
         before, generation = self.control("/_log"), self.grant()["generation"]

@@ -22,14 +22,7 @@ class Bound(Person):
         self.works()
 
     def test_an_answer_that_only_the_disk_has_still_belongs_to_its_key(self):
-        self.faults.arm("kill_after", thread="renewal", calls="fdatasync", file="answers.", at=2)  # the first says which nonce to use
-        try:
-            self.renew()
-        except OSError:
-            pass
-        self.hub1.process.wait(harness.DEADLINE)
-        self.hub1.kill()
-        self.faults.disarm()
+        self.left_behind(at=2)  # the first answer says which nonce to use
         self.hub1.start()
         self.assertEqual(self.grant()["generation"], 2)
         self.works()
@@ -91,13 +84,7 @@ class Restored(Person):
 
     def test_an_answer_of_another_life_is_not_taken_for_one_of_this(self):
         self.backup()
-        self.faults.arm("kill_after", thread="renewal", calls="fdatasync", file="answers.", at=1)
-        try:
-            self.renew()
-        except OSError:
-            pass
-        self.hub1.process.wait(harness.DEADLINE)
-        self.faults.disarm()
+        self.left_behind()
         shutil.copy(f"{self.hub1.data}/answers.0", self.path("answers"))
         before = self.grant_of_the_disk()
         self.restore()
