@@ -221,7 +221,7 @@ class Nodes(Person, Cluster):
 
 
 class Expired(Nodes):
-    CALLERS = 16
+    CALLERS = int(os.environ.get("RACCORD_TEST_CALLERS", "16"))  # at each node
 
     def test_each_token_that_is_over_is_one_request_whoever_asks_for_it_wherever(self):
         for _ in range(ROUNDS):
