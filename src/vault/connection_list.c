@@ -529,7 +529,8 @@ static enum err find_in_scope(struct walk *w, struct fault *why)
     enum err e = weigh_all(w, &c, why);
     if (e)
         return e;
-    bool batches = c.lead == LEAD_ROWS && c.least > 0 && c.least < EVERY && w->words.match.n && w->words.share < c.least * BATCH_WORTH;
+    bool batches =
+        c.lead == LEAD_ROWS && c.least > 0 && c.least < EVERY && w->words.match.n && w->words.share < c.least * BATCH_WORTH;
     if (c.cells)
         return ask_cells(w, batches, why);
     return batches ? ask_batches(w, why) : ask_once(w, c.lead, why);
