@@ -3,11 +3,13 @@ be written down before, and no grant is lost (requirements 10.3, 10.4, 18.2)."""
 import errno
 import re
 
+import harness
 from person import Person
 
 WRITES = "pwrite write fdatasync fsync ftruncate fallocate"
 
 
+@harness.embedded
 class Disk(Person):
     def writes(self):
         """The calls of one renewal that write, or promise that something is written."""

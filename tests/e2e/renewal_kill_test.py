@@ -10,6 +10,7 @@ from identity_test import Browser
 from person import API, Person
 
 
+@harness.embedded
 class Struck(Person):
     def plan(self):
         """(what is done, at which step) for each call of one renewal."""
