@@ -118,7 +118,8 @@ static void flight_free(struct flight *f)
     free(f);
 }
 
-static void tell_list(struct renewals *r, struct list *waiters, enum err e, const struct fault *why)
+/* `lent`: a generation that may be borrowed; 0: none. */
+static void tell_list(struct renewals *r, struct list *waiters, int64_t lent, enum err e, const struct fault *why)
 {
     for (;;) {
         pthread_mutex_lock(&r->lock);
@@ -127,7 +128,7 @@ static void tell_list(struct renewals *r, struct list *waiters, enum err e, cons
         if (!node)
             return;
         struct renewal_wait *w = list_entry(node, struct renewal_wait, in_waiters);
-        w->done(w, e, why);
+        w->done(w, w->borrows && w->generation < lent ? ERR_NONE : e, why);
     }
 }
 
@@ -144,8 +145,29 @@ void renewal_tell(struct renewals *r, struct flight *f, enum err e, const struct
     struct list now;
     pthread_mutex_lock(&r->lock);
     move_waiters(&now, &f->waiters);
+    int64_t lent = f->lent;
     pthread_mutex_unlock(&r->lock);
-    tell_list(r, &now, e, why);
+    tell_list(r, &now, lent, e, why);
+}
+
+bool renewals_borrow(struct renewals *r, struct arena *a, struct str connection, struct grant *g,
+                     struct grant_value values[GRANT_VALUES], size_t *count)
+{
+    pthread_mutex_lock(&r->lock);
+    const struct flight *f = map_get(r->flights, connection);
+    bool lent = f && f->lent && f->lent == g->generation + 1; /* stored since, or dropped: there is nothing to lend */
+    *count = 0;
+    for (size_t i = 0; lent && i < f->unkept->got.count; i++) {
+        const struct grant_value *v = &f->unkept->got.values[i];
+        values[(*count)++] = (struct grant_value){ arena_str(a, v->name), secret_copy(v->value) };
+    }
+    if (lent) {
+        g->generation = f->lent;
+        g->obtained = f->unkept->end.obtained;
+        g->expires = f->unkept->end.expires;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return lent;
 }
 
 /* From here on who asks gets a new flight, which finds what this one left. */
@@ -156,7 +178,7 @@ static void land(struct renewals *r, struct flight *f, enum err e, const struct 
     pthread_mutex_unlock(&r->lock);
     if (f->changed && r->config.changed)
         r->config.changed(r->config.context, str_of(f->connection));
-    tell_list(r, &f->waiters, e, why);
+    tell_list(r, &f->waiters, 0, e, why);
     flight_free(f);
 }
 
@@ -177,8 +199,10 @@ static void join(struct flight *f, int64_t generation, enum renewal_cause cause)
 
 void renewals_ask(struct renewals *r, struct str connection, int64_t generation, enum renewal_cause cause, struct renewal_wait *w)
 {
-    if (w)
+    if (w) {
         list_init(&w->in_waiters);
+        w->generation = generation;
+    }
     pthread_mutex_lock(&r->lock);
     bool stopping = r->stopping;
     struct flight *f = stopping ? NULL : map_get(r->flights, connection);

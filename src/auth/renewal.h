@@ -64,12 +64,20 @@ struct renewal_wait {
     /* On a renewal thread, quick; the memory is the waiter's again. ERR_RECONNECT_REQUIRED, ERR_NEEDS_AUTH, ERR_UPSTREAM_*,
      * ERR_OAUTH_CLIENT, ERR_STOPPING; ERR_NONE: there is something newer than the generation asked about. */
     void (*done)(struct renewal_wait *w, enum err e, const struct fault *why);
+    bool borrows;                  /* what renewals_borrow() lends is as good: ERR_NONE for that, too */
+    int64_t generation;            /* private: newer than this is wanted */
 };
 /* Wanted: a credential newer than `generation`. Never blocks, any thread. done() is called once, maybe before this returns, unless
  * renewals_leave() came first. With RENEWAL_REFUSED, one generation is renewed at most once. `w` may be NULL. */
 void renewals_ask(struct renewals *r, struct str connection, int64_t generation, enum renewal_cause cause, struct renewal_wait *w);
 /* True: done() will not be called. False: it was, or is being. The renewal goes on either way. */
 bool renewals_leave(struct renewals *r, struct renewal_wait *w);
+
+/* A credential that is in its room on the disk, and that the database does not take yet (it is full, or a sync failed): the next
+ * start finds it there, so nothing is lost by its being used. True: *count values in place of the stored ones of that generation,
+ * the caller's to end, their names in `a`, and *g is as it will be. Any thread. */
+bool renewals_borrow(struct renewals *r, struct arena *a, struct str connection, struct grant *g,
+                     struct grant_value values[GRANT_VALUES], size_t *count);
 
 /* renewals_ask() for who can wait: blocks, at most `ms`. Worker threads only. ERR_UPSTREAM_TIMEOUT: it goes on. */
 enum err renewals_wait(struct renewals *r, struct str connection, int64_t generation, enum renewal_cause cause, int64_t ms,

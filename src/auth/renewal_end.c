@@ -396,6 +396,22 @@ void renewal_unkept_free(struct unkept *u)
     free(u);
 }
 
+/* Calls may have an answer that is on the disk, though not in the database: "persisted before anybody uses it" is true of it, for
+ * the next start takes it up from there. Not what a person just made: the connection's state goes with that. Not when the hub is
+ * sealed. */
+static void lend_or_not(struct renewals *r, struct flight *f, enum err e)
+{
+    const struct unkept *u = f->unkept;
+    bool lend = u->in_room && !f->obtain && u->turn.generation && (e == ERR_STORE || e == ERR_STORE_FULL);
+    int64_t lent = lend ? u->turn.generation + 1 : 0;
+    pthread_mutex_lock(&r->lock);
+    bool changes = f->lent != lent;
+    f->lent = lent;
+    pthread_mutex_unlock(&r->lock);
+    if (changes && r->config.changed)
+        r->config.changed(r->config.context, str_of(f->connection));
+}
+
 bool renewal_keep_or_wait(struct renewals *r, struct flight *f, enum err *out, struct fault *why)
 {
     struct unkept *u = f->unkept;
@@ -408,6 +424,7 @@ bool renewal_keep_or_wait(struct renewals *r, struct flight *f, enum err *out, s
         renewal_report(r, "new tokens were not kept", why);
     u->told = true;
     /* The answer is safe in its room. Who waits is told; the database takes it later. */
+    lend_or_not(r, f, e);
     renewal_tell(r, f, e, why);
     f->params = NULL;
     return attempt_again(f, AGAIN_KEEP_US);

@@ -61,6 +61,7 @@ struct flight {
     int64_t started_us;
     struct unkept *unkept;
     struct left *left;
+    int64_t lent;                   /* under the lock: the generation of `unkept`, while it may be borrowed; 0: it may not */
     bool changed;                   /* something was written: config.changed() is due */
 };
 
@@ -122,7 +123,7 @@ void renewal_left_leave(struct left *l);
 /* A flight for it, which is due at once; of two answers for a connection the one with the newer fence. Before there are threads. */
 void renewal_flight_left(struct renewals *r, struct left *l);
 
-/* Tell those that wait now; the flight goes on. */
+/* Tell those that wait now; the flight goes on. Who borrows has what he wants while f->lent is newer. */
 void renewal_tell(struct renewals *r, struct flight *f, enum err e, const struct fault *why);
 /* Look for what is due no later than that. */
 void renewal_look_at(struct renewals *r, wall_ms next);

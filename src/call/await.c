@@ -42,6 +42,7 @@ struct await *await_start(struct board *b, const struct prepared *to, enum renew
 {
     struct await *w = mem_zero(sizeof *w);
     w->wait.done = renewed;
+    w->wait.borrows = true;
     w->back.do_it = back;
     w->board = b;
     w->trial = to->trial;

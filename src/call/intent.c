@@ -11,7 +11,7 @@
  * it has wait: so that those that do not are enough to keep it busy until the others come back. When calls come by the FEW at a
  * time, as from one caller after the other, nobody waits. */
 #define SHARE 50
-#define HASTE 8
+#define HASTE 4
 #define MOST(waiting, alive) (3 * (waiting) >= 2 * (alive))
 #define FEW 4
 #define GAP_MOST_NS 4000000

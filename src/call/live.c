@@ -515,6 +515,7 @@ static void got_token(void *who, struct prepared *to, const struct fault *why)
     }
     prepared_release(c->renewed);
     c->renewed = c->to = to;
+    c->challenged = false; /* its signer knows no nonce yet */
     if (to->secure)
         c->run.path[0] = 0;
     /* A policy, or the connection's own settings, may have changed while it waited. */

@@ -3,6 +3,7 @@
 #include "auth/method.h"
 #include "auth/oauth_client.h"
 #include "auth/obtain.h"
+#include "auth/renewal.h"
 #include "call/circuit.h"
 #include "call/rewrite.h"
 #include "catalog/setup.h"
@@ -177,7 +178,8 @@ static enum err prepare_grant(struct switchboard *s, struct db *db, struct prepa
     p->renews = switchboard_renewals(s) != NULL;
     if (!g.generation)
         return obtain->by_person ? fault(why, ERR_NEEDS_AUTH, p->row.key, "nobody has authorized it") : ERR_NONE;
-    if ((e = grant_open(db, switchboard_config(s)->keyring, p->arena, p->row.id, values, &count, why)))
+    bool borrowed = p->renews && renewals_borrow(switchboard_renewals(s), p->arena, p->row.id, &g, values, &count);
+    if (!borrowed && (e = grant_open(db, switchboard_config(s)->keyring, p->arena, p->row.id, values, &count, why)))
         return e;
     for (size_t i = 0; i < count; i++)
         secrets[(*n)++] = (struct connection_secret){ values[i].name, values[i].value };

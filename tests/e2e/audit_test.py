@@ -1,10 +1,10 @@
 """The audit log on the real binary: what is in it, and what an intruder with a database editor cannot do unseen."""
+import contextlib
 import ctypes
 import json
 import os
 import resource
 import shutil
-import sqlite3
 import subprocess
 import threading
 import time
@@ -27,29 +27,20 @@ def records(hub, **query):
     return found[::-1]
 
 
-class Edited:
-    """A database editor, on a hub that is stopped. The engine's own guard goes first."""
-
-    def __init__(self, hub):
-        self.db = sqlite3.connect(os.path.join(hub.data, "raccord.db"), isolation_level=None)
-
-    def __enter__(self):
-        self.db.execute("DROP TRIGGER IF EXISTS audit_is_not_changed")
-        self.db.execute("DROP TRIGGER IF EXISTS audit_is_not_removed")
-        return self.db
-
-    def __exit__(self, *_):
-        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self.db.close()
+@contextlib.contextmanager
+def edited(hub):
+    """A database editor. The engine's own guard goes first."""
+    with harness.database(hub.data) as db:
+        guarded = " ON audit" if isinstance(db, harness.PostgresRows) else ""
+        for trigger in "audit_is_not_changed", "audit_is_not_removed":
+            db.execute(f"DROP TRIGGER IF EXISTS {trigger}{guarded}")
+        yield db
 
 
 def records_of(hub, action):
     """Of a hub that is stopped."""
-    db = sqlite3.connect(os.path.join(hub.data, "raccord.db"))
-    try:
+    with harness.database(hub.data) as db:
         return db.execute("SELECT number FROM audit WHERE action = ?", (action,)).fetchall()
-    finally:
-        db.close()
 
 
 def verify(hub, *more, code=1):
@@ -161,11 +152,8 @@ class Tampering(harness.Case):
         self.first = self.number("t0")
 
     def number(self, name):
-        db = sqlite3.connect(os.path.join(self.hub1.data, "raccord.db"))
-        try:
+        with harness.database(self.hub1.data) as db:
             return db.execute("SELECT number FROM audit WHERE name = ?", (name,)).fetchone()[0]
-        finally:
-            db.close()
 
     def found(self, flaw, number, *more):
         got = verify(self.hub1, *more)
@@ -180,29 +168,30 @@ class Tampering(harness.Case):
         self.assertEqual(records(self.hub1, action="audit.alarm")[-1]["after"]["flaw"], flaw)
 
     def test_an_edited_record(self):
-        with Edited(self.hub1) as db:
+        with edited(self.hub1) as db:
             db.execute("UPDATE audit SET name = 'innocent' WHERE number = ?", (self.first,))
         self.found("changed", self.first)
 
     def test_a_removed_record(self):
-        with Edited(self.hub1) as db:
+        with edited(self.hub1) as db:
             db.execute("DELETE FROM audit WHERE number = ?", (self.first,))
         self.found("missing", self.first)
 
     def test_swapped_records(self):
         a, b = self.first, self.first + 1
-        with Edited(self.hub1) as db:
+        with edited(self.hub1) as db:
             db.execute("UPDATE audit SET number = 0 WHERE number = ?", (a,))
             db.execute("UPDATE audit SET number = ? WHERE number = ?", (a, b))
             db.execute("UPDATE audit SET number = ? WHERE number = 0", (b,))
         self.found("changed", a)
 
     def test_a_tail_that_was_cut_off_raises_the_alarm(self):
-        with Edited(self.hub1) as db:
+        with edited(self.hub1) as db:
             db.execute("DELETE FROM audit WHERE number > ?", (self.first,))
         self.found("truncated", self.first + 1)
         self.alarmed("truncated")
 
+    @harness.embedded
     def test_an_old_database_that_was_put_back_raises_the_alarm(self):
         self.hub1.start()
         self.hub1.stop()
@@ -222,11 +211,8 @@ class Tampering(harness.Case):
 
     def test_a_running_hub_notices_within_a_minute(self):
         self.hub1.start()
-        number = self.first
-        db = sqlite3.connect(os.path.join(self.hub1.data, "raccord.db"), isolation_level=None, timeout=harness.DEADLINE)
-        db.execute("DROP TRIGGER audit_is_not_removed")
-        db.execute("DELETE FROM audit WHERE number > ?", (number,))
-        db.close()
+        with edited(self.hub1) as db:
+            db.execute("DELETE FROM audit WHERE number > ?", (self.first,))
         self.eventually(lambda: "audit_tampered" in self.hub1.get("/readyz", token="").text, "the alarm was never raised")
 
     def test_an_edited_file_of_heads(self):
@@ -234,7 +220,7 @@ class Tampering(harness.Case):
         with open(path, encoding="utf-8") as f:
             lines = f.read().splitlines()
         head = json.loads(lines[-1])
-        with Edited(self.hub1) as db:  # tail and head made to agree, but for the key
+        with edited(self.hub1) as db:  # tail and head made to agree, but for the key
             db.execute("DELETE FROM audit WHERE number > ?", (self.first,))
             head["hash"] = db.execute("SELECT hash FROM audit WHERE number = ?", (self.first,)).fetchone()[0]
         head["number"] = self.first
@@ -249,7 +235,7 @@ class Tampering(harness.Case):
 
     def test_heads_kept_elsewhere_are_found_there(self):
         os.rename(os.path.join(self.hub1.data, "audit-heads.log"), self.path("elsewhere.log"))
-        with Edited(self.hub1) as db:
+        with edited(self.hub1) as db:
             db.execute("DELETE FROM audit WHERE number > ?", (self.first,))
         verify(self.hub1, code=0)
         self.found("truncated", self.first + 1, "--heads", self.path("elsewhere.log"))
@@ -366,9 +352,8 @@ class Calls(harness.Case):
         self.assertTrue(verify(self.hub1, code=0)["ok"])
 
     def blocks(self, change, *words):
-        with Edited(self.hub1) as db:
-            db.execute(change, words)
-            self.assertEqual(db.execute("SELECT changes()").fetchone()[0] > 0, True)
+        with edited(self.hub1) as db:
+            self.assertGreater(db.execute(change, words).rowcount, 0)
 
     def test_a_run_record_that_was_edited_is_found(self):
         self.blocks("UPDATE run_block SET records = replace(records, '/item/2', '/item/9') WHERE records LIKE '%/item/2%'")
@@ -420,9 +405,8 @@ class Crash(harness.Case):
             hub.start()
         told = {r["object"]["id"] for r in records(hub, action="service_account.create")}
         self.assertEqual(set(acknowledged) - told, set())
-        there = sqlite3.connect(f"file:{hub.data}/raccord.db?mode=ro", uri=True)
-        self.addCleanup(there.close)
-        accounts = {row[0] for row in there.execute("SELECT id FROM principal WHERE kind = 'service_account' AND name LIKE 'w%'")}
+        with harness.database(hub.data) as db:
+            accounts = {row[0] for row in db.execute("SELECT id FROM principal WHERE kind = 'service_account' AND name LIKE 'w%'")}
         self.assertEqual(accounts, told)  # neither is there without the other
 
 
@@ -577,6 +561,7 @@ class Strict(harness.Case):
         self.assertEqual(hub.get("/proxy/crm/again").status, 200)
         self.assertIn("/again", self.tail())
 
+    @harness.embedded
     def test_when_no_sink_can_write_no_credential_is_used(self):
         hub = self.start()
         admin = hub.admin

@@ -185,11 +185,13 @@ class Local(harness.Case):
         self.assertIn("“ci” has the role user", done.err)
         self.assertEqual(harness.run(*create, "user").code, DONE)
 
+    @harness.embedded
     def test_the_database_is_for_its_owner_only(self):
         harness.run("token", "create", "--data", self.path("data"), "--name", "x", "--role", "user")
         self.assertEqual(os.stat(self.path("data")).st_mode & 0o777, 0o700)
         self.assertEqual(os.stat(self.path("data/raccord.db")).st_mode & 0o777, 0o600)
 
+    @harness.embedded
     def test_a_database_that_is_none_is_refused(self):
         os.mkdir(self.path("data"))
         self.file("data/raccord.db", "this is no database, " * 100)

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import shutil
-import sqlite3
 import ssl
 import subprocess
 import unittest
@@ -260,7 +259,7 @@ class Late(Doors):
         self.assertEqual(self.ask("GET", "/audit?action=connection.revoke")["items"], [])
         self.ask("DELETE", "/oauth-clients/idp", status=204)  # what the request is made of is kept with it
         self.hub1.stop()
-        with sqlite3.connect(self.hub1.data + "/raccord.db") as db:
+        with harness.database(self.hub1.data) as db:
             self.assertEqual(db.execute("UPDATE revocation SET next_ms = 0").rowcount, 1)
         self.hub1.start()
         deadline = harness.Deadline()
@@ -271,5 +270,5 @@ class Late(Doors):
         self.assertEqual((first["status"], second["status"]), (503, 200))
         self.assertTrue(first["assertion"] and second["assertion"])
         self.assertNotEqual(first["assertion"], second["assertion"])
-        with sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True) as db:
+        with harness.database(self.hub1.data) as db:
             self.assertEqual(db.execute("SELECT count(*) FROM sealed_value WHERE kind = 'revocation'").fetchall(), [(0,)])

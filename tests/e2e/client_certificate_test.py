@@ -3,7 +3,6 @@ import base64
 import json
 import os
 import re
-import sqlite3
 import ssl
 import subprocess
 import threading
@@ -380,7 +379,7 @@ class Mtls(harness.Case):
 
     def kept(self, hub):
         """Certificates of connections in the database, and the sealed keys of certificates."""
-        with sqlite3.connect(f"file:{hub.data}/raccord.db?mode=ro", uri=True, timeout=20) as db:
+        with harness.database(hub.data) as db:
             return [db.execute(q).fetchone()[0] for q in ("SELECT count(*) FROM certificate WHERE connection_id IS NOT NULL",
                                                           "SELECT count(*) FROM sealed_value WHERE kind = 'certificate'",
                                                           "SELECT count(*) FROM data_key WHERE kind = 'certificate'")]
@@ -420,7 +419,7 @@ class Mtls(harness.Case):
     def damage(self, hub, table, which):
         """One bit of what is sealed of these certificates' keys, while the hub is off."""
         hub.stop()
-        with sqlite3.connect(f"{hub.data}/raccord.db") as db:
+        with harness.database(hub.data) as db:
             for owner, in db.execute("SELECT id FROM certificate WHERE " + which).fetchall():
                 sealed, = db.execute(f"SELECT sealed FROM {table} WHERE kind = 'certificate' AND owner_id = ?", (owner,)).fetchone()
                 flipped = bytearray(base64.b64decode(sealed))

@@ -291,5 +291,19 @@ class Changed(Links):
         self.assertIn('"change_fields":true', made.out)
 
 
+class ChangedByCode(Links):
+    TYPE = "oauth2_device_code"
+
+    def test_a_page_with_a_code_has_no_way_back_so_fields_change_when_its_form_comes(self):
+        self.start(features={"deviceFlow": {"enabled": True}}, grants=("urn:ietf:params:oauth:grant-type:device_code",), redirect_uris=[])
+        made = self.session(connection=self.con, change_fields=True)
+        browser = Browser()
+        said = self.fill(browser, browser.open(made["url"]), {"base_url": self.provider.url + "/theirs"})
+        self.assertEqual(said.status, 303, said.text)
+        self.assertRegex(browser.open(made["url"]).text, r"<pre>[A-Z]{4}-[A-Z]{4}</pre>")
+        stored = self.hub1.get(f"{API}/connections/{self.con}").json
+        self.assertEqual((stored["fields"]["base_url"], stored["state"]), (self.provider.url + "/theirs", "needs_auth"))
+
+
 if __name__ == "__main__":
     unittest.main()

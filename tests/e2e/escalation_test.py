@@ -1,6 +1,5 @@
 """Who has little and wants more: narrowed tokens that give, tokens that widen their siblings, and what shares, copies and records tell."""
 import re
-import sqlite3
 import urllib.parse
 
 import harness
@@ -139,7 +138,7 @@ class Departure(Case):
         self.members("shared", (ann.id, "viewer"))
         self.hub1.post("/api/v1/groups", {"name": "g", "members": [ann.id]})
         link = self.owner.ask("POST", f"/api/v1/users/{ann.id}/invitation").json["link"]
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db", timeout=30) as db:
+        with harness.database(self.hub1.data) as db:
             db.execute("INSERT INTO identity_provider (id, key, name, issuer, keys_url, disabled, revision, created_ms, updated_ms)"
                        " VALUES ('idp_1', 'k', 'k', 'https://i.example', '', 1, 1, 1, 1)")
             db.execute("INSERT INTO identity_link (provider_id, subject, user_id, created_ms, seen_ms) VALUES ('idp_1', 's', ?, 1, 1)", (ann.id,))
@@ -148,7 +147,7 @@ class Departure(Case):
         self.assertEqual(self.owner.ask("POST", door, {"to": bob.id, "preview": True}).status, 200)
         problem(self.owner.ask("POST", door, {"to": bob.id}), "step_up_required")  # it is no less than a deletion
         self.assertEqual(Person(self.hub1, "first@example.com").ask("POST", door, {"to": bob.id}).status, 200)
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db", timeout=30) as db:
+        with harness.database(self.hub1.data) as db:
             for table, column in (("session", "user_id"), ("second_factor", "user_id"), ("invitation", "user_id"), ("identity_link", "user_id"),
                                   ("folder_member", "principal_id"), ("group_member", "member_id"), ("recovery_code", "user_id")):
                 self.assertEqual(db.execute(f"SELECT count(*) FROM {table} WHERE {column} = ?", (ann.id,)).fetchone(), (0,), table)

@@ -1,11 +1,9 @@
 """Authorizing connections at their provider: in a browser, with a device's code; and what a hostile browser or provider may not do."""
 import base64
-import contextlib
 import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import threading
 import unittest
@@ -172,7 +170,7 @@ class Code(Case):
         for secret in (query["code"], query["state"], SECRET):
             self.assertNotIn(secret, page.text)
             self.assertNotIn(secret, self.hub1.log())
-        with sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True) as db:
+        with harness.database(self.hub1.data) as db:
             kept = "".join(map(str, db.execute("SELECT * FROM authorization_attempt").fetchall()))
         self.assertNotIn(query["state"], kept)
         self.assertIn("connection.authorized", [a["action"] for a in self.hub1.get(API + "/audit").json["items"]])
@@ -241,7 +239,7 @@ class Code(Case):
         browser = Browser()
         back = self.to_provider(browser, self.authorize()["authorization_url"])
         self.hub1.stop()
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+        with harness.database(self.hub1.data) as db:
             db.execute("UPDATE authorization_attempt SET expires_ms = expires_ms - 600001")
         self.hub1.start()
         self.refused(browser.open(re.sub(r"^http://[^/]+", self.hub1.url, back)), "authorization_over")
@@ -423,6 +421,7 @@ class Code(Case):
         self.assertEqual(self.hub1.cli("connect-sessions", "withdraw", link.json["id"]).code, 0)
         self.assertEqual(self.hub1.cli("connect-sessions", "get", link.json["id"], "--json").json["state"], "withdrawn")
 
+    @unittest.skipIf(harness.on_postgres(), "left out on PostgreSQL: the doctor sees that the server of this run does not sync")
     def test_the_doctor_sees_what_is_wrong(self):
         self.start()
         seen = self.hub1.cli("doctor")
@@ -604,7 +603,7 @@ class WaitingDevice(harness.Case):
     def ended(self, attempt):
         deadline = harness.Deadline()
         while deadline.left():
-            with contextlib.closing(sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True)) as db:
+            with harness.database(self.hub1.data) as db:
                 state, reason = db.execute("SELECT state, reason FROM authorization_attempt WHERE id = ?", (attempt,)).fetchone()
             if state != "pending":
                 return state, reason
@@ -620,7 +619,7 @@ class WaitingDevice(harness.Case):
     def test_deleting_it_for_good_leaves_nothing_that_is_sealed(self):
         self.start(expires_in=600)
         self.assertEqual(self.hub1.request("DELETE", API + "/connections/dev?force=true&purge=true").status, 200)
-        with contextlib.closing(sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True)) as db:
+        with harness.database(self.hub1.data) as db:
             self.assertEqual(db.execute("SELECT kind, name FROM sealed_value").fetchall(), [])
             self.assertEqual({k for k, in db.execute("SELECT kind FROM data_key")}, {"hub"})
 

@@ -9,8 +9,9 @@ A Hub is started on a free port and a data directory of its own, and stopped whe
 waits for a line, a byte or an exit, with a deadline. A sanitizer's report or a bug() in any process fails the test.
 """
 import base64
-import hmac
+import contextlib
 import hashlib
+import hmac
 import http.client
 import json
 import os
@@ -20,6 +21,7 @@ import select
 import shutil
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import tempfile
@@ -176,6 +178,86 @@ def database_of(arguments):
 
 
 _databases = set()
+
+
+def on_postgres():
+    """Do all hubs of this run keep their data there?"""
+    return bool(os.environ.get("RACCORD_E2E_POSTGRES"))
+
+
+def embedded(test):
+    """A test, or a class of them, of the file that the embedded database is."""
+    return unittest.skipIf(on_postgres(), "left out on PostgreSQL: it is about the embedded database's file")(test)
+
+
+
+class Rows(list):
+    """Of one statement, as sqlite3 gives them."""
+
+    rowcount = -1
+    description = ()
+
+    def fetchall(self):
+        return list(self)
+
+    def fetchone(self):
+        return self[0] if self else None
+
+
+class PostgresRows:
+    """As much of a sqlite3 connection as tests use, on PostgreSQL. Each statement is a transaction of its own."""
+
+    def __init__(self, url):
+        self.url = url
+
+    @staticmethod
+    def literal(value):
+        return "NULL" if value is None else str(int(value)) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+    def execute(self, sql, parameters=()):
+        pieces = sql.split("?")
+        text = "".join(piece + value for piece, value in zip(pieces, [self.literal(p) for p in parameters] + [""], strict=True))
+        if sql.startswith("SELECT"):
+            text = f"SELECT row_to_json(found) FROM ({text}) found"
+        done = subprocess.run(["psql", "-XAt", "-v", "ON_ERROR_STOP=1", "-f", "-", self.url], input=text, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise AssertionError(f"{text}\n{done.stderr}")
+        lines = done.stdout.splitlines()
+        if sql.startswith("SELECT"):
+            found = [json.loads(line) for line in lines]
+            rows = Rows(tuple(one.values()) for one in found)
+            rows.description = [(name,) for name in (found[0] if found else ())]
+            return rows
+        rows = Rows()
+        rows.rowcount = int(lines[-1].split()[-1]) if lines and lines[-1].split()[-1].isdigit() else -1
+        return rows
+
+    def close(self):
+        pass
+
+
+@contextlib.contextmanager
+def database(data):
+    """What the hub of this data directory stored, to look at and to change: execute(sql, parameters), with "?" for each."""
+    url = database_of(("--data", data)).get("RACCORD_DATABASE_URL")
+    if url:
+        yield PostgresRows(url)
+        return
+    with contextlib.closing(sqlite3.connect(os.path.join(data, "raccord.db"), timeout=DEADLINE)) as db, db:
+        yield db
+
+
+def stored_bytes(data):
+    """All that the database of this data directory holds, as it lies there."""
+    url = database_of(("--data", data)).get("RACCORD_DATABASE_URL")
+    if url:
+        return subprocess.run(["pg_dump", "--data-only", url], capture_output=True, check=True).stdout
+    found = b""
+    for name in sorted(os.listdir(data)):
+        if name.startswith("raccord.db"):
+            with open(os.path.join(data, name), "rb") as f:
+                found += f.read()
+    return found
 
 
 def run(*arguments, token=None, server=None, stdin="", env=None, cwd=None, seconds=DEADLINE, text=True):

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import threading
 import time
@@ -55,9 +54,9 @@ class Browser:
 class Case(harness.Case):
     def rows(self, sql):
         """What the hub has stored, read beside it."""
-        with sqlite3.connect(f"file:{self.hub1.data}/raccord.db?mode=ro", uri=True) as db:
-            db.row_factory = sqlite3.Row
-            return db.execute(sql).fetchall()
+        with harness.database(self.hub1.data) as db:
+            found = db.execute(sql)
+            return [dict(zip([c[0] for c in found.description], row, strict=True)) for row in found.fetchall()]
 
     def provider_row(self, issuer, sign_in=None, **more):
         body = {"key": "sso", "name": "Single sign-on", "issuer": issuer, "client_secret": SECRET,
@@ -182,13 +181,13 @@ class Real(Case):
                    " LEFT JOIN group_member m ON m.group_id = g.id LEFT JOIN principal u ON u.id = m.member_id"
                    " WHERE g.kind = 'group' ORDER BY g.name")
         self.sign_in("alice")
-        self.assertEqual([tuple(r) for r in self.rows(members)],
+        self.assertEqual([tuple(r.values()) for r in self.rows(members)],
                          [("sso/it", "admin", "alice@example.com"), ("sso/staff", "user", "alice@example.com")])
         self.people(alice={**self.PEOPLE["alice"], "groups": ["it"]})
         self.sign_in("alice")
-        self.assertEqual([tuple(r) for r in self.rows(members)], [("sso/it", "admin", "alice@example.com"), ("sso/staff", "user", None)])
+        self.assertEqual([tuple(r.values()) for r in self.rows(members)], [("sso/it", "admin", "alice@example.com"), ("sso/staff", "user", None)])
         self.change(groups=[{"group": "it", "folder": "shared", "role": "user"}])
-        self.assertEqual([tuple(r) for r in self.rows(members)], [("sso/it", "user", "alice@example.com")])
+        self.assertEqual([tuple(r.values()) for r in self.rows(members)], [("sso/it", "user", "alice@example.com")])
         said = self.hub1.request("PATCH", DOORS + "/sso", {"sign_in": {"client_id": "x", "groups": [{"group": "g", "folder": "shared/none", "role": "user"}]}})
         self.assertEqual((said.status, said.json["errors"][0]["pointer"]), (400, "/sign_in/groups/0/folder"))
         self.hub1.request("DELETE", DOORS + "/" + made["id"])
@@ -484,7 +483,7 @@ class Hostile(Case):
         browser, _ = self.go(self.with_claims(groups=["it"]))
         before = browser.cookie("raccord")
         self.assertEqual(self.by(browser, "DELETE", "/api/v1/service-accounts/" + one).status, 204)
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db", timeout=30) as db:
+        with harness.database(self.hub1.data) as db:
             db.execute("UPDATE session SET proved_ms = proved_ms - 600000 WHERE how = 'provider'")
         said = self.by(browser, "DELETE", "/api/v1/service-accounts/" + two)
         self.assertEqual(said.json["code"], "step_up_required", said)

@@ -17,7 +17,7 @@ CANARY = "cAnArY-of-a-credential-41c0"
 
 
 def rows(data, sql):
-    with sqlite3.connect(f"file:{data}/raccord.db?mode=ro", uri=True, timeout=20) as db:
+    with harness.database(data) as db:
         return db.execute(sql).fetchall()
 
 
@@ -132,7 +132,7 @@ class Keys(harness.Case):
         self.assertEqual(r["reason"], "uses")
         hub.stop()
         del hub.variables["RACCORD_KEYS_MAX_USES"]
-        with sqlite3.connect(f"{hub.data}/raccord.db") as db:
+        with harness.database(hub.data) as db:
             db.execute("UPDATE wrapping_key SET created_ms = created_ms - 91 * 86400000")
             db.execute("UPDATE data_key SET created_ms = created_ms - 91 * 86400000")
             before = db.execute("SELECT sealed FROM connection_secret").fetchall()
@@ -148,7 +148,7 @@ class Keys(harness.Case):
         hub = self.started()
         hub.connection("bad", self.provider.url, credentials={"token": CANARY + "-bad"})
         hub.stop()
-        with sqlite3.connect(f"{hub.data}/raccord.db") as db:
+        with harness.database(hub.data) as db:
             sealed, = db.execute("SELECT sealed FROM data_key WHERE owner_id = (SELECT id FROM connection WHERE key = 'bad')").fetchone()
             flipped = bytearray(base64.b64decode(sealed))
             flipped[40] ^= 1
@@ -319,9 +319,10 @@ class KilledWhileKeysTurn(harness.Case):
         self.assertEqual(seen.code, 0, seen)
         self.assertIn(f"{self.CONNECTIONS} connections with {self.CONNECTIONS} secrets", seen.out)
         self.assertEqual(hub.stop(), 0)
-        with sqlite3.connect(f"file:{hub.data}/raccord.db?mode=ro", uri=True) as db:
-            self.assertEqual(db.execute("PRAGMA integrity_check").fetchone(), ("ok",))
-            self.assertEqual(db.execute("PRAGMA foreign_key_check").fetchall(), [])
+        with harness.database(hub.data) as db:
+            if isinstance(db, sqlite3.Connection):
+                self.assertEqual(db.execute("PRAGMA integrity_check").fetchone(), ("ok",))
+                self.assertEqual(db.execute("PRAGMA foreign_key_check").fetchall(), [])
         print(f"# {self.ROUNDS} kills in {time.monotonic() - began:.0f} s, {rotations} rotations, {calls} calls, none failed", flush=True)
         self.assertGreater(rotations, 3)
         self.assertGreater(calls, self.ROUNDS)

@@ -3,8 +3,6 @@ import base64
 import json
 import os
 import re
-import shutil
-import sqlite3
 import subprocess
 import threading
 import time
@@ -194,7 +192,7 @@ class SecondFactor(Case):
         owner = self.sign_in()
         ann = self.ask("POST", "/users", {"email": "ann@example.com"}, owner).json["id"]
         hub.stop()
-        with sqlite3.connect(os.path.join(hub.data, "raccord.db")) as db:
+        with harness.database(hub.data) as db:
             db.execute("UPDATE session SET proved_ms = proved_ms - 300000")
         hub.start()
         for method, path in (("DELETE", f"/users/{ann}"), ("DELETE", "/connections/none"), ("DELETE", "/service-accounts/none"),

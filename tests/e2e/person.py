@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import threading
 import unittest
@@ -94,7 +93,7 @@ class Person(Flow):
 
     def grant_of_the_disk(self):
         """Its generation, while the hub is down."""
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+        with harness.database(self.hub1.data) as db:
             return db.execute("SELECT generation FROM connection_grant").fetchone()[0]
 
     def control(self, path, body=None):
@@ -184,7 +183,7 @@ class Person(Flow):
     def let_end(self):
         """The token's life is over, as far as the hub knows."""
         self.hub1.stop()
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+        with harness.database(self.hub1.data) as db:
             db.execute("UPDATE connection_grant SET expires_ms = obtained_ms + 1, next_ms = 0")
         self.hub1.start()
 

@@ -1,6 +1,4 @@
 """Policies: refused at creation, re-authentication and call, at once; quotas without a race; explain tells what then happens."""
-import contextlib
-import sqlite3
 import threading
 
 import harness
@@ -227,8 +225,7 @@ class Defaults(Case):
         self.assertEqual(put.status, 200, put)
         self.assertEqual(self.hub1.post("/api/v1/connections", dict(bare, key="second")).json["state"], "active")
         self.hub1.stop()
-        with open(self.hub1.data + "/raccord.db", "rb") as f:
-            self.assertNotIn(b"pr3set-s3cret", f.read())
+        self.assertNotIn(b"pr3set-s3cret", harness.stored_bytes(self.hub1.data))
 
     def test_an_optional_preset_gives_way(self):
         self.policy("Preset", {"rule": "preset", "connectors": ["http"], "part": "field", "name": "base_url",
@@ -291,9 +288,9 @@ class Quotas(Case):
         self.assertEqual((before["policies"]["use"], before["connection_shares"]["value"]), (None, 200))  # not an editor's to count
         own = hub.get("/api/v1/session", token=secret).json["principal"]["id"]
         hub.stop()
-        with contextlib.closing(sqlite3.connect(f"{hub.data}/raccord.db")) as db, db:
-            db.execute("WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < 999) INSERT INTO token"
-                       " (id, hash, last4, name, principal_id, role, created_ms) SELECT 'tok_' || i, 'h' || i, 'last', 'x', ?, 'user', 1 FROM some", (own,))
+        with harness.database(hub.data) as db:
+            db.execute("WITH RECURSIVE counted (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < 999) INSERT INTO token"
+                       " (id, hash, last4, name, principal_id, role, created_ms) SELECT 'tok_' || i, 'h' || i, 'last', 'x', ?, 'user', 1 FROM counted", (own,))
         hub.start()
         self.assertEqual(hub.post("/api/v1/tokens", {"name": "one more"}, token=secret).json["code"], "limit_reached")
         now = listed()["tokens"]
@@ -317,7 +314,7 @@ class Ages(Case):
     def backdate(self, what, days, key):
         """While the hub is off: as if it had happened that long ago."""
         self.hub1.stop()
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+        with harness.database(self.hub1.data) as db:
             of = "(SELECT id FROM connection WHERE key = ?)"
             if what == "secret":
                 db.execute(f"UPDATE connection_secret SET updated_ms = updated_ms - ? WHERE connection_id = {of}", (days * self.DAY, key))

@@ -1,6 +1,5 @@
 """Clocks that jump, or are wrong, under a person's grant (person.py): no renewal that nobody needs, no token past its end at the provider,
 no lost lease, no longer session (requirements 11.1 to 11.3). The hub's wall clock is moved by tests/e2e/faults.py."""
-import sqlite3
 
 import harness
 from person import API, Person
@@ -44,10 +43,10 @@ class Jumps(Person):
     def test_a_session_does_not_become_longer(self):
         signed = self.hub1.post(API + "/session", {"email": "first@example.com", "password": harness.PASSWORD}, token="")
         cookie = {"Cookie": signed.header("set-cookie").split(";")[0]}
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+        with harness.database(self.hub1.data) as db:
             db.execute("UPDATE session SET seen_ms = seen_ms - 14 * 60000")
         self.assertEqual(self.hub1.get(API + "/session", token="", headers=cookie).status, 200)
-        with sqlite3.connect(f"{self.hub1.data}/raccord.db") as db:
+        with harness.database(self.hub1.data) as db:
             db.execute("UPDATE session SET seen_ms = seen_ms - 16 * 60000")
         self.faults.shift_clock(-HOUR)
         self.assertEqual(self.hub1.get(API + "/session", token="", headers=cookie).status, 401)

@@ -3,11 +3,13 @@ be written down before, and no grant is lost (requirements 10.3, 10.4, 18.2)."""
 import errno
 import re
 
+import harness
 from person import Person
 
 WRITES = "pwrite write fdatasync fsync ftruncate fallocate"
 
 
+@harness.embedded
 class Disk(Person):
     def writes(self):
         """The calls of one renewal that write, or promise that something is written."""
@@ -73,6 +75,36 @@ class After(Disk):
                 self.works()
                 self.whole()
 
+
+    def test_after_a_failed_sync_of_the_database_calls_have_what_lies_in_its_room(self):
+        self.let_end()
+        asked, generation = self.asked(), self.grant()["generation"]
+        self.faults.fail(errno.EIO, 2, stays=False, thread="renewal", calls="fdatasync", file="raccord.db-wal")
+        for _ in range(3):
+            self.works()
+        self.assertEqual(self.faults.struck, 1)
+        self.faults.disarm()
+        self.assertEqual(self.grant()["generation"], generation)  # it is not in the database, and nobody is told that it is
+        self.assertNotEqual(self.renew().status, 200)
+        self.works()
+        self.assertEqual(self.asked(), asked + 1)
+        self.control("/_expire")  # what was borrowed is over: the next one cannot be asked for before the start
+        self.assertGreaterEqual(self.hub1.get("/proxy/crm/me").status, 500)
+        self.assertEqual(self.asked(), asked + 1)
+        self.restart()
+        self.assertEqual(self.grant()["generation"], generation + 1)
+        self.works()
+        self.whole()
+
+    def test_what_is_in_no_room_is_lent_to_nobody(self):
+        self.let_end()
+        asked = self.asked()
+        self.faults.fail(errno.EIO, 2, thread="renewal", calls="fdatasync", file=".")  # the intent is there; then neither file takes it
+        said = self.hub1.get("/proxy/crm/me")
+        self.faults.disarm()
+        self.assertGreaterEqual(said.status, 500, said)
+        self.assertEqual(self.asked(), asked + 1)
+        self.hub1.kill()  # a stop would wait for the database as long as it may: memory alone has the answer
 
     def test_what_a_code_brought_is_kept_when_there_is_room_again(self):
         browser, back = self.another("first")

@@ -10,6 +10,7 @@ from identity_test import Browser
 from person import API, Person
 
 
+@harness.embedded
 class Struck(Person):
     TOO_EARLY = ("pwrite answers.0",)  # dead in such a call, the answer is lost
 

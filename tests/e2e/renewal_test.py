@@ -227,6 +227,18 @@ class ExchangedSigned(Exchange):
         self.environment = {"SUBJECT_KEY": public.decode()}
         super().setUp()
 
+    def test_where_the_grant_is_a_signature_the_next_key_is_tried_too(self):
+        old = subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], check=True, capture_output=True).stdout
+        self.ask("POST", "/oauth-clients", {"key": "sso", "client_id": "raccord", "client_secret": SECRET, "client_authentication": "client_secret_basic",
+                                            "token_url": self.issuer + "/token", "private_key": old.decode(), "next_private_key": self.key}, 201)
+        self.ask("POST", "/connections", {"connector": "http", "auth_type": "oauth2_jwt_bearer", "key": "crm", "oauth_client": "sso", "scopes": "read",
+                                          "allowed_domain": "localhost", "fields": {"base_url": self.provider.url, "subject": "robot"}}, 201)
+        self.assertEqual(self.call_many(1), [200])
+        self.assertEqual(self.control("/_log")["requests"], 2)  # the server knows the next one alone
+        self.ask("POST", "/oauth-clients/sso/activate")
+        self.ask("POST", "/connections/crm/renew")
+        self.assertEqual(self.control("/_log")["requests"], 3)
+
     def test_the_hub_signs_the_subject_itself(self):
         self.exchange(private_key=self.key)
         self.assertEqual(self.call_many(1), [200])

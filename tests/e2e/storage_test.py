@@ -20,6 +20,7 @@ def echo(s, _):
         s.sendall(harness.answer(f'{{"said":"{said}"}}'.encode()))
 
 
+@harness.embedded
 class SmallDisk(harness.Case):
     """A file system of a few MiB, in a mount namespace of its own; everything of the hub runs in there."""
 
@@ -104,6 +105,7 @@ class SmallDisk(harness.Case):
             self.assertEqual(db.execute("SELECT notes FROM connection WHERE key = 'crm'").fetchone(), ("kept 1",))
 
 
+@harness.embedded
 class Damage(harness.Case):
     ROUNDS, FLIPS, CONNECTIONS = 20, 15, 60
 

@@ -18,7 +18,7 @@ import Provider, { errors } from 'oidc-provider';
 const LIFE = Number(process.env.ACCESS_TOKEN_LIFE || 3600);
 const CLIENT = { client_id: 'raccord', client_secret: 's3cr:et/+ %', token_endpoint_auth_method: 'client_secret_basic', id_token_signed_response_alg: 'ES256',
   redirect_uris: [], response_types: [], grant_types: ['password', 'refresh_token', 'client_credentials',
-    'urn:ietf:params:oauth:grant-type:token-exchange'], scope: 'openid offline_access read write' };
+    'urn:ietf:params:oauth:grant-type:token-exchange', 'urn:ietf:params:oauth:grant-type:jwt-bearer'], scope: 'openid offline_access read write' };
 if (process.env.CALLBACK) Object.assign(CLIENT, { redirect_uris: [process.env.CALLBACK], response_types: ['code'], grant_types: [...CLIENT.grant_types, 'authorization_code'] });
 
 if (process.env.DPOP) CLIENT.dpop_bound_access_tokens = true;
@@ -68,6 +68,13 @@ server.listen(0, '127.0.0.1', () => {
     ctx.body = { access_token: await new provider.ClientCredentials({ client, scope: params.scope }).save(), token_type: 'Bearer',
       issued_token_type: 'urn:ietf:params:oauth:token-type:access_token', expires_in: LIFE, scope: params.scope };
   }, ['subject_token', 'subject_token_type', 'audience', 'resource', 'scope'], ['audience', 'resource']);
+
+  // A statement that the key of SUBJECT_KEY signed is a grant by itself (RFC 7523).
+  provider.registerGrantType('urn:ietf:params:oauth:grant-type:jwt-bearer', async (ctx) => {
+    const { client, params } = ctx.oidc;
+    if (!await subjectOf(params.assertion, 'urn:ietf:params:oauth:token-type:jwt')) throw new errors.InvalidGrant('the assertion is not good');
+    ctx.body = { access_token: await new provider.ClientCredentials({ client, scope: params.scope }).save(), token_type: 'Bearer', expires_in: LIFE };
+  }, ['assertion', 'scope']);
 
   const GRACE = Number(process.env.GRACE || 0), find = provider.RefreshToken.find;
   if (GRACE) provider.RefreshToken.find = async function again(...of) {

@@ -117,9 +117,9 @@ static void a_folder_holds_a_thousand_folders(void **state)
     struct str id;
     assert_ok(folder_get(h->db, h->arena, h->shared, &shared, &h->why));
     house_run(h,
-              "WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < 999)"
+              "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 999)"
               " INSERT INTO folder (id, parent_id, slug, path, kind, created_ms, updated_ms)"
-              " SELECT 'fld_' || i, f.id, 's' || i, 'shared/s' || i, 'shared', 1, 1 FROM folder f, some WHERE f.path = 'shared'");
+              " SELECT 'fld_' || i, f.id, 's' || i, 'shared/s' || i, 'shared', 1, 1 FROM folder f, n WHERE f.path = 'shared'");
     assert_ok(folder_create(h->db, h->arena, &shared, STR("last"), PRESET_EDITORS_EDIT, true, &id, &h->why));
     assert_int_equal(folder_create(h->db, h->arena, &shared, STR("more"), PRESET_EDITORS_EDIT, true, &id, &h->why), ERR_LIMIT);
     assert_ok(folder_get(h->db, h->arena, id, &shared, &h->why));

@@ -2,6 +2,8 @@
 #ifndef TESTS_ACCESS_HOUSE_H
 #define TESTS_ACCESS_HOUSE_H
 
+#include <fcntl.h>
+
 #include "../store/room.h"
 #include "access/folder.h"
 #include "access/token.h"
@@ -16,6 +18,8 @@ struct house {
     struct room *room;
     struct arena *arena;
     struct store *store;
+    struct place place;
+    char *address;        /* of a PostgreSQL database, or NULL */
     struct db *db;        /* a writing connection of the test's own; every statement commits by itself */
     struct fault why;
     struct str shared, owner, admin, ann, bob;
@@ -54,11 +58,14 @@ static inline int house_open(void **state)
     struct house *h = *state = mem_zero(sizeof *h);
     h->room = room_new();
     h->arena = h->room->arena;
-    assert_ok(store_open(str_of(h->room->directory), &h->room->store, &h->why));
+    assert_ok(room_open_store(h->room->directory, &h->room->store, &h->why));
     h->store = h->room->store;
-    struct place place = { .engine = &sqlite_engine, .at = h->room->file };
+    h->address = room_address(h->room->directory);
+    h->place = (struct place){ .engine = h->address ? &postgres_engine : &sqlite_engine,
+                               .at = h->address ? h->address : h->room->file,
+                               .directory = open(h->room->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
     struct failure f;
-    assert_true(connection_open(&place, CONNECTION_WRITES, &h->db, &f));
+    assert_true(connection_open(&h->place, CONNECTION_WRITES, &h->db, &f));
     assert_ok(folder_ensure_shared(h->db, h->arena, &h->shared, &h->why));
     h->owner = house_user(h, "owner@example.com", ROLE_OWNER, STR_NONE);
     h->admin = house_user(h, "admin@example.com", ROLE_ADMIN, STR_NONE);
@@ -71,6 +78,8 @@ static inline int house_close(void **state)
 {
     struct house *h = *state;
     connection_close(h->db);
+    close(h->place.directory);
+    free(h->address);
     room_end(h->room);
     free(h);
     return 0;

@@ -353,9 +353,9 @@ static void resolving_writes_nothing(void **state)
 static void fill(struct house *h, struct str principal, int n, const char *ends)
 {
     house_run(h, str_fmt(h->arena,
-        "WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < %d)"
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
         " INSERT INTO token (id, hash, last4, name, principal_id, role, created_ms, revoked_ms, expires_ms)"
-        " SELECT 'tok_%d_' || i, 'h%d' || i, 'last', 'x', '%.*s', 'user', 1, %s FROM some", n, n, n, STR_ARG(principal), ends).p);
+        " SELECT 'tok_%d_' || i, 'h%d' || i, 'last', 'x', '%.*s', 'user', 1, %s FROM n", n, n, n, STR_ARG(principal), ends).p);
 }
 
 static void a_principal_has_at_most_a_thousand_tokens_that_work(void **state)

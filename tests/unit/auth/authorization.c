@@ -45,7 +45,7 @@ static int open_hall(void **state)
     struct hall *h = mem_zero(sizeof *h);
     h->room = room_new();
     h->a = h->room->arena;
-    assert_int_equal(store_open(str_of(h->room->directory), &h->room->store, &h->why), ERR_NONE);
+    assert_int_equal(room_open_store(h->room->directory, &h->room->store, &h->why), ERR_NONE);
     assert_int_equal(store_write(h->room->store, furnish, h, &h->why), ERR_NONE);
     h->db = store_reader(h->room->store, &h->why);
     *state = h;

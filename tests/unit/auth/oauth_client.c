@@ -36,7 +36,7 @@ static int open_hall(void **state)
     memset(key.p, 7, key.n);
     h->room = room_new();
     h->a = h->room->arena;
-    assert_int_equal(store_open(str_of(h->room->directory), &h->room->store, &h->why), ERR_NONE);
+    assert_int_equal(room_open_store(h->room->directory, &h->room->store, &h->why), ERR_NONE);
     assert_int_equal(keyring_open(h->room->store, key, &h->keyring, &h->why), ERR_NONE);
     h->db = store_reader(h->room->store, &h->why);
     h->in.secrets = h->secrets;

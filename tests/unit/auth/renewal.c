@@ -515,7 +515,7 @@ static pid_t spawn(struct stage *s, void (*child)(struct stage *s))
     struct keyring *keys;
     struct store *store;
     struct fault why;
-    if (store_open(str_of(s->hub->directory), &store, &why) || keyring_open(store, hub_master(1), &keys, &why))
+    if (room_open_store(s->hub->directory, &store, &why) || keyring_open(store, hub_master(1), &keys, &why))
         _exit(9);
     s->hub->store = store;
     s->hub->keys = keys;

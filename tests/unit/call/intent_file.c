@@ -42,7 +42,7 @@ static int setup_in(void **state, const char *folder)
         return -1;
     close(fd);
     s->room = room_new();
-    if (store_open(str_of(s->room->directory), &s->room->store, &s->room->why))
+    if (room_open_store(s->room->directory, &s->room->store, &s->room->why))
         return -1;
     buf_init(&s->want, SIZE_MAX / 2);
     open_again(s);

@@ -53,7 +53,7 @@ static int with_store(void **state)
 {
     struct room *r = room_new();
     *state = r;
-    if (store_open(str_of(r->directory), &r->store, &r->why) || store_write(r->store, seed, NULL, &r->why)) {
+    if (room_open_store(r->directory, &r->store, &r->why) || store_write(r->store, seed, NULL, &r->why)) {
         fprintf(stderr, "%s\n", r->why.note);
         return 1;
     }

@@ -87,7 +87,7 @@ static int setup(void **state)
     m->runs = mem_grow(NULL, RUNS_MAX * sizeof *m->runs);
     m->now = T0;
     *state = m;
-    if (store_open(str_of(m->room->directory), &m->room->store, &m->room->why) ||
+    if (room_open_store(m->room->directory, &m->room->store, &m->room->why) ||
         store_write(m->room->store, seed, NULL, &m->room->why)) {
         fprintf(stderr, "%s\n", m->room->why.note);
         return 1;

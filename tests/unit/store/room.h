@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <libpq-fe.h>
+
 #include "store/db.h"
 
 struct room {
@@ -19,6 +21,38 @@ struct room {
     struct store *store;  /* opened by the test or by room_open; closed by room_end */
     struct fault why;
 };
+
+/* The same tests on PostgreSQL (tests/unit/on-postgres): RACCORD_UNIT_POSTGRES is the address of a server, whose role may make
+ * databases, up to their names. Each directory has one of its own there. NULL: SQLite, in the directory. To be freed. */
+static inline char *room_address(const char *directory)
+{
+    const char *server = getenv("RACCORD_UNIT_POSTGRES");
+    uint64_t name = 14695981039346656037u; /* FNV-1a */
+    char *address = NULL, sql[200];
+    if (!server)
+        return NULL;
+    for (const char *p = directory; *p; p++)
+        name = (name ^ (unsigned char)*p) * 1099511628211u;
+    if (asprintf(&address, "%s/postgres", server) < 0)
+        abort();
+    PGconn *pg = PQconnectdb(address);
+    snprintf(sql, sizeof sql, "CREATE DATABASE u%016llx TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'",
+             (unsigned long long)name);
+    PQclear(PQexec(pg, sql)); /* it may be there already */
+    PQfinish(pg);
+    free(address);
+    if (asprintf(&address, "%s/u%016llx", server, (unsigned long long)name) < 0)
+        abort();
+    return address;
+}
+
+static inline enum err room_open_store(const char *directory, struct store **out, struct fault *why)
+{
+    char *address = room_address(directory);
+    enum err e = store_open_at(str_of(directory), address ? str_of(address) : STR(""), out, why);
+    free(address);
+    return e;
+}
 
 static inline struct room *room_new(void)
 {

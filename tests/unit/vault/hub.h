@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../store/room.h"
 #include "base/encode.h"
 #include "vault/connection.h"
 
@@ -48,7 +49,7 @@ static inline struct str hub_text(struct hub *h, const char *sql)
 
 static inline void hub_open(struct hub *h)
 {
-    if (store_open(str_of(h->directory), &h->store, &h->why))
+    if (room_open_store(h->directory, &h->store, &h->why))
         abort();
 }
 

@@ -288,12 +288,12 @@ static void a_personal_workspace_holds_ten_thousand_however_it_is_named_or_fille
            "{\"connector\":\"http\",\"auth_type\":\"none\",\"key\":\"own\",\"fields\":{\"base_url\":\"https://a.example.com\"}}");
     const char *folder = hall_text(h, "folder.id"), *shared = create(h, CRM);
     run(h,
-        "WITH RECURSIVE some (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM some WHERE i < 9999)"
+        "WITH RECURSIVE counted (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < 9999)"
         " INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, "
         "fields,"
         " owner_id, state, created_ms, updated_ms, number, deleted_ms)"
         " SELECT 'con_' || i, 'k' || i, name, search, folder_id, connector, connector_version, auth_type, allowed_domain, fields,"
-        " owner_id, state, 1, 1, 100 + i, i % 2 FROM connection, some WHERE key = 'own'");
+        " owner_id, state, 1, 1, 100 + i, i % 2 FROM connection, counted WHERE key = 'own'");
     const char *bodies[] = { "", ",\"folder\":\"personal\"", str_fmt(h->boot, ",\"folder\":\"%s\"", folder).p };
     for (size_t i = 0; i < COUNT(bodies); i++) {
         hall_ask(h, METHOD_POST, "/api/v1/connections",

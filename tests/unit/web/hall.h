@@ -45,7 +45,7 @@ static inline struct hall *hall_new(void)
     h->boot = arena_new(64 * 1024);
     h->exchange = arena_new(4096);
     buf_init(&h->reply.body, 4 * 1024 * 1024);
-    assert_int_equal(store_open(str_of(h->room->directory), &h->room->store, &h->why), ERR_NONE);
+    assert_int_equal(room_open_store(h->room->directory, &h->room->store, &h->why), ERR_NONE);
     h->hub.store = h->room->store;
     hall_open_keyring(h);
     assert_int_equal(domain_suffixes_load(STR(""), &h->why), ERR_NONE);
