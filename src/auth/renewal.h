@@ -42,9 +42,9 @@ struct renewals_config {
     /* Does a policy have connections like this one begin disabled? Inside store_write(); NULL: none does. */
     enum err (*starts_disabled)(void *context, struct db *db, struct arena *a, const struct connection_row *row, bool *out,
                                 struct fault *why);
-    /* Tokens that a person just brought, in place of good ones: does the provider take them, and whose are they? *account is in `a`,
-     * STR_NONE when nobody says. Blocks; on a renewal thread. ERR_ACCOUNT_CHANGED unless `accept`, ERR_VERIFY_FAILED; what cannot be
-     * asked says nothing. NULL: they are taken as they come. */
+    /* Tokens that a person just brought, in place of good ones: does the provider take them, and whose are they? *account is in
+     * `a`, STR_NONE when nobody says. Blocks; on a renewal thread. ERR_ACCOUNT_CHANGED unless `accept`, ERR_VERIFY_FAILED; what
+     * cannot be asked says nothing. NULL: they are taken as they come. */
     enum err (*tried)(void *context, struct arena *a, const struct connection_row *row, const struct grant_value *values, size_t n,
                       bool accept, struct str *account, struct fault *why);
     void *context;

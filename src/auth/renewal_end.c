@@ -85,7 +85,8 @@ static enum err tell_health(struct db *db, struct arena *a, struct str id, enum 
         return ERR_NONE;
     if (e || (now.health == h && h != HEALTH_OK))
         return e;
-    if ((e = connection_set_health(db, id, h, verified ? verified : now.verified, account.p ? account : now.account, why)) || now.health == h)
+    if ((e = connection_set_health(db, id, h, verified ? verified : now.verified, account.p ? account : now.account, why)) ||
+        now.health == h)
         return e;
     struct audit_entry entry = {
         .via = STR("system"),
@@ -497,8 +498,9 @@ static void tell_skew(struct attempt *x, int64_t skew)
     renewal_report(x->r, "a token endpoint's clock differs: check the clock of this machine", &told);
 }
 
-/* A person brought tokens for a connection that has some: the old ones stay until the provider has taken the new ones, and said that
- * they are of the same account (CON-55, CON-56). The answer that brought them is given up then; nothing was lost that was ever used. */
+/* A person brought tokens for a connection that has some: the old ones stay until the provider has taken the new ones, and said
+ * that they are of the same account (CON-55, CON-56). The answer that brought them is given up then; nothing was lost that was ever
+ * used. */
 static enum err try_tokens(struct attempt *x, const struct obtained *got, struct str *account, struct fault *why)
 {
     const struct renewals_config *c = &x->r->config;
