@@ -398,7 +398,7 @@ class Hub:
 
     def token(self, name="tests", role="admin", *more):
         """A new token, made on the database as an operator would."""
-        place = {k: v for k, v in self.variables.items() if k == "RACCORD_DATABASE_URL"}
+        place = {k: v for k, v in self.variables.items() if k in ("RACCORD_DATABASE_URL", "LD_PRELOAD", "ASAN_OPTIONS") or k.startswith("TEST_")}
         made = run("token", "create", "--data", self.data, "--name", name, "--role", role, *more, env=place)
         if made.code != 0:
             raise AssertionError(f"no token: {made!r}")
