@@ -6,6 +6,7 @@
 #ifndef STORE_CONNECTION_H
 #define STORE_CONNECTION_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/arena.h"
@@ -32,7 +33,10 @@ struct place {
     char *at;                          /* SQLite: the file's absolute path. PostgreSQL: the address with its password */
     int directory;                     /* open: the data directory */
     _Atomic int64_t rest_until_ms;     /* monotonic: no new connection is tried before (postgres.c) */
-    _Atomic int64_t history;           /* the newest line of history that was seen (postgres.c) */
+    pthread_mutex_t lock;              /* of the three below; history is looked at without it, too (postgres.c) */
+    bool seen;                         /* since the start */
+    int64_t cluster;                   /* its number; 0: none was seen */
+    _Atomic int64_t history;           /* the newest line of its history that was seen */
     _Atomic int writer;                /* the server's number of our writer (postgres.c) */
 };
 
@@ -47,6 +51,7 @@ enum step { STEP_ROW, STEP_DONE, STEP_FAILED };
 struct engine {
     bool shared;                /* other nodes may write to it too */
     const char *begin_snapshot;
+    const char *be_patient;     /* for the rest of a transaction; NULL: nothing is ever too long */
     const char *table_exists;   /* one row when there is a table of the name $1 */
 
     /* Opens, with everything set that this house relies on. NULL and *f on failure. */
@@ -117,6 +122,8 @@ void connection_failed(struct db *db, const struct failure *f);
 bool connection_run(struct db *db, const char *sql);
 /* Runs `work` in one transaction of this writer. db->failed says what the connection is worth afterwards. */
 enum err connection_transaction(struct db *db, int64_t wait_ms, store_work *work, void *context, struct fault *why) MUST_CHECK;
+/* Inside a transaction, until its end: no statement is too long. */
+enum err connection_patient(struct db *db, struct fault *why) MUST_CHECK;
 /* A failure as a fault; answers its code. */
 enum err failure_fault(const struct failure *f, struct fault *why);
 

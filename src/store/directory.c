@@ -13,7 +13,8 @@
 
 #define FILE_NAME "raccord.db"
 #define CLAIM_NAME "serve.lock"
-#define SHARED_NAME "database.elsewhere" /* says that the database is not in this directory; in it: its line of history */
+#define SHARED_NAME                                                                                                                \
+    "database.elsewhere" /* says that the database is not in this directory; in it: its cluster, and the line of its history */
 
 static inline void fd_end(int *fd)
 {
@@ -98,7 +99,7 @@ static enum err ensure_file(int directory, const char *path, struct fault *why)
     return ERR_NONE;
 }
 
-enum err directory_shared(int directory, const char *path, int64_t *history, struct fault *why)
+enum err directory_shared(int directory, const char *path, int64_t *cluster, int64_t *history, struct fault *why)
 {
     struct stat st;
     if (fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -106,19 +107,20 @@ enum err directory_shared(int directory, const char *path, int64_t *history, str
                      STR("this directory holds a database of its own: make a backup of it, and restore that into another directory "
                          "with RACCORD_DATABASE_URL"),
                      "%s: %s is there", path, FILE_NAME);
-    char text[24] = { 0 };
+    char text[64] = { 0 }, *end = text;
     AUTO_FD fd = openat(directory, SHARED_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 || pread(fd, text, sizeof text - 1, 0) < 0)
         return FILE_FAULT(why, path, "a file cannot be made in the data directory");
-    *history = strtoll(text, NULL, 10);
+    *cluster = strtoll(text, &end, 10);
+    *history = strtoll(end, NULL, 10);
     return ERR_NONE;
 }
 
-void directory_history_note(int directory, int64_t history)
+void directory_history_note(int directory, int64_t cluster, int64_t history)
 {
-    char text[24];
+    char text[64];
     AUTO_FD fd = openat(directory, SHARED_NAME, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-    int n = snprintf(text, sizeof text, "%lld\n", (long long)history);
+    int n = snprintf(text, sizeof text, "%20lld %10lld\n", (long long)cluster, (long long)history);
     if (fd < 0 || pwrite(fd, text, (size_t)n, 0) != n || fdatasync(fd))
         return; /* it is remembered while this process runs */
 }

@@ -17,10 +17,7 @@ void folder_scope_sql(struct buf *sql, const struct folder_scope *s, const char 
         many_list(sql, param);
         return;
     }
-    if (s->gathered) /* an expression: an index of the column would lead */
-        buf_fmt(sql, " %s || '' IN (SELECT folder_id FROM folder_above WHERE ", column);
-    else
-        buf_fmt(sql, " EXISTS (SELECT 1 FROM folder_above WHERE folder_above.folder_id = %s AND ", column);
+    buf_fmt(sql, " EXISTS (SELECT 1 FROM folder_above WHERE folder_above.folder_id = %s AND ", column);
     add_reached(sql, param);
     buf_char(sql, ')');
 }

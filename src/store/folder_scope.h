@@ -20,7 +20,6 @@ struct folder_scope {
     /* More than that: what is at or below one of these ... */
     const struct str *above; size_t above_count;
     struct str all;             /* ... and below this one all, whether it inherits or not; p == NULL: no such */
-    bool gathered;              /* all of them at once, before any is asked for: for a statement that asks thousands of times */
     /* Beside the folders: connections that are shared singly. */
     const struct str *connections; size_t connection_count;
 };

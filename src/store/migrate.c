@@ -81,8 +81,10 @@ static enum err apply_next(struct db *db, void *context, struct fault *why)
 {
     struct run *r = context;
     size_t applied;
-    enum err e = db_script(db,
-                           "CREATE TABLE IF NOT EXISTS schema_migration ("
+    enum err e = connection_patient(db, why);
+    if (!e)
+        e = db_script(db,
+                      "CREATE TABLE IF NOT EXISTS schema_migration ("
                            " number BIGINT PRIMARY KEY,"
                            " what TEXT NOT NULL,"
                            " checksum TEXT NOT NULL,"

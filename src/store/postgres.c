@@ -141,11 +141,18 @@ PGresult *postgres_answer(struct db *db, const char *doing, struct failure *f)
     return NULL;
 }
 
+static PGresult *ask(struct db *db, const char *sql, const char *doing, struct failure *f)
+{
+    PGconn *pg = postgres_of(db)->pg;
+    if (PQsendQuery(pg, sql))
+        return postgres_answer(db, doing, f);
+    lost(f, doing, PQerrorMessage(pg));
+    return NULL;
+}
+
 static bool postgres_run(struct db *db, const char *sql, struct failure *f)
 {
-    PGresult *r = PQsendQuery(postgres_of(db)->pg, sql) ? postgres_answer(db, "running", f) : NULL;
-    if (!r && PQstatus(postgres_of(db)->pg) == CONNECTION_BAD)
-        lost(f, "running", "the connection broke");
+    PGresult *r = ask(db, sql, "running", f);
     PQclear(r);
     return r;
 }
@@ -169,34 +176,51 @@ static bool refuse(struct failure *f, const char *what)
     return false;
 }
 
-/* What the server is, in one row. Its line of history grows by one with each standby that takes over: who is on an older one is a
- * former primary that does not know it yet, and what it says is not true any more. */
+/* A cluster's line of history grows by one with each standby that takes over: who is on an older one is a former primary that does
+ * not know it yet, and what it says is not true any more. Another cluster altogether is taken for the same database at a start
+ * only. */
+static bool place_knows(struct place *p, int64_t cluster, int64_t history)
+{
+    pthread_mutex_lock(&p->lock);
+    bool first = !p->seen, known = first || p->cluster == cluster;
+    bool newer = known && (p->cluster != cluster || history > p->history);
+    bool good = newer || (known && history == p->history);
+    if (newer) {
+        p->cluster = cluster;
+        p->history = history;
+        directory_history_note(p->directory, cluster, history);
+    }
+    p->seen |= good;
+    pthread_mutex_unlock(&p->lock);
+    return good;
+}
+
+/* What the server is, in one row. */
 static bool look_at_server(struct db *db, struct failure *f)
 {
     struct postgres_db *p = postgres_of(db);
     static const char sql[] =
         "SELECT getdatabaseencoding() = 'UTF8', datcollate IN ('C', 'POSIX') OR datcollate LIKE 'C.%', pg_is_in_recovery(),"
-        " CASE WHEN pg_is_in_recovery() THEN '0' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END"
+        " CASE WHEN pg_is_in_recovery() THEN '0' ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END,"
+        " (SELECT system_identifier FROM pg_control_system())"
         " FROM pg_database WHERE datname = current_database()";
     if (PQserverVersion(p->pg) < OLDEST_SERVER)
         return refuse(f, "the server is older than PostgreSQL 13");
-    PGresult *r = PQsendQuery(p->pg, sql) ? postgres_answer(db, "looking at the server", f) : NULL;
+    PGresult *r = ask(db, sql, "looking at the server", f);
     if (!r)
         return false;
     bool utf8 = *PQgetvalue(r, 0, 0) == 't', bytewise = *PQgetvalue(r, 0, 1) == 't', standby = *PQgetvalue(r, 0, 2) == 't';
     p->history = strtoll(PQgetvalue(r, 0, 3), NULL, 16);
+    int64_t cluster = strtoll(PQgetvalue(r, 0, 4), NULL, 10);
     PQclear(r);
     if (!utf8 || !bytewise)
         return refuse(f, "the database sorts by a language's rules. Make one with: CREATE DATABASE raccord TEMPLATE template0"
                          " ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'");
     if (standby)
         return refuse(f, "this server is a standby; name the primary, or all of its servers");
-    int64_t newest = p->place->history;
-    while (p->history > newest && !atomic_compare_exchange_weak(&p->place->history, &newest, p->history))
-        ;
-    if (p->history > newest)
-        directory_history_note(p->place->directory, p->history);
-    return p->history >= newest || refuse(f, "this server is a former primary; another has taken over");
+    if (!place_knows(p->place, cluster, p->history))
+        return refuse(f, "this server is a former primary, or of another cluster than the one that served until now");
+    return true;
 }
 
 static bool set_up(struct db *db, enum connection_kind kind, struct failure *f)
@@ -296,7 +320,7 @@ static struct db *postgres_open(struct place *place, enum connection_kind kind, 
 static bool postgres_current(const struct db *db)
 {
     const struct postgres_db *p = postgres_of(db);
-    return p->history >= p->place->history;
+    return p->history == p->place->history;
 }
 
 /* -- transactions ------------------------------------------------------------------------------------------------ */
@@ -328,12 +352,9 @@ static bool postgres_commit(struct db *db, struct failure *f)
 {
     struct postgres_db *p = postgres_of(db);
     p->warned = false;
-    PGresult *r = PQsendQuery(p->pg, "COMMIT") ? postgres_answer(db, "committing", f) : NULL;
-    if (!r) {
-        if (PQstatus(p->pg) == CONNECTION_BAD)
-            lost(f, "committing", "the connection broke");
+    PGresult *r = ask(db, "COMMIT", "committing", f);
+    if (!r)
         return false;
-    }
     bool committed = !strcmp(PQcmdStatus(r), "COMMIT");
     PQclear(r);
     if (committed && !p->warned)
@@ -429,6 +450,7 @@ static bool postgres_await(struct db *db, int64_t wait_ms, struct arena *a, stru
 
 const struct engine postgres_engine = {
     .shared = true,
+    .be_patient = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0",
     .begin_snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     .table_exists = "SELECT 1 FROM pg_class WHERE oid = to_regclass($1)",
     .open = postgres_open, .close = postgres_close, .current = postgres_current, .run = postgres_run,

@@ -43,8 +43,7 @@ enum err postgres_copy(struct db *db, const char *to, store_progress *progress, 
     struct db *target;
     if (!connection_open(&file, CONNECTION_WRITES, &target, &f))
         return failure_fault(&f, why);
-    db->patient = true;
-    enum err e = db_script(db, "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0", why);
+    enum err e = connection_patient(db, why);
     if (!e)
         e = fill_file(&o, target, why);
     db->patient = false;
@@ -119,21 +118,14 @@ static enum err make_good(struct db *db, struct fault *why)
     return db_script(db, "NOTIFY raccord, '*'", why);
 }
 
-static enum err take_in(struct db *db, struct in *i, struct fault *why)
+static enum err take_in(struct db *db, void *context, struct fault *why)
 {
-    enum err e = db_script(db, "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0", why);
+    struct in *i = context;
+    enum err e = connection_patient(db, why);
     if (e || (e = check_free(db, i->replace, why)) || (e = make_ready(db, why)) ||
         (e = tables_copy(i->from, db, i->progress, i->context, why)))
         return e;
     return make_good(db, why);
-}
-
-static enum err load(struct db *db, void *context, struct fault *why)
-{
-    db->patient = true;
-    enum err e = take_in(db, context, why);
-    db->patient = false;
-    return e;
 }
 
 enum err store_load(struct store *s, struct store *from, bool replace, store_progress *progress, void *context, struct fault *why)
@@ -142,7 +134,7 @@ enum err store_load(struct store *s, struct store *from, bool replace, store_pro
     enum err e = i.from ? db_snapshot(i.from, why) : ERR_STORE;
     if (e)
         return e;
-    e = store_write(s, load, &i, why);
+    e = store_write(s, take_in, &i, why);
     db_snapshot_end(i.from);
     return e;
 }

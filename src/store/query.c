@@ -348,6 +348,12 @@ enum err connection_transaction(struct db *db, int64_t wait_ms, store_work *work
     }
     db->in_transaction = true;
     enum err e = finish(db, work(db, context, why), why);
-    db->in_transaction = false;
+    db->in_transaction = db->patient = false;
     return e;
+}
+
+enum err connection_patient(struct db *db, struct fault *why)
+{
+    db->patient = true;
+    return db->engine->be_patient ? db_script(db, db->engine->be_patient, why) : ERR_NONE;
 }

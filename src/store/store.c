@@ -300,7 +300,7 @@ static enum err open_in(const char *path, struct str url, struct store *s, struc
     if (url.n)
         s->place.at = mem_cstr(url);
     int64_t history = 0;
-    if ((e = url.n ? directory_shared(s->directory, path, &history, why)
+    if ((e = url.n ? directory_shared(s->directory, path, &s->place.cluster, &history, why)
                    : directory_database(s->directory, path, &s->place.at, why)))
         return e;
     s->place.directory = s->directory;
@@ -328,6 +328,7 @@ enum err store_open_at(struct str directory, struct str url, struct store **out,
     pthread_cond_init(&s->turn_over, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&s->turn_lock, NULL);
+    pthread_mutex_init(&s->place.lock, NULL);
     pthread_mutex_init(&s->readers_lock, NULL);
     list_init(&s->readers);
     if (pthread_key_create(&s->reader_key, reader_end))
@@ -358,6 +359,7 @@ void store_close(struct store *s)
     if (s->directory >= 0)
         close(s->directory);
     pthread_mutex_destroy(&s->readers_lock);
+    pthread_mutex_destroy(&s->place.lock);
     pthread_cond_destroy(&s->turn_over);
     pthread_mutex_destroy(&s->turn_lock);
     if (s->place.at)

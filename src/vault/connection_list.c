@@ -21,6 +21,7 @@
 
 #include "base/buf.h"
 #include "store/folder_scope.h"
+#include "store/many.h"
 #include "vault/connection_rules.h"
 #include "vault/connection_words.h"
 
@@ -28,7 +29,8 @@
 #define SQL_MAX (64 * 1024)
 #define FOLDERS_ASKED 400    /* more of them: the walk */
 #define ROWS_READ 10000      /* of those folders, when a search, a tag or a pair of filters has no index by folder */
-#define GATHER_AT 500.0       /* rows that are held against the scope: then its folders are read once, before */
+#define BATCH 512            /* numbers that are held against a search's at once */
+#define BATCH_WORTH 30.0     /* places of a search cost no more than to look at one row */
 #define EVERY 2.0             /* more than all rows */
 #define CELLS 64             /* states times healths, and some more */
 
@@ -43,7 +45,6 @@ struct walk {
     struct db *db;
     struct arena *a;
     const struct connection_filter *f;
-    struct folder_scope scope;  /* the filter's */
     struct connection_words words; /* of the search */
     struct cell *cells;         /* that there are, and the filter takes */
     size_t cell_count;
@@ -77,7 +78,7 @@ static void add_place(struct buf *sql, const struct walk *w, enum place place, i
         buf_fmt(sql, " AND c.id = $%d", ++*param);
     else {
         buf_add(sql, STR(" AND"));
-        folder_scope_connections_sql(sql, &w->scope, "c.folder_id", "c.id", param);
+        folder_scope_connections_sql(sql, &w->f->scope, "c.folder_id", "c.id", param);
     }
 }
 
@@ -149,27 +150,11 @@ static enum err statement(struct buf *sql, const struct walk *w, enum lead lead,
     return buf_failed(sql) ? fault(why, ERR_INTERNAL, STR(""), "the query is too long") : ERR_NONE;
 }
 
-/* Merges one place's numbers into what was found. */
-static enum err ask(struct walk *w, const char *sql, enum lead lead, enum place place, struct str where, struct fault *why)
+/* Merges `n` numbers of one place, which stand behind what was found, into it. */
+static void merge(struct walk *w, size_t n)
 {
     int64_t *mine = w->found + w->limit, *merged = w->found + 2 * w->limit;
-    size_t n = 0, i = 0, j = 0, count = 0;
-    struct query *q = query_begin(w->db, sql);
-    query_i64(q, w->after);
-    query_i64(q, w->below);
-    bind_filters(q, w, lead);
-    if (place == PLACE_SCOPE)
-        folder_scope_connections_bind(q, &w->scope);
-    else
-        query_text(q, where);
-    if (is_looked_at(w, lead))
-        query_text(q, w->words.like);
-    query_i64(q, (int64_t)w->limit);
-    while (n < w->limit && query_next(q))
-        mine[n++] = query_get_i64(q, 0);
-    enum err e = query_end(q, why);
-    if (e || !n)
-        return e;
+    size_t i = 0, j = 0, count = 0;
     while (count < w->limit && (i < w->count || j < n)) {
         bool left = j == n || (i < w->count && w->found[i] <= mine[j]);
         if (left && j < n && w->found[i] == mine[j]) /* shared singly, and in a folder that is seen */
@@ -180,7 +165,29 @@ static enum err ask(struct walk *w, const char *sql, enum lead lead, enum place 
     w->count = count;
     if (count == w->limit)
         w->below = w->found[count - 1]; /* nobody needs more than that from the other places */
-    return ERR_NONE;
+}
+
+static enum err ask(struct walk *w, const char *sql, enum lead lead, enum place place, struct str where, struct fault *why)
+{
+    int64_t *mine = w->found + w->limit;
+    size_t n = 0;
+    struct query *q = query_begin(w->db, sql);
+    query_i64(q, w->after);
+    query_i64(q, w->below);
+    bind_filters(q, w, lead);
+    if (place == PLACE_SCOPE)
+        folder_scope_connections_bind(q, &w->f->scope);
+    else
+        query_text(q, where);
+    if (is_looked_at(w, lead))
+        query_text(q, w->words.like);
+    query_i64(q, (int64_t)w->limit);
+    while (n < w->limit && query_next(q))
+        mine[n++] = query_get_i64(q, 0);
+    enum err e = query_end(q, why);
+    if (!e && n)
+        merge(w, n);
+    return e;
 }
 
 static enum err ask_once(struct walk *w, enum lead lead, struct fault *why)
@@ -196,6 +203,112 @@ static enum err ask_each(struct walk *w, enum place place, const struct str *pla
     enum err e = statement(&sql, w, LEAD_ROWS, place, why);
     for (size_t i = 0; !e && i < n; i++)
         e = ask(w, sql.p, LEAD_ROWS, place, places[i], why);
+    return e;
+}
+
+/* ---- batches ---- */
+
+/* A search that many rows match, led by something else: numbers that the lead's index has are held against those that the index of
+ * searches has, batch by batch, and only the rows that both have are looked at. */
+struct batches {
+    struct buf lead, words, look;
+    int64_t *numbers;    /* BATCH of them */
+    size_t n;
+};
+
+static enum err batch_statements(const struct walk *w, struct batches *b, struct fault *why)
+{
+    int lead = 2, words = 2, look = 0;
+    buf_init(&b->lead, SQL_MAX);
+    buf_init(&b->words, SQL_MAX);
+    buf_init(&b->look, SQL_MAX);
+    buf_add(&b->lead, STR("SELECT c.number FROM connection c WHERE c.number > $1 AND c.number < $2"));
+    add_filters(&b->lead, w, LEAD_ROWS, &lead);
+    buf_fmt(&b->lead, " ORDER BY c.number LIMIT $%d%c", lead + 1, 0);
+    buf_add(&b->words, STR("SELECT s.rowid FROM connection_search s WHERE s.rowid >= $1 AND s.rowid <= $2"));
+    connection_words_sql(&b->words, w->db, &words);
+    buf_fmt(&b->words, " ORDER BY s.rowid%c", 0);
+    /* Not that their number is over 0: the index of numbers alone would lead, and folders would be read from rows. */
+    buf_fmt(&b->look, "SELECT c.number FROM connection c WHERE c.deleted_ms %s 0 AND c.number IN ", w->f->deleted ? ">" : "=");
+    many_list_numbers(&b->look, &look);
+    add_place(&b->look, w, PLACE_SCOPE, &look);
+    add_look(&b->look, w, LEAD_ROWS, PLACE_SCOPE, &look);
+    buf_fmt(&b->look, " ORDER BY c.number%c", 0);
+    return buf_failed(&b->lead) || buf_failed(&b->words) || buf_failed(&b->look)
+               ? fault(why, ERR_INTERNAL, STR(""), "the query is too long")
+               : ERR_NONE;
+}
+
+static enum err read_batch(struct walk *w, struct batches *b, int64_t after, struct fault *why)
+{
+    struct query *q = query_begin(w->db, b->lead.p);
+    query_i64(q, after);
+    query_i64(q, w->below);
+    bind_filters(q, w, LEAD_ROWS);
+    query_i64(q, BATCH);
+    b->n = 0;
+    while (b->n < BATCH && query_next(q))
+        b->numbers[b->n++] = query_get_i64(q, 0);
+    return query_end(q, why);
+}
+
+/* Numbers that lie far apart have too many places of the search between them. */
+static bool is_dense(const struct walk *w, const struct batches *b)
+{
+    return w->words.share * (double)(b->numbers[b->n - 1] - b->numbers[0]) < BATCH_WORTH * (double)b->n;
+}
+
+static enum err keep_matching(struct walk *w, struct batches *b, struct fault *why)
+{
+    size_t at = 0, kept = 0;
+    struct query *q = query_begin(w->db, b->words.p);
+    query_i64(q, b->numbers[0]);
+    query_i64(q, b->numbers[b->n - 1]);
+    query_text(q, w->words.rarest);
+    while (at < b->n && query_next(q)) {
+        int64_t number = query_get_i64(q, 0);
+        while (at < b->n && b->numbers[at] < number)
+            at++;
+        if (at < b->n && b->numbers[at] == number)
+            b->numbers[kept++] = b->numbers[at++];
+    }
+    b->n = kept;
+    return query_end(q, why);
+}
+
+/* *n of them stand behind what was found. */
+static enum err look_at(struct walk *w, const struct batches *b, size_t *n, struct fault *why)
+{
+    struct query *q = query_begin(w->db, b->look.p);
+    many_numbers(q, b->numbers, b->n);
+    folder_scope_connections_bind(q, &w->f->scope);
+    query_text(q, w->words.like);
+    while (*n < w->limit && query_next(q))
+        w->found[w->limit + (*n)++] = query_get_i64(q, 0);
+    return query_end(q, why);
+}
+
+static enum err ask_batches(struct walk *w, struct fault *why)
+{
+    struct batches b = { .numbers = arena_array(w->a, BATCH, sizeof *b.numbers), .n = BATCH };
+    int64_t after = w->after;
+    size_t n = 0;
+    enum err e = batch_statements(w, &b, why);
+    for (bool more = true; !e && more && n < w->limit;) {
+        if ((e = read_batch(w, &b, after, why)) || !b.n)
+            break;
+        more = b.n == BATCH;
+        after = b.numbers[b.n - 1];
+        if (is_dense(w, &b))
+            e = keep_matching(w, &b, why);
+        if (!e && b.n)
+            e = look_at(w, &b, &n, why);
+    }
+    if (!e && n)
+        merge(w, n);
+    buf_end(&b.lead);
+    buf_end(&b.words);
+    buf_end(&b.look);
     return e;
 }
 
@@ -256,14 +369,14 @@ static enum err read_cells(struct walk *w, struct fault *why)
     return e;
 }
 
-static enum err ask_cells(struct walk *w, struct fault *why)
+static enum err ask_cells(struct walk *w, bool batches, struct fault *why)
 {
     AUTO_BUF sql;
     enum err e;
     w->cell = w->cells;
     e = statement(&sql, w, LEAD_ROWS, PLACE_SCOPE, why);
     for (; !e && w->cell < w->cells + w->cell_count; w->cell++)
-        e = ask(w, sql.p, LEAD_ROWS, PLACE_SCOPE, STR_NONE, why);
+        e = batches ? ask_batches(w, why) : ask(w, sql.p, LEAD_ROWS, PLACE_SCOPE, STR_NONE, why);
     w->cell = NULL;
     return e;
 }
@@ -380,12 +493,11 @@ static bool is_compound(const struct walk *w)
 struct choice {
     enum lead lead;
     bool cells;
-    double least, all;    /* its share of the rows; and the share of those that meet all conditions, if chance has it so */
+    double least;         /* its share of the rows */
 };
 
 static void prefer(struct choice *c, enum lead lead, bool cells, double share)
 {
-    c->all *= share;
     if (share >= c->least)
         return;
     c->lead = lead;
@@ -413,12 +525,15 @@ static enum err weigh_all(struct walk *w, struct choice *c, struct fault *why)
 /* Led by what fewest rows have. */
 static enum err find_in_scope(struct walk *w, struct fault *why)
 {
-    struct choice c = { LEAD_ROWS, false, EVERY, 1 };
+    struct choice c = { LEAD_ROWS, false, EVERY };
     enum err e = weigh_all(w, &c, why);
     if (e)
         return e;
-    w->scope.gathered = !w->scope.few && !w->scope.all.p && c.least < EVERY && (double)w->limit * c.least > GATHER_AT * c.all;
-    return c.cells ? ask_cells(w, why) : ask_once(w, c.lead, why);
+    bool batches =
+        c.lead == LEAD_ROWS && c.least > 0 && c.least < EVERY && w->words.match.n && w->words.share < c.least * BATCH_WORTH;
+    if (c.cells)
+        return ask_cells(w, batches, why);
+    return batches ? ask_batches(w, why) : ask_once(w, c.lead, why);
 }
 
 static enum err find_numbers(struct walk *w, struct fault *why)
@@ -455,7 +570,7 @@ enum err connection_list(struct db *db, struct arena *a, const struct connection
 {
     size_t limit = f->limit < 1 ? 50 : f->limit > LIST_MAX ? LIST_MAX : (size_t)f->limit;
     struct walk w = {
-        .db = db, .a = a, .f = f, .scope = f->scope, .after = number_of(f->after), .below = INT64_MAX, .limit = limit
+        .db = db, .a = a, .f = f, .after = number_of(f->after), .below = INT64_MAX, .limit = limit
     };
     w.found = arena_array(a, 3 * limit, sizeof *w.found);
     struct connection_row *rows = arena_array(a, limit, sizeof *rows);

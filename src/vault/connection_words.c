@@ -212,6 +212,7 @@ static void choose(struct arena *a, const struct tongue *t, const struct grams *
         if (one->share > g->at[0].share * GRAMS_WORTH)
             break;
         out->match = joined(a, out->match, t->and, one->match);
+        out->rarest = i ? out->rarest : one->match;
         out->exact |= one->whole;
         if (one->other || !word)
             out->share *= one->share; /* parts of a word come together; a word and a connector as chance has it */

@@ -2,12 +2,14 @@
 failover in the middle of a renewal does (requirements 10.1, 10.2, 10.11, 12.4, 18.4, 18.5)."""
 import os
 import random
+import resource
 import threading
 
 import harness
 import postgres
 from access_test import PLAIN, say_who
 from person import Person
+from renewal_crowd_test import Crowd, ECHO
 
 API = "/api/v1"
 ROUNDS = int(os.environ.get("RACCORD_TEST_ROUNDS", "3"))  # of what is repeated: more by hand
@@ -221,7 +223,7 @@ class Nodes(Person, Cluster):
 
 
 class Expired(Nodes):
-    CALLERS = 16
+    CALLERS = int(os.environ.get("RACCORD_TEST_CALLERS", "16"))  # at each node
 
     def test_each_token_that_is_over_is_one_request_whoever_asks_for_it_wherever(self):
         for _ in range(ROUNDS):
@@ -236,6 +238,37 @@ class Expired(Nodes):
             self.assertEqual(set(said), {(200, "alice")}, said)
             self.assertEqual(len(said), self.CALLERS * self.HUBS)
             self.assertEqual((self.asked(), self.grant()["generation"]), (asked + 1, generation + 1))
+        self.assertEqual(self.renew().status, 200)  # the family is alive
+
+
+class Crowded(Nodes):
+    """Each caller takes two descriptors of its hub's, and a process may have 20,000."""
+    HUBS = 2
+    CALLERS = 5000
+    environment = {"RACCORD_RENEWALS_THREADS": "8", "RACCORD_THREADS": "4"}
+
+    def api(self):
+        self.echo = self.nginx(ECHO, connections=self.HUBS * self.CALLERS + 100)
+        return f"http://localhost:{self.echo.port}"
+
+    def works(self):
+        self.assertEqual(self.hub1.get("/proxy/crm/x").status, 200)
+
+    def setUp(self):
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < self.HUBS * self.CALLERS + 1000:
+            self.skipTest("left out: too few descriptors are allowed here")
+        super().setUp()
+
+    def test_ten_thousand_callers_at_two_nodes_are_one_request_and_none_fails(self):
+        self.control("/_faults", {"kind": "hold", "n": 1})
+        asked = self.asked()
+        self.let_end()
+        crowds = [Crowd(self, hub, "/proxy/crm/x", self.CALLERS, self.hub1.admin) for hub in self.hubs]
+        self.asks(asked + 1)
+        self.control("/_release")
+        seen = {answer for crowd in crowds for answer in crowd.whole()}
+        self.assertEqual([status for status, _ in seen], [b"200"], list(seen)[:5])  # all of them with the same token
+        self.assertEqual(self.asked(), asked + 1)
         self.assertEqual(self.renew().status, 200)  # the family is alive
 
 

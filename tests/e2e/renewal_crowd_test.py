@@ -22,12 +22,12 @@ ECHO = """
 class Crowd:
     """So many callers, each with a socket of its own; whole() when each has its answer."""
 
-    def __init__(self, case, hub, path, count):
+    def __init__(self, case, hub, path, count, token=None):
         self.epoll = select.epoll()
         self.answers, self.open = {}, {}
         self.each = lambda: None  # called when one of them has its answer
         case.addCleanup(self.close)
-        self.request = (f"GET {path} HTTP/1.1\r\nHost: {hub.host}:{hub.port}\r\nAuthorization: Bearer {hub.admin}\r\n"
+        self.request = (f"GET {path} HTTP/1.1\r\nHost: {hub.host}:{hub.port}\r\nAuthorization: Bearer {token or hub.admin}\r\n"
                         "Connection: close\r\n\r\n").encode()
         for _ in range(count):
             s = socket.create_connection((hub.host, hub.port), timeout=harness.DEADLINE)
