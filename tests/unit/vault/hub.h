@@ -78,7 +78,8 @@ static inline struct hub *hub_new_ready(void)
 static inline void hub_dump(const char *address, struct buf *all)
 {
     char command[512], part[65536];
-    snprintf(command, sizeof command, "pg_dump --data-only '%s' 2>/dev/null | grep -v restrict", address); /* a new word each time */
+    /* Without the word that it makes up each time. */
+    snprintf(command, sizeof command, "pg_dump --data-only '%s' 2>/dev/null | grep -v restrict", address);
     FILE *f = popen(command, "re");
     for (size_t n; f && (n = fread(part, 1, sizeof part, f));)
         buf_add(all, (struct str){ part, n });
