@@ -125,7 +125,7 @@ static const struct setting settings[] = {
     TEXT(audit.file, "", 0, "with audit.strict: file that calls are appended to before they are made; empty: the database alone"),
     TIME(keys.max_age, "90d", SECOND_MS, 3653 * DAY_MS, "age at which wrapping keys and data keys are replaced"),
     NUMBER(keys.max_uses, "4000000000", 2, 4294967295, "uses after which a wrapping key is replaced"),
-    NUMBER(keys.rate, "2000", 1, 1000000, "most data keys that a rotation seals anew in a second"),
+    NUMBER(keys.rate, "5000", 1, 1000000, "most data keys that a rotation seals anew in a second"),
     NUMBER(renewals.threads, "8", 1, 64, "renewals of credentials under way at once; half of them towards one host"),
     NUMBER(renewals.rate, "50", 1, 10000, "most token requests a second to one host"),
     CHOICE(log.format, "text", "text|json", "form of the log"),

@@ -23,7 +23,7 @@ struct rotation_policy {
     int64_t max_uses; /* values that one wrapping key may seal */
     int64_t rate;     /* data keys a second, at most */
 };
-#define ROTATION_POLICY_PRESET ((struct rotation_policy){ 90 * (int64_t)86400000, 4000000000, 2000 })
+#define ROTATION_POLICY_PRESET ((struct rotation_policy){ 90 * (int64_t)86400000, 4000000000, 5000 })
 
 struct rotation {
     uint32_t key;           /* that it made; 0: there was never a rotation */
