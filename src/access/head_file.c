@@ -110,10 +110,11 @@ enum err head_file_append_here(const char *path, struct str text, struct fault *
         return failed(why, path, "cannot be opened");
     if (!S_ISREG(st.st_mode))
         return failed(why, path, "is not a file");
+    enum err e = st.st_size ? ERR_NONE : sync_parent(path, why); /* first: what holds something has its name on the disk */
+    if (e)
+        return e;
     /* One write: a reader, and a crash, see the text or a part of it, and nothing between its parts. */
-    if (write(fd, text.p, text.n) != (ssize_t)text.n || fdatasync(fd))
-        return failed(why, path, "cannot be written");
-    return st.st_size ? ERR_NONE : sync_parent(path, why);
+    return write(fd, text.p, text.n) == (ssize_t)text.n && !fdatasync(fd) ? ERR_NONE : failed(why, path, "cannot be written");
 }
 
 /* ---- the thread ---- */

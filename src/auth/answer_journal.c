@@ -99,11 +99,12 @@ static bool sync_directory(const struct answer_journal *j)
     return well;
 }
 
+/* The directory first: a file that names its holder, also when we died right behind, has its own name on the disk. */
 static enum err write_name(struct answer_journal *j, struct fault *why)
 {
     char page[PAGE] = MAGIC;
     memcpy(page + sizeof MAGIC - 1, j->holder, sizeof j->holder);
-    if (!fd_write(j->fd, page, sizeof page, 0) || fdatasync(j->fd) || !sync_directory(j))
+    if (!sync_directory(j) || !fd_write(j->fd, page, sizeof page, 0) || fdatasync(j->fd))
         return disk_fault(why, "answers");
     j->named = true;
     return ERR_NONE;

@@ -20,6 +20,7 @@ CANARY = "cAnArY-0f-durability-7d1e"
 class Writer(threading.Thread):
     """Creates, renames and deletes connections until the hub is gone. `sure` holds what was acknowledged: id -> name, or None for
     deleted; what was in flight at the end is taken out of it."""
+    base_url = "https://api.example.com"
 
     def __init__(self, hub, number, go_on):
         super().__init__(daemon=True)
@@ -51,7 +52,7 @@ class Writer(threading.Thread):
                 return
             name = f"w{self.number}-{n}"
             body = {"connector": "http", "auth_type": "bearer", "name": name, "folder": "shared",
-                    "fields": {"base_url": "https://api.example.com"},
+                    "fields": {"base_url": self.base_url},
                     "credentials": {"token": f"{CANARY}-{name}"}}
             made = self.ask(line, "POST", "", body, 201).json["id"]
             self.sure[made] = name
@@ -65,6 +66,10 @@ class Writer(threading.Thread):
                 self.sure.pop(mine[-4], None)
                 self.ask(line, "DELETE", f"/{mine[-4]}", None, 204)
                 self.sure[mine[-4]] = None
+            self.more(line, n)
+
+    def more(self, line, n):
+        """Whatever else is to be written."""
 
 
 class KilledInTheMiddle(harness.Case):

@@ -31,12 +31,13 @@ class Person(Flow):
     environment = {"RACCORD_RENEWALS_THREADS": "1"}
     oauth = None  # what a connector's file of the test's own says of OAuth; None: the built-in connector "http"
     server = {}   # the server's environment
+    kind_of_faults = Faults
 
     def setUp(self):
         super().setUp()
         if not shutil.which("node") or not os.path.isdir(OIDC + "/node_modules/oidc-provider"):
             raise unittest.SkipTest("left out: the npm package oidc-provider is not here; tools/deps test installs it")
-        self.faults = Faults(self)
+        self.faults = self.kind_of_faults(self)
         self.environment = {**self.environment, **self.faults.environment}
         if self.oauth:
             self.environment["RACCORD_CONNECTORS"] = self.path("connectors")

@@ -1,6 +1,7 @@
 /* Preloaded into the real program by tests/e2e/faults.py: the n-th file or network call of one of its threads kills the process,
  * tears a write in two, or fails with an errno. Counting starts when the test says so, in a file that both have mapped; each call
  * that was counted is written down there, so that a test can name the step at which it struck. It also moves the wall clock.
+ * power.c, in the same library, remembers what is not on the disk yet.
  *
  * Calls go to the kernel by themselves, not to the C library's next definition: a sanitizer's runtime need not be up yet.
  */
@@ -23,6 +24,8 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "power.h"
 
 #define STEPS 1024
 #define STEP 48
@@ -143,7 +146,7 @@ static long refused(void)
 ssize_t pwrite64(int fd, const void *p, size_t n, off64_t at)
 {
     enum verdict v = judge_fd("pwrite", fd);
-    BYTES(v, n, syscall(SYS_pwrite64, fd, p, some, at))
+    BYTES(v, n, disk_pwrite(fd, p, some, at))
 }
 
 ssize_t pwrite(int fd, const void *p, size_t n, off_t at) { return pwrite64(fd, p, n, at); }
@@ -151,7 +154,7 @@ ssize_t pwrite(int fd, const void *p, size_t n, off_t at) { return pwrite64(fd, 
 ssize_t write(int fd, const void *p, size_t n)
 {
     enum verdict v = judge_fd("write", fd);
-    BYTES(v, n, syscall(SYS_write, fd, p, some))
+    BYTES(v, n, disk_write(fd, p, some))
 }
 
 ssize_t send(int fd, const void *p, size_t n, int flags)
@@ -198,19 +201,19 @@ ssize_t pread(int fd, void *p, size_t n, off_t at) { return pread64(fd, p, n, at
 int fdatasync(int fd)
 {
     enum verdict v = judge_fd("fdatasync", fd);
-    PLAIN(v, syscall(SYS_fdatasync, fd))
+    PLAIN(v, disk_sync(fd, SYS_fdatasync))
 }
 
 int fsync(int fd)
 {
     enum verdict v = judge_fd("fsync", fd);
-    PLAIN(v, syscall(SYS_fsync, fd))
+    PLAIN(v, disk_sync(fd, SYS_fsync))
 }
 
 int ftruncate64(int fd, off64_t n)
 {
     enum verdict v = judge_fd("ftruncate", fd);
-    PLAIN(v, syscall(SYS_ftruncate, fd, n))
+    PLAIN(v, disk_truncate(fd, n))
 }
 
 int posix_fallocate64(int fd, off64_t at, off64_t n)
@@ -218,11 +221,19 @@ int posix_fallocate64(int fd, off64_t at, off64_t n)
     enum verdict v = judge_fd("fallocate", fd);
     if (v == REFUSE)
         return control->error; /* it answers the number, and leaves errno as it was */
-    long made = syscall(SYS_fallocate, fd, 0, at, n);
+    long made = disk_allocate(fd, 0, at, n);
     if (v != GO)
         die();
     return made ? errno : 0;
 }
+
+ssize_t writev(int fd, const struct iovec *v, int count) { return disk_writev(fd, v, count); }
+ssize_t pwritev2(int fd, const struct iovec *v, int count, off_t at, int flags) { return disk_pwritev(fd, v, count, at, flags); }
+ssize_t pwritev(int fd, const struct iovec *v, int count, off_t at) { return disk_pwritev(fd, v, count, at, 0); }
+int ftruncate(int fd, off_t n) { return ftruncate64(fd, n); }
+int fallocate64(int fd, int mode, off64_t at, off64_t n) { return (int)disk_allocate(fd, mode, at, n); }
+int fallocate(int fd, int mode, off_t at, off_t n) { return fallocate64(fd, mode, at, n); }
+int posix_fallocate(int fd, off_t at, off_t n) { return posix_fallocate64(fd, at, n); }
 
 int connect(int fd, const struct sockaddr *to, socklen_t n)
 {
@@ -236,12 +247,48 @@ int close(int fd)
     PLAIN(v == REFUSE ? GO : v, syscall(SYS_close, fd))
 }
 
-int unlink(const char *path)
+static const char *last_of(const char *path)
 {
     const char *name = strrchr(path, '/');
-    enum verdict v = judge("unlink", name ? name + 1 : path);
-    PLAIN(v, syscall(SYS_unlink, path))
+    return name ? name + 1 : path;
 }
+
+int unlinkat(int directory, const char *path, int flags)
+{
+    enum verdict v = judge("unlink", last_of(path));
+    PLAIN(v, disk_unlink(directory, path, flags))
+}
+
+int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
+
+int renameat2(int directory, const char *path, int directory2, const char *path2, unsigned flags)
+{
+    enum verdict v = judge("rename", last_of(path2));
+    PLAIN(v, disk_rename(directory, path, directory2, path2, flags))
+}
+
+int renameat(int directory, const char *path, int directory2, const char *path2)
+{
+    return renameat2(directory, path, directory2, path2, 0);
+}
+
+int rename(const char *path, const char *path2) { return renameat2(AT_FDCWD, path, AT_FDCWD, path2, 0); }
+
+int linkat(int directory, const char *path, int directory2, const char *path2, int flags)
+{
+    enum verdict v = judge("link", last_of(path2));
+    PLAIN(v, disk_link(directory, path, directory2, path2, flags))
+}
+
+int link(const char *path, const char *path2) { return linkat(AT_FDCWD, path, AT_FDCWD, path2, 0); }
+
+int mkdirat(int directory, const char *path, mode_t mode)
+{
+    enum verdict v = judge("mkdir", last_of(path));
+    PLAIN(v, disk_mkdir(directory, path, mode))
+}
+
+int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }
 
 int openat64(int directory, const char *path, int flags, ...)
 {
@@ -249,9 +296,8 @@ int openat64(int directory, const char *path, int flags, ...)
     va_start(more, flags);
     mode_t mode = flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0;
     va_end(more);
-    const char *name = strrchr(path, '/');
-    enum verdict v = judge("open", name ? name + 1 : path);
-    PLAIN(v, syscall(SYS_openat, directory, path, flags, mode))
+    enum verdict v = judge("open", last_of(path));
+    PLAIN(v, disk_open(directory, path, flags, mode))
 }
 
 int open64(const char *path, int flags, ...)
@@ -262,6 +308,9 @@ int open64(const char *path, int flags, ...)
     va_end(more);
     return openat64(AT_FDCWD, path, flags, mode);
 }
+
+int open(const char *path, int flags, ...) __attribute__((alias("open64")));
+int openat(int directory, const char *path, int flags, ...) __attribute__((alias("openat64")));
 
 /* ---- the wall clock ---- */
 
