@@ -13,7 +13,7 @@
 #define GRAMS (LONG_GRAMS + MEETINGS + 2)
 #define MERGE_PAGES 100      /* in a step of upkeep */
 #define MERGE_LEAST 16       /* pages that are worth it */
-#define GRAMS_ASKED 4        /* of them: the rarest, */
+#define GRAMS_ASKED 3        /* of them: the rarest, */
 #define GRAMS_WORTH 20 /* and those that are so much more common at most: reading a place of one costs less than a row by as much  \
                         */
 
@@ -74,7 +74,7 @@ static struct str joined(struct arena *a, struct str left, const char *between, 
 
 /* Behind key and name, texts have marks: characters for private use, each with two blanks before it and behind it, so that it is a
  * trigram with those before. One stands for the connector, and one for each tag: FTS5 finds them together with words. The others
- * stand for places where two words meet, each by two bytes before and two behind: a word by itself may be in many rows, and two
+ * stand for places where two words meet, each by two letters before and two behind: a word by itself may be in many rows, and two
  * of them in many more than side by side. Different things may have the same mark: what it finds is looked at. */
 #define MARK_FIRST 0xe000u
 #define MARK_BYTES 5
@@ -96,13 +96,13 @@ static struct str mark(struct arena *a, struct marks_of of, struct str left, str
     return str_fmt(a, "  %c%c%c", (char)(0xe0 | c >> 12), (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f)));
 }
 
-static bool is_part(char c) { return (unsigned char)c >= 0x80 || ascii_digit(c) || ascii_alpha(c); }
+static bool is_letter(char c) { return (unsigned char)c >= 0x80 || ascii_alpha(c); }
 
-/* Between which two bytes before `i` and two behind it words meet; whatever it is that lies between. */
+/* Between which two letters before `i` and two behind it words meet. Numbers are rare by their own trigrams. */
 static bool meets(struct str text, size_t i)
 {
-    return i >= 2 && i + 2 < text.n && !is_part(text.p[i]) && is_part(text.p[i - 1]) && is_part(text.p[i - 2]) &&
-           is_part(text.p[i + 1]) && is_part(text.p[i + 2]);
+    return i >= 2 && i + 2 < text.n && !is_letter(text.p[i]) && !ascii_digit(text.p[i]) && is_letter(text.p[i - 1]) &&
+           is_letter(text.p[i - 2]) && is_letter(text.p[i + 1]) && is_letter(text.p[i + 2]);
 }
 
 static struct str meeting_mark(struct arena *a, struct str text, size_t i)
@@ -328,6 +328,7 @@ static enum err add(struct db *db, int64_t number, struct str text, struct fault
 {
     return change(db,
                   db_is_postgres(db) ? "INSERT INTO connection_search (rowid, grams) VALUES ($1, connection_grams($2))"
+                                       " ON CONFLICT (rowid) DO UPDATE SET grams = excluded.grams"
                                      : "INSERT INTO connection_search (rowid, search) VALUES ($1, $2)",
                   number, text, why);
 }
