@@ -39,7 +39,8 @@ struct entry {
 };
 
 static int log_fd = -1;
-static _Atomic int64_t *log_end; /* the log's first bytes: where its whole entries end. Who is killed while he writes one leaves none. */
+static _Atomic int64_t
+    *log_end; /* the log's first bytes: where its whole entries end. Who is killed while he writes one leaves none. */
 static char data[ROOM], graves[ROOM];
 static const char *deaf;    /* files of such a name: their syncs are not believed */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
