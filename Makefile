@@ -27,6 +27,13 @@ test: ## install what is missing, build with sanitizers, and run every test
 	@$(MAKE) -s build/test/build.ninja && ninja -C build/test --quiet || { echo "0 passed, 1 failed"; exit 1; }
 	@tools/run-tests build/test
 
+postgres: ## the unit and end-to-end tests once more, with all data on a PostgreSQL server
+	@tools/deps test
+	@tests/e2e/oidc/install
+	@$(MAKE) -s build/test/build.ninja && ninja -C build/test --quiet
+	@tests/unit/on-postgres build/test
+	@RACCORD_BINARY=$(CURDIR)/build/test/src/cmd/raccord tests/e2e/run --postgres
+
 asan: build/test/build.ninja ## unit and end-to-end tests with the address and undefined-behaviour sanitizers
 	@ninja -C build/test --quiet
 	@tools/run-tests build/test --without-checks
@@ -96,4 +103,4 @@ build/tsan/build.ninja:
 	@meson setup build/tsan -Db_sanitize=thread "-Dc_args=-D_GNU_SOURCE -include $(CURDIR)/tools/tsan.h" $(MESON_DEBUG) \
 	    >build/tsan/setup.log || { cat build/tsan/setup.log >&2; exit 1; }
 
-.PHONY: all run clean-demo build test asan tsan fuzz bench docs lint format deps install uninstall clean help
+.PHONY: all run clean-demo build test postgres asan tsan fuzz bench docs lint format deps install uninstall clean help

@@ -115,8 +115,9 @@ enum err authorization_begin(struct db *db, struct arena *a, struct authorizatio
     t->id = arena_str(a, str_of(id_new(id, "aut_")));
     struct query *q =
         query_begin(db, "INSERT INTO authorization_attempt (id, connection_id, principal_id, session, device, state,"
-                        " reason, link, browser, code_state, issuer, redirect_uri, return_path, created_ms, expires_ms, token_id)"
-                        " VALUES ($1, $2, $3, $4, $5, 'pending', '', $6, $7, '', $8, $9, $10, $11, $12, $13)");
+                        " reason, link, browser, code_state, issuer, redirect_uri, return_path, created_ms, expires_ms, token_id,"
+                        " accept_account)"
+                        " VALUES ($1, $2, $3, $4, $5, 'pending', '', $6, $7, '', $8, $9, $10, $11, $12, $13, $14)");
     query_text(q, t->id);
     query_text(q, t->connection);
     query_text(q, t->principal);
@@ -130,6 +131,7 @@ enum err authorization_begin(struct db *db, struct arena *a, struct authorizatio
     query_i64(q, t->created);
     query_i64(q, t->expires);
     query_text(q, or_empty(t->token));
+    query_i64(q, t->accept_account);
     return query_end(q, why);
 }
 
@@ -137,7 +139,8 @@ enum err authorization_begin(struct db *db, struct arena *a, struct authorizatio
 
 #define COLUMNS                                                                                                                    \
     "id, connection_id, principal_id, session, issuer, redirect_uri, return_path, device, state, reason, created_ms, expires_ms,"  \
-    " ended_ms, user_code, verification_uri, verification_uri_complete, interval_ms, next_ms, token_id"
+    " ended_ms, user_code, verification_uri, verification_uri_complete, interval_ms, next_ms, token_id,"    \
+    " accept_account"
 
 static void read_row(struct query *q, struct arena *a, struct authorization *out)
 {
@@ -157,6 +160,7 @@ static void read_row(struct query *q, struct arena *a, struct authorization *out
     out->interval_ms = query_get_i64(q, 16);
     out->next = query_get_i64(q, 17);
     out->token = query_get_text(q, 18, a);
+    out->accept_account = query_get_i64(q, 19) != 0;
 }
 
 enum err authorization_get(struct db *db, struct arena *a, struct str id, struct authorization *out, struct fault *why)

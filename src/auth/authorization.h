@@ -35,6 +35,7 @@ struct authorization {
     struct str issuer;         /* that it was begun for; empty: none is known */
     struct str redirect_uri, return_path; /* return_path: of this hub, or empty */
     bool device;
+    bool accept_account;       /* what comes may be of another account than what was there (CON-55) */
     enum authorization_state state;
     struct str reason;         /* of FAILED: a stable code */
     wall_ms created, expires, ended; /* ended 0: it has not */

@@ -41,8 +41,8 @@ enum err connect_session_begin(struct db *db, struct arena *a, struct connect_se
     link[CONNECT_SESSION_TEXT - 1] = 0;
     s->id = arena_str(a, str_of(id_new(id, "css_")));
     struct query *q = query_begin(db, "INSERT INTO connect_session (id, connection_id, principal_id, link, browser, state,"
-                                      " authorization_id, created_ms, expires_ms, token_id, wanted, change_fields)"
-                                      " VALUES ($1, $2, $3, $4, '', 'open', '', $5, $6, $7, $8, $9)");
+                                      " authorization_id, created_ms, expires_ms, token_id, wanted, change_fields, accept_account)"
+                                      " VALUES ($1, $2, $3, $4, '', 'open', '', $5, $6, $7, $8, $9, $10)");
     query_text(q, s->id);
     query_text(q, s->connection.n ? s->connection : STR_NONE);
     query_text(q, s->principal);
@@ -52,12 +52,13 @@ enum err connect_session_begin(struct db *db, struct arena *a, struct connect_se
     query_text(q, s->token.p ? s->token : STR(""));
     query_text(q, s->wanted.p ? s->wanted : STR(""));
     query_i64(q, s->change_fields);
+    query_i64(q, s->accept_account);
     return query_end(q, why);
 }
 
 #define COLUMNS                                                                                                                    \
     "id, connection_id, principal_id, authorization_id, state, browser, created_ms, expires_ms, ended_ms, token_id, wanted,"       \
-    " change_fields"
+    " change_fields, accept_account"
 
 static void read_row(struct query *q, struct arena *a, struct connect_session *out)
 {
@@ -73,6 +74,7 @@ static void read_row(struct query *q, struct arena *a, struct connect_session *o
         .token = query_get_text(q, 9, a),
         .wanted = query_get_text(q, 10, a),
         .change_fields = query_get_i64(q, 11) != 0,
+        .accept_account = query_get_i64(q, 12) != 0,
     };
     struct str state = query_get_text(q, 4, a);
     for (size_t i = 0; i < COUNT(state_names); i++)

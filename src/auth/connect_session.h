@@ -23,6 +23,7 @@ struct connect_session {
     struct str connection, principal; /* connection empty: it is made of `wanted` and of what the person enters */
     struct str wanted;         /* JSON, as the API takes a new connection, without credentials; of one that is there, as it takes a
                                   change: the fields that the person entered, until that takes effect */
+    bool accept_account;       /* what comes may be of another account than what was there */
     bool change_fields;        /* they may be changed: those that the connector says */
     struct str token;          /* of ours, by which it was made (tok_...), or empty: it ends with that */
     struct str authorization;  /* aut_..., the last one that was begun; or empty */

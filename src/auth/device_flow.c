@@ -158,7 +158,7 @@ static enum err ask(struct turn *x, struct fault *why)
         return e;
     struct token_param params[DEVICE_PARAMS];
     device_code_params(&(struct device_code){ .code = code }, params);
-    e = renewals_obtain(c->renewals, x->t->connection, params, DEVICE_PARAMS, why);
+    e = renewals_obtain(c->renewals, x->t->connection, params, DEVICE_PARAMS, x->t->accept_account, why);
     secret_end(&code);
     return e;
 }

@@ -319,7 +319,8 @@ enum err renewals_wait(struct renewals *r, struct str connection, int64_t genera
 }
 
 /* A person's grant goes by itself: what flies for the connection lands first. */
-enum err renewals_obtain(struct renewals *r, struct str connection, const struct token_param *params, size_t n, struct fault *why)
+enum err renewals_obtain(struct renewals *r, struct str connection, const struct token_param *params, size_t n,
+                         bool accept_account, struct fault *why)
 {
     struct blocked b;
     for (;;) {
@@ -333,6 +334,7 @@ enum err renewals_obtain(struct renewals *r, struct str connection, const struct
             f->obtain = true;
             f->params = params;
             f->param_count = n;
+            f->accept_account = accept_account;
             f->cause = RENEWAL_ASKED;
             f->due_us = f->started_us;
             heap_push(r, f);

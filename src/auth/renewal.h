@@ -42,6 +42,11 @@ struct renewals_config {
     /* Does a policy have connections like this one begin disabled? Inside store_write(); NULL: none does. */
     enum err (*starts_disabled)(void *context, struct db *db, struct arena *a, const struct connection_row *row, bool *out,
                                 struct fault *why);
+    /* Tokens that a person just brought, in place of good ones: does the provider take them, and whose are they? *account is in
+     * `a`, STR_NONE when nobody says. Blocks; on a renewal thread. ERR_ACCOUNT_CHANGED unless `accept`, ERR_VERIFY_FAILED; what
+     * cannot be asked says nothing. NULL: they are taken as they come. */
+    enum err (*tried)(void *context, struct arena *a, const struct connection_row *row, const struct grant_value *values, size_t n,
+                      bool accept, struct str *account, struct fault *why);
     void *context;
     void (*report)(const char *event, const struct fault *why);
 };
@@ -84,9 +89,9 @@ enum err renewals_wait(struct renewals *r, struct str connection, int64_t genera
                        struct fault *why) MUST_CHECK;
 
 /* A grant that a person just made: the code, the device code or the first fetch. Blocks; worker threads only. The answer is kept as
- * any other. `params` as for token_request_build(). */
-enum err renewals_obtain(struct renewals *r, struct str connection, const struct token_param *params, size_t n, struct fault *why)
-    MUST_CHECK;
+ * any other. `params` as for token_request_build(). `accept_account`: it may be of another account than the one before (CON-55). */
+enum err renewals_obtain(struct renewals *r, struct str connection, const struct token_param *params, size_t n,
+                         bool accept_account, struct fault *why) MUST_CHECK;
 /* Asks the provider whether the access token is still good, where the connector wants that (setting `introspect`). One that is not
  * ends now, and another one is fetched; true: so it was. What cannot be asked says nothing. Blocks; worker and prober threads. */
 bool renewals_introspect(struct renewals *r, const struct connection_row *row);

@@ -75,8 +75,9 @@ struct ending {
     const struct secret *refresh; /* in place of the one that was spent; NULL: none */
 };
 
+/* account STR_NONE: as it was. */
 static enum err tell_health(struct db *db, struct arena *a, struct str id, enum connection_health h, struct str reason,
-                            wall_ms verified, struct fault *why)
+                            wall_ms verified, struct str account, struct fault *why)
 {
     struct connection_row now;
     enum err e = connection_get(db, a, id, &now, why);
@@ -84,7 +85,8 @@ static enum err tell_health(struct db *db, struct arena *a, struct str id, enum 
         return ERR_NONE;
     if (e || (now.health == h && h != HEALTH_OK))
         return e;
-    if ((e = connection_set_health(db, id, h, verified ? verified : now.verified, now.account, why)) || now.health == h)
+    if ((e = connection_set_health(db, id, h, verified ? verified : now.verified, account.p ? account : now.account, why)) ||
+        now.health == h)
         return e;
     struct audit_entry entry = {
         .via = STR("system"),
@@ -132,7 +134,7 @@ static enum err write_end(struct db *db, void *ending, struct fault *why)
         return e;
     if (!w->health)
         return ERR_NONE;
-    return tell_health(db, x->arena, x->turn.connection, HEALTH_RECONNECT_REQUIRED, w->end->reason, 0, why);
+    return tell_health(db, x->arena, x->turn.connection, HEALTH_RECONNECT_REQUIRED, w->end->reason, 0, STR_NONE, why);
 }
 
 /* Not ours any more: said, and nothing else. */
@@ -351,7 +353,7 @@ static enum err wake_connection(struct db *db, struct keeping *k, struct fault *
     if ((waits || captured) && (e = connection_update(db, &now, why)))
         return e;
     if (now.health == HEALTH_RECONNECT_REQUIRED || u->end.generation == 1 || u->by_person)
-        return tell_health(db, u->arena, now.id, HEALTH_OK, STR(""), clock_wall(), why);
+        return tell_health(db, u->arena, now.id, HEALTH_OK, STR(""), clock_wall(), u->account, why);
     return ERR_NONE;
 }
 
@@ -496,6 +498,36 @@ static void tell_skew(struct attempt *x, int64_t skew)
     renewal_report(x->r, "a token endpoint's clock differs: check the clock of this machine", &told);
 }
 
+/* A person brought tokens for a connection that has some: the old ones stay until the provider has taken the new ones, and said
+ * that they are of the same account (CON-55, CON-56). The answer that brought them is given up then; nothing was lost that was ever
+ * used. */
+static enum err try_tokens(struct attempt *x, const struct obtained *got, struct str *account, struct fault *why)
+{
+    const struct renewals_config *c = &x->r->config;
+    struct fault refused;
+    *account = STR_NONE;
+    if (!attempt_by_hand(x) || !x->g.grant.generation || !c->tried)
+        return ERR_NONE;
+    enum err e = c->tried(c->context, x->arena, &x->row, got->values, got->count, x->f->accept_account, account, &refused);
+    if (!e || (e == ERR_VERIFY_FAILED && x->g.grant.state != GRANT_GOOD))
+        return ERR_NONE;
+    e = refuse_by_hand(x, "refused", str_of(err_row(e)->code), e, why);
+    if (why && e == refused.err)
+        *why = refused;
+    return e;
+}
+
+static bool take_tokens(struct attempt *x, struct obtained *got, enum err *out, struct fault *why)
+{
+    struct str account;
+    enum err e = try_tokens(x, got, &account, why);
+    if (e)
+        return attempt_over(out, e);
+    x->f->unkept = unkept_of(x, got);
+    x->f->unkept->account = account;
+    return renewal_keep_or_wait(x->r, x->f, out, why);
+}
+
 static struct str reason_of(const struct obtained *got, const char *otherwise)
 {
     return got->answer.error.n ? got->answer.error : str_of(otherwise);
@@ -506,7 +538,7 @@ bool attempt_finish(struct attempt *x, struct obtained *got, enum err *out, stru
     const struct token_answer *t = &got->answer;
     tell_skew(x, t->skew_ms);
     switch (t->outcome) {
-    case TOKEN_GIVEN: x->f->unkept = unkept_of(x, got); return renewal_keep_or_wait(x->r, x->f, out, why);
+    case TOKEN_GIVEN: return take_tokens(x, got, out, why);
     case TOKEN_GRANT_OVER: return attempt_over(out, attempt_end_grant(x, reason_of(got, "invalid_grant"), why));
     case TOKEN_ODD: return attempt_over(out, attempt_end_grant(x, reason_of(got, "unreadable"), why));
     case TOKEN_CLIENT_WRONG: return attempt_over(out, pause_grant(x, reason_of(got, "invalid_client"), true, got, why));

@@ -29,6 +29,7 @@ struct unkept {
     struct grant_end end;
     struct connection_row row;
     const struct json *capture;
+    struct str account;             /* that the provider named; STR_NONE: none */
     bool by_person;
     bool in_room;                   /* the slot holds it: a stop loses nothing */
     bool told;                      /* that it is not kept, to the log */
@@ -53,6 +54,7 @@ struct flight {
     _Atomic(enum renewal_cause) cause;
     bool obtain;                    /* with the params of a person's grant */
     const struct token_param *params; size_t param_count;
+    bool accept_account;            /* it may be of another account than the one before */
     char host[256];                 /* of the token endpoint, once it is known */
     int64_t go_us;                  /* its place in the host's line; 0: none */
     char seen_holder[ANSWER_HOLDER];  /* somebody else's lease, as it was last seen to move */

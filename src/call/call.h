@@ -54,6 +54,8 @@ struct call_trial {
     const struct connection_secret *secrets;
     size_t count;
     struct str fields;   /* JSON, in place of the stored ones; n == 0: those */
+    const struct grant_value *grant; /* tokens in place of the stored ones, which nobody renews; NULL: those */
+    size_t grant_count;
 };
 enum err switchboard_try(struct switchboard *s, struct str connection_id, const struct call_trial *trial, struct prepared **out,
                          struct fault *why) MUST_CHECK;

@@ -160,6 +160,25 @@ static void note_loss(struct switchboard *s, const struct connection_row *row)
         switchboard_config(s)->report("a connection's health was not noted", &why);
 }
 
+/* Those on trial, with the stored key that they may be bound to (RFC 9449). */
+static enum err try_grant(struct switchboard *s, struct db *db, struct prepared *p, const struct call_trial *trial,
+                          struct connection_secret *secrets, size_t *n, struct fault *why)
+{
+    struct grant_value stored[GRANT_VALUES];
+    size_t count = 0;
+    enum err e = grant_open(db, switchboard_config(s)->keyring, p->arena, p->row.id, stored, &count, why);
+    for (size_t i = 0; i < count; i++) {
+        if (str_is(stored[i].name, "dpop_key"))
+            secrets[(*n)++] = (struct connection_secret){ stored[i].name, stored[i].value };
+        else
+            secret_end(&stored[i].value);
+    }
+    for (size_t i = 0; !e && i < trial->grant_count; i++)
+        if (!str_is(trial->grant[i].name, "dpop_key"))
+            secrets[(*n)++] = (struct connection_secret){ trial->grant[i].name, secret_copy(trial->grant[i].value) };
+    return e;
+}
+
 /* The tokens of its grant join the connection's own secrets. Without any, whoever calls first waits for them. */
 static enum err prepare_grant(struct switchboard *s, struct db *db, struct prepared *p, struct connection_secret *secrets,
                               size_t *n, struct fault *why)
@@ -197,7 +216,7 @@ static enum err prepare_expired(struct db *db, struct prepared *p, const struct 
 }
 
 static enum err prepare_stored(struct switchboard *s, struct db *db, struct prepared *p, const struct json *fields,
-                               struct fault *why)
+                               const struct call_trial *trial, struct fault *why)
 {
     const struct connector_auth *auth = connector_auth_find(p->connector, p->row.auth_type);
     struct connection_secret secrets[SECRETS];
@@ -205,7 +224,9 @@ static enum err prepare_stored(struct switchboard *s, struct db *db, struct prep
     enum err e = connection_open_secrets(db, switchboard_config(s)->keyring, p->arena, &p->row, secrets, &n, why);
     if (!e) {
         size_t own = n;
-        if (!(e = prepare_grant(s, db, p, secrets, &n, why)) && !(e = prepare_expired(db, p, auth, why)))
+        bool other = trial && trial->grant;
+        e = other ? try_grant(s, db, p, trial, secrets, &n, why) : prepare_grant(s, db, p, secrets, &n, why);
+        if (!e && !(e = prepare_expired(db, p, auth, why)))
             e = prepare_auth(s, p, auth, fields, secrets, n, n - own, why);
         connection_secrets_end(secrets, n);
     }
@@ -219,7 +240,7 @@ static enum err prepare_checked(struct switchboard *s, struct db *db, const stru
     if (e)
         return e;
     if (!trial || !trial->instead)
-        return prepare_stored(s, db, p, fields, why);
+        return prepare_stored(s, db, p, fields, trial, why);
     return prepare_auth(s, p, connector_auth_find(p->connector, p->row.auth_type), fields, trial->secrets, trial->count, 0,
                         why);
 }

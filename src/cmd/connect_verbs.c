@@ -83,13 +83,16 @@ static int finish(struct command *c, struct client *k, const struct client_answe
         fputs("raccord: nobody authorized it in time; start again\n", stderr);
     else
         fprintf(stderr, "raccord: it was not authorized: %.*s\n", STR_ARG(reason));
+    if (str_is(reason, "account_changed"))
+        fputs("Somebody signed in with another account than before, and nothing was replaced. --force says that it is meant.\n",
+              stderr);
     return EXIT_PROVIDER;
 }
 
 static int authorize(struct command *c, struct client *k, struct str path)
 {
     struct client_answer begun, end;
-    struct str body = STR("{}");
+    struct str body = command_has(c, OPT_FORCE) ? STR("{\"accept_account_change\":true}") : STR("{}");
     int code = client_ask(k, "POST", path, &body, &begun);
     if (code)
         return code;
@@ -172,6 +175,8 @@ int connect_sessions_create_run(struct command *c)
     errand_member(&o, c, OPT_EXPIRES, "expires_in");
     if (command_has(c, OPT_CHANGE_FIELDS))
         json_member_bool(&o, "change_fields", true);
+    if (command_has(c, OPT_FORCE))
+        json_member_bool(&o, "accept_account_change", true);
     json_close(&o, '}');
     struct str body = buf_str(&b);
     return client_ask_and_show(&k, "POST", STR("/connect-sessions"), &body);

@@ -10,6 +10,7 @@
 #include "access/policy_store.h"
 #include "catalog/setup.h"
 #include "web/policy_check.h"
+#include "web/verify.h"
 
 static char node_name[256];
 
@@ -53,6 +54,28 @@ static enum err starts_disabled(void *context, struct db *db, struct arena *a, c
     return e;
 }
 
+static enum err tried(void *context, struct arena *a, const struct connection_row *row, const struct grant_value *values, size_t n,
+                      bool accept, struct str *account, struct fault *why)
+{
+    struct switchboard *s = ((struct hub *)context)->switchboard;
+    struct call_trial trial = { .grant = values, .grant_count = n };
+    struct prepared *p;
+    struct verdict v;
+    struct fault silent;
+    if (switchboard_try(s, row->id, &trial, &p, &silent))
+        return ERR_NONE;
+    enum err e = verify_call(s, a, p, &(struct verify_by){ 0 }, &v, &silent);
+    prepared_release(p);
+    if (e)
+        return ERR_NONE;
+    *account = v.account;
+    if (v.ok && v.account.n && row->account.n && !str_eq(v.account, row->account) && !accept)
+        return fault(why, ERR_ACCOUNT_CHANGED, str_fmt(a, "%.*s -> %.*s", STR_ARG(row->account), STR_ARG(v.account)), "by hand");
+    if (verify_health(row, &v) == HEALTH_RECONNECT_REQUIRED)
+        return fault(why, ERR_VERIFY_FAILED, verify_reason(v.status, LANG_EN), "status %d", v.status);
+    return ERR_NONE;
+}
+
 static enum err profile(void *context, struct db *db, struct arena *a, const struct connection_row *row,
                         const struct auth_input *in, struct oauth_profile *out, struct fault *why)
 {
@@ -81,6 +104,7 @@ enum err renewing_start(struct hub *hub, const struct config *c, struct tls_cont
         .changed = changed,
         .captured = captured,
         .starts_disabled = starts_disabled,
+        .tried = tried,
         .context = hub,
         .report = report,
     };

@@ -93,11 +93,11 @@ static const struct verb verbs[] = {
     { "connections connect", "[ID]", 0, 1,
       CLIENT | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) | OPTION(NOTES) | OPTION(FOLDER) |
           OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(TLS_CA) | OPTION(OAUTH_CLIENT) |
-          OPTION(SCOPES) | OPTION(NO_BROWSER) | OPTION(NO_WAIT),
+          OPTION(SCOPES) | OPTION(NO_BROWSER) | OPTION(NO_WAIT) | OPTION(FORCE),
       connections_connect_run, false, "create a connection, or take one, and authorize it in the browser",
       "  raccord connections connect --connector salesforce --oauth-client crm --name CRM\n"
       "  raccord connections connect crm\n" },
-    { "connections authorize", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(NO_BROWSER) | OPTION(NO_WAIT),
+    { "connections authorize", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(NO_BROWSER) | OPTION(NO_WAIT) | OPTION(FORCE),
       connections_authorize_run, false, "let a person authorize it at its provider, in the browser or with a code", NULL },
     { "connections update", "ID", 1, 1,
       CLIENT | OPTION(FOLDER) | OPTION(NAME) | OPTION(NOTES) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(BODY) |
@@ -323,7 +323,7 @@ static const struct verb verbs[] = {
     { "connect-sessions create", "", 0, 0,
       CLIENT | OPTION(CONNECTION) | OPTION(EXPIRES) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(KEY) | OPTION(NAME) |
           OPTION(NOTES) | OPTION(FOLDER) | OPTION(ALLOWED_DOMAIN) | OPTION(FIELD) | OPTION(DEFAULT) | OPTION(TAG) | OPTION(TLS_CA) |
-          OPTION(OAUTH_CLIENT) | OPTION(SCOPES) | OPTION(ASK_FIELDS) | OPTION(CHANGE_FIELDS),
+          OPTION(OAUTH_CLIENT) | OPTION(SCOPES) | OPTION(ASK_FIELDS) | OPTION(CHANGE_FIELDS) | OPTION(FORCE),
       connect_sessions_create_run, false, "a link by which somebody without an account completes one connection",
       "  raccord connect-sessions create --connection crm --expires 2h\n"
       "  raccord connect-sessions create --connection crm --change-fields\n"

@@ -654,6 +654,7 @@ static const struct migration migrations[] = {
           " next_ms BIGINT NOT NULL DEFAULT 0,"      /* when the provider is asked again; 0: it has given no code yet */
           " created_ms BIGINT NOT NULL,"
           " expires_ms BIGINT NOT NULL,"
+          " accept_account BIGINT NOT NULL DEFAULT 0," /* 1: another account than before is meant */
           " ended_ms BIGINT NOT NULL DEFAULT 0);"    /* 0: it has not */
           "CREATE INDEX authorization_attempt_link ON authorization_attempt (link);"
           "CREATE INDEX authorization_attempt_state ON authorization_attempt (code_state);"
@@ -664,6 +665,7 @@ static const struct migration migrations[] = {
           " id TEXT PRIMARY KEY,"                    /* css_... */
           " connection_id TEXT REFERENCES connection (id) ON DELETE CASCADE," /* NULL: it is made when the form comes */
           " wanted TEXT NOT NULL DEFAULT '',"        /* JSON: what was said of it by then, or what its person changes */
+          " accept_account BIGINT NOT NULL DEFAULT 0," /* 1: another account than before is meant */
           " change_fields BIGINT NOT NULL DEFAULT 0," /* 1: its person may change fields of a connection that is there */
           " principal_id TEXT NOT NULL REFERENCES principal (id) ON DELETE CASCADE," /* who made it, in whose name it acts */
           " token_id TEXT NOT NULL,"                 /* by which token, with whose end it ends; or empty */

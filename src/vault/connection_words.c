@@ -328,6 +328,7 @@ static enum err add(struct db *db, int64_t number, struct str text, struct fault
 {
     return change(db,
                   db_is_postgres(db) ? "INSERT INTO connection_search (rowid, grams) VALUES ($1, connection_grams($2))"
+                                       " ON CONFLICT (rowid) DO UPDATE SET grams = excluded.grams"
                                      : "INSERT INTO connection_search (rowid, search) VALUES ($1, $2)",
                   number, text, why);
 }

@@ -126,7 +126,7 @@ static struct str link_url(struct web_request *q, const char *link)
 }
 
 enum err authorize_begin(struct web_request *q, const struct connection_row *row, struct str browser, struct str session,
-                         struct str return_path, struct authorize_begun *out, struct fault *why)
+                         struct str return_path, bool accept_account, struct authorize_begun *out, struct fault *why)
 {
     const struct obtain *how = obtain_find(row->auth_type);
     AUTO_GRIP g = { 0 };
@@ -137,7 +137,7 @@ enum err authorize_begin(struct web_request *q, const struct connection_row *row
     if ((e = grip_open(q, row, &g, why)))
         return e;
     b.t = (struct authorization){ .connection = row->id, .principal = q->caller->principal, .session = session,
-                                  .token = acting_token(q->caller),
+                                  .token = acting_token(q->caller), .accept_account = accept_account,
                                   .issuer = g.profile.issuer, .return_path = return_path, .device = is_device(row),
                                   .redirect_uri = oauth_redirect_uri(q) };
     if (!b.t.device && (!g.profile.authorization_url.n || !g.profile.client_id.n))
@@ -192,20 +192,22 @@ struct str authorize_browser(struct web_request *q, struct reply *r)
 
 enum err connections_authorize(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const members[] = { "return", NULL }, *const allowed[] = { "folder", NULL };
+    static const char *const members[] = { "return", "accept_account_change", NULL }, *const allowed[] = { "folder", NULL };
     struct connection_row row;
     struct authorize_begun begun;
     struct str back, browser = STR_NONE;
+    bool accept = false;
     enum err e;
     if ((e = web_only_query(q, allowed, why)) || (e = json_only(body_of(q), members, "", why)) ||
         (e = body_text(body_of(q), "return", false, 512, &back, why)) ||
+        (e = body_bool(body_of(q), "accept_account_change", &accept, why)) ||
         (e = connection_need(q, q->db, q->params[0], RIGHT_SECRETS_WRITE, &row, why)))
         return e;
     if (back.p && !oidc_return_path_ok(back))
         return body_fault(why, ERR_FIELD_INVALID, "return", "a path of this hub");
     if (q->caller->session.n)
         browser = authorize_browser(q, r); /* whose person asks: the link is good in no other */
-    if ((e = authorize_begin(q, &row, browser, STR(""), back, &begun, why)))
+    if ((e = authorize_begin(q, &row, browser, STR(""), back, accept, &begun, why)))
         return e;
     r->status = 201;
     struct json_out o = json_out(&r->body);
@@ -378,7 +380,8 @@ static enum err exchange(struct arrival *v, const struct oauth_profile *p, struc
                                     { STR("code"), v->code },
                                     { STR("redirect_uri"), v->t.redirect_uri },
                                     { STR("code_verifier"), verifier } };
-    return renewals_obtain(q->hub->renewals, v->row.id, params, p->pkce ? COUNT(params) : COUNT(params) - 1, why);
+    return renewals_obtain(q->hub->renewals, v->row.id, params, p->pkce ? COUNT(params) : COUNT(params) - 1,
+                           v->t.accept_account, why);
 }
 
 /* Parameters of the way back that the connector wants as fields, held against the same rules as what a person types. */

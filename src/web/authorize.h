@@ -18,7 +18,7 @@ struct authorize_begun {
  * that follows its link. `session`: css_..., or empty. One audit record. ERR_AUTHORIZE_NOT_OFFERED, ERR_OAUTH_CLIENT_MISSING,
  * ERR_AUTHORIZATION_SERVER. */
 enum err authorize_begin(struct web_request *q, const struct connection_row *row, struct str browser, struct str session,
-                         struct str return_path, struct authorize_begun *out, struct fault *why) MUST_CHECK;
+                         struct str return_path, bool accept_account, struct authorize_begun *out, struct fault *why) MUST_CHECK;
 void authorize_write(struct web_request *q, struct json_out *o, const struct authorization *t, struct str url);
 
 /* The text in this browser's cookie; when there is none it is given one. */

@@ -601,7 +601,7 @@ static enum err submit(struct visit *v, struct reply *r, struct fault *why)
         write_done(q, r);
         return ERR_NONE;
     }
-    if ((e = authorize_begin(q, &v->row, v->browser, v->s.id, STR(""), &begun, why)))
+    if ((e = authorize_begin(q, &v->row, v->browser, v->s.id, STR(""), v->s.accept_account, &begun, why)))
         return e;
     if (begun.t.device) {
         r->status = 303;

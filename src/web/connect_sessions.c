@@ -28,6 +28,7 @@ static void write_session(struct json_out *o, const struct connect_session *s, s
     json_member_str(o, "state", str_of(connect_session_state_name(s->state)));
     json_member_bool(o, "opened", s->begun);
     json_member_bool(o, "change_fields", s->change_fields);
+    json_member_bool(o, "accept_account_change", s->accept_account);
     json_member_str(o, "reason", reason.n ? reason : STR_NONE);
     if (url.n)
         json_member_str(o, "url", url);
@@ -60,6 +61,7 @@ static enum err insert(struct db *db, void *context, struct fault *why)
     json_open(&o, '{');
     json_member_str(&o, "connection", m->row.id.n ? m->row.id : STR_NONE);
     json_member_bool(&o, "change_fields", m->s.change_fields);
+    json_member_bool(&o, "accept_account_change", m->s.accept_account);
     json_member_time(&o, "expires_at", m->s.expires);
     json_close(&o, '}');
     q->audit.after = change_text(q, &text);
@@ -153,7 +155,8 @@ static enum err read_time(struct web_request *q, wall_ms *expires, struct fault 
 
 enum err connect_sessions_create(struct web_request *q, struct reply *r, struct fault *why)
 {
-    static const char *const of_connection[] = { "connection", "expires_in", "change_fields", NULL },
+    static const char *const of_connection[] = { "connection", "expires_in", "change_fields",
+                                                 "accept_account_change", NULL },
                      *const allowed[] = { "folder", NULL };
     struct making m = { .q = q };
     struct str wanted, id;
@@ -163,6 +166,7 @@ enum err connect_sessions_create(struct web_request *q, struct reply *r, struct 
         (e = body_bool(body_of(q), "ask_fields", &ask, why)) || (e = read_time(q, &m.s.expires, why)))
         return e;
     if (wanted.p && ((e = json_only(body_of(q), of_connection, "", why)) ||
+                     (e = body_bool(body_of(q), "accept_account_change", &m.s.accept_account, why)) ||
                      (e = body_bool(body_of(q), "change_fields", &m.s.change_fields, why))))
         return e;
     caller_asked(q->caller, RIGHT_SECRETS_WRITE);

@@ -29,11 +29,9 @@ def records(hub, **query):
 
 @contextlib.contextmanager
 def edited(hub):
-    """A database editor. The engine's own guard goes first."""
+    """A database editor."""
     with harness.database(hub.data) as db:
-        guarded = " ON audit" if isinstance(db, harness.PostgresRows) else ""
-        for trigger in "audit_is_not_changed", "audit_is_not_removed":
-            db.execute(f"DROP TRIGGER IF EXISTS {trigger}{guarded}")
+        harness.unguard_audit(db)
         yield db
 
 

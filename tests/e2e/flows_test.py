@@ -658,6 +658,73 @@ class Inactive(Case):
         self.assertEqual(len(self.provider.requests()), before)
 
 
+class AnotherAccount(Case):
+    """CON-55, CON-56: what takes a connection's place is tried first, and is of the same account unless another one is meant."""
+    PEOPLE = {"alice": {"email": "alice@example.com"}, "bob": {"email": "bob@example.com"}}
+
+    def connect(self, key):
+        made = self.hub1.post(API + "/connections", {"connector": "asking", "key": key, "oauth_client": "sso",
+                                                     "fields": {"base_url": self.issuer.replace("127.0.0.1", "localhost")}})
+        self.assertEqual(made.status, 201, made)
+        return made.json["id"]
+
+    def setUp(self):
+        super().setUp()
+        connector = asking(self.TYPE)
+        connector["verify"]["account"] = "/sub"
+        del connector["auth"][0]["oauth"]
+        self.file("asking.json", json.dumps(connector))
+        self.environment = {"RACCORD_CONNECTORS": self.folder}
+        self.start()
+        self.comes_back("alice")
+        self.assertTrue(self.hub1.post(f"{API}/connections/crm/verify").json["ok"])
+        self.assertEqual(self.account(), "alice")
+
+    def comes_back(self, who, url=None, **body):
+        browser = Browser()
+        page = browser.open(url or self.authorize(**body)["authorization_url"], follow=False)
+        return browser.open(self.forms(browser, browser.open(page.headers["Location"], follow=False), who))
+
+    def account(self):
+        return self.hub1.get(f"{API}/connections/crm").json["account"]
+
+    def caller(self):
+        return self.hub1.get("/proxy/crm/me").json["sub"]
+
+    def test_tokens_of_somebody_else_do_not_slip_into_a_connection(self):
+        generation = self.hub1.get(f"{API}/connections/crm/grant").json["generation"]
+        begun = self.authorize()
+        page = self.comes_back("bob", begun["authorization_url"])
+        self.refused(page, "account_changed", "alice -&gt; bob")
+        self.assertEqual((self.caller(), self.account()), ("alice", "alice"))
+        grant = self.hub1.get(f"{API}/connections/crm/grant").json
+        self.assertEqual((grant["state"], grant["generation"]), ("good", generation))
+        self.assertEqual(self.hub1.get(f"{API}/authorizations/{begun['id']}").json["reason"], "account_changed")
+        self.assertEqual(self.comes_back("alice").status, 200)
+        self.assertEqual(self.caller(), "alice")
+
+    def test_another_account_takes_over_when_that_is_said(self):
+        self.assertEqual(self.comes_back("bob", accept_account_change=True).status, 200)
+        self.assertEqual((self.caller(), self.account()), ("bob", "bob"))
+        told = self.hub1.cli("connections", "authorize", "crm", "--force", "--no-wait", "--json")
+        self.assertEqual(told.code, 0, told)
+        self.assertEqual(self.comes_back("alice", told.json["authorization_url"]).status, 200)
+        self.assertEqual((self.caller(), self.account()), ("alice", "alice"))
+
+    def test_a_link_says_when_it_is_made_whether_another_account_is_meant(self):
+        for accept, then in ((False, "alice"), (True, "bob")):
+            made = self.hub1.post(API + "/connect-sessions", {"connection": "crm", "accept_account_change": accept})
+            self.assertEqual((made.status, made.json["accept_account_change"]), (201, accept), made)
+            browser = Browser()
+            page = browser.open(made.json["url"])
+            page = browser.open(page.url, {"csrf": re.search(r'name="csrf" value="([^"]+)"', page.text).group(1)}, follow=False)
+            start = re.search(r'content="0;url=([^"]+)"', page.text).group(1)
+            page = browser.open(start, follow=False)
+            page = browser.open(self.forms(browser, browser.open(page.headers["Location"], follow=False), "bob"))
+            self.assertEqual(page.status, 200 if accept else 409, page.text)
+            self.assertEqual(self.caller(), then)
+
+
 class AnotherClient(Case):
     def test_what_one_client_was_granted_is_not_the_next_ones(self):
         self.start(features={**NO_PUSH, "revocation": {"enabled": True}})

@@ -224,9 +224,9 @@ class PostgresRows:
             raise AssertionError(f"{text}\n{done.stderr}")
         lines = done.stdout.splitlines()
         if sql.startswith("SELECT"):
-            found = [json.loads(line) for line in lines]
-            rows = Rows(tuple(one.values()) for one in found)
-            rows.description = [(name,) for name in (found[0] if found else ())]
+            found = [json.loads(line, object_pairs_hook=list) for line in lines]  # two columns may have one name
+            rows = Rows(tuple(value for _, value in one) for one in found)
+            rows.description = [(name,) for name, _ in (found[0] if found else ())]
             return rows
         rows = Rows()
         rows.rowcount = int(lines[-1].split()[-1]) if lines and lines[-1].split()[-1].isdigit() else -1
@@ -245,6 +245,13 @@ def database(data):
         return
     with contextlib.closing(sqlite3.connect(os.path.join(data, "raccord.db"), timeout=DEADLINE)) as db, db:
         yield db
+
+
+def unguard_audit(db):
+    """What an intruder with a database editor does first: the engine itself refuses to change a record."""
+    where = " ON audit" if isinstance(db, PostgresRows) else ""
+    for trigger in "audit_is_not_changed", "audit_is_not_removed":
+        db.execute(f"DROP TRIGGER IF EXISTS {trigger}{where}")
 
 
 def stored_bytes(data):

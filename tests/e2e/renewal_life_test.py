@@ -57,8 +57,8 @@ class Restored(Person):
         self.hub1.kill()
         done = harness.run("restore", self.path("saved"), "--data", self.path("elsewhere"), "--master-key-file", self.path("kept.key"))
         self.assertEqual(done.code, 0, done)
-        self.hub1 = self.hub(data=self.path("elsewhere"), listen=listen,
-                             env={**self.hub1.variables, "RACCORD_MASTER_KEY_FILE": self.path("kept.key")})
+        kept = {name: value for name, value in self.hub1.variables.items() if name != "RACCORD_DATABASE_URL"}
+        self.hub1 = self.hub(data=self.path("elsewhere"), listen=listen, env={**kept, "RACCORD_MASTER_KEY_FILE": self.path("kept.key")})
         self.hub1._admin = admin
         self.assertTrue(self.grant()["from_backup"])
 

@@ -163,7 +163,7 @@ static const struct token_param code[] = { { { "code", 4 }, { "the-code", 8 } } 
 
 static void obtain(struct stage *s)
 {
-    assert_int_equal(renewals_obtain(s->r, s->row.id, code, 1, &s->why), ERR_NONE);
+    assert_int_equal(renewals_obtain(s->r, s->row.id, code, 1, false, &s->why), ERR_NONE);
 }
 
 static struct grant_row grant(struct stage *s)

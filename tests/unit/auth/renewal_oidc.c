@@ -180,7 +180,7 @@ static void obtain(struct stage *s)
     static const struct token_param params[] = {
         { { "grant_type", 10 }, { "password", 8 } }, { { "username", 8 }, { "alice", 5 } }, { { "password", 8 }, { "sesame", 6 } },
     };
-    enum err e = renewals_obtain(s->r, s->row.id, params, COUNT(params), &s->why);
+    enum err e = renewals_obtain(s->r, s->row.id, params, COUNT(params), false, &s->why);
     if (e)
         fail_msg("%s: %s: %s", err_row(e)->code, s->why.subject, s->why.note);
     control(s, "/_forget", NULL);

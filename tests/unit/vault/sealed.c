@@ -91,7 +91,7 @@ static void a_sealed_value_opens_only_in_its_place(void **state)
     static const char *const edits[] = {
         "UPDATE sealed_value SET name = 'x' WHERE name = 'totp'; UPDATE sealed_value SET name = 'totp' WHERE name = 'other';"
         "UPDATE sealed_value SET name = 'other' WHERE name = 'x'",
-        "UPDATE sealed_value SET sealed = (SELECT sealed FROM sealed_value WHERE owner_id = 'usr_2') WHERE owner_id = 'usr_1'",
+        "UPDATE sealed_value SET sealed = (SELECT min(sealed) FROM sealed_value WHERE owner_id = 'usr_2') WHERE owner_id = 'usr_1'",
         "UPDATE data_key SET sealed = (SELECT sealed FROM data_key WHERE owner_id = 'usr_2') WHERE owner_id = 'usr_1'",
         "UPDATE sealed_value SET sealed = '' WHERE owner_id = 'usr_1'",
         "UPDATE sealed_value SET sealed = 'Y2FuYXJ5LTRkMWUtb2YtYS1zZWNvbmQtZmFjdG9yLWFuZC1tb3JlLXRleHQtdG8tYmUtbG9uZw=='",
