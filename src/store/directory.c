@@ -56,6 +56,15 @@ static enum err check_directory(int fd, const char *path, struct fault *why)
     return ERR_NONE;
 }
 
+/* Whoever made this directory may have died before he synced its name. What cannot be synced here is not of our making. */
+static void sync_name_of_empty(int fd, const char *path)
+{
+    struct stat st;
+    struct fault unused;
+    if (fstatat(fd, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) && fstatat(fd, SHARED_NAME, &st, AT_SYMLINK_NOFOLLOW))
+        (void)!sync_directory_of(path, &unused);
+}
+
 enum err directory_open(const char *path, int *out, struct fault *why)
 {
     enum err e;
@@ -72,6 +81,7 @@ enum err directory_open(const char *path, int *out, struct fault *why)
         close(fd);
         return e;
     }
+    sync_name_of_empty(fd, path);
     *out = fd;
     return ERR_NONE;
 }
