@@ -16,6 +16,7 @@ import struct
 
 from faults import Faults
 
+END = struct.Struct("=q")
 ENTRY = struct.Struct("=IIQqqqQ")
 CHANGED, SYNCED, MADE, RENAMED, REMOVED = range(1, 6)
 
@@ -53,8 +54,8 @@ class Power(Faults):
 
     def settle(self):
         """No process of the data directory runs: what it holds is on the disk."""
-        with open(os.path.join(self.folder, "log"), "wb"):
-            pass
+        with open(os.path.join(self.folder, "log"), "wb") as f:
+            f.write(END.pack(END.size))
         shutil.rmtree(os.path.join(self.folder, "graves"), ignore_errors=True)
         os.mkdir(os.path.join(self.folder, "graves"))
 
@@ -74,15 +75,13 @@ class Power(Faults):
         return sum(len(c) for c in changes.values()) + len(names)
 
     def _log(self):
-        """(place, kind, inode, at, length, size, names, bytes). The last may be cut off: what it is about did not happen."""
+        """(place, kind, inode, at, length, size, names, bytes)."""
         with open(os.path.join(self.folder, "log"), "rb") as f:
             whole = f.read()
-        place = 0
-        while place + ENTRY.size <= len(whole):
+        place, (end,) = END.size, END.unpack_from(whole)
+        while place < end:
             kind, n, inode, at, length, size, m = ENTRY.unpack_from(whole, place)
             start = place + ENTRY.size
-            if start + n + m > len(whole):
-                return
             yield place, kind, inode, at, length, size, whole[start:start + n].decode().split("\0")[:-1], whole[start + n:start + n + m]
             place = start + n + m
 

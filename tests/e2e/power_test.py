@@ -1,6 +1,7 @@
 """What was acknowledged, and a grant's answer that had reached the disk, are there after a power cut: SIGKILL, and whatever no sync
 covers is gone, or came to the disk in part and in no order (power.py; requirements 10.10, 18.1).
 RACCORD_TEST_ROUNDS: so many cuts of each kind; otherwise as many as a short time holds."""
+import contextlib
 import http.client
 import json
 import os
@@ -118,7 +119,7 @@ db.execute("CREATE TABLE t (n)")
 db.execute("PRAGMA synchronous = {synchronous}")
 for n in range(20): db.execute("INSERT INTO t VALUES (?)", [n])""")
                 self.power.cut()
-                with sqlite3.connect(self.path("data/" + synchronous)) as db:
+                with contextlib.closing(sqlite3.connect(self.path("data/" + synchronous))) as db:
                     self.assertEqual(db.execute("SELECT count(*) FROM t").fetchone(), (rows,))
                     self.assertEqual(db.execute("PRAGMA integrity_check").fetchone(), ("ok",))
 
@@ -129,8 +130,6 @@ class Case(harness.Case):
 
     def setUp(self):
         super().setUp()
-        if os.environ.get("RACCORD_E2E_POSTGRES"):
-            self.skipTest("left out: the database is not in the data directory")
         self.power = Power(self, deaf=self.deaf)
         self.seed = random.SystemRandom().randrange(1 << 32)
         self.chance, self.lost = random.Random(self.seed), 0
@@ -145,7 +144,8 @@ class Case(harness.Case):
     def sound(self, hub):
         done = harness.run("verify-audit", "--data", hub.data, env=hub.variables)
         self.assertEqual(done.code, 0, (self.seed, done))
-        with sqlite3.connect(f"file:{hub.data}/raccord.db?mode=ro", uri=True) as db:
+        # Closed at once: as long as a process has it open, it believes the index that it mapped, whose file a cut takes away.
+        with harness.database(hub.data) as db:
             self.assertEqual(db.execute("PRAGMA integrity_check").fetchone(), ("ok",), self.seed)
             self.assertEqual(db.execute("PRAGMA foreign_key_check").fetchall(), [], self.seed)
 
@@ -158,7 +158,7 @@ class Writer(durability_test.Writer):
         self.base_url, self.tokens = base_url, []
 
     def more(self, line, n):
-        if n % 4 == 1:
+        if n % 12 == 1:
             made = self.hub.post("/api/v1/tokens", {"name": f"t{self.number}-{n}", "role": "admin"}, connection=line)
             if made.status != 201:
                 raise AssertionError(repr(made))
@@ -222,6 +222,7 @@ class Writers(Case):
         self.assertGreater(acknowledged, n)
 
 
+@harness.embedded
 class Acknowledged(Writers):
     def test_no_acknowledged_write_is_lost_when_the_power_is_cut(self):
         for hub, n, lost in self.rounds(8):
@@ -229,6 +230,7 @@ class Acknowledged(Writers):
             self.sound(hub)
 
 
+@harness.embedded
 class Deceived(Writers):
     deaf = "raccord.db-wal"
 
@@ -240,6 +242,7 @@ class Deceived(Writers):
         self.fail("nothing was lost")
 
 
+@harness.embedded
 class Calls(Case):
     """Strict audit: what a provider has seen is in the file of calls."""
 
@@ -288,17 +291,18 @@ class Calls(Case):
         self.assertGreater(count, n)
 
 
+@harness.embedded
 class FirstStart(Case):
     """Cut off at each step with which a hub makes its data directory."""
     CALLS = "mkdir fsync fdatasync ftruncate link rename unlink"
 
-    def fresh(self):
+    def fresh(self, hub):
+        hub.kill()
         shutil.rmtree(self.power.data, ignore_errors=True)
         self.power.settle()
 
     def steps(self, hub):
-        hub.stop()
-        self.fresh()
+        self.fresh(hub)
         self.power.arm("record", calls=self.CALLS)
         hub.start()
         self.power.disarm()
@@ -325,7 +329,7 @@ class FirstStart(Case):
         for n in rounds(6):
             at = n % len(steps) + 1 if wanted else self.chance.randint(1, len(steps))
             with self.subTest(at=at, step=steps[at - 1], n=n, seed=self.seed):
-                self.fresh()
+                self.fresh(hub)
                 self.die(hub, at)
                 if n // len(steps) % 2 if wanted else n % 2:  # otherwise the power stays until the next hub has been given something
                     self.cut(hub, n // 2)
@@ -334,12 +338,13 @@ class FirstStart(Case):
                 hub.connection("crm", self.provider.url, credentials={"token": CANARY})
                 self.cut(hub, n)
                 hub.start()
-                self.assertEqual(hub.get("/proxy/crm/").json["said"], "Bearer " + CANARY)
+                called = hub.get("/proxy/crm/")
+                self.assertEqual((called.status, called.json.get("said")), (200, "Bearer " + CANARY), (called, steps[at - 1], at, n))
                 self.sound(hub)
-                hub.kill()
         print(f"# {n + 1} first starts cut off at {len(steps)} steps in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
+@harness.embedded
 class KeysTurn(Case):
     CONNECTIONS = 40
 
@@ -394,14 +399,13 @@ class KeysTurn(Case):
         self.assertGreater(rotations, 0)
 
 
+@harness.embedded
 class Renewals(renewal_kill_test.Struck):
     """A grant of a server that rotates: what had been synced is the grant, what had not is said to be lost."""
     kind_of_faults = Power
     TOO_EARLY = ("pwrite answers.0", "fdatasync answers.0")
 
     def setUp(self):
-        if os.environ.get("RACCORD_E2E_POSTGRES"):
-            self.skipTest("left out: the database is not in the data directory")
         super().setUp()
         self.seed = random.SystemRandom().randrange(1 << 32)
         self.chance, self.mode, self.lost = random.Random(self.seed), None, 0

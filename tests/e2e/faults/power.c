@@ -12,12 +12,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -37,6 +39,8 @@ struct entry {
 };
 
 static int log_fd = -1;
+static _Atomic int64_t
+    *log_end; /* the log's first bytes: where its whole entries end. Who is killed while he writes one leaves none. */
 static char data[ROOM], graves[ROOM];
 static const char *deaf;    /* files of such a name: their syncs are not believed */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -51,7 +55,9 @@ __attribute__((constructor)) static void begin(void)
     snprintf(data, sizeof data, "%s", below);
     snprintf(graves, sizeof graves, "%s/graves", folder);
     snprintf(path, sizeof path, "%s/log", folder);
-    log_fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_APPEND | O_CLOEXEC);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
+    log_end = fd >= 0 ? mmap(NULL, sizeof *log_end, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    log_fd = log_end == MAP_FAILED ? -1 : fd;
 }
 
 static void give_up(const char *why)
@@ -79,13 +85,13 @@ static void unlock(void)
     errno = saved;
 }
 
-static int64_t log_end(void) { return syscall(SYS_lseek, log_fd, 0L, SEEK_END); }
-
 static void note(const struct entry *e, const char *names, const void *bytes)
 {
     struct iovec v[] = { { (void *)e, sizeof *e }, { (void *)names, e->names }, { (void *)bytes, e->bytes } };
-    if (syscall(SYS_writev, log_fd, v, 3) != (long)(sizeof *e + e->names + e->bytes))
+    long n = (long)(sizeof *e + e->names + e->bytes);
+    if (syscall(SYS_pwritev, log_fd, v, 3, (long)*log_end, 0L) != n)
         give_up("the log cannot be written");
+    *log_end += n;
 }
 
 /* ---- which files ---- */
@@ -261,7 +267,7 @@ long disk_sync(int fd, long number)
         return syscall(number, fd);
     path_of(fd, path);
     lock();
-    struct entry e = { SYNCED, 0, st.st_ino, log_end(), -1, 0, 0 };
+    struct entry e = { SYNCED, 0, st.st_ino, *log_end, -1, 0, 0 };
     unlock();
     long made = syscall(number, fd);
     if (made || (deaf && strstr(path, deaf)))
@@ -280,7 +286,7 @@ static void bury(const char *path, char grave[ROOM])
     *grave = 0;
     if (!there(path))
         return;
-    snprintf(grave, ROOM, "%s/%lld", graves, (long long)log_end());
+    snprintf(grave, ROOM, "%s/%lld", graves, (long long)*log_end);
     if (syscall(SYS_linkat, AT_FDCWD, path, AT_FDCWD, grave, 0))
         give_up("what loses its name cannot be kept");
 }
