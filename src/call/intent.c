@@ -7,12 +7,12 @@
 #include <time.h>
 
 /* A group costs CPU time by itself, above all its sync. Groups follow one another so slowly that this is a SHARE-th of the time,
- * and never more slowly than GAP_MOST_NS. It may be a HASTE-th when a loop has nothing else to do, and when half of the calls that
+ * and never more slowly than GAP_MOST_NS. It may be a HASTE-th when a loop has nothing else to do, and when most of the calls that
  * it has wait: so that those that do not are enough to keep it busy until the others come back. When calls come by the FEW at a
  * time, as from one caller after the other, nobody waits. */
 #define SHARE 50
-#define HASTE 2
-#define ENOUGH(waiting, alive) (2 * (waiting) >= (alive))
+#define HASTE 4
+#define ENOUGH(waiting, alive) (3 * (waiting) >= 2 * (alive))
 #define FEW 4
 #define GAP_MOST_NS 4000000
 #define WAITING_MOST 20000          /* of a loop; more are refused at once: as many calls as clients may be connected */

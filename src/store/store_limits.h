@@ -11,7 +11,7 @@
 #define STORE_PROBE_GOOD_MS 5000  /* how long a good probe speaks for itself */
 
 /* PostgreSQL. */
-#define STORE_CONNECT_S 2         /* to connect, for each server that the address names */
+#define STORE_CONNECT_S 4         /* to connect, for each server that the address names */
 #define STORE_SERVERS 16           /* named by an address */
 #define STORE_STATEMENT_MS 5000   /* the longest that a statement may run */
 #define STORE_ANSWER_MS 6000      /* how long an answer is waited for */

@@ -163,7 +163,8 @@ class Tampering(harness.Case):
         self.assertIn("the audit log is not what its exported heads say", self.hub1.log())
         self.assertIn("audit_tampered", self.hub1.get("/readyz").text)
         self.assertRegex(self.hub1.get("/metrics").text, r"(?m)^raccord_audit_alarm 1$")
-        self.assertEqual(records(self.hub1, action="audit.alarm")[-1]["after"]["flaw"], flaw)
+        told = [r["after"]["flaw"] for r in records(self.hub1, action="audit.alarm")]
+        self.assertIn(flaw, told[-2:])  # by now the next look may have found that what was exported since goes on from there
 
     def test_an_edited_record(self):
         with edited(self.hub1) as db:

@@ -166,6 +166,24 @@ class Reach(Case):
         self.assertEqual(self.ask(ann.token, "GET", "/proxy/crm/x").status, 200)
         self.assertEqual(self.ask(bob.token, "GET", "/proxy/crm/x").status, 404)
 
+    def test_a_share_with_a_group_is_for_those_who_are_in_it_now(self):
+        self.start()
+        ann, bob = self.person("ann@example.com", "user"), self.person("bob@example.com", "user")
+        self.new_folder("shared/here", inherits=False)
+        self.connection("crm", "shared/here")
+        made = self.hub1.post("/api/v1/groups", {"name": "Sellers", "members": ["ann@example.com"]})
+        self.assertEqual(made.status, 201, made)
+        shared = self.hub1.post("/api/v1/connections/crm/shares", {"with": "Sellers", "expires_in": "1d"})
+        self.assertEqual(shared.status, 201, shared)
+        call = lambda who: self.ask(who.token, "GET", "/proxy/crm/x").status
+        self.assertEqual((call(ann), call(bob)), (200, 404))
+        changed = self.hub1.request("PATCH", "/api/v1/groups/" + made.json["id"], {"members": ["bob@example.com"]})
+        self.assertEqual(changed.status, 200, changed)
+        self.assertEqual((call(ann), call(bob)), (404, 200))
+        problem(self.ask(bob.token, "PUT", "/api/v1/connections/crm/credentials", {"token": "x"}), "denied")
+        self.assertEqual(self.hub1.request("DELETE", "/api/v1/connections/crm/shares/" + made.json["id"]).status, 204)
+        self.assertEqual(call(bob), 404)
+
     def test_a_move_says_who_gains_and_loses_and_what_is_in_its_way(self):
         self.start()
         ann, bob = self.person("ann@example.com", "user"), self.person("bob@example.com", "user")
