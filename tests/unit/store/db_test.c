@@ -414,26 +414,13 @@ static void every_connection_has_the_promised_settings(void **state)
 
 /* -- threads ------------------------------------------------------------------------------------------------- */
 
-static enum err add_one(struct db *db, void *context, struct fault *why)
-{
-    (void)context;
-    struct query *q = query_begin(db, "SELECT n FROM thing WHERE name = 'sum'");
-    int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
-    enum err e = query_end(q, why);
-    if (e)
-        return e;
-    q = query_begin(db, "INSERT INTO thing (name, n) VALUES ('sum', $1) ON CONFLICT (name) DO UPDATE SET n = $1");
-    query_i64(q, n + 1);
-    return query_end(q, why);
-}
-
 static void *add_and_read(void *context)
 {
     struct room *r = context;
     intptr_t failures = 0;
     for (int i = 0; i < 25; i++) {
         struct fault why;
-        failures += store_write(r->store, add_one, NULL, &why) != ERR_NONE;
+        failures += store_write(r->store, room_add_one, NULL, &why) != ERR_NONE;
         struct db *db = store_reader(r->store, &why);
         failures += !db || query_end(query_begin(db, "SELECT n FROM thing"), &why);
     }

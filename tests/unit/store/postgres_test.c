@@ -221,24 +221,11 @@ static void a_page_of_keys_is_one_question(void **state)
 
 /* -- several processes ----------------------------------------------------------------------------------------- */
 
-static enum err add_one(struct db *db, void *context, struct fault *why)
-{
-    (void)context;
-    struct query *q = query_begin(db, "SELECT n FROM thing WHERE name = 'sum'");
-    int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
-    enum err e = query_end(q, why);
-    if (e)
-        return e;
-    q = query_begin(db, "INSERT INTO thing (name, n) VALUES ('sum', $1) ON CONFLICT (name) DO UPDATE SET n = excluded.n");
-    query_i64(q, n + 1);
-    return query_end(q, why);
-}
-
 static void *add_fifty(void *store)
 {
     struct fault why;
     for (int i = 0; i < 50; i++)
-        if (store_write(store, add_one, NULL, &why))
+        if (store_write(store, room_add_one, NULL, &why))
             return (void *)why.err;
     return NULL;
 }

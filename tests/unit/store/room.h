@@ -104,4 +104,18 @@ static inline enum err room_script(struct room *r, const char *sql)
     return store_write(r->store, room_script_work, (void *)sql, &r->why);
 }
 
+/* Work that reads what it writes: of two that overlap, one update would be lost. Needs a table thing (name, n). */
+static inline enum err room_add_one(struct db *db, void *context, struct fault *why)
+{
+    (void)context;
+    struct query *q = query_begin(db, "SELECT n FROM thing WHERE name = 'sum'");
+    int64_t n = query_next(q) ? query_get_i64(q, 0) : 0;
+    enum err e = query_end(q, why);
+    if (e)
+        return e;
+    q = query_begin(db, "INSERT INTO thing (name, n) VALUES ('sum', $1) ON CONFLICT (name) DO UPDATE SET n = excluded.n");
+    query_i64(q, n + 1);
+    return query_end(q, why);
+}
+
 #endif
