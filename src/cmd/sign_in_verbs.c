@@ -1,6 +1,7 @@
 /* Verbs of people who have no token yet: they come with a one-time link, or with their password. */
 #include <stdio.h>
 
+#include "access/role.h"
 #include "cmd/errand.h"
 #include "cmd/password.h"
 #include "cmd/sign_in.h"
@@ -186,6 +187,18 @@ int session_close(struct client *k)
     return client_ask(k, "DELETE", STR("/session"), NULL, &ended);
 }
 
+/* Of the roles that one has, in the instance and in folders, the one with the most rights: a lesser one would take away what a
+ * membership gives. Nothing is added by it: in each place the token may what the person may there. */
+static struct str widest_role(const struct json *session)
+{
+    enum role widest = ROLE_NONE, next = ROLE_NONE;
+    role_parse(json_str(session, "role"), &widest);
+    json_each(v, json_get(session, "roles"))
+        if (v->type == JSON_STRING && role_parse(v->text, &next) && role_within(widest, next))
+            widest = next;
+    return str_of(role_name(widest));
+}
+
 /* The session lives as long as it takes to make the token. */
 int login_run(struct command *c)
 {
@@ -194,7 +207,7 @@ int login_run(struct command *c)
     int code = session_open(c, &k, &session);
     if (code)
         return code;
-    code = make_token(c, &k, json_str(session.json, "role"), &token);
+    code = make_token(c, &k, widest_role(session.json), &token);
     int end = session_close(&k);
     return code ? code : end ? end : token_print(&k, &token);
 }

@@ -50,7 +50,8 @@ static const struct verb verbs[] = {
     { "login", "", 0, 0,
       CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE) | OPTION(NAME) | OPTION(ROLE) | OPTION(EXPIRES), login_run,
       false, "show your password and get a token of your own, for 30 days if nothing else is asked",
-      "Prints the token and nothing else. It has your role, or less: --role. raccord tokens revoke ends it.\n\n"
+      "Prints the token and nothing else. It has your role, or a wider one that you hold in a folder; or less:\n"
+      "--role. raccord tokens revoke ends it.\n\n"
       "  export RACCORD_TOKEN=$(raccord login --email ana@example.com)\n"
       "  (umask 077; raccord login --email ana@example.com --expires 12h > ~/.raccord-token)\n" },
 
@@ -189,8 +190,9 @@ static const struct verb verbs[] = {
     { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
 
     { "audit list", "", 0, 0,
-      CLIENT | OPTION(LIMIT) | OPTION(ACTOR) | OPTION(OBJECT) | OPTION(ACTION) | OPTION(SINCE) | OPTION(UNTIL), audit_list_run,
-      false, "who did what, newest first", NULL },
+      CLIENT | OPTION(LIMIT) | OPTION(FOLDER) | OPTION(ACTOR) | OPTION(OBJECT) | OPTION(ACTION) | OPTION(SINCE) | OPTION(UNTIL),
+      audit_list_run, false, "who did what, newest first",
+      "With --folder, in that folder and those below that inherit from it: it takes the right “audit” there.\n" },
     { "audit export", "", 0, 0, CLIENT, audit_export_run, false, "every record, oldest first, as one JSON object a line",
       "The last line holds the exported heads.\n\n  raccord audit export > audit.ndjson\n" },
     { "audit verify", "", 0, 0, CLIENT, audit_verify_run, false, "let the hub check its own log",

@@ -99,7 +99,8 @@ static enum err set_share(struct db *db, void *context, struct fault *why)
 {
     struct sharing *s = context;
     enum err e;
-    if ((e = connection_need(s->q, db, s->q->params[0], RIGHT_SHARE, &s->row, why)) || (e = find_target(s, db, why)))
+    if ((e = connection_need(s->q, db, s->q->params[0], RIGHT_SHARE, &s->row, why)) ||
+        (e = web_if_match(s->q, s->row.revision, why)) || (e = find_target(s, db, why)))
         return e;
     s->share.shared_by = s->q->caller->principal;
     s->share.created = clock_wall();
@@ -132,7 +133,7 @@ static enum err end_share(struct db *db, void *context, struct fault *why)
     size_t n;
     enum err e;
     if ((e = connection_need(s->q, db, s->q->params[0], RIGHT_SHARE, &s->row, why)) ||
-        (e = share_list(db, s->q->arena, s->row.id, &shares, &n, why)))
+        (e = web_if_match(s->q, s->row.revision, why)) || (e = share_list(db, s->q->arena, s->row.id, &shares, &n, why)))
         return e;
     for (size_t i = 0; i < n; i++)
         if (str_eq(shares[i].target, s->q->params[1]))

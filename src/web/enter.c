@@ -35,6 +35,7 @@ struct visit {
     struct web_request q;
     struct reply reply;
     unsigned asked;               /* rights of folders that the handler asked for */
+    bool query_known;             /* it said which query parameters it takes */
     char client[ADDRESS_TEXT], network[DOORMAN_NETWORK];
     enum err err;
     struct fault why;
@@ -307,7 +308,9 @@ static enum err check_narrowing(const struct visit *v, struct fault *why)
 static enum err handle(struct web_request *q, struct reply *r, struct fault *why)
 {
     enum err e = q->route->handle(q, r, why);
-    return e ? e : route_asked(q->route, q->caller ? *q->caller->asked : 0, why);
+    if (e || (e = web_query_settled(q, why)))
+        return e;
+    return route_asked(q->route, q->caller ? *q->caller->asked : 0, why);
 }
 
 static enum err serve(struct visit *v, struct fault *why)
@@ -324,6 +327,8 @@ static enum err serve(struct visit *v, struct fault *why)
         return e;
     if (v->q.caller)
         v->q.caller->asked = &v->asked;
+    if (str_starts(str_of(v->route->path), STR("/api/v1/")))
+        v->q.query_known = &v->query_known;
     if ((e = route_open(v->route, v->q.caller, why)) || (e = check_narrowing(v, why)) || (e = read_json(v, why)))
         return e;
     return idempotency_run(&v->q, &v->reply, handle, why);

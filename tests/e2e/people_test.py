@@ -67,6 +67,21 @@ class Invitations(Case):
         self.assertNotIn(code, self.hub1.log())
 
 
+class Outdated(Case):
+    def test_what_was_decided_on_an_older_state_of_somebody_is_refused(self):
+        self.start()
+        owner = self.sign_in()
+        ann = self.ask("POST", "/users", {"email": "ann@example.com", "invite": True}, owner)
+        path, seen = "/users/" + ann.json["id"], ann.header("etag")
+        changed = self.ask("PATCH", path, {"role": "editor"}, owner)
+        for method, tail, body in (("POST", "/departure", {"to": "owner@example.com"}), ("POST", "/invitation", None),
+                                   ("DELETE", "/invitation", None), ("DELETE", "/second-factor", None)):
+            problem(self.ask(method, path + tail, body, owner, If_Match=seen), "precondition_failed")
+        self.assertFalse(self.ask("GET", path, None, owner).json["disabled"])
+        gone = self.ask("POST", path + "/departure", {"to": "owner@example.com"}, owner, If_Match=changed.header("etag"))
+        self.assertEqual(gone.status, 200, gone)
+
+
 class CommandLine(Case):
     def test_people_are_invited_unlocked_and_listed_on_the_machine_itself(self):
         hub = self.start()
