@@ -161,7 +161,7 @@ static enum err rules_text(struct web_request *q, const struct json *rules, cons
     struct json_out o = json_out(&text);
     json_open(&o, '[');
     json_each (rule, (struct json *)(uintptr_t)rules) {
-        bool secret = read->rules[at].kind == POLICY_PRESET && read->rules[at].preset.part != PRESET_FIELD;
+        bool secret = read->rules[at].kind == POLICY_PRESET && preset_is_sealed(read->rules[at].preset.part);
         json_open(&o, '{');
         json_each (v, rule) {
             if (secret && str_is(v->key, "value"))
@@ -190,7 +190,8 @@ static enum err read_rules(struct order *o, const struct json *rules, struct fau
         return e;
     json_each (rule, (struct json *)(uintptr_t)rules) {
         const struct policy_rule *r = &read.rules[at];
-        if (r->kind == POLICY_PRESET && r->preset.part != PRESET_FIELD && (e = note_secret(o, r, at, json_get(rule, "value"), why)))
+        if (r->kind == POLICY_PRESET && preset_is_sealed(r->preset.part) &&
+            (e = note_secret(o, r, at, json_get(rule, "value"), why)))
             return e;
         at++;
     }
