@@ -373,15 +373,15 @@ enum err policies_put(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct order *o = arena_zero(q->arena, sizeof *o);
     o->q = q;
-    enum err e = save(q, update, o, why);
-    return e ? e : reply_policy(q, r, q->params[0], why);
+    enum err e = web_step_up(q, why);
+    return e || (e = save(q, update, o, why)) ? e : reply_policy(q, r, q->params[0], why);
 }
 
 enum err policies_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct order o = { .q = q };
-    enum err e = web_write(q, remove_policy, &o, why);
-    if (e || (e = put_in_force(q, why)))
+    enum err e = web_step_up(q, why);
+    if (e || (e = web_write(q, remove_policy, &o, why)) || (e = put_in_force(q, why)))
         return e;
     r->status = 204;
     return ERR_NONE;
