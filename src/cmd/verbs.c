@@ -55,6 +55,11 @@ static const struct verb verbs[] = {
       "  export RACCORD_TOKEN=$(raccord login --email ana@example.com)\n"
       "  (umask 077; raccord login --email ana@example.com --expires 12h > ~/.raccord-token)\n" },
 
+    { "password", "", 0, 0, CLIENT | OPTION(PASSWORD_FILE) | OPTION(NEW_PASSWORD_FILE), password_run, false,
+      "change your own password",
+      "Asks for the one that you have, and twice for the new one. Your sessions end; your tokens go on.\n\n"
+      "  raccord password\n" },
+
     { "second-factor enable", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE), second_factor_enable_run, false,
       "set up an authenticator app for your own account",
       "Asks for your password, prints the otpauth:// address for the app, asks for the code that the app shows, and\n"
