@@ -372,7 +372,8 @@ enum err preset_oauth_client(struct web_request *q, struct db *db, const struct 
     return e;
 }
 
-enum err preset_scopes(struct web_request *q, struct db *db, const struct connection_row *row, struct str *scopes, struct fault *why)
+enum err preset_scopes(struct web_request *q, struct db *db, const struct connection_row *row, struct str *scopes,
+                       struct fault *why)
 {
     const struct policy_set *set = policies_now(q);
     const struct policy *policy;

@@ -62,8 +62,8 @@ struct preset_client {
 };
 enum err preset_oauth_client(struct web_request *q, struct db *db, const struct connection_row *row, struct preset_client *out,
                              struct fault *why) MUST_CHECK;
-/* The scopes that policies preset for connections of this row, where none are asked for (p == NULL). ERR_PRESET_ENFORCED, when others
- * are and may not be. */
+/* The scopes that policies preset for connections of this row, where none are asked for (p == NULL). ERR_PRESET_ENFORCED, when
+ * others are and may not be. */
 enum err preset_scopes(struct web_request *q, struct db *db, const struct connection_row *row, struct str *scopes,
                        struct fault *why) MUST_CHECK;
 void presets_end(struct presets *p); /* wipes what was unsealed */
