@@ -35,8 +35,7 @@ static const struct policy_kind_row kinds[] = {
     [POLICY_MANAGED_ONLY] = { "managed_only", "connectors", STORED, ERR_MANAGED_ONLY,
                               "OAuth clients come from a preset; one's own are refused." },
     [POLICY_PRESET] = { "preset",
-                        "connectors, part: field, credential, scopes or oauth_client; name; value; mode: optional, enforced or "
-                        "hidden",
+                        "connectors, part: field, credential, scopes, oauth_client; name; value; mode: optional, enforced, hidden",
                         STORED, ERR_PRESET_ENFORCED,
                         "The value that is filled in. Enforced: another one is refused. Hidden: enforced, and not shown." },
     [POLICY_METHODS_ALLOW] = { "methods_allow", "values: methods; connectors", POLICY_CALL, ERR_CALL_BLOCKED,
