@@ -138,7 +138,7 @@ class OnBoth(harness.Case):
         script = ""
         for i, text in enumerate(texts):
             numbers = [int(n) for n in re.findall(r"\$(\d+)", text)]
-            text = text.replace("$keys", f"(${max(numbers, default=0) + 1})")
+            text = text.replace("$keys", f"(SELECT key FROM json_each(${max(numbers, default=0) + 1}))")
             script += f"\\echo @{i}\nPREPARE p AS {text};\nSELECT parameter_types FROM pg_prepared_statements; DEALLOCATE ALL;\n"
         out = self.pg.try_sql("\\unset ON_ERROR_STOP\n\\set VERBOSITY terse\n\\o /dev/stdout\n" + script + "\\echo @end\n", self.database, postgres.ROLE)
         parts = re.split(r"^@(?:\d+|end)$", out.out, flags=re.M)[1:-1]
