@@ -70,7 +70,7 @@ static void write_wait(struct exchange *x, const struct fault *why)
     long wait = strtol(why->subject, &unit, 10);
     if (wait <= 0 || wait > 24 * 60)
         return;
-    int n = snprintf(said, sizeof said, "%ld", strcmp(unit, " min") ? wait : wait * 60);
+    int n = snprintf(said, sizeof said, "%ld", unit[0] && unit[1] == 'm' ? wait * 60 : wait);
     exchange_header(x, STR("Retry-After"), (struct str){ said, (size_t)n });
 }
 
