@@ -225,12 +225,12 @@ static const struct verb verbs[] = {
     { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
 
     { "policies list", "", 0, 0, CLIENT | OPTION(LIMIT), policies_list_run, false, "what is allowed, preset and forbidden", NULL },
-    { "policies get", "ID", 1, 1, CLIENT, policies_get_run, false, "one policy", NULL },
+    { "policies get", "POLICY", 1, 1, CLIENT, policies_get_run, false, "one policy, by name or id", NULL },
     { "policies create", "", 0, 0, CLIENT | OPTION(BODY), policies_create_run, false, "make a policy",
       "The policy is JSON, from a file or standard input; docs/policies.md lists the rules. It holds at once.\n\n"
       "  echo '{\"name\": \"Limits\", \"preset\": \"genesys\"}' | raccord policies create --body -\n" },
-    { "policies update", "ID", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
-    { "policies delete", "ID", 1, 1, CLIENT | OPTION(YES), policies_delete_run, false, "remove a policy: it holds no more, at once",
+    { "policies update", "POLICY", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
+    { "policies delete", "POLICY", 1, 1, CLIENT | OPTION(YES), policies_delete_run, false, "remove a policy: it holds no more, at once",
       NULL },
     { "policies explain", "OPERATION", 1, 1,
       CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) |

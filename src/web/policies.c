@@ -374,7 +374,7 @@ enum err policies_put(struct web_request *q, struct reply *r, struct fault *why)
     struct order *o = arena_zero(q->arena, sizeof *o);
     o->q = q;
     enum err e = web_step_up(q, why);
-    return e || (e = save(q, update, o, why)) ? e : reply_policy(q, r, q->params[0], why);
+    return e || (e = save(q, update, o, why)) ? e : reply_policy(q, r, o->row.id, why);
 }
 
 enum err policies_delete(struct web_request *q, struct reply *r, struct fault *why)
