@@ -141,8 +141,7 @@ static const struct verb verbs[] = {
       connections_duplicate_run, false, "make a second one like it, perhaps with another way to authenticate",
       "Credentials are never copied: give them with --credential, or later. Nor is a client certificate of its own;\n"
       "a copy shows the hub's where the first one does.\n" },
-    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE) |
-          OPTION(HEIR),
+    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE) | OPTION(HEIR),
       connections_delete_run, false, "delete it; it can be restored for a while",
       "At a terminal, shows who depends on it and asks, also which other one becomes the default of its folder.\n"
       "Without a terminal, --yes is needed, --force when others depend on it, and --heir (or --force) when it is the\n"
@@ -230,12 +229,12 @@ static const struct verb verbs[] = {
       "The policy is JSON, from a file or standard input; docs/policies.md lists the rules. It holds at once.\n\n"
       "  echo '{\"name\": \"Limits\", \"preset\": \"genesys\"}' | raccord policies create --body -\n" },
     { "policies update", "POLICY", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
-    { "policies delete", "POLICY", 1, 1, CLIENT | OPTION(YES), policies_delete_run, false, "remove a policy: it holds no more, at once",
-      NULL },
+    { "policies delete", "POLICY", 1, 1, CLIENT | OPTION(YES), policies_delete_run, false,
+      "remove a policy: it holds no more, at once", NULL },
     { "policies explain", "OPERATION", 1, 1,
       CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) |
-          OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION) |
-          OPTION(IDENTITY_PROVIDER) | OPTION(CLAIM),
+          OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION) | OPTION(IDENTITY_PROVIDER) |
+          OPTION(CLAIM),
       policies_explain_run, false, "may somebody do that, and why?",
       "OPERATION is as the audit log names it. --caller is a user, a service account or the id of a token;\n"
       "without it, oneself. --identity-provider and --claim: whoever presents a token with these claims.\n\n"
