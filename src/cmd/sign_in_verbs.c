@@ -111,6 +111,51 @@ int accept_run(struct command *c)
     return code ? code : link_done(c, &k, &answer);
 }
 
+/* --- password ------------------------------------------------------------------------------------------------------- */
+
+static int change_password(struct command *c, struct client *k, struct str id, struct secret now, struct secret next)
+{
+    AUTO_SECRET memory = secret_new(SECRET_BODY);
+    struct buf b = { .p = (char *)memory.p, .size = memory.n, .max = memory.n };
+    struct json_out o = json_out(&b);
+    struct client_answer answer;
+    json_open(&o, '{');
+    json_member_str(&o, "current_password", secret_str(now));
+    json_member_str(&o, "password", secret_str(next));
+    json_close(&o, '}');
+    struct str body = buf_str(&b), path = str_fmt(c->arena, "/users/%.*s", STR_ARG(id));
+    if (buf_failed(&b))
+        return command_wrong(c, "the values are too long.");
+    int code = client_ask(k, "PATCH", path, &body, &answer);
+    if (code || k->json)
+        return code ? code : client_show(k, &answer);
+    puts("Your password is changed. Every session has ended; tokens go on (raccord tokens list).");
+    return EXIT_DONE;
+}
+
+/* One's own: whoever finds a token does not know the password that is asked for, too. */
+int password_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_SECRET now = SECRET_NONE, next = SECRET_NONE;
+    struct client_answer me;
+    struct fault why = { 0 };
+    char *file = command_value(c, OPT_PASSWORD_FILE);
+    int code = client_open(c, &k);
+    if (code || (code = client_ask(&k, "GET", STR("/session"), NULL, &me)))
+        return code;
+    const struct json *principal = json_get(me.json, "principal");
+    if (!str_is(json_str(principal, "kind"), "user"))
+        return command_wrong(c, "the token is a service account's, which has no password.");
+    if (!terminal_asks() && (!file || !command_has(c, OPT_NEW_PASSWORD_FILE)))
+        return command_wrong(c, "there is no terminal to ask at: give --password-file and --new-password-file.");
+    enum err e = file ? secret_read_file(file, PASSWORD_MAX, true, &now, &why) : ask_secret("Password now: ", &now, &why);
+    if (e)
+        return command_failed(c, &why);
+    code = password_read_new(c, OPT_NEW_PASSWORD_FILE, "New password: ", &next);
+    return code ? code : change_password(c, &k, json_str(principal, "id"), now, next);
+}
+
 /* --- login ---------------------------------------------------------------------------------------------------------- */
 
 static int sign_in(struct command *c, struct client *k, struct secret password, struct str second, struct client_answer *answer)

@@ -62,6 +62,18 @@ static void write_allow(struct exchange *x, unsigned allow)
     exchange_header(x, STR("Allow"), buf_str(&list));
 }
 
+/* RFC 9110 10.2.3. A refused attempt says how long to wait, for people: "42 s", "15 min". */
+static void write_wait(struct exchange *x, const struct fault *why)
+{
+    char said[24];
+    char *unit;
+    long wait = strtol(why->subject, &unit, 10);
+    if (wait <= 0 || wait > 24 * 60)
+        return;
+    int n = snprintf(said, sizeof said, "%ld", unit[0] && unit[1] == 'm' ? wait * 60 : wait);
+    exchange_header(x, STR("Retry-After"), (struct str){ said, (size_t)n });
+}
+
 /* In the language that the request asks for, else in `lang`. */
 static void answer_problem_in(enum language lang, struct exchange *x, const struct entrance *in, const struct fault *why,
                               struct str run_id, struct str more, unsigned allow)
@@ -90,6 +102,8 @@ static void answer_problem_in(enum language lang, struct exchange *x, const stru
         write_allow(x, allow);
     if (row->status == 503)
         exchange_header(x, STR("Retry-After"), STR("1"));
+    if (why->err == ERR_RATE_LIMITED)
+        write_wait(x, why);
     exchange_body(x, FRAMING_LENGTH, body.n);
     struct str rest = buf_str(&body);
     size_t taken = exchange_write(x, rest);

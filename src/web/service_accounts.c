@@ -145,7 +145,8 @@ enum err service_accounts_patch(struct web_request *q, struct reply *r, struct f
     static const char *const members[] = { "name", "role", "disabled", NULL };
     struct account_change c = { .q = q };
     enum err e;
-    if ((e = json_only(body_of(q), members, "", why)) || (e = web_write(q, apply_account, &c, why)))
+    if ((e = json_only(body_of(q), members, "", why)) || (json_get(body_of(q), "role") && (e = web_step_up(q, why))) ||
+        (e = web_write(q, apply_account, &c, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     return reply_account(q, r, &c.row);

@@ -126,6 +126,7 @@ class Records(harness.Case):
         accepted, = records(hub, actor="ann@example.com")
         self.assertEqual((accepted["action"], accepted["actor"]["id"]), ("invitation.accept", said.json["id"]))
 
+    @harness.embedded
     def test_a_page_of_a_folders_records_that_looked_far_enough_says_where_to_go_on(self):
         """A folder with few records among many costs a page no walk over all of the log."""
         hub = self.hub1
@@ -133,7 +134,7 @@ class Records(harness.Case):
         hub.connection("crm", self.provider.url)
         hub.stop()
         with edited(hub) as db:
-            at, before = db.execute("SELECT at_ms, max(number) FROM audit").fetchone()
+            before, = db.execute("SELECT max(number) FROM audit").fetchone()
             columns = [r[1] for r in db.execute("PRAGMA table_info(audit)")]
             fresh = {"number": "n", "id": "'aud_' || n", "folder": "''"}
             db.execute(f"WITH RECURSIVE c(n) AS (SELECT {before} + 1 UNION ALL SELECT n + 1 FROM c WHERE n < {before} + 50100)"

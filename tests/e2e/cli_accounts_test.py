@@ -65,6 +65,25 @@ class Alone(harness.Case):
         self.assertEqual(self.cli("users", "delete", "ana@example.com", "--yes").out, "Deleted: ana@example.com\n")
         self.cli("users", "get", "ana@example.com", code=MISSING)
 
+    def test_a_person_changes_the_own_password(self):
+        other = self.file("other", "another hill behind 4 rivers")
+        wrong = self.cli("password", "--password-file", other, "--new-password-file", other, code=DENIED)
+        self.assertIn("wrong", wrong.err)
+        self.assertIn("--new-password-file", self.cli("password", "--password-file", self.password, code=USAGE).err)
+        self.here.post("/api/v1/session", {"email": "owner@example.com", "password": PASSWORD}, token="")
+        self.assertIn("changed", self.cli("password", "--password-file", self.password, "--new-password-file", other).out)
+        self.assertIn("Nobody is signed in", self.cli("sessions", "list").out)
+        self.cli("login", "--email", "owner@example.com", "--password-file", self.password, token="unused", code=DENIED)
+        asked = self.at_terminal(harness.Terminal("password", server=self.here.url, token=self.owner))
+        for question, answer in (("Password now: ", "another hill behind 4 rivers"), ("New password: ", PASSWORD), ("Once more: ", PASSWORD)):
+            asked.expect(question)
+            asked.type(answer)
+        self.assertEqual(asked.end(), DONE, asked.shown)
+        self.assertNotIn(PASSWORD, asked.shown)
+        self.assertRegex(self.login("owner@example.com"), r"^rcd_\w+$")
+        robot = self.cli("tokens", "create", "--name", "n", "--service-account", "robot").out.strip()
+        self.assertIn("no password", self.cli("password", "--password-file", other, "--new-password-file", other, token=robot, code=USAGE).err)
+
     def test_login_leaves_what_a_membership_of_a_folder_gives(self):
         link = self.file("invitation", self.cli("users", "invite", "ana@example.com", "--role", "user").out.strip())
         self.done(harness.run("accept", "--link-file", link, "--password-file", self.password))

@@ -348,6 +348,7 @@ class Verifying(Case):
                                           "fields": {"base_url": self.provider.url}, "credentials": {"token": "tok1"},
                                           "allowed_domain": "localhost"}, 201)
         self.assertEqual(self.ask("POST", "/connections/gh/verify")["account"], "ana")
+        self.assertRegex(self.hub1.cli("connections", "list").out, r"ACCOUNT[^\n]*\ngh .* ana  ")
         refused = self.hub1.request("PUT", API + "/connections/gh/credentials?verify=true", {"token": "tok2"})
         self.assertEqual((refused.status, refused.json["code"]), (409, "account_changed"))
         self.assertIn("ana -> bob", refused.json["detail"])

@@ -124,7 +124,9 @@ class Guessing(Case):
         self.assertEqual(len(codes), 40)
         hub.stop()
         hub.start()
-        problem(self.sign_in("ann@example.com", NEW, 429), "rate_limited")
+        locked = self.sign_in("ann@example.com", NEW, 429)
+        problem(locked, "rate_limited")
+        self.assertIn(int(locked.header("retry-after")), range(14 * 60, 15 * 60 + 1))
         owner = self.sign_in()
         self.assertIsNotNone(self.ask("GET", f"/users/{ann}", None, owner).json["locked_until"])
         self.assertEqual(self.ask("PATCH", f"/users/{ann}", {"locked": False}, owner).json["locked_until"], None)
@@ -213,6 +215,15 @@ class SecondFactor(Case):
         for method, path in (("DELETE", f"/users/{ann}"), ("DELETE", "/connections/none"), ("DELETE", "/service-accounts/none"),
                              ("POST", "/keys:rotate"), ("GET", "/audit:export"), ("POST", "/second-factor")):
             problem(self.ask(method, path, None, owner), "step_up_required")
+        rules = {"name": "n", "rules": []}
+        for method, path, body in (("PUT", "/folders/shared/members", {"members": [{"principal": ann, "role": "editor"}]}),
+                                   ("POST", "/groups", {"name": "g", "members": [ann]}), ("PATCH", "/groups/none", {"members": [ann]}),
+                                   ("DELETE", "/groups/none", None), ("DELETE", "/folders/shared", None), ("PUT", "/policies/none", rules),
+                                   ("DELETE", "/policies/none", None), ("PATCH", "/service-accounts/none", {"role": "admin"}),
+                                   ("POST", "/identity-providers", {"key": "theirs"}), ("PATCH", "/identity-providers/none", {"name": "n"})):
+            with self.subTest(f"{method} {path}"):
+                problem(self.ask(method, path, body, owner), "step_up_required")
+        self.assertEqual(self.ask("PUT", "/folders/shared/members?preview=true", {"members": []}, owner).status, 200)
         for method, path, body in (("POST", "/tokens", {"name": "t"}), ("PATCH", f"/users/{ann}", {"password": "a new one for somebody else"}),
                                    ("PATCH", f"/users/{ann}", {"role": "admin"}),
                                    ("POST", "/users", {"email": "bob@example.com", "password": "chosen by another"}),
