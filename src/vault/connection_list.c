@@ -254,6 +254,7 @@ struct scan {
     size_t batch;            /* rows that are asked for at once */
     bool more;
     struct numbers seen;     /* of a batch */
+    size_t looked;           /* rows that are looked at at once; more where few of them have the text */
 };
 
 static enum err scan_statement(struct scan *s, const struct walk *w, struct fault *why)
@@ -315,16 +316,25 @@ static enum err look_at(struct scan *s, struct walk *w, size_t enough, struct fa
     return query_end(q, why);
 }
 
+static enum err look_at_batch(struct scan *s, struct walk *w, size_t enough, struct fault *why)
+{
+    size_t seen = s->seen.n;
+    if (s->text != TEXT_IN_ROW || !seen)
+        return ERR_NONE;
+    enum err e = look_at(s, w, enough, why);
+    if (s->seen.n * 2 < seen)
+        s->looked = seen * BATCH_GROWS < BATCH_MOST ? seen * BATCH_GROWS : BATCH_MOST;
+    return e;
+}
+
 static enum err scan_rows(struct scan *s, struct walk *w, struct fault *why)
 {
     int64_t *mine = w->found + w->limit;
     size_t n = 0;
     enum err e = scan_statement(s, w, why);
     while (!e && s->more && n < w->limit) {
-        e = read_batch(s, w, w->limit - n, why);
-        if (!e && s->seen.n && s->text == TEXT_IN_ROW)
-            e = look_at(s, w, w->limit - n, why);
-        if (e)
+        size_t enough = w->limit - n;
+        if ((e = read_batch(s, w, enough > s->looked ? enough : s->looked, why)) || (e = look_at_batch(s, w, enough, why)))
             return e;
         memcpy(mine + n, s->seen.at, s->seen.n * sizeof *mine);
         n += s->seen.n;
