@@ -141,42 +141,64 @@ static void merge(struct walk *w, size_t n)
 
 /* ---- few folders: one by one ---- */
 
-static enum err ask(struct walk *w, const char *sql, struct str where, struct fault *why)
+/* The first rows of `n` places: of one, or on PostgreSQL, which is a way off, of all of them in one statement. */
+static enum err ask(struct walk *w, const char *sql, const struct str *places, size_t n, struct fault *why)
 {
     int64_t *mine = w->found + w->limit;
-    size_t n = 0;
+    size_t found = 0;
     struct query *q = query_begin(w->db, sql);
     query_i64(q, w->after);
     query_i64(q, w->below);
     bind_filters(q, w, LEAD_ROWS);
-    query_text(q, where);
+    if (db_is_postgres(w->db))
+        many_values(q, places, n);
+    else
+        query_text(q, *places);
     if (w->f->search.n)
         query_text(q, w->words.like);
     query_i64(q, (int64_t)w->limit);
-    while (n < w->limit && query_next(q))
-        mine[n++] = query_get_i64(q, 0);
+    while (found < w->limit && query_next(q))
+        mine[found++] = query_get_i64(q, 0);
     enum err e = query_end(q, why);
-    if (!e && n)
-        merge(w, n);
+    if (!e && found)
+        merge(w, found);
     return e;
+}
+
+static enum err place_statement(struct buf *sql, const struct walk *w, enum place place, struct fault *why)
+{
+    AUTO_BUF one;
+    int param = 2;
+    bool all = db_is_postgres(w->db);
+    buf_init(&one, SQL_MAX);
+    buf_add(&one, STR("SELECT c.number FROM connection c WHERE c.number > $1 AND c.number < $2"));
+    add_filters(&one, w, LEAD_ROWS, &param);
+    int before = param++;
+    buf_fmt(&one, place == PLACE_FOLDER ? " AND c.folder_id = " : " AND c.id = ");
+    buf_fmt(&one, all ? "places.key" : "$%d", param);
+    if (w->f->search.n)
+        buf_fmt(&one, " AND c.search LIKE $%d ESCAPE '\\'", ++param);
+    buf_fmt(&one, " ORDER BY c.number LIMIT $%d", ++param);
+    if (all) {
+        buf_add(sql, STR("SELECT x.number FROM "));
+        many_list(sql, &before);
+        buf_add(sql, STR(" AS places CROSS JOIN LATERAL ("));
+    }
+    buf_add(sql, buf_str(&one));
+    if (all)
+        buf_fmt(sql, ") AS x ORDER BY x.number LIMIT $%d", param);
+    buf_char(sql, 0);
+    return buf_failed(&one) || buf_failed(sql) ? too_long(why) : ERR_NONE;
 }
 
 static enum err ask_each(struct walk *w, enum place place, const struct str *places, size_t n, struct fault *why)
 {
     AUTO_BUF sql;
-    int param = 2;
-    enum err e = ERR_NONE;
+    size_t at_once = db_is_postgres(w->db) ? n : 1;
     buf_init(&sql, SQL_MAX);
-    buf_add(&sql, STR("SELECT c.number FROM connection c WHERE c.number > $1 AND c.number < $2"));
-    add_filters(&sql, w, LEAD_ROWS, &param);
-    buf_fmt(&sql, place == PLACE_FOLDER ? " AND c.folder_id = $%d" : " AND c.id = $%d", ++param);
-    if (w->f->search.n)
-        buf_fmt(&sql, " AND c.search LIKE $%d ESCAPE '\\'", ++param);
-    buf_fmt(&sql, " ORDER BY c.number LIMIT $%d%c", ++param, 0);
-    if (buf_failed(&sql))
-        return too_long(why);
-    for (size_t i = 0; !e && i < n; i++)
-        e = ask(w, sql.p, places[i], why);
+    enum err e = place_statement(&sql, w, place, why);
+    for (size_t i = 0; !e && i < n; i += at_once)
+        e = ask(w, sql.p, places + i, at_once, why);
     return e;
 }
 
@@ -447,20 +469,14 @@ static enum err weigh_tag(struct walk *w, double *out, struct fault *why)
 /* Whether these folders hold so few rows that reading them all is the shortest way. */
 static enum err few_rows(struct walk *w, const struct str *folders, size_t n, bool *out, struct fault *why)
 {
-    int64_t rows = 0;
-    enum err e = ERR_NONE;
-    for (size_t i = 0; !e && i < n && rows < ROWS_READ; i++) {
-        struct query *q =
-            query_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND deleted_ms = 0"
-                               " AND number > $2 LIMIT $3) AS few");
-        query_text(q, folders[i]);
-        query_i64(q, w->after);
-        query_i64(q, ROWS_READ - rows);
-        rows += query_next(q) ? query_get_i64(q, 0) : 0;
-        e = query_end(q, why);
-    }
-    *out = rows < ROWS_READ;
-    return e;
+    const struct many keys = many_of(w->a, folders, n);
+    struct query *q = many_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id IN $keys AND deleted_ms = 0"
+                                        " AND number > $1 LIMIT $2) AS few", 2, &keys);
+    query_i64(q, w->after);
+    query_i64(q, ROWS_READ);
+    many_bind(q, &keys);
+    *out = query_next(q) && query_get_i64(q, 0) < ROWS_READ;
+    return query_end(q, why);
 }
 
 /* Does one index by folder not find them all? */

@@ -90,7 +90,7 @@ def statements():
     found = set()
     for piece in program.split(b"\0"):
         text = re.split(rb"[^\t\n -~]", piece[-8000:])[-1].decode()
-        whole = text.count("'") % 2 == 0 and text.count("(") == text.count(")") and not re.search(r"[;%]|\b(AND|OR|WHERE|IN)\s*$", text)
+        whole = text.count("'") % 2 == 0 and text.count("(") == text.count(")") and not re.search(r"[;%]|\b(AND|OR|WHERE|IN|FROM)\s*$", text)
         if whole and re.match(r"(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM) ", text):
             found.add(text)
     return sorted(found)
