@@ -215,6 +215,8 @@ static const char *list_text(struct arena *a, const struct audit_filter *f, stru
             buf_fmt(&sql, " AND action = $%d", n + 1);
         n += any ? 2 : 1;
     }
+    if (f->folder.p)
+        buf_fmt(&sql, " AND folder IN (SELECT folder_id FROM folder_above WHERE above_id = $%d AND inherited = 1)", ++n);
     if (f->since)
         buf_fmt(&sql, " AND at_ms >= $%d", ++n);
     if (f->until)
@@ -241,6 +243,8 @@ enum err audit_list(struct db *db, struct arena *a, const struct audit_filter *f
         query_text(q, action);
     if (f->action.p && action.n < f->action.n) /* "connection." to "connection/": the byte after the dot */
         query_text(q, str_fmt(a, "%.*s/", (int)action.n - 1, action.p));
+    if (f->folder.p)
+        query_text(q, f->folder);
     if (f->since)
         query_i64(q, f->since);
     if (f->until)

@@ -60,9 +60,10 @@ enum err audit_newest(struct db *db, struct audit_mark *out, struct fault *why) 
 
 struct audit_filter {
     struct str actor, object, action; /* p == NULL: any. `object` and `actor` are ids or names; an action may end in ".*" */
+    struct str folder;                /* id: of this folder and of those below that inherit from it. No index: bound the numbers */
     wall_ms since, until;             /* 0: no bound; until is not included */
     int64_t before;                   /* numbers below this one; 0: from the newest */
-    int64_t after;                    /* with `oldest_first`: numbers above this one */
+    int64_t after;                    /* numbers above this one */
     bool oldest_first;
     int limit;
 };

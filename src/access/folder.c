@@ -10,6 +10,9 @@
 
 static struct str personal_path(struct arena *a, struct str principal) { return arena_join(a, STR(PERSONAL), principal); }
 
+/* Only its owner ever sees a personal one, to whom it has one name. */
+static struct str shown_path(struct str kind, struct str path) { return str_is(kind, "personal") ? STR("personal") : path; }
+
 static struct folder_row read_row(struct query *q, struct arena *a)
 {
     struct folder_row row = {
@@ -25,8 +28,7 @@ static struct folder_row read_row(struct query *q, struct arena *a)
         .updated = query_get_i64(q, 10),
     };
     preset_parse(query_get_text(q, 6, a), &row.preset);
-    /* Only its owner ever sees one, to whom it has one name. */
-    row.path = str_is(row.kind, "personal") ? STR("personal") : row.sort;
+    row.path = shown_path(row.kind, row.sort);
     return row;
 }
 
@@ -62,6 +64,24 @@ enum err folder_resolve(struct db *db, struct arena *a, const struct caller *c, 
         return not_there(why);
     enum err e = find(db, a, by_id, wanted, out, why);
     return e ? e : rights_need(db, a, c, out->id, RIGHT_VIEW, why);
+}
+
+enum err folder_paths(struct db *db, struct arena *a, const struct folder_scope *seen, const struct many *folders,
+                      struct str *paths, struct fault *why)
+{
+    struct folder_sight sight;
+    enum err e = folder_sight_begin(db, a, seen, &sight, why);
+    if (e)
+        return e;
+    struct query *q = many_begin(db, "SELECT id, kind, path FROM folder WHERE id IN $keys", 0, folders);
+    many_bind(q, folders);
+    for (size_t i = 0; i < folders->n; i++)
+        paths[i] = STR_NONE;
+    for (size_t i; query_next(q);)
+        if (many_find(folders, query_get_text(q, 0, a), &i) && folder_sight_holds(&sight, folders->keys[i]))
+            paths[i] = shown_path(query_get_text(q, 1, a), query_get_text(q, 2, a));
+    folder_sight_end(&sight);
+    return query_end(q, why);
 }
 
 enum err folder_list(struct db *db, struct arena *a, const struct caller *c, struct str after, int limit, struct folder_row **out,

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "store/db.h"
+#include "store/folder_scope.h"
 
 #define FOLDER_DEPTH 8          /* folders below each other, with "shared" */
 #define FOLDER_PATH_MAX 512     /* bytes */
@@ -29,6 +30,10 @@ enum err folder_resolve(struct db *db, struct arena *a, const struct caller *c, 
                         struct fault *why) MUST_CHECK;
 /* By id, whoever asks: rights are the caller's to check. ERR_NOT_FOUND "folder". */
 enum err folder_get(struct db *db, struct arena *a, struct str id, struct folder_row *out, struct fault *why) MUST_CHECK;
+/* paths[i] of folders->keys[i], as who sees `seen` knows it: STR_NONE of one that is not in there. For pages, within a
+ * db_snapshot(): rights are not looked at again. */
+enum err folder_paths(struct db *db, struct arena *a, const struct folder_scope *seen, const struct many *folders,
+                      struct str *paths, struct fault *why) MUST_CHECK;
 /* What the caller may see, by path; `after` is `sort` of the last one of the page before, or empty. */
 enum err folder_list(struct db *db, struct arena *a, const struct caller *c, struct str after, int limit, struct folder_row **out,
                      size_t *n, struct fault *why) MUST_CHECK;

@@ -35,7 +35,7 @@ static const struct policy_kind_row kinds[] = {
     [POLICY_MANAGED_ONLY] = { "managed_only", "connectors", STORED, ERR_MANAGED_ONLY,
                               "OAuth clients come from a preset; one's own are refused." },
     [POLICY_PRESET] = { "preset",
-                        "connectors, part: field, credential or oauth_client; name; value; mode: optional, enforced or hidden",
+                        "connectors, part: field, credential, scopes, oauth_client; name; value; mode: optional, enforced, hidden",
                         STORED, ERR_PRESET_ENFORCED,
                         "The value that is filled in. Enforced: another one is refused. Hidden: enforced, and not shown." },
     [POLICY_METHODS_ALLOW] = { "methods_allow", "values: methods; connectors", POLICY_CALL, ERR_CALL_BLOCKED,
@@ -94,7 +94,8 @@ static const struct {
 _Static_assert(COUNT(forms) == POLICY_KINDS, "a form for each kind");
 
 static const char *const parts[] = {
-    [PRESET_FIELD] = "field", [PRESET_CREDENTIAL] = "credential", [PRESET_OAUTH_CLIENT] = "oauth_client"
+    [PRESET_FIELD] = "field", [PRESET_CREDENTIAL] = "credential", [PRESET_OAUTH_CLIENT] = "oauth_client",
+    [PRESET_SCOPES] = "scopes"
 };
 static const char *const modes[] = { [PRESET_OPTIONAL] = "optional", [PRESET_ENFORCED] = "enforced", [PRESET_HIDDEN] = "hidden" };
 
@@ -239,6 +240,44 @@ static int word_index(struct str word, const char *const *words, size_t n)
     return -1;
 }
 
+/* The next of a list with blanks and commas between. */
+static bool next_scope(struct str *rest, struct str *out)
+{
+    size_t n = 0;
+    while (rest->n && (rest->p[0] == ' ' || rest->p[0] == ','))
+        *rest = str_sub(*rest, 1, rest->n);
+    while (n < rest->n && rest->p[n] != ' ' && rest->p[n] != ',')
+        n++;
+    *out = str_sub(*rest, 0, n);
+    *rest = str_sub(*rest, n, rest->n);
+    return n > 0;
+}
+
+static size_t scope_count(struct str list)
+{
+    struct str one;
+    size_t n = 0;
+    while (next_scope(&list, &one))
+        n++;
+    return n;
+}
+
+static bool scopes_within(struct str inner, struct str outer)
+{
+    struct str one, other;
+    while (next_scope(&inner, &one)) {
+        struct str rest = outer;
+        bool found = false;
+        while (!found && next_scope(&rest, &other))
+            found = str_eq(one, other);
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+bool policy_scopes_same(struct str x, struct str y) { return scopes_within(x, y) && scopes_within(y, x); }
+
 static bool scalar(const struct json *v)
 {
     return v && (v->type == JSON_STRING || v->type == JSON_NUMBER || v->type == JSON_TRUE || v->type == JSON_FALSE);
@@ -251,18 +290,22 @@ static enum err read_preset(const struct reading *r, const struct json *v, struc
         how = word_index(mode.p ? mode : STR("optional"), modes, COUNT(modes));
     out->preset.name = json_str(v, "name");
     if (part < 0)
-        return wrong(r, "part", STR("field, credential, oauth_client"), why);
+        return wrong(r, "part", STR("field, credential, scopes, oauth_client"), why);
     if (how < 0)
         return wrong(r, "mode", STR("optional, enforced, hidden"), why);
+    if (part == PRESET_SCOPES && !out->preset.name.p)
+        out->preset.name = STR("scopes");
     if (!plain_word(out->preset.name))
         return wrong(r, "name", STR("letters, digits, '-', '_' and '.'"), why);
     out->preset.part = (enum policy_part)part;
     out->preset.mode = (enum policy_mode)how;
     out->preset.access_key = json_is(json_get(json_get(v, "value"), "access_key"), JSON_TRUE);
     out->preset.client = json_str(json_get(v, "value"), "client");
-    if (part != PRESET_FIELD)
+    if (preset_is_sealed(out->preset.part))
         return ERR_NONE;
     out->preset.value = json_get(v, "value");
+    if (part == PRESET_SCOPES && (!json_is(out->preset.value, JSON_STRING) || !scope_count(out->preset.value->text)))
+        return wrong(r, "value", STR("scopes, with blanks or commas between"), why);
     return scalar(out->preset.value) ? ERR_NONE : wrong(r, "value", STR("a text, a number, true or false"), why);
 }
 
@@ -499,6 +542,8 @@ static enum verdict judge(const struct policy *p, const struct policy_rule *r, c
         *what = r->preset.name;
         if (r->preset.part == PRESET_OAUTH_CLIENT)
             return judge_client(p, r, q);
+        if (r->preset.part == PRESET_SCOPES && r->preset.mode != PRESET_OPTIONAL && q->client.known && !q->client.access_key)
+            return verdict(true, policy_scopes_same(q->client.scopes, r->preset.value->text));
         if (r->preset.part != PRESET_FIELD || r->preset.mode == PRESET_OPTIONAL || !q->fields)
             return NOT_ASKED;
         return verdict(true, same_scalar(json_get_str(q->fields, r->preset.name), r->preset.value));

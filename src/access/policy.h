@@ -37,7 +37,9 @@ struct policy_kind_row {
 };
 const struct policy_kind_row *policy_kind_row(size_t kind);
 
-enum policy_part { PRESET_FIELD, PRESET_CREDENTIAL, PRESET_OAUTH_CLIENT };
+enum policy_part { PRESET_FIELD, PRESET_CREDENTIAL, PRESET_OAUTH_CLIENT, PRESET_SCOPES };
+/* Its value is sealed, and not in the rule. */
+static inline bool preset_is_sealed(enum policy_part p) { return p == PRESET_CREDENTIAL || p == PRESET_OAUTH_CLIENT; }
 enum policy_mode { PRESET_OPTIONAL, PRESET_ENFORCED, PRESET_HIDDEN /* enforced, and not shown */ };
 
 struct policy_rule {
@@ -53,7 +55,7 @@ struct policy_rule {
         enum policy_part part;
         enum policy_mode mode;
         struct str name;
-        const struct json *value;  /* of fields; NULL: a sealed one */
+        const struct json *value;  /* of fields and scopes; NULL: a sealed one */
         bool access_key;           /* the OAuth client is one that holds a key for roles: grants are none of its business */
         struct str client;         /* the OAuth client that is named: its id; p == NULL: the policy's own, or not known */
     } preset;
@@ -87,6 +89,7 @@ struct policy_client {
     bool own;                      /* brings an OAuth client, or an access key, of its own */
     bool access_key;               /* has a key for roles, or wants one */
     struct str id;                 /* the administrator's: cli_..., or pol_.../connector; empty: none yet */
+    struct str scopes;             /* that the connection asks for, blanks between; p == NULL: none of its own */
 };
 
 struct policy_subject {
@@ -116,6 +119,9 @@ struct policy_trace {
     size_t count, size;
 };
 void policy_trace_add(struct policy_trace *t, struct policy_step step); /* t may be NULL */
+
+/* The same scopes, in whatever order, with blanks or commas between? */
+bool policy_scopes_same(struct str x, struct str y);
 
 /* The decision. With a trace, every rule that applies is told, after a refusal too; the answer is the first refusal. `s` may be
  * NULL: no policies. Errors: those of the rules' rows; the subject names what is refused, and the policy. */

@@ -93,10 +93,12 @@ enum err policy_delete(struct db *db, struct str id, struct fault *why)
     return e ? e : db_changes(db) == 1 ? ERR_NONE : missing(why);
 }
 
-enum err policy_get(struct db *db, struct arena *a, struct str id, struct policy_row *out, struct fault *why)
+enum err policy_get(struct db *db, struct arena *a, struct str id_or_name, struct policy_row *out, struct fault *why)
 {
-    struct query *q = query_begin(db, "SELECT " COLUMNS "WHERE p.id = $1");
-    query_text(q, id);
+    /* An id is also found as what it is when another policy is called so. */
+    struct query *q =
+        query_begin(db, "SELECT " COLUMNS "WHERE p.id = $1 OR p.name = $1 ORDER BY CASE WHEN p.id = $1 THEN 0 ELSE 1 END LIMIT 1");
+    query_text(q, id_or_name);
     bool found = query_next(q);
     struct policy_row row = read_row(q, a);
     enum err e = query_end(q, why);

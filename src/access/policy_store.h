@@ -28,7 +28,7 @@ enum err policy_insert(struct db *db, struct arena *a, struct policy_row *row, s
 /* Everything but id and created. ERR_PRECONDITION_FAILED when the revision is not the stored one. */
 enum err policy_update(struct db *db, struct policy_row *row, struct fault *why) MUST_CHECK;
 enum err policy_delete(struct db *db, struct str id, struct fault *why) MUST_CHECK;
-enum err policy_get(struct db *db, struct arena *a, struct str id, struct policy_row *out,
+enum err policy_get(struct db *db, struct arena *a, struct str id_or_name, struct policy_row *out,
                     struct fault *why) MUST_CHECK; /* ERR_NOT_FOUND */
 /* By id, which is by age. */
 enum err policy_list(struct db *db, struct arena *a, struct str after, int limit, struct policy_row **out, size_t *n,

@@ -540,11 +540,14 @@ enum err connection_client_of(struct db *db, struct arena *a, struct str connect
         return ERR_NONE;
     struct query *q =
         query_begin(db, "SELECT (SELECT count(*) FROM connection_secret WHERE connection_id = $1 AND name = $2),"
-                        " COALESCE((SELECT client_id FROM connection_oauth WHERE connection_id = $1), '')");
+                        " COALESCE((SELECT client_id FROM connection_oauth WHERE connection_id = $1), ''),"
+                        " (SELECT scopes FROM connection_oauth WHERE connection_id = $1)");
     query_text(q, connection);
     query_text(q, out->access_key ? STR("access_key_id") : STR("client_id"));
-    if (query_next(q))
+    if (query_next(q)) {
         *out = connection_client_with(auth_type, fields, query_get_i64(q, 0) > 0, query_get_text(q, 1, a));
+        out->scopes = query_get_text(q, 2, a);
+    }
     return query_end(q, why);
 }
 

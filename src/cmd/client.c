@@ -336,7 +336,7 @@ static int rows_read(struct client *k, const struct listing *l, uint64_t limit, 
         r->only_page = page ? STR_NONE : answer.body;
         r->more = r->cursor.n > 0;
         /* A page without rows that names a next one would go on for ever. */
-        if (!r->more || r->count == before || (limit && r->count >= limit))
+        if (!r->more || (r->count == before && !l->sparse) || (limit && r->count >= limit))
             break;
     }
     if (progress && !r->only_page.p)

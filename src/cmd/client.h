@@ -49,6 +49,7 @@ struct listing {
     size_t column_count;
     const char *empty;            /* what to say when there is nothing at all */
     const char *none_found;       /* what to say when a filter leaves nothing */
+    bool sparse;              /* a page without rows may name a next one: the hub looked at a stretch in which there are none */
 };
 /* Follows next_cursor until --limit or the end, then prints. */
 int client_list(struct client *k, const struct listing *l);

@@ -23,8 +23,8 @@ int connections_list_run(struct command *c)
         { "KEY", "key", COLUMN_TEXT },       { "NAME", "name", COLUMN_TEXT },
         { "CONNECTOR", "connector.id", COLUMN_TEXT }, { "AUTH TYPE", "auth_type", COLUMN_TEXT },
         { "ALLOWED DOMAIN", "allowed_domain", COLUMN_TEXT }, { "STATE", "state", COLUMN_TEXT },
-        { "HEALTH", "health", COLUMN_TEXT }, { "FOLDER", "folder.path", COLUMN_TEXT },
-        { "ID", "id", COLUMN_TEXT },
+        { "HEALTH", "health", COLUMN_TEXT }, { "ACCOUNT", "account", COLUMN_TEXT },
+        { "FOLDER", "folder.path", COLUMN_TEXT }, { "ID", "id", COLUMN_TEXT },
     };
     struct listing l = { .path = "/connections", .columns = columns, .column_count = COUNT(columns),
                          .empty = "No connections yet. Create one: raccord connections create --connector http --auth-type bearer "

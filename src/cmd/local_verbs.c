@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "access/folder.h"
+#include "access/held.h"
 #include "access/rights.h"
 #include "access/token.h"
 #include "access/user.h"
@@ -110,8 +111,9 @@ static enum err grants_read(struct db *db, const struct order *o, struct token_n
 static enum err role_check(struct db *db, const struct order *o, struct str account, struct fault *why)
 {
     struct service_account row;
+    unsigned held;
     enum err e = service_account_get(db, o->c->arena, account, &row, why);
-    if (e || role_within(o->role, row.role))
+    if (e || (e = held_in_folders(db, o->c->arena, account, &held, why)) || held_within(held | ROLE_BIT(row.role), o->role))
         return e;
     struct str said = str_fmt(o->c->arena, "the service account “%.*s” has the role %s: choose another name for a token of role %s",
                               STR_ARG(o->name), role_name(row.role), role_name(o->role));

@@ -6,5 +6,7 @@
 
 /* Says what is wrong on stderr; answers the exit code. *out is the caller's to end. */
 int password_read(struct command *c, struct secret *out);
+/* The same from that option's file, or at a terminal. */
+int password_read_new(struct command *c, enum option file, const char *prompt, struct secret *out);
 
 #endif

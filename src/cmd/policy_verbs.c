@@ -140,7 +140,7 @@ int policies_preview_run(struct command *c)
     if (code || (code = errand_body_read(c, BODY_MAX, &memory)))
         return code;
     /* One allocation that never moves, as for the body itself. */
-    whole = secret_new(memory.n + 256);
+    whole = secret_new(memory.n + 1024);
     struct buf b = { .p = (char *)whole.p, .size = whole.n, .max = whole.n };
     struct json_out o = json_out(&b);
     json_open(&o, '{');

@@ -18,6 +18,7 @@ int connectors_list_run(struct command *c)
         { "ID", "id", COLUMN_TEXT },         { "NAME", "name", COLUMN_TEXT },
         { "STAGE", "stage", COLUMN_TEXT },   { "VERSION", "version", COLUMN_TEXT },
         { "DOMAINS", "domains", COLUMN_FEW }, { "AUTH TYPES", "auth_types", COLUMN_FEW },
+        { "BLOCKED BY", "blocked_by", COLUMN_FEW },
     };
     struct listing l = { .path = "/connectors", .columns = columns, .column_count = COUNT(columns),
                          .empty = "This hub has no connectors.", .none_found = "No connector matches." };
@@ -110,8 +111,17 @@ int audit_list_run(struct command *c)
     };
     struct listing l = { .path = "/audit", .columns = columns, .column_count = COUNT(columns),
                          .empty = "The audit log is empty.", .none_found = "No record matches." };
-    AUTO_BUF q;
+    AUTO_BUF q, path;
     buf_init(&q, QUERY_MAX);
+    buf_init(&path, QUERY_MAX);
+    if (command_has(c, OPT_FOLDER)) {
+        buf_add(&path, STR("/folders/"));
+        percent_encode(&path, str_of(command_value(c, OPT_FOLDER)));
+        buf_add(&path, STR("/audit"));
+        l.path = arena_cstr(c->arena, buf_str(&path));
+        l.empty = "The audit log has nothing of this folder.";
+        l.sparse = true;
+    }
     query_add_option(&q, c, OPT_ACTOR, "actor");
     query_add_option(&q, c, OPT_OBJECT, "object");
     query_add_option(&q, c, OPT_ACTION, "action");

@@ -1,6 +1,7 @@
 /* Verbs of people who have no token yet: they come with a one-time link, or with their password. */
 #include <stdio.h>
 
+#include "access/role.h"
 #include "cmd/errand.h"
 #include "cmd/password.h"
 #include "cmd/sign_in.h"
@@ -110,6 +111,51 @@ int accept_run(struct command *c)
     return code ? code : link_done(c, &k, &answer);
 }
 
+/* --- password ------------------------------------------------------------------------------------------------------- */
+
+static int change_password(struct command *c, struct client *k, struct str id, struct secret now, struct secret next)
+{
+    AUTO_SECRET memory = secret_new(SECRET_BODY);
+    struct buf b = { .p = (char *)memory.p, .size = memory.n, .max = memory.n };
+    struct json_out o = json_out(&b);
+    struct client_answer answer;
+    json_open(&o, '{');
+    json_member_str(&o, "current_password", secret_str(now));
+    json_member_str(&o, "password", secret_str(next));
+    json_close(&o, '}');
+    struct str body = buf_str(&b), path = str_fmt(c->arena, "/users/%.*s", STR_ARG(id));
+    if (buf_failed(&b))
+        return command_wrong(c, "the values are too long.");
+    int code = client_ask(k, "PATCH", path, &body, &answer);
+    if (code || k->json)
+        return code ? code : client_show(k, &answer);
+    puts("Your password is changed. Every session has ended; tokens go on (raccord tokens list).");
+    return EXIT_DONE;
+}
+
+/* One's own: whoever finds a token does not know the password that is asked for, too. */
+int password_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_SECRET now = SECRET_NONE, next = SECRET_NONE;
+    struct client_answer me;
+    struct fault why = { 0 };
+    char *file = command_value(c, OPT_PASSWORD_FILE);
+    int code = client_open(c, &k);
+    if (code || (code = client_ask(&k, "GET", STR("/session"), NULL, &me)))
+        return code;
+    const struct json *principal = json_get(me.json, "principal");
+    if (!str_is(json_str(principal, "kind"), "user"))
+        return command_wrong(c, "the token is a service account's, which has no password.");
+    if (!terminal_asks() && (!file || !command_has(c, OPT_NEW_PASSWORD_FILE)))
+        return command_wrong(c, "there is no terminal to ask at: give --password-file and --new-password-file.");
+    enum err e = file ? secret_read_file(file, PASSWORD_MAX, true, &now, &why) : ask_secret("Password now: ", &now, &why);
+    if (e)
+        return command_failed(c, &why);
+    code = password_read_new(c, OPT_NEW_PASSWORD_FILE, "New password: ", &next);
+    return code ? code : change_password(c, &k, json_str(principal, "id"), now, next);
+}
+
 /* --- login ---------------------------------------------------------------------------------------------------------- */
 
 static int sign_in(struct command *c, struct client *k, struct secret password, struct str second, struct client_answer *answer)
@@ -186,6 +232,18 @@ int session_close(struct client *k)
     return client_ask(k, "DELETE", STR("/session"), NULL, &ended);
 }
 
+/* Of the roles that one has, in the instance and in folders, the one with the most rights: a lesser one would take away what a
+ * membership gives. Nothing is added by it: in each place the token may what the person may there. */
+static struct str widest_role(const struct json *session)
+{
+    enum role widest = ROLE_NONE, next = ROLE_NONE;
+    role_parse(json_str(session, "role"), &widest);
+    json_each(v, json_get(session, "roles"))
+        if (v->type == JSON_STRING && role_parse(v->text, &next) && role_within(widest, next))
+            widest = next;
+    return str_of(role_name(widest));
+}
+
 /* The session lives as long as it takes to make the token. */
 int login_run(struct command *c)
 {
@@ -194,7 +252,7 @@ int login_run(struct command *c)
     int code = session_open(c, &k, &session);
     if (code)
         return code;
-    code = make_token(c, &k, json_str(session.json, "role"), &token);
+    code = make_token(c, &k, widest_role(session.json), &token);
     int end = session_close(&k);
     return code ? code : end ? end : token_print(&k, &token);
 }

@@ -50,9 +50,15 @@ static const struct verb verbs[] = {
     { "login", "", 0, 0,
       CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE) | OPTION(CODE) | OPTION(NAME) | OPTION(ROLE) | OPTION(EXPIRES), login_run,
       false, "show your password and get a token of your own, for 30 days if nothing else is asked",
-      "Prints the token and nothing else. It has your role, or less: --role. raccord tokens revoke ends it.\n\n"
+      "Prints the token and nothing else. It has your role, or a wider one that you hold in a folder; or less:\n"
+      "--role. raccord tokens revoke ends it.\n\n"
       "  export RACCORD_TOKEN=$(raccord login --email ana@example.com)\n"
       "  (umask 077; raccord login --email ana@example.com --expires 12h > ~/.raccord-token)\n" },
+
+    { "password", "", 0, 0, CLIENT | OPTION(PASSWORD_FILE) | OPTION(NEW_PASSWORD_FILE), password_run, false,
+      "change your own password",
+      "Asks for the one that you have, and twice for the new one. Your sessions end; your tokens go on.\n\n"
+      "  raccord password\n" },
 
     { "second-factor enable", "", 0, 0, CLIENT | OPTION(EMAIL) | OPTION(PASSWORD_FILE), second_factor_enable_run, false,
       "set up an authenticator app for your own account",
@@ -135,8 +141,7 @@ static const struct verb verbs[] = {
       connections_duplicate_run, false, "make a second one like it, perhaps with another way to authenticate",
       "Credentials are never copied: give them with --credential, or later. Nor is a client certificate of its own;\n"
       "a copy shows the hub's where the first one does.\n" },
-    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE) |
-          OPTION(HEIR),
+    { "connections delete", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(YES) | OPTION(FORCE) | OPTION(PURGE) | OPTION(HEIR),
       connections_delete_run, false, "delete it; it can be restored for a while",
       "At a terminal, shows who depends on it and asks, also which other one becomes the default of its folder.\n"
       "Without a terminal, --yes is needed, --force when others depend on it, and --heir (or --force) when it is the\n"
@@ -189,8 +194,9 @@ static const struct verb verbs[] = {
     { "runs get", "ID", 1, 1, CLIENT, runs_get_run, false, "one run and its times", NULL },
 
     { "audit list", "", 0, 0,
-      CLIENT | OPTION(LIMIT) | OPTION(ACTOR) | OPTION(OBJECT) | OPTION(ACTION) | OPTION(SINCE) | OPTION(UNTIL), audit_list_run,
-      false, "who did what, newest first", NULL },
+      CLIENT | OPTION(LIMIT) | OPTION(FOLDER) | OPTION(ACTOR) | OPTION(OBJECT) | OPTION(ACTION) | OPTION(SINCE) | OPTION(UNTIL),
+      audit_list_run, false, "who did what, newest first",
+      "With --folder, in that folder and those below that inherit from it: it takes the right “audit” there.\n" },
     { "audit export", "", 0, 0, CLIENT, audit_export_run, false, "every record, oldest first, as one JSON object a line",
       "The last line holds the exported heads.\n\n  raccord audit export > audit.ndjson\n" },
     { "audit verify", "", 0, 0, CLIENT, audit_verify_run, false, "let the hub check its own log",
@@ -218,17 +224,17 @@ static const struct verb verbs[] = {
     { "tokens revoke", "ID", 1, 1, CLIENT, tokens_revoke_run, false, "refuse it from now on", NULL },
 
     { "policies list", "", 0, 0, CLIENT | OPTION(LIMIT), policies_list_run, false, "what is allowed, preset and forbidden", NULL },
-    { "policies get", "ID", 1, 1, CLIENT, policies_get_run, false, "one policy", NULL },
+    { "policies get", "POLICY", 1, 1, CLIENT, policies_get_run, false, "one policy, by name or id", NULL },
     { "policies create", "", 0, 0, CLIENT | OPTION(BODY), policies_create_run, false, "make a policy",
       "The policy is JSON, from a file or standard input; docs/policies.md lists the rules. It holds at once.\n\n"
       "  echo '{\"name\": \"Limits\", \"preset\": \"genesys\"}' | raccord policies create --body -\n" },
-    { "policies update", "ID", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
-    { "policies delete", "ID", 1, 1, CLIENT | OPTION(YES), policies_delete_run, false, "remove a policy: it holds no more, at once",
-      NULL },
+    { "policies update", "POLICY", 1, 1, CLIENT | OPTION(BODY), policies_update_run, false, "replace a policy", NULL },
+    { "policies delete", "POLICY", 1, 1, CLIENT | OPTION(YES), policies_delete_run, false,
+      "remove a policy: it holds no more, at once", NULL },
     { "policies explain", "OPERATION", 1, 1,
       CLIENT | OPTION(CALLER) | OPTION(CONNECTOR) | OPTION(AUTH_TYPE) | OPTION(ALLOWED_DOMAIN) | OPTION(CONNECTION) |
-          OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION) |
-          OPTION(IDENTITY_PROVIDER) | OPTION(CLAIM),
+          OPTION(FOLDER) | OPTION(METHOD) | OPTION(PATH) | OPTION(ADDRESS) | OPTION(ACTION) | OPTION(IDENTITY_PROVIDER) |
+          OPTION(CLAIM),
       policies_explain_run, false, "may somebody do that, and why?",
       "OPERATION is as the audit log names it. --caller is a user, a service account or the id of a token;\n"
       "without it, oneself. --identity-provider and --claim: whoever presents a token with these claims.\n\n"

@@ -151,6 +151,7 @@ int sessions_end_run(struct command *c);
 int setup_run(struct command *c);                            /* sign_in_verbs.c */
 int accept_run(struct command *c);
 int login_run(struct command *c);
+int password_run(struct command *c);
 int call_run(struct command *c);                             /* call_verb.c */
 
 #endif

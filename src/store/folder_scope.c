@@ -1,6 +1,8 @@
 #include "store/folder_scope.h"
 
-#include "store/many.h"
+#include "store/folder_map.h"
+
+#define DEPTH_MOST 64 /* deeper than trees get: a loop in damaged data ends there */
 
 /* Of a row of folder_above: it is one by which the folder is seen. */
 static void add_reached(struct buf *sql, int *param)
@@ -91,4 +93,74 @@ enum err folder_scope_holds(struct db *db, const struct folder_scope *s, struct 
 bool folder_scope_shares(const struct folder_scope *s, struct str connection)
 {
     return among(s->connections, s->connection_count, connection);
+}
+
+/* ---- in memory ---- */
+
+static enum err look_at_tree(struct db *db, struct arena *a, const struct folder_scope *s, struct folder_sight *out,
+                             struct fault *why)
+{
+    enum err e = folder_map_get(db, &out->map, why);
+    if (e)
+        return e;
+    out->below = s->all.p ? folder_map_find(out->map, s->all) : NULL;
+    out->above = arena_zero(a, folder_map_count(out->map) + 1);
+    for (size_t i = 0; i < s->above_count; i++) {
+        const struct folder_node *node = folder_map_find(out->map, s->above[i]);
+        if (node)
+            out->above[node->place] = true;
+    }
+    return ERR_NONE;
+}
+
+enum err folder_sight_begin(struct db *db, struct arena *a, const struct folder_scope *s, struct folder_sight *out,
+                            struct fault *why)
+{
+    *out = (struct folder_sight){ .folders = many_of(a, s->folders, s->few ? s->folder_count : 0),
+                                  .connections = many_of(a, s->connections, s->connection_count) };
+    return s->few ? ERR_NONE : look_at_tree(db, a, s, out, why);
+}
+
+void folder_sight_end(struct folder_sight *s)
+{
+    folder_map_release(s->map);
+    s->map = NULL;
+}
+
+static bool is_seen(const struct folder_sight *s, const struct folder_node *node)
+{
+    bool inherited = true;
+    for (int depth = 0; node && depth < DEPTH_MOST; depth++) {
+        if (node == s->below || (inherited && s->above[node->place]))
+            return true;
+        inherited = inherited && node->inherits;
+        node = node->parent;
+    }
+    return false;
+}
+
+bool folder_sight_holds(const struct folder_sight *s, struct str folder)
+{
+    size_t unused;
+    return s->map ? is_seen(s, folder_map_find(s->map, folder)) : many_find(&s->folders, folder, &unused);
+}
+
+bool folder_sight_shares(const struct folder_sight *s, struct str connection)
+{
+    size_t unused;
+    return many_find(&s->connections, connection, &unused);
+}
+
+void folder_sight_folders(const struct folder_sight *s, struct arena *a, size_t most, const struct str **out, size_t *n)
+{
+    *out = s->folders.keys;
+    *n = s->folders.n;
+    if (!s->map)
+        return;
+    struct str *ids = arena_array(a, most + 1, sizeof *ids);
+    *n = 0;
+    for (size_t i = 0; i < folder_map_count(s->map) && *n <= most; i++)
+        if (is_seen(s, folder_map_at(s->map, i)))
+            ids[(*n)++] = str_of(folder_map_at(s->map, i)->id);
+    *out = ids;
 }

@@ -10,6 +10,10 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "store/db.h"
+#include "store/many.h"
+
+struct folder_map;
+struct folder_node;
 
 #define FOLDER_SCOPE_FEW 64
 
@@ -39,5 +43,22 @@ void folder_scope_folders_sql(struct buf *sql, int *param);
 enum err folder_scope_holds(struct db *db, const struct folder_scope *s, struct str folder, bool *out,
                             struct fault *why) MUST_CHECK;
 bool folder_scope_shares(const struct folder_scope *s, struct str connection);
+
+/* A scope for thousands of questions, none of which costs a statement: the tree of folders is in memory. */
+struct folder_sight {
+    /* Private. */
+    struct many folders, connections;
+    struct folder_map *map;            /* NULL: the folders are named */
+    const struct folder_node *below;
+    bool *above;
+};
+/* Within one db_snapshot(). Owned by `a`, but for what folder_sight_end() gives back. ERR_STORE. */
+enum err folder_sight_begin(struct db *db, struct arena *a, const struct folder_scope *s, struct folder_sight *out,
+                            struct fault *why) MUST_CHECK;
+void folder_sight_end(struct folder_sight *s); /* zeros are fine */
+bool folder_sight_holds(const struct folder_sight *s, struct str folder);
+bool folder_sight_shares(const struct folder_sight *s, struct str connection);
+/* The folders, if they are `most` at most; else *n = most + 1. Owned by `a` and the sight. */
+void folder_sight_folders(const struct folder_sight *s, struct arena *a, size_t most, const struct str **out, size_t *n);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "store/connection.h"
+#include "store/folder_map.h"
 #include "store/directory.h"
 #include "store/migrations.h"
 #include "store/store_limits.h"
@@ -31,7 +32,11 @@ struct store {
     pthread_key_t reader_key;    /* this thread's reader */
     pthread_mutex_t readers_lock;
     struct list readers;         /* all threads' */
+
+    struct folder_maps folders;
 };
+
+struct folder_maps *folder_maps_of(const struct db *db) { return db->store ? &db->store->folders : NULL; }
 
 enum err store_claim(struct store *s, struct fault *why)
 {
@@ -331,6 +336,7 @@ enum err store_open_at(struct str directory, struct str url, struct store **out,
     pthread_mutex_init(&s->place.lock, NULL);
     pthread_mutex_init(&s->readers_lock, NULL);
     list_init(&s->readers);
+    folder_maps_begin(&s->folders);
     if (pthread_key_create(&s->reader_key, reader_end))
         bug("too many stores in one process");
     char *path = mem_cstr(directory);
@@ -358,6 +364,7 @@ void store_close(struct store *s)
         close(s->claim);
     if (s->directory >= 0)
         close(s->directory);
+    folder_maps_end(&s->folders);
     pthread_mutex_destroy(&s->readers_lock);
     pthread_mutex_destroy(&s->place.lock);
     pthread_cond_destroy(&s->turn_over);

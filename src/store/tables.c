@@ -39,12 +39,13 @@ struct copying {
 
 /* -- what there is -------------------------------------------------------------------------------------------- */
 
-/* Not what the engines keep for themselves, or make from the rest: the search index, and which migrations have run. */
+/* Not what the engines keep for themselves, or make from the rest: the search index, the tree's version, and which migrations have
+ * run. */
 static enum err list_tables(struct copying *c, struct db *sqlite, struct fault *why)
 {
     struct query *q = query_begin(sqlite, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%'"
                                           " AND name NOT LIKE 'connection_search%' AND name <> 'connection_gram'"
-                                          " AND name <> 'schema_migration' ORDER BY name");
+                                          " AND name NOT IN ('schema_migration', 'folder_version') ORDER BY name");
     c->tables = arena_zero(c->a, TABLES_MOST * sizeof *c->tables);
     while (c->count < TABLES_MOST && query_next(q))
         c->tables[c->count++].name = arena_cstr(c->a, query_get_text(q, 0, c->a));

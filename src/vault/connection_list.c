@@ -5,7 +5,7 @@
  *
  *   few folders    each is asked for its first rows after the cursor, by its own indexes of (folder, filter, number), and the pages
  *                  are merged: a look per folder, whatever else there is
- *   many folders   the rows are walked in order, each held against the scope: who sees much finds a page soon
+ *   many folders   the rows are walked in order, each held against the scope in memory: who sees much finds a page soon
  *
  * Connector, state and health lead the walk together, by cells: all rows of one connector, state and health lie beside each other
  * in an index, by number. A filter that says nothing of one of them asks each of its values that there are, and merges. So a
@@ -29,22 +29,31 @@
 #define SQL_MAX (64 * 1024)
 #define FOLDERS_ASKED 400    /* more of them: the walk */
 #define ROWS_READ 10000      /* of those folders, when a search, a tag or a pair of filters has no index by folder */
-#define BATCH 512            /* numbers that are held against a search's at once */
-#define BATCH_WORTH 30.0     /* places of a search cost no more than to look at one row */
-#define EVERY 2.0             /* more than all rows */
+#define BATCH_FIRST 512      /* rows of a walk that are asked for at once; then more, */
+#define BATCH_GROWS 4
+#define BATCH_MOST 8192      /* up to these */
+#define EVERY 2.0            /* more than all rows */
 #define CELLS 64             /* states times healths, and some more */
 
 enum lead { LEAD_ROWS, LEAD_SEARCH, LEAD_TAG };
-enum place { PLACE_SCOPE, PLACE_FOLDER, PLACE_ROW };
+enum place { PLACE_FOLDER, PLACE_ROW };
 
 /* Rows of one state and health, and of a connector where one is asked for. */
 struct cell { struct str state, health; };
+
+/* Numbers, ascending. */
+struct numbers {
+    int64_t *at;
+    size_t n;
+};
 
 /* One list on its way. */
 struct walk {
     struct db *db;
     struct arena *a;
     const struct connection_filter *f;
+    struct folder_sight sight;
+    struct numbers shared;      /* the connections that the scope shares singly */
     struct connection_words words; /* of the search */
     struct cell *cells;         /* that there are, and the filter takes */
     size_t cell_count;
@@ -68,18 +77,6 @@ static const char *from(enum lead lead)
 static const char *number(enum lead lead)
 {
     return lead == LEAD_SEARCH ? "s.rowid" : lead == LEAD_TAG ? "t.number" : "c.number";
-}
-
-static void add_place(struct buf *sql, const struct walk *w, enum place place, int *param)
-{
-    if (place == PLACE_FOLDER)
-        buf_fmt(sql, " AND c.folder_id = $%d", ++*param);
-    else if (place == PLACE_ROW)
-        buf_fmt(sql, " AND c.id = $%d", ++*param);
-    else {
-        buf_add(sql, STR(" AND"));
-        folder_scope_connections_sql(sql, &w->f->scope, "c.folder_id", "c.id", param);
-    }
 }
 
 /* Led by a search or a tag, a column's own index would only be in the way: an expression has none. */
@@ -108,20 +105,6 @@ static void add_filters(struct buf *sql, const struct walk *w, enum lead lead, i
         connection_words_sql(sql, w->db, param);
 }
 
-/* The trigrams find candidates; the text itself decides. It lies in the row, which nobody reads before it is known to be seen:
- * subqueries are asked last, in the order in which they are written. */
-static bool is_looked_at(const struct walk *w, enum lead lead)
-{
-    return w->f->search.n && (lead != LEAD_SEARCH || !w->words.exact);
-}
-
-static void add_look(struct buf *sql, const struct walk *w, enum lead lead, enum place place, int *param)
-{
-    if (is_looked_at(w, lead))
-        buf_fmt(sql, place == PLACE_SCOPE ? " AND (SELECT c.search LIKE $%d ESCAPE '\\')" : " AND c.search LIKE $%d ESCAPE '\\'",
-                ++*param);
-}
-
 static void bind_filters(struct query *q, const struct walk *w, enum lead lead)
 {
     const struct connection_filter *f = w->f;
@@ -137,18 +120,7 @@ static void bind_filters(struct query *q, const struct walk *w, enum lead lead)
         query_text(q, w->words.match);
 }
 
-static enum err statement(struct buf *sql, const struct walk *w, enum lead lead, enum place place, struct fault *why)
-{
-    int param = 2;
-    buf_init(sql, SQL_MAX);
-    buf_fmt(sql, "SELECT %s FROM %s %s > $1 AND %s < $2", number(lead), from(lead), number(lead), number(lead));
-    add_filters(sql, w, lead, &param);
-    add_place(sql, w, place, &param);
-    add_look(sql, w, lead, place, &param);
-    buf_fmt(sql, " ORDER BY %s LIMIT $%d", number(lead), ++param);
-    buf_char(sql, 0);
-    return buf_failed(sql) ? fault(why, ERR_INTERNAL, STR(""), "the query is too long") : ERR_NONE;
-}
+static enum err too_long(struct fault *why) { return fault(why, ERR_INTERNAL, STR(""), "the query is too long"); }
 
 /* Merges `n` numbers of one place, which stand behind what was found, into it. */
 static void merge(struct walk *w, size_t n)
@@ -167,155 +139,216 @@ static void merge(struct walk *w, size_t n)
         w->below = w->found[count - 1]; /* nobody needs more than that from the other places */
 }
 
-static enum err ask(struct walk *w, const char *sql, enum lead lead, enum place place, struct str where, struct fault *why)
+/* ---- few folders: one by one ---- */
+
+/* The first rows of `n` places: of one, or on PostgreSQL, which is a way off, of all of them in one statement. */
+static enum err ask(struct walk *w, const char *sql, const struct str *places, size_t n, struct fault *why)
 {
     int64_t *mine = w->found + w->limit;
-    size_t n = 0;
+    size_t found = 0;
     struct query *q = query_begin(w->db, sql);
     query_i64(q, w->after);
     query_i64(q, w->below);
-    bind_filters(q, w, lead);
-    if (place == PLACE_SCOPE)
-        folder_scope_connections_bind(q, &w->f->scope);
+    bind_filters(q, w, LEAD_ROWS);
+    if (db_is_postgres(w->db))
+        many_values(q, places, n);
     else
-        query_text(q, where);
-    if (is_looked_at(w, lead))
+        query_text(q, *places);
+    if (w->f->search.n)
         query_text(q, w->words.like);
     query_i64(q, (int64_t)w->limit);
-    while (n < w->limit && query_next(q))
-        mine[n++] = query_get_i64(q, 0);
+    while (found < w->limit && query_next(q))
+        mine[found++] = query_get_i64(q, 0);
     enum err e = query_end(q, why);
-    if (!e && n)
-        merge(w, n);
+    if (!e && found)
+        merge(w, found);
     return e;
 }
 
-static enum err ask_once(struct walk *w, enum lead lead, struct fault *why)
+static enum err place_statement(struct buf *sql, const struct walk *w, enum place place, struct fault *why)
 {
-    AUTO_BUF sql;
-    enum err e = statement(&sql, w, lead, PLACE_SCOPE, why);
-    return e ? e : ask(w, sql.p, lead, PLACE_SCOPE, STR_NONE, why);
+    AUTO_BUF one;
+    int param = 2;
+    bool all = db_is_postgres(w->db);
+    buf_init(&one, SQL_MAX);
+    buf_add(&one, STR("SELECT c.number FROM connection c WHERE c.number > $1 AND c.number < $2"));
+    add_filters(&one, w, LEAD_ROWS, &param);
+    int before = param++;
+    buf_fmt(&one, place == PLACE_FOLDER ? " AND c.folder_id = " : " AND c.id = ");
+    buf_fmt(&one, all ? "places.key" : "$%d", param);
+    if (w->f->search.n)
+        buf_fmt(&one, " AND c.search LIKE $%d ESCAPE '\\'", ++param);
+    buf_fmt(&one, " ORDER BY c.number LIMIT $%d", ++param);
+    if (all) {
+        buf_add(sql, STR("SELECT x.number FROM "));
+        many_list(sql, &before);
+        buf_add(sql, STR(" AS places CROSS JOIN LATERAL ("));
+    }
+    buf_add(sql, buf_str(&one));
+    if (all)
+        buf_fmt(sql, ") AS x ORDER BY x.number LIMIT $%d", param);
+    buf_char(sql, 0);
+    return buf_failed(&one) || buf_failed(sql) ? too_long(why) : ERR_NONE;
 }
 
 static enum err ask_each(struct walk *w, enum place place, const struct str *places, size_t n, struct fault *why)
 {
     AUTO_BUF sql;
-    enum err e = statement(&sql, w, LEAD_ROWS, place, why);
-    for (size_t i = 0; !e && i < n; i++)
-        e = ask(w, sql.p, LEAD_ROWS, place, places[i], why);
+    size_t at_once = db_is_postgres(w->db) ? n : 1;
+    buf_init(&sql, SQL_MAX);
+    enum err e = place_statement(&sql, w, place, why);
+    for (size_t i = 0; !e && i < n; i += at_once)
+        e = ask(w, sql.p, places + i, at_once, why);
     return e;
 }
 
-/* ---- batches ---- */
+/* ---- many folders: the walk ---- */
 
-/* A search that many rows match, led by something else: numbers that the lead's index has are held against those that the index of
- * searches has, batch by batch, and only the rows that both have are looked at. */
-struct batches {
-    struct buf lead, words, look;
-    int64_t *numbers;    /* BATCH of them */
-    size_t n;
+static bool is_number(const struct numbers *s, int64_t number)
+{
+    size_t low = 0, high = s->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (s->at[middle] < number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->n && s->at[low] == number;
+}
+
+static enum err read_shared(struct walk *w, struct fault *why)
+{
+    const struct many ids = many_of(w->a, w->f->scope.connections, w->f->scope.connection_count);
+    w->shared.at = arena_array(w->a, ids.n + 1, sizeof *w->shared.at);
+    if (!ids.n)
+        return ERR_NONE;
+    struct query *q = many_begin(w->db, "SELECT number FROM connection WHERE id IN $keys ORDER BY number", 0, &ids);
+    many_bind(q, &ids);
+    while (w->shared.n < ids.n && query_next(q))
+        w->shared.at[w->shared.n++] = query_get_i64(q, 0);
+    return query_end(q, why);
+}
+
+/* Deleted ones and defaults are few, and their own indexes hold what is asked of them. */
+static bool is_kind(const struct connection_filter *f) { return f->deleted || (f->by_default && f->is_default); }
+
+/* The trigrams find candidates; the text itself decides. The indexes that lead by cells, defaults and deleted ones hold it. Else it
+ * lies in the row, which nobody reads before it is known to be seen. */
+enum text { TEXT_NOT_ASKED, TEXT_IN_INDEX, TEXT_IN_ROW };
+
+static enum text text_of(const struct walk *w, enum lead lead)
+{
+    if (!w->f->search.n || (lead == LEAD_SEARCH && w->words.exact))
+        return TEXT_NOT_ASKED;
+    return lead == LEAD_ROWS && (w->cell || is_kind(w->f)) ? TEXT_IN_INDEX : TEXT_IN_ROW;
+}
+
+/* One walk: its statement, and what a batch of rows left of itself. */
+struct scan {
+    enum lead lead;
+    enum text text;
+    struct buf sql;
+    struct arena *row;
+    int64_t after;
+    size_t batch;            /* rows that are asked for at once */
+    bool more;
+    struct numbers seen;     /* of a batch */
 };
 
-static enum err batch_statements(const struct walk *w, struct batches *b, struct fault *why)
+static enum err scan_statement(struct scan *s, const struct walk *w, struct fault *why)
 {
-    int lead = 2, words = 2, look = 0;
-    buf_init(&b->lead, SQL_MAX);
-    buf_init(&b->words, SQL_MAX);
-    buf_init(&b->look, SQL_MAX);
-    buf_add(&b->lead, STR("SELECT c.number FROM connection c WHERE c.number > $1 AND c.number < $2"));
-    add_filters(&b->lead, w, LEAD_ROWS, &lead);
-    buf_fmt(&b->lead, " ORDER BY c.number LIMIT $%d%c", lead + 1, 0);
-    buf_add(&b->words, STR("SELECT s.rowid FROM connection_search s WHERE s.rowid >= $1 AND s.rowid <= $2"));
-    connection_words_sql(&b->words, w->db, &words);
-    buf_fmt(&b->words, " ORDER BY s.rowid%c", 0);
-    /* Not that their number is over 0: the index of numbers alone would lead, and folders would be read from rows. */
-    buf_fmt(&b->look, "SELECT c.number FROM connection c WHERE c.deleted_ms %s 0 AND c.number IN ", w->f->deleted ? ">" : "=");
-    many_list_numbers(&b->look, &look);
-    add_place(&b->look, w, PLACE_SCOPE, &look);
-    add_look(&b->look, w, LEAD_ROWS, PLACE_SCOPE, &look);
-    buf_fmt(&b->look, " ORDER BY c.number%c", 0);
-    return buf_failed(&b->lead) || buf_failed(&b->words) || buf_failed(&b->look)
-               ? fault(why, ERR_INTERNAL, STR(""), "the query is too long")
-               : ERR_NONE;
+    int param = 2;
+    const char *n = number(s->lead);
+    buf_fmt(&s->sql, "SELECT %s, c.folder_id, %s FROM %s %s > $1 AND %s < $2", n,
+            s->text == TEXT_IN_INDEX ? "c.search" : "NULL", from(s->lead), n, n);
+    add_filters(&s->sql, w, s->lead, &param);
+    buf_fmt(&s->sql, " ORDER BY %s LIMIT $%d%c", n, ++param, 0);
+    return buf_failed(&s->sql) ? too_long(why) : ERR_NONE;
 }
 
-static enum err read_batch(struct walk *w, struct batches *b, int64_t after, struct fault *why)
+static bool is_wanted(const struct scan *s, const struct walk *w, struct query *q, int64_t number)
 {
-    struct query *q = query_begin(w->db, b->lead.p);
-    query_i64(q, after);
+    bool seen = folder_sight_holds(&w->sight, query_get_text(q, 1, s->row)) || is_number(&w->shared, number);
+    return seen && (s->text != TEXT_IN_INDEX || str_find_str(query_get_text(q, 2, s->row), w->words.text) != SIZE_MAX);
+}
+
+/* Stops at `enough`. */
+static enum err read_batch(struct scan *s, struct walk *w, size_t enough, struct fault *why)
+{
+    size_t read = 0;
+    struct query *q = query_begin(w->db, s->sql.p);
+    query_i64(q, s->after);
     query_i64(q, w->below);
-    bind_filters(q, w, LEAD_ROWS);
-    query_i64(q, BATCH);
-    b->n = 0;
-    while (b->n < BATCH && query_next(q))
-        b->numbers[b->n++] = query_get_i64(q, 0);
-    return query_end(q, why);
-}
-
-/* Numbers that lie far apart have too many places of the search between them. */
-static bool is_dense(const struct walk *w, const struct batches *b)
-{
-    return w->words.share * (double)(b->numbers[b->n - 1] - b->numbers[0]) < BATCH_WORTH * (double)b->n;
-}
-
-static enum err keep_matching(struct walk *w, struct batches *b, struct fault *why)
-{
-    size_t at = 0, kept = 0;
-    struct query *q = query_begin(w->db, b->words.p);
-    query_i64(q, b->numbers[0]);
-    query_i64(q, b->numbers[b->n - 1]);
-    query_text(q, w->words.rarest);
-    while (at < b->n && query_next(q)) {
-        int64_t number = query_get_i64(q, 0);
-        while (at < b->n && b->numbers[at] < number)
-            at++;
-        if (at < b->n && b->numbers[at] == number)
-            b->numbers[kept++] = b->numbers[at++];
+    bind_filters(q, w, s->lead);
+    query_i64(q, (int64_t)s->batch);
+    s->seen.n = 0;
+    while (read < s->batch && s->seen.n < enough && query_next(q)) {
+        s->after = query_get_i64(q, 0);
+        if (is_wanted(s, w, q, s->after))
+            s->seen.at[s->seen.n++] = s->after;
+        arena_reset(s->row);
+        read++;
     }
-    b->n = kept;
+    s->more = read == s->batch || s->seen.n == enough;
     return query_end(q, why);
 }
 
-/* *n of them stand behind what was found. */
-static enum err look_at(struct walk *w, const struct batches *b, size_t *n, struct fault *why)
+/* Keeps those whose text has what is searched, `enough` at most. */
+static enum err look_at(struct scan *s, struct walk *w, size_t enough, struct fault *why)
 {
-    struct query *q = query_begin(w->db, b->look.p);
-    many_numbers(q, b->numbers, b->n);
-    folder_scope_connections_bind(q, &w->f->scope);
+    AUTO_BUF sql;
+    int param = 0;
+    buf_init(&sql, SQL_MAX);
+    buf_add(&sql, STR("SELECT number FROM connection WHERE number > 0 AND number IN "));
+    many_list_numbers(&sql, &param);
+    buf_fmt(&sql, " AND search LIKE $%d ESCAPE '\\' ORDER BY number LIMIT $%d%c", param + 1, param + 2, 0);
+    if (buf_failed(&sql))
+        return too_long(why);
+    struct query *q = query_begin(w->db, sql.p);
+    many_numbers(q, s->seen.at, s->seen.n);
     query_text(q, w->words.like);
-    while (*n < w->limit && query_next(q))
-        w->found[w->limit + (*n)++] = query_get_i64(q, 0);
+    query_i64(q, (int64_t)enough);
+    s->seen.n = 0;
+    while (query_next(q))
+        s->seen.at[s->seen.n++] = query_get_i64(q, 0);
     return query_end(q, why);
 }
 
-static enum err ask_batches(struct walk *w, struct fault *why)
+static enum err scan_rows(struct scan *s, struct walk *w, struct fault *why)
 {
-    struct batches b = { .numbers = arena_array(w->a, BATCH, sizeof *b.numbers), .n = BATCH };
-    int64_t after = w->after;
+    int64_t *mine = w->found + w->limit;
     size_t n = 0;
-    enum err e = batch_statements(w, &b, why);
-    for (bool more = true; !e && more && n < w->limit;) {
-        if ((e = read_batch(w, &b, after, why)) || !b.n)
-            break;
-        more = b.n == BATCH;
-        after = b.numbers[b.n - 1];
-        if (is_dense(w, &b))
-            e = keep_matching(w, &b, why);
-        if (!e && b.n)
-            e = look_at(w, &b, &n, why);
+    enum err e = scan_statement(s, w, why);
+    while (!e && s->more && n < w->limit) {
+        e = read_batch(s, w, w->limit - n, why);
+        if (!e && s->seen.n && s->text == TEXT_IN_ROW)
+            e = look_at(s, w, w->limit - n, why);
+        if (e)
+            return e;
+        memcpy(mine + n, s->seen.at, s->seen.n * sizeof *mine);
+        n += s->seen.n;
+        s->batch = s->batch * BATCH_GROWS < BATCH_MOST ? s->batch * BATCH_GROWS : BATCH_MOST;
     }
     if (!e && n)
         merge(w, n);
-    buf_end(&b.lead);
-    buf_end(&b.words);
-    buf_end(&b.look);
+    return e;
+}
+
+static enum err scan(struct walk *w, enum lead lead, struct fault *why)
+{
+    struct scan s = { .lead = lead, .text = text_of(w, lead), .row = arena_new(1024), .after = w->after, .more = true };
+    s.batch = w->limit > BATCH_FIRST ? w->limit : BATCH_FIRST;
+    s.seen.at = mem_grow(NULL, BATCH_MOST * sizeof *s.seen.at);
+    buf_init(&s.sql, SQL_MAX);
+    enum err e = scan_rows(&s, w, why);
+    buf_end(&s.sql);
+    free(s.seen.at);
+    arena_free(s.row);
     return e;
 }
 
 /* ---- cells ---- */
-
-/* Deleted ones and defaults are few, and their own indexes hold what is asked of them. */
-static bool is_kind(const struct connection_filter *f) { return f->deleted || (f->by_default && f->is_default); }
 
 static bool by_cells(const struct connection_filter *f)
 {
@@ -369,14 +402,11 @@ static enum err read_cells(struct walk *w, struct fault *why)
     return e;
 }
 
-static enum err ask_cells(struct walk *w, bool batches, struct fault *why)
+static enum err scan_cells(struct walk *w, struct fault *why)
 {
-    AUTO_BUF sql;
-    enum err e;
-    w->cell = w->cells;
-    e = statement(&sql, w, LEAD_ROWS, PLACE_SCOPE, why);
-    for (; !e && w->cell < w->cells + w->cell_count; w->cell++)
-        e = batches ? ask_batches(w, why) : ask(w, sql.p, LEAD_ROWS, PLACE_SCOPE, STR_NONE, why);
+    enum err e = ERR_NONE;
+    for (w->cell = w->cells; !e && w->cell < w->cells + w->cell_count; w->cell++)
+        e = scan(w, LEAD_ROWS, why);
     w->cell = NULL;
     return e;
 }
@@ -436,50 +466,17 @@ static enum err weigh_tag(struct walk *w, double *out, struct fault *why)
 
 /* ---- which way ---- */
 
-/* The folders of the scope one by one, or *n = FOLDERS_ASKED + 1 when there are more. */
-static enum err name_folders(struct walk *w, const struct str **out, size_t *n, struct fault *why)
-{
-    const struct folder_scope *s = &w->f->scope;
-    *out = s->folders;
-    *n = s->folder_count;
-    if (s->few)
-        return ERR_NONE;
-    AUTO_BUF sql;
-    int param = 0;
-    struct str *ids = arena_array(w->a, FOLDERS_ASKED + 1, sizeof *ids);
-    buf_init(&sql, SQL_MAX);
-    folder_scope_folders_sql(&sql, &param);
-    buf_fmt(&sql, " LIMIT $%d", ++param);
-    buf_char(&sql, 0);
-    if (buf_failed(&sql))
-        return fault(why, ERR_INTERNAL, STR(""), "the query is too long");
-    struct query *q = query_begin(w->db, sql.p);
-    folder_scope_bind(q, s);
-    query_i64(q, FOLDERS_ASKED + 1);
-    *n = 0;
-    while (*n <= FOLDERS_ASKED && query_next(q))
-        ids[(*n)++] = query_get_text(q, 0, w->a);
-    *out = ids;
-    return query_end(q, why);
-}
-
 /* Whether these folders hold so few rows that reading them all is the shortest way. */
 static enum err few_rows(struct walk *w, const struct str *folders, size_t n, bool *out, struct fault *why)
 {
-    int64_t rows = 0;
-    enum err e = ERR_NONE;
-    for (size_t i = 0; !e && i < n && rows < ROWS_READ; i++) {
-        struct query *q =
-            query_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id = $1 AND deleted_ms = 0"
-                               " AND number > $2 LIMIT $3) AS few");
-        query_text(q, folders[i]);
-        query_i64(q, w->after);
-        query_i64(q, ROWS_READ - rows);
-        rows += query_next(q) ? query_get_i64(q, 0) : 0;
-        e = query_end(q, why);
-    }
-    *out = rows < ROWS_READ;
-    return e;
+    const struct many keys = many_of(w->a, folders, n);
+    struct query *q = many_begin(w->db, "SELECT COUNT(*) FROM (SELECT 1 FROM connection WHERE folder_id IN $keys AND deleted_ms = 0"
+                                        " AND number > $1 LIMIT $2) AS few", 2, &keys);
+    query_i64(q, w->after);
+    query_i64(q, ROWS_READ);
+    many_bind(q, &keys);
+    *out = query_next(q) && query_get_i64(q, 0) < ROWS_READ;
+    return query_end(q, why);
 }
 
 /* Does one index by folder not find them all? */
@@ -529,11 +526,7 @@ static enum err find_in_scope(struct walk *w, struct fault *why)
     enum err e = weigh_all(w, &c, why);
     if (e)
         return e;
-    bool batches =
-        c.lead == LEAD_ROWS && c.least > 0 && c.least < EVERY && w->words.match.n && w->words.share < c.least * BATCH_WORTH;
-    if (c.cells)
-        return ask_cells(w, batches, why);
-    return batches ? ask_batches(w, why) : ask_once(w, c.lead, why);
+    return c.cells ? scan_cells(w, why) : scan(w, c.lead, why);
 }
 
 static enum err find_numbers(struct walk *w, struct fault *why)
@@ -541,22 +534,29 @@ static enum err find_numbers(struct walk *w, struct fault *why)
     const struct connection_filter *f = w->f;
     const struct folder_scope *s = &f->scope;
     const struct str *folders;
-    bool each;
     size_t n;
     enum err e = f->search.n ? connection_words_read(w->db, w->a, f, w->after, &w->words, why) : ERR_NONE;
-    if (e || w->words.none)
+    if (e || w->words.none || (e = read_shared(w, why)))
         return e;
     if (w->words.few)
-        return ask_once(w, LEAD_SEARCH, why);
-    if ((e = name_folders(w, &folders, &n, why)))
-        return e;
-    each = n <= FOLDERS_ASKED;
+        return scan(w, LEAD_SEARCH, why);
+    folder_sight_folders(&w->sight, w->a, FOLDERS_ASKED, &folders, &n);
+    bool each = n <= FOLDERS_ASKED;
     if (each && is_compound(w) && (e = few_rows(w, folders, n, &each, why)))
         return e;
     if (!each)
         return find_in_scope(w, why);
     e = ask_each(w, PLACE_FOLDER, folders, n, why);
     return e ? e : ask_each(w, PLACE_ROW, s->connections, s->connection_count, why);
+}
+
+static enum err find_and_read(struct walk *w, struct connection_row *rows, struct fault *why)
+{
+    enum err e = folder_sight_begin(w->db, w->a, &w->f->scope, &w->sight, why);
+    if (!e)
+        e = find_numbers(w, why);
+    folder_sight_end(&w->sight);
+    return e ? e : connection_numbered(w->db, w->a, w->found, w->count, rows, why);
 }
 
 static int64_t number_of(struct str cursor)
@@ -580,9 +580,7 @@ enum err connection_list(struct db *db, struct arena *a, const struct connection
     enum err e = db_snapshot(db, why);
     if (e)
         return e;
-    e = find_numbers(&w, why);
-    if (!e)
-        e = connection_numbered(db, a, w.found, w.count, rows, why);
+    e = find_and_read(&w, rows, why);
     *n = e ? 0 : w.count;
     db_snapshot_end(db);
     return e;

@@ -74,13 +74,15 @@ static struct str joined(struct arena *a, struct str left, const char *between, 
 
 /* Behind key and name, texts have marks: characters for private use, each with two blanks before it and behind it, so that it is a
  * trigram with those before. One stands for the connector, and one for each tag: FTS5 finds them together with words. The others
- * stand for places where two words meet, each by two letters before and two behind: a word by itself may be in many rows, and two
- * of them in many more than side by side. Different things may have the same mark: what it finds is looked at. */
-#define MARK_FIRST 0xe000u
-#define MARK_BYTES 5
+ * stand for places where two words meet, by some letters before and behind, once for each of these reaches: a word by itself may be
+ * in many rows, and two of them in many more than side by side. A search asks for the longest that it has; words that end alike are
+ * more than those that begin alike. Different things may have the same mark: what it finds is looked at. */
+static const struct reach { size_t before, behind; } reaches[] = { { 2, 2 }, { 4, 4 }, { 6, 4 } };
+#define MARK_FIRST 0xf0000u /* a plane of its own */
+#define MARK_BYTES 6
 
 struct marks_of { uint32_t from, count; };
-static const struct marks_of connectors = { 0, 1024 }, tags = { 1024, 1024 }, meetings = { 2048, 4352 };
+static const struct marks_of connectors = { 0, 1024 }, tags = { 1024, 1024 }, meetings = { 2048, 63000 };
 
 struct marks {
     struct str *at;
@@ -93,21 +95,29 @@ static struct str mark(struct arena *a, struct marks_of of, struct str left, str
     for (size_t i = 0; i < left.n + right.n; i++)
         hash = (hash ^ (unsigned char)(i < left.n ? left.p[i] : right.p[i - left.n])) * 16777619u;
     uint32_t c = MARK_FIRST + of.from + hash % of.count;
-    return str_fmt(a, "  %c%c%c", (char)(0xe0 | c >> 12), (char)(0x80 | (c >> 6 & 0x3f)), (char)(0x80 | (c & 0x3f)));
+    return str_fmt(a, "  %c%c%c%c", (char)(0xf0 | c >> 18), (char)(0x80 | (c >> 12 & 0x3f)), (char)(0x80 | (c >> 6 & 0x3f)),
+                   (char)(0x80 | (c & 0x3f)));
 }
 
 static bool is_letter(char c) { return (unsigned char)c >= 0x80 || ascii_alpha(c); }
 
-/* Between which two letters before `i` and two behind it words meet. Numbers are rare by their own trigrams. */
-static bool meets(struct str text, size_t i)
+static bool are_letters(struct str text, size_t from, size_t to)
 {
-    return i >= 2 && i + 2 < text.n && !is_letter(text.p[i]) && !ascii_digit(text.p[i]) && is_letter(text.p[i - 1]) &&
-           is_letter(text.p[i - 2]) && is_letter(text.p[i + 1]) && is_letter(text.p[i + 2]);
+    while (from < to && is_letter(text.p[from]))
+        from++;
+    return from == to;
 }
 
-static struct str meeting_mark(struct arena *a, struct str text, size_t i)
+/* Do words meet at `i`, with so many letters? Numbers are rare by their own trigrams. */
+static bool meets(struct str text, size_t i, struct reach r)
 {
-    return mark(a, meetings, str_sub(text, i - 2, i), str_sub(text, i + 1, i + 3));
+    return i >= r.before && i + r.behind < text.n && !is_letter(text.p[i]) && !ascii_digit(text.p[i]) &&
+           are_letters(text, i - r.before, i) && are_letters(text, i + 1, i + 1 + r.behind);
+}
+
+static struct str meeting_mark(struct arena *a, struct str text, size_t i, struct reach r)
+{
+    return mark(a, meetings, str_sub(text, i - r.before, i), str_sub(text, i + 1, i + 1 + r.behind));
 }
 
 static void add_mark(struct marks *m, struct str one)
@@ -125,15 +135,15 @@ enum err connection_words_text(struct arena *a, const struct connection_row *row
     enum err e = row->tags.n ? json_read(a, row->tags, &list, why) : ERR_NONE;
     if (e)
         return e;
-    struct marks m = { arena_array(a, text.n + CONNECTION_TAGS + 1, sizeof *m.at), 0 };
+    struct marks m = { arena_array(a, COUNT(reaches) * text.n + CONNECTION_TAGS + 1, sizeof *m.at), 0 };
     add_mark(&m, mark(a, connectors, row->connector, STR("")));
     if (list)
         json_each (tag, list)
             if (m.n <= CONNECTION_TAGS)
                 add_mark(&m, mark(a, tags, tag->text, STR("")));
-    for (size_t i = 0; i < text.n; i++)
-        if (meets(text, i))
-            add_mark(&m, meeting_mark(a, text, i));
+    for (size_t i = 0; i < COUNT(reaches) * text.n; i++)
+        if (meets(text, i / COUNT(reaches), reaches[i % COUNT(reaches)]))
+            add_mark(&m, meeting_mark(a, text, i / COUNT(reaches), reaches[i % COUNT(reaches)]));
     char *to = arena_alloc(a, text.n + m.n * MARK_BYTES + 2), *p = to;
     memcpy(p, text.p, text.n);
     p += text.n;
@@ -163,6 +173,7 @@ struct gram {
     double share;     /* of the rows behind the cursor */
     bool whole;       /* it is all that is looked for */
     bool other;       /* another filter's */
+    bool taken;
 };
 
 struct grams {
@@ -170,7 +181,13 @@ struct grams {
     size_t n;
 };
 
-static void add_gram(struct grams *g, struct str match) { g->at[g->n++] = (struct gram){ .match = match }; }
+static void add_gram(struct grams *g, struct str match)
+{
+    for (size_t i = 0; i < g->n; i++)
+        if (str_eq(g->at[i].match, match))
+            return;
+    g->at[g->n++] = (struct gram){ .match = match };
+}
 
 static int by_share(const void *x, const void *y)
 {
@@ -203,21 +220,44 @@ static enum err weigh(struct db *db, struct grams *g, int64_t after, struct conn
     return ERR_NONE;
 }
 
-static void choose(struct arena *a, const struct tongue *t, const struct grams *g, size_t most, struct connection_words *out)
+static void take(struct arena *a, const struct tongue *t, struct gram *one, struct connection_words *out)
+{
+    out->match = joined(a, out->match, t->and, one->match);
+    out->exact |= one->whole;
+    one->taken = true;
+}
+
+/* The rarest of the word and what other filters have first: they come together as chance has it, parts of a word all at once. */
+static void choose(struct arena *a, const struct tongue *t, struct grams *g, size_t most, struct connection_words *out)
 {
     bool word = false;
+    size_t n = 0, worth = 0;
+    while (worth < g->n && g->at[worth].share <= g->at[0].share * GRAMS_WORTH)
+        worth++;
     out->share = 1;
-    for (size_t i = 0; i < g->n && i < most; i++) {
-        const struct gram *one = &g->at[i];
-        if (one->share > g->at[0].share * GRAMS_WORTH)
-            break;
-        out->match = joined(a, out->match, t->and, one->match);
-        out->rarest = i ? out->rarest : one->match;
-        out->exact |= one->whole;
-        if (one->other || !word)
-            out->share *= one->share; /* parts of a word come together; a word and a connector as chance has it */
-        word |= !one->other;
+    for (size_t i = 0; i < worth; i++) {
+        if (word && !g->at[i].other)
+            continue;
+        word |= !g->at[i].other;
+        out->share *= g->at[i].share;
+        take(a, t, &g->at[i], out);
+        n++;
     }
+    for (size_t i = 0; i < worth && n < most; i++)
+        if (!g->at[i].taken) {
+            take(a, t, &g->at[i], out);
+            n++;
+        }
+}
+
+/* By the longest reach that it has there. */
+static void add_meeting(struct arena *a, const struct tongue *t, struct str text, size_t i, struct grams *g)
+{
+    for (size_t k = COUNT(reaches); k-- > 0;)
+        if (meets(text, i, reaches[k])) {
+            add_gram(g, quoted(a, t, meeting_mark(a, text, i, reaches[k])));
+            return;
+        }
 }
 
 /* Trigrams that cover the text, or some of a long one, and marks of places where words meet. */
@@ -230,10 +270,12 @@ static void long_grams(struct arena *a, const struct tongue *t, struct str text,
         size_t from = pieces > 1 ? i * (n - GRAM) / (pieces - 1) : 0;
         add_gram(g, quoted(a, t, str_sub(text, at[from], at[from + GRAM])));
     }
+    /* "939939" repeats itself: what lies between says more. */
+    for (size_t from = 0; from + GRAM <= n && g->n < pieces; from++)
+        add_gram(g, quoted(a, t, str_sub(text, at[from], at[from + GRAM])));
     g->at[0].whole = n == GRAM;
     for (size_t i = 0; i < text.n && g->n < pieces + MEETINGS; i++)
-        if (meets(text, i))
-            add_gram(g, quoted(a, t, meeting_mark(a, text, i)));
+        add_meeting(a, t, text, i, g);
 }
 
 /* One or two characters: the trigrams that begin with them (texts end in two blanks, so that each place begins one). Many of them
@@ -266,8 +308,10 @@ static void add_other(struct grams *g, struct arena *a, const struct tongue *t, 
 {
     if (!name.p)
         return;
+    size_t before = g->n;
     add_gram(g, quoted(a, t, mark(a, of, name, STR(""))));
-    g->at[g->n - 1].other = true;
+    if (g->n > before)
+        g->at[before].other = true;
 }
 
 enum err connection_words_read(struct db *db, struct arena *a, const struct connection_filter *f, int64_t after,
@@ -279,7 +323,7 @@ enum err connection_words_read(struct db *db, struct arena *a, const struct conn
     enum err e = ERR_NONE;
     size_t n;
     const size_t *at = characters(a, text, &n);
-    *out = (struct connection_words){ .like = fold_like(a, text) };
+    *out = (struct connection_words){ .text = text, .like = fold_like(a, text) };
     if (n >= GRAM)
         long_grams(a, t, text, at, n, &g);
     else if (t == &fts5)

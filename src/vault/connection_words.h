@@ -17,9 +17,9 @@ enum err connection_words_text(struct arena *a, const struct connection_row *row
 
 /* One search on its way. */
 struct connection_words {
-    struct str like;   /* for LIKE ... ESCAPE '\' on connection.search */
+    struct str text;   /* folded as connection.search is */
+    struct str like;   /* the same for LIKE ... ESCAPE '\' on connection.search */
     struct str match;  /* for connection_words_sql(); p == NULL: the search has to go without the index */
-    struct str rarest; /* a part of it that finds more, and sooner */
     double share;      /* about so many of the rows match; 0: very few, or the engine knows by itself */
     bool few;          /* behind the cursor: reading them all is the shortest way */
     bool exact;        /* what matches needs no second look with LIKE */

@@ -1,6 +1,8 @@
 /* web/audit.c - reading, checking and exporting the audit log. */
 #include "access/audit.h"
 
+#include "access/folder.h"
+#include "access/rights.h"
 #include "call/run_seal.h"
 #include "web/body.h"
 #include "web/change.h"
@@ -10,6 +12,7 @@
 #define EXPORT_MOST 10000
 #define EXPORT_AT_ONCE 200
 #define EXPORT_BYTES (8 * 1024 * 1024) /* after these no further record is begun */
+#define FOLDER_LOOKS_AT 50000 /* records of the log, for one page of a folder's */
 #define HEADS_SHOWN 20
 #define VALUE_BYTES (32 * 1024)
 
@@ -84,27 +87,61 @@ static enum err read_number(const struct web_request *q, const char *name, struc
     return ERR_NONE;
 }
 
-enum err audit_get_list(struct web_request *q, struct reply *r, struct fault *why)
+static enum err read_filter(struct web_request *q, struct audit_filter *f, struct fault *why)
 {
     static const char *const allowed[] = { "actor", "object", "action", "since", "until", "limit", "cursor", NULL };
-    struct audit_filter f = { .actor = web_query(q, "actor"), .object = web_query(q, "object"), .action = web_query(q, "action") };
-    struct audit_row *rows;
     struct page page;
-    size_t n;
     enum err e;
-    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) || (e = read_time(q, "since", &f.since, why)) ||
-        (e = read_time(q, "until", &f.until, why)) || (e = read_number(q, "cursor", page.after, INT64_MAX, &f.before, why)))
+    *f =
+        (struct audit_filter){ .actor = web_query(q, "actor"), .object = web_query(q, "object"), .action = web_query(q, "action") };
+    if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) || (e = read_time(q, "since", &f->since, why)) ||
+        (e = read_time(q, "until", &f->until, why)) || (e = read_number(q, "cursor", page.after, INT64_MAX, &f->before, why)))
         return e;
-    f.limit = page.limit + 1;
-    if ((e = audit_list(q->db, q->arena, &f, &rows, &n, why)))
+    f->limit = page.limit + 1;
+    return ERR_NONE;
+}
+
+/* One page; `f` asks for one row more than it holds. */
+static enum err write_page(struct web_request *q, struct reply *r, const struct audit_filter *f, struct fault *why)
+{
+    struct audit_row *rows;
+    size_t n;
+    enum err e = audit_list(q->db, q->arena, f, &rows, &n, why);
+    if (e)
         return e;
-    bool more = n > (size_t)page.limit;
+    bool more = n >= (size_t)f->limit;
     n -= more;
     struct json_out o = page_open(r);
     for (size_t i = 0; i < n; i++)
         write_row(&o, q->arena, &rows[i]);
-    page_close(&o, q->arena, more ? str_fmt(q->arena, "%lld", (long long)rows[n - 1].number) : STR_NONE);
+    int64_t next = more ? rows[n - 1].number : f->after ? f->after + 1 : 0;
+    page_close(&o, q->arena, next ? str_fmt(q->arena, "%lld", (long long)next) : STR_NONE);
     return ERR_NONE;
+}
+
+enum err audit_get_list(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct audit_filter f;
+    enum err e = read_filter(q, &f, why);
+    return e ? e : write_page(q, r, &f, why);
+}
+
+/* For those who hold the right in a folder and not in the instance. A page looks at so many records of the log and no more, so that
+ * a folder with few costs no walk over all: it may have few items, or none, and a cursor. */
+enum err folders_audit(struct web_request *q, struct reply *r, struct fault *why)
+{
+    struct audit_filter f;
+    struct folder_row folder;
+    struct audit_mark newest;
+    enum err e;
+    if ((e = read_filter(q, &f, why)) || (e = folder_resolve(q->db, q->arena, q->caller, q->params[0], &folder, why)) ||
+        (e = rights_need(q->db, q->arena, q->caller, folder.id, RIGHT_AUDIT, why)) || (e = audit_newest(q->db, &newest, why)))
+        return e;
+    f.folder = folder.id;
+    if (!f.before || f.before > newest.number)
+        f.before = newest.number + 1;
+    f.after = f.before > FOLDER_LOOKS_AT ? f.before - FOLDER_LOOKS_AT - 1 : 0;
+    return write_page(q, r, &f, why);
 }
 
 /* ---- verify ---- */

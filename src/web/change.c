@@ -37,7 +37,10 @@ static enum err entry_of(struct web_request *q, struct audit_entry *out, struct 
     *out = (struct audit_entry){
         .action = str_of(action), .object = w->object, .name = w->name, .folder = w->folder, .client = q->client,
     };
-    if (c) {
+    if (w->who.n) {
+        out->actor = w->who;
+        out->actor_name = w->who_name;
+    } else if (c) {
         out->actor = c->principal;
         out->actor_name = c->name;
         out->via = c->token.n ? c->token : STR("session");
@@ -77,7 +80,10 @@ static enum err run(struct db *db, void *context, struct fault *why)
 enum err web_write(struct web_request *q, store_work *work, void *context, struct fault *why)
 {
     struct change c = { q, q->audit, work, context };
-    enum err e = store_write(q->hub->store, run, &c, why);
+    enum err e = web_query_settled(q, why);
+    if (e)
+        return e;
+    e = store_write(q->hub->store, run, &c, why);
     q->audit.written |= !e;
     return e;
 }

@@ -99,7 +99,8 @@ static enum err set_share(struct db *db, void *context, struct fault *why)
 {
     struct sharing *s = context;
     enum err e;
-    if ((e = connection_need(s->q, db, s->q->params[0], RIGHT_SHARE, &s->row, why)) || (e = find_target(s, db, why)))
+    if ((e = connection_need(s->q, db, s->q->params[0], RIGHT_SHARE, &s->row, why)) ||
+        (e = web_if_match(s->q, s->row.revision, why)) || (e = find_target(s, db, why)))
         return e;
     s->share.shared_by = s->q->caller->principal;
     s->share.created = clock_wall();
@@ -132,7 +133,7 @@ static enum err end_share(struct db *db, void *context, struct fault *why)
     size_t n;
     enum err e;
     if ((e = connection_need(s->q, db, s->q->params[0], RIGHT_SHARE, &s->row, why)) ||
-        (e = share_list(db, s->q->arena, s->row.id, &shares, &n, why)))
+        (e = web_if_match(s->q, s->row.revision, why)) || (e = share_list(db, s->q->arena, s->row.id, &shares, &n, why)))
         return e;
     for (size_t i = 0; i < n; i++)
         if (str_eq(shares[i].target, s->q->params[1]))
@@ -235,8 +236,8 @@ static enum err carry(struct db *db, void *context, struct fault *why)
     struct web_request *q = m->q;
     enum err e;
     m->blocking_count = 0;
-    if ((e = check_place(m, db, why)) || (e = effect_before(db, q->arena, m->row.folder, &m->effect, why)) ||
-        (e = effect_after(db, q->arena, m->to.id, &m->effect, why)) || (e = find_blocking(m, db, why)) ||
+    if ((e = check_place(m, db, why)) || (e = find_blocking(m, db, why)) ||
+        (m->preview && (e = effect_of_move(db, q->arena, m->row.id, m->row.folder, m->to.id, &m->effect, why))) ||
         (m->preview && (e = move_callers_find(db, q->arena, &m->row, m->to.id, &m->callers, why))))
         return e;
     if (m->blocking_count && !m->preview)

@@ -224,7 +224,7 @@ static enum err create_checked(struct web_request *q, struct reply *r, struct fa
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/connections/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    return connections_write(q, &o, &row, 1, c.same_name, why);
+    return connection_write(q, &o, &row, c.same_name, why);
 }
 
 enum err connections_create(struct web_request *q, struct reply *r, struct fault *why)

@@ -70,7 +70,7 @@ static enum err check_fit(const struct oauth_client *c, const struct connection_
 
 /* Is it the client that administrators want to be used (GOV-01)? Each of their policies says, whichever of them filled it in. */
 static enum err ask_policies(struct web_request *q, struct db *db, const struct connection_row *row, bool own, struct str client,
-                             struct fault *why)
+                             struct str scopes, struct fault *why)
 {
     const struct policy_set *set = policies_now(q);
     struct policy_subject s;
@@ -80,6 +80,7 @@ static enum err ask_policies(struct web_request *q, struct db *db, const struct 
     if (e)
         return e;
     s.client = connection_client_with(row->auth_type, s.fields, own, client);
+    s.client.scopes = scopes;
     e = policy_decide(set, &s, NULL, why);
     return e == ERR_PRESET_ENFORCED ? fault_at(why, "/oauth_client") : e;
 }
@@ -103,16 +104,16 @@ static enum err choose_client(struct web_request *q, struct db *db, const struct
         return fault_at(why, !own ? "/oauth_client" : how->keyed ? "/credentials/access_key_id" : "/credentials/client_id");
     }
     if (own)
-        return ask_policies(q, db, row, true, STR(""), why);
+        return ask_policies(q, db, row, true, STR(""), order->o.scopes, why);
     struct str wanted = order->client.n ? order->client : preset.client;
     if (!wanted.n || str_starts(wanted, STR("pol_"))) {
         order->o.client = preset.client.n && str_eq(wanted, preset.client) ? wanted : STR("");
-        return ask_policies(q, db, row, false, order->o.client, why);
+        return ask_policies(q, db, row, false, order->o.client, order->o.scopes, why);
     }
     if ((e = oauth_client_get(db, q->arena, wanted, &c, why)))
         return fault_at(why, "/oauth_client");
     order->o.client = c.id;
-    return (e = check_fit(&c, row, why)) ? e : ask_policies(q, db, row, false, c.id, why);
+    return (e = check_fit(&c, row, why)) ? e : ask_policies(q, db, row, false, c.id, order->o.scopes, why);
 }
 
 /* https, or http towards hosts that the administrator lists: for where the browser is sent, too. */
@@ -190,8 +191,8 @@ enum err connection_oauth_settle(struct web_request *q, struct db *db, const str
         return ERR_NONE;
     if (obtain_find(row->auth_type)->keyed)
         return settle_key(q, db, row, fields, secrets, n, order, why);
-    enum err e = choose_client(q, db, row, own, order, why);
-    if (e)
+    enum err e = preset_scopes(q, db, row, &order->o.scopes, why);
+    if (e || (e = choose_client(q, db, row, own, order, why)))
         return e;
     struct auth_input in = lend(lent, connector_auth_find(c, row->auth_type), fields, secrets, n);
     e = oauth_profile_load(db, q->hub->keyring, q->arena, &in, order->o.client, &p, why);

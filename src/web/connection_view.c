@@ -118,7 +118,7 @@ struct beside {
     struct connection_secrets_set *set;   /* by ids, as the next two */
     struct certificate_view *certificates;
     int64_t *used_by;
-    struct rights *rights;                /* by folders */
+    struct str *paths;                    /* by folders */
     struct str *names;                    /* by owners */
     struct connection_oauth_view *oauth;  /* by with_oauth */
 };
@@ -136,7 +136,18 @@ static struct many keys_of(struct arena *a, const struct connection_row *rows, s
     return many_of(a, keys, n);
 }
 
-static enum err read_beside(struct web_request *q, const struct connection_row *rows, size_t n, struct beside *b, struct fault *why)
+/* Who has only one connection does not learn where it lies. */
+static enum err read_paths(struct web_request *q, const struct many *folders, struct str *paths, struct fault *why)
+{
+    struct rights *rights = arena_array(q->arena, folders->n, sizeof *rights);
+    enum err e = rights_in_folders(q->db, q->arena, q->caller, folders, rights, why);
+    for (size_t i = 0; !e && i < folders->n; i++)
+        paths[i] = rights[i].path;
+    return e;
+}
+
+static enum err read_beside(struct web_request *q, const struct connection_row *rows, size_t n, const struct folder_scope *seen,
+                            struct beside *b, struct fault *why)
 {
     struct arena *a = q->arena;
     *b = (struct beside){ .ids = keys_of(a, rows, n, COLUMN_ID),
@@ -146,12 +157,11 @@ static enum err read_beside(struct web_request *q, const struct connection_row *
     b->set = arena_array(a, n, sizeof *b->set);
     b->certificates = arena_array(a, n, sizeof *b->certificates);
     b->used_by = arena_array(a, n, sizeof *b->used_by);
-    b->rights = arena_array(a, n, sizeof *b->rights);
+    b->paths = arena_array(a, n, sizeof *b->paths);
     b->names = arena_array(a, n, sizeof *b->names);
     b->oauth = arena_array(a, n, sizeof *b->oauth);
     enum err e;
-    /* Who has only one connection does not learn where it lies. */
-    if ((e = rights_in_folders(q->db, a, q->caller, &b->folders, b->rights, why)) ||
+    if ((e = seen ? folder_paths(q->db, a, seen, &b->folders, b->paths, why) : read_paths(q, &b->folders, b->paths, why)) ||
         (e = dependants_count(q->db, a, &b->ids, b->used_by, why)) ||
         (e = connection_secrets_set(q->db, a, &b->ids, b->set, why)) ||
         (e = certificate_views(q, &b->ids, b->certificates, why)) ||
@@ -173,7 +183,7 @@ static void write_one(struct web_request *q, struct json_out *o, const struct co
     json_member_str(o, "id", row->id);
     json_member_str(o, "key", row->key);
     json_member_str(o, "name", row->name);
-    write_pair(o, "folder", "id", row->folder, "path", b->rights[folder].path);
+    write_pair(o, "folder", "id", row->folder, "path", b->paths[folder]);
     write_pair(o, "connector", "id", row->connector, "version", row->connector_version);
     json_member_str(o, "auth_type", row->auth_type);
     json_member_str(o, "allowed_domain", row->allowed_domain);
@@ -200,8 +210,8 @@ static void write_one(struct web_request *q, struct json_out *o, const struct co
     json_close(o, '}');
 }
 
-enum err connections_write(struct web_request *q, struct json_out *o, const struct connection_row *rows, size_t n, bool same_name,
-                           struct fault *why)
+static enum err write_rows(struct web_request *q, struct json_out *o, const struct connection_row *rows, size_t n,
+                           const struct folder_scope *seen, bool same_name, struct fault *why)
 {
     struct beside b;
     if (!n)
@@ -209,11 +219,23 @@ enum err connections_write(struct web_request *q, struct json_out *o, const stru
     enum err e = db_snapshot(q->db, why);
     if (e)
         return e;
-    e = read_beside(q, rows, n, &b, why);
+    e = read_beside(q, rows, n, seen, &b, why);
     db_snapshot_end(q->db);
     for (size_t i = 0; !e && i < n; i++)
         write_one(q, o, &rows[i], &b, same_name);
     return e;
+}
+
+enum err connections_write(struct web_request *q, struct json_out *o, const struct connection_row *rows, size_t n,
+                           const struct folder_scope *seen, struct fault *why)
+{
+    return write_rows(q, o, rows, n, seen, false, why);
+}
+
+enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool same_name,
+                          struct fault *why)
+{
+    return write_rows(q, o, row, 1, NULL, same_name, why);
 }
 
 enum err connection_reply(struct web_request *q, struct reply *r, struct str id, struct fault *why)
@@ -224,7 +246,7 @@ enum err connection_reply(struct web_request *q, struct reply *r, struct str id,
         return e;
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    return connections_write(q, &o, &row, 1, false, why);
+    return connection_write(q, &o, &row, false, why);
 }
 
 struct str connection_audit(struct web_request *q, const struct connection_row *row)

@@ -99,17 +99,18 @@ enum err connections_list(struct web_request *q, struct reply *r, struct fault *
         return e;
     f.after = page.after;
     f.limit = page.limit + 1;
-    e = caller_limited(q->caller) ? list_granted(q, &f, &rows, &n, why) : connection_list(q->db, q->arena, &f, &rows, &n, why);
+    bool granted = caller_limited(q->caller);
+    e = granted ? list_granted(q, &f, &rows, &n, why) : connection_list(q->db, q->arena, &f, &rows, &n, why);
     if (e)
         return e;
     bool more = n > (size_t)page.limit;
     n -= more;
     struct json_out o = page_open(r);
-    if ((e = connections_write(q, &o, rows, n, false, why)))
+    if ((e = connections_write(q, &o, rows, n, granted ? NULL : &f.scope, why)))
         return e;
     struct str last = STR_NONE;
     if (more)
-        last = caller_limited(q->caller) ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
+        last = granted ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
     page_close(&o, q->arena, last);
     return ERR_NONE;
 }

@@ -146,7 +146,8 @@ static void count_domain(struct domain_count *counts, size_t *n, struct str id)
 
 enum err domains_list(struct web_request *q, struct reply *r, struct fault *why)
 {
-    (void)why;
+    AUTO_BUF all;
+    buf_init(&all, DOMAINS_MAX * 128);
     struct domain_count *counts = arena_array(q->arena, DOMAINS_MAX, sizeof *counts);
     size_t n = 0;
     for (size_t i = 0; i < catalog_count(q->hub->catalog); i++) {
@@ -156,13 +157,14 @@ enum err domains_list(struct web_request *q, struct reply *r, struct fault *why)
     }
     if (n)
         qsort(counts, n, sizeof *counts, by_id);
-    struct json_out o = page_open(r);
+    struct json_out o = json_out(&all);
+    json_open(&o, '[');
     for (size_t i = 0; i < n; i++) {
         json_open(&o, '{');
         json_member_str(&o, "id", counts[i].id);
         json_member_i64(&o, "connectors", counts[i].connectors);
         json_close(&o, '}');
     }
-    page_close(&o, q->arena, STR_NONE);
-    return ERR_NONE;
+    json_close(&o, ']');
+    return page_cut(q, r, buf_str(&all), why);
 }

@@ -53,6 +53,7 @@ static enum err leave(struct db *db, void *context, struct fault *why)
 {
     struct leaving *l = context;
     struct web_request *q = l->q;
+    struct user_row row;
     enum err e;
     if ((e = principal_find(db, q->arena, q->params[0], &l->who, why)))
         return fault(why, ERR_NOT_FOUND, STR("user"), "nobody to leave");
@@ -60,7 +61,8 @@ static enum err leave(struct db *db, void *context, struct fault *why)
         return fault(why, ERR_NOT_FOUND, STR("user"), "not a user");
     if (str_eq(l->who.id, q->caller->principal))
         return fault(why, ERR_LIMIT, STR("one does not see oneself off: another administrator does"), "own departure");
-    if ((e = rights_may_give(q->caller, l->who.role, why)))
+    if ((e = rights_may_give(q->caller, l->who.role, why)) || (e = user_get(db, q->arena, l->who.id, &row, why)) ||
+        (e = web_if_match(q, row.revision, why)))
         return e;
     if ((e = principal_find(db, q->arena, l->heir, &l->to, why)))
         return fault_at(why, "/to");

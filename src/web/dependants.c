@@ -1,8 +1,7 @@
 #include "web/dependants.h"
 
-/* Each statement: $1 now, $2 how many. To find: $3 the connection; columns id, name, end. To count: of a row c of connections. */
-#define COUNT_EACH(FROM) \
-    "SELECT c.id, (SELECT COUNT(*) FROM (SELECT 1 " FROM("c.id") " LIMIT $2) AS few) FROM connection c WHERE c.id IN $keys"
+/* Each statement: $1 now, $2 how many. To find: $3 the connection; columns id, name, end. To count: of each of a page. */
+#define COUNT_EACH(FROM) "SELECT c.key, (SELECT COUNT(*) FROM (SELECT 1 " FROM("c.key") " LIMIT $2) AS few) FROM $keys AS c"
 static const struct {
     const char *kind, *find, *count;
 } kinds[] = {

@@ -35,6 +35,7 @@ struct visit {
     struct web_request q;
     struct reply reply;
     unsigned asked;               /* rights of folders that the handler asked for */
+    bool query_known;             /* it said which query parameters it takes */
     char client[ADDRESS_TEXT], network[DOORMAN_NETWORK];
     enum err err;
     struct fault why;
@@ -59,6 +60,18 @@ static void write_allow(struct exchange *x, unsigned allow)
         if (allow & methods[i].method)
             buf_fmt(&list, list.n ? ", %s" : "%s", methods[i].name);
     exchange_header(x, STR("Allow"), buf_str(&list));
+}
+
+/* RFC 9110 10.2.3. A refused attempt says how long to wait, for people: "42 s", "15 min". */
+static void write_wait(struct exchange *x, const struct fault *why)
+{
+    char said[24];
+    char *unit;
+    long wait = strtol(why->subject, &unit, 10);
+    if (wait <= 0 || wait > 24 * 60)
+        return;
+    int n = snprintf(said, sizeof said, "%ld", unit[0] && unit[1] == 'm' ? wait * 60 : wait);
+    exchange_header(x, STR("Retry-After"), (struct str){ said, (size_t)n });
 }
 
 /* In the language that the request asks for, else in `lang`. */
@@ -89,6 +102,8 @@ static void answer_problem_in(enum language lang, struct exchange *x, const stru
         write_allow(x, allow);
     if (row->status == 503)
         exchange_header(x, STR("Retry-After"), STR("1"));
+    if (why->err == ERR_RATE_LIMITED)
+        write_wait(x, why);
     exchange_body(x, FRAMING_LENGTH, body.n);
     struct str rest = buf_str(&body);
     size_t taken = exchange_write(x, rest);
@@ -307,7 +322,9 @@ static enum err check_narrowing(const struct visit *v, struct fault *why)
 static enum err handle(struct web_request *q, struct reply *r, struct fault *why)
 {
     enum err e = q->route->handle(q, r, why);
-    return e ? e : route_asked(q->route, q->caller ? *q->caller->asked : 0, why);
+    if (e || (e = web_query_settled(q, why)))
+        return e;
+    return route_asked(q->route, q->caller ? *q->caller->asked : 0, why);
 }
 
 static enum err serve(struct visit *v, struct fault *why)
@@ -324,6 +341,8 @@ static enum err serve(struct visit *v, struct fault *why)
         return e;
     if (v->q.caller)
         v->q.caller->asked = &v->asked;
+    if (str_starts(str_of(v->route->path), STR("/api/v1/")))
+        v->q.query_known = &v->query_known;
     if ((e = route_open(v->route, v->q.caller, why)) || (e = check_narrowing(v, why)) || (e = read_json(v, why)))
         return e;
     return idempotency_run(&v->q, &v->reply, handle, why);

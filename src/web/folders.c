@@ -270,8 +270,8 @@ static enum err drop(struct db *db, void *context, struct fault *why)
 enum err folders_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct folder_change c = { .q = q };
-    enum err e = web_write(q, drop, &c, why);
-    if (e)
+    enum err e = web_step_up(q, why);
+    if (e || (e = web_write(q, drop, &c, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     r->status = 204;
@@ -405,7 +405,7 @@ enum err folders_members_put(struct web_request *q, struct reply *r, struct faul
         return e;
     if (!json_is(list, JSON_ARRAY) || list->count > FOLDER_MEMBERS_MAX)
         return body_fault(why, list ? ERR_FIELD_INVALID : ERR_FIELD_REQUIRED, "members", list ? "a list of at most 500" : "");
-    if ((e = access_write(q, preview, set_members, &m, why)))
+    if ((!preview && (e = web_step_up(q, why))) || (e = access_write(q, preview, set_members, &m, why)))
         return e;
     if (preview)
         return reply_effect(r, &m.effect);

@@ -163,7 +163,7 @@ enum err groups_create(struct web_request *q, struct reply *r, struct fault *why
 {
     struct group_change c = { .q = q };
     enum err e;
-    if ((e = read_change(&c, true, why)) || (e = web_write(q, make, &c, why)))
+    if ((e = read_change(&c, true, why)) || (e = web_step_up(q, why)) || (e = web_write(q, make, &c, why)))
         return e;
     r->status = 201;
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/groups/%.*s", STR_ARG(q->hub->public_url), STR_ARG(c.id)));
@@ -188,7 +188,7 @@ enum err groups_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct group_change c = { .q = q };
     enum err e;
-    if ((e = read_change(&c, false, why)) || (e = web_write(q, change, &c, why)))
+    if ((e = read_change(&c, false, why)) || (e = web_step_up(q, why)) || (e = web_write(q, change, &c, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     return reply_group(q, r, c.row.id, why);
@@ -208,8 +208,8 @@ static enum err drop(struct db *db, void *context, struct fault *why)
 enum err groups_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct group_change c = { .q = q };
-    enum err e = web_write(q, drop, &c, why);
-    if (e)
+    enum err e = web_step_up(q, why);
+    if (e || (e = web_write(q, drop, &c, why)))
         return e;
     switchboard_forget_tokens(q->hub->switchboard);
     r->status = 204;

@@ -34,7 +34,8 @@ handler identity_providers_list, identity_providers_create, identity_providers_g
 /* oidc.c */
 handler session_providers, session_oidc_start, oidc_callback;
 /* folders.c */
-handler folders_list, folders_get, folders_create, folders_patch, folders_delete, folders_members, folders_members_put;
+handler folders_list, folders_get, folders_create, folders_patch, folders_delete, folders_members, folders_members_put,
+    folders_audit;
 /* groups.c */
 handler groups_list, groups_create, groups_get, groups_patch, groups_delete;
 /* departures.c */

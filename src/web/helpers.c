@@ -58,6 +58,8 @@ static bool known(struct str name, const char *const *allowed)
 enum err web_only_query(const struct web_request *q, const char *const *allowed, struct fault *why)
 {
     struct str rest = q->query, piece, key, value, decoded;
+    if (q->query_known)
+        *q->query_known = true;
     while (str_piece(&rest, '&', &piece)) {
         if (!piece.n)
             continue;
@@ -68,6 +70,12 @@ enum err web_only_query(const struct web_request *q, const char *const *allowed,
             return fault(why, ERR_UNKNOWN_FIELD, utf8_valid(decoded) ? decoded : STR("?"), "unknown query parameter");
     }
     return ERR_NONE;
+}
+
+enum err web_query_settled(const struct web_request *q, struct fault *why)
+{
+    static const char *const none[] = { NULL };
+    return !q->query_known || *q->query_known ? ERR_NONE : web_only_query(q, none, why);
 }
 
 void reply_header(struct reply *r, const char *name, struct str value)

@@ -274,7 +274,9 @@ static enum err finish(struct change *c, struct reply *r, enum err e)
 enum err identity_providers_create(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct change c = { .q = q };
-    enum err e = create(&c, why);
+    enum err e = web_step_up(q, why);
+    if (!e)
+        e = create(&c, why);
     if (!e) {
         r->status = 201;
         reply_header(r, "Location",
@@ -326,7 +328,8 @@ static enum err patch(struct change *c, struct fault *why)
 enum err identity_providers_patch(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct change c = { .q = q };
-    return finish(&c, r, patch(&c, why));
+    enum err e = web_step_up(q, why);
+    return finish(&c, r, e ? e : patch(&c, why));
 }
 
 static enum err remove_provider(struct db *db, void *context, struct fault *why)

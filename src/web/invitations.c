@@ -44,7 +44,8 @@ static enum err make_link(struct db *db, void *context, struct fault *why)
     struct inviting *i = context;
     struct web_request *q = i->q;
     enum err e;
-    if ((e = user_get(db, q->arena, q->params[0], &i->row, why)) || (e = people_may_change(q, &i->row, why)))
+    if ((e = user_get(db, q->arena, q->params[0], &i->row, why)) || (e = people_may_change(q, &i->row, why)) ||
+        (e = web_if_match(q, i->row.revision, why)))
         return e;
     q->audit.object = i->row.id;
     q->audit.name = i->row.email;
@@ -75,7 +76,8 @@ static enum err revoke(struct db *db, void *context, struct fault *why)
 {
     struct inviting *i = context;
     enum err e;
-    if ((e = user_get(db, i->q->arena, i->q->params[0], &i->row, why)) || (e = people_may_change(i->q, &i->row, why)))
+    if ((e = user_get(db, i->q->arena, i->q->params[0], &i->row, why)) || (e = people_may_change(i->q, &i->row, why)) ||
+        (e = web_if_match(i->q, i->row.revision, why)))
         return e;
     i->q->audit.object = i->row.id;
     i->q->audit.name = i->row.email;
@@ -104,8 +106,7 @@ static enum err accept(struct db *db, void *context, struct fault *why)
     struct accepting *x = context;
     struct str folder;
     enum err e = invitation_accept(db, x->q->arena, x->code, x->hash, x->language, &x->user, why);
-    x->q->audit.object = x->user;
-    x->q->audit.name = principal_name(db, x->q->arena, x->user);
+    people_told(x->q, db, x->user);
     return e ? e : folder_ensure_personal(db, x->q->arena, x->user, &folder, why);
 }
 
@@ -126,7 +127,8 @@ static enum err accept_checked(struct web_request *q, struct reply *r, struct fa
     struct guard g = { 0 };
     struct user_row row;
     enum err e;
-    if ((e = json_only(body_of(q), members, "", why)) || (e = body_text(body_of(q), "code", true, 256, &x.code, why)) ||
+    if ((e = web_query_settled(q, why)) || (e = json_only(body_of(q), members, "", why)) ||
+        (e = body_text(body_of(q), "code", true, 256, &x.code, why)) ||
         (json_get(body_of(q), "language") && (e = people_language(q, &x.language, why))) || (e = people_guard(q, &g, why)) ||
         (e = people_unguard(q, &g, accept_guarded(q, &x, &row, why), why)) ||
         (e = user_get(q->db, q->arena, x.user, &row, why)))

@@ -1,6 +1,7 @@
 /* web/keys.c - the wrapping keys: how old, how much used, and how far their rotation has come. */
 #include "web/keys.h"
 
+#include "web/body.h"
 #include "web/change.h"
 #include "web/handlers.h"
 
@@ -83,9 +84,10 @@ static enum err begin_work(struct db *db, void *context, struct fault *why)
 
 enum err keys_rotate(struct web_request *q, struct reply *r, struct fault *why)
 {
+    static const char *const no_members[] = { NULL };
     struct begin b = { q, { 0 } };
-    enum err e = web_step_up(q, why);
-    if (e || (e = web_write(q, begin_work, &b, why)))
+    enum err e = json_only(body_of(q), no_members, "", why);
+    if (e || (e = web_step_up(q, why)) || (e = web_write(q, begin_work, &b, why)))
         return e;
     if (q->hub->keys_wake)
         q->hub->keys_wake(q->hub);

@@ -17,6 +17,7 @@
 #include "web/policy_check.h"
 
 #define USE_UNKNOWN (-1)
+#define LIST_MAX (8 * 1024 * 1024)
 
 struct limit {
     struct str name;
@@ -141,8 +142,11 @@ static enum err write_kept(struct web_request *q, struct json_out *o, struct fau
 
 enum err limits_list(struct web_request *q, struct reply *r, struct fault *why)
 {
-    struct json_out o = page_open(r);
+    AUTO_BUF all;
+    buf_init(&all, LIST_MAX);
+    struct json_out o = json_out(&all);
     enum err e;
+    json_open(&o, '[');
     if ((e = write_settings(q, &o, why)) ||
         (e = write_built_in(q, &o, "request_body", largest_body(), "bytes", why)) ||
         (e = write_built_in(q, &o, "json_depth", JSON_DEPTH, "count", why)) ||
@@ -150,6 +154,7 @@ enum err limits_list(struct web_request *q, struct reply *r, struct fault *why)
         (e = write_built_in(q, &o, "connection_credentials", CONNECTION_SECRETS, "count", why)) ||
         (e = write_kept(q, &o, why)) || (e = write_quotas(q, &o, why)))
         return e;
-    page_close(&o, q->arena, STR_NONE);
-    return ERR_NONE;
+    json_close(&o, ']');
+    return buf_failed(&all) ? fault(why, ERR_RESPONSE_TOO_LARGE, STR("what the hub may answer at once"), "limits")
+                            : page_cut(q, r, buf_str(&all), why);
 }

@@ -138,8 +138,7 @@ static enum err admit(struct db *db, void *context, struct fault *why)
     if ((e = identity_admit(db, v->q->arena, &v->p, &v->person, language, &v->admitted, why)) ||
         (e = oidc_settle(db, &v->attempt, why)))
         return e;
-    v->q->audit.object = v->admitted.user;
-    v->q->audit.name = principal_name(db, v->q->arena, v->admitted.user);
+    people_told(v->q, db, v->admitted.user);
     v->q->audit.after = told(v);
     struct str agent = head_value(v->q->head, STR("user-agent"));
     struct session_new n = { v->admitted.user, v->q->client, agent, SESSION_PROVIDER };

@@ -17,4 +17,8 @@ struct json_out page_open(struct reply *r);
 /* `last`: id of the last item shown; empty when nothing follows. */
 void page_close(struct json_out *o, struct arena *a, struct str last);
 
+/* Of a list that is made as a whole each time, the page that is asked for: `items` is a JSON array, a cursor counts those before.
+ * No other query parameters. ERR_FIELD_INVALID, ERR_UNKNOWN_FIELD. */
+enum err page_cut(struct web_request *q, struct reply *r, struct str items, struct fault *why) MUST_CHECK;
+
 #endif

@@ -1,6 +1,7 @@
 #include "web/people.h"
 
 #include "access/group.h"
+#include "access/held.h"
 #include "access/invitation.h"
 #include "access/rights.h"
 #include "base/log.h"
@@ -58,12 +59,26 @@ enum err people_write_user(struct web_request *q, struct json_out *o, const stru
     return ERR_NONE;
 }
 
+/* The role in the instance first, then those of memberships, as far as the token leaves them. */
+static void write_roles(struct json_out *o, const struct caller *c, unsigned held)
+{
+    enum role first = caller_role(c);
+    json_key(o, "roles");
+    json_open(o, '[');
+    json_put_str(o, str_of(role_name(first)));
+    for (enum role r = ROLE_COUNT - 1; r > ROLE_NONE; r--)
+        if (r != first && held & ROLE_BIT(r) && (c->narrowed == ROLE_NONE || role_within(r, c->narrowed)))
+            json_put_str(o, str_of(role_name(r)));
+    json_close(o, ']');
+}
+
 enum err people_write_session(struct web_request *q, struct json_out *o, const struct caller *c, struct str csrf, struct fault *why)
 {
     struct str role = str_of(role_name(caller_role(c)));
     struct second_factor_state second = { 0 };
+    unsigned held;
     enum err e = c->session.n ? second_factor_state(q->db, c->principal, &second, why) : ERR_NONE;
-    if (e)
+    if (e || (e = held_in_folders(q->db, q->arena, c->principal, &held, why)))
         return e;
     json_open(o, '{');
     json_key(o, "principal");
@@ -73,10 +88,7 @@ enum err people_write_session(struct web_request *q, struct json_out *o, const s
     json_member_str(o, "kind", str_starts(c->principal, STR("svc_")) ? STR("service_account") : STR("user"));
     json_close(o, '}');
     json_member_str(o, "role", role);
-    json_key(o, "roles");
-    json_open(o, '[');
-    json_put_str(o, role);
-    json_close(o, ']');
+    write_roles(o, c, held);
     json_member_str(o, "language", c->language == LANG_FR ? STR("fr") : STR("en"));
     json_member_str(o, "csrf_token", csrf);
     json_member_str(o, "token", c->token.n ? c->token : STR_NONE);
@@ -242,11 +254,18 @@ struct opening {
     struct str csrf;
 };
 
+void people_told(struct web_request *q, struct db *db, struct str user)
+{
+    q->audit.object = user;
+    q->audit.name = principal_name(db, q->arena, user);
+    q->audit.who = q->audit.object;
+    q->audit.who_name = q->audit.name;
+}
+
 static enum err make_session(struct db *db, void *context, struct fault *why)
 {
     struct opening *o = context;
-    o->q->audit.object = o->n.user;
-    o->q->audit.name = principal_name(db, o->q->arena, o->n.user);
+    people_told(o->q, db, o->n.user);
     return session_create(db, o->q->arena, &o->n, o->text, &o->csrf, why);
 }
 

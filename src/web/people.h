@@ -43,6 +43,8 @@ enum err people_prove(struct web_request *q, people_proof *proof, struct sign_in
 enum err people_guard(struct web_request *q, struct guard *g, struct fault *why) MUST_CHECK;
 enum err people_unguard(struct web_request *q, struct guard *g, enum err e, struct fault *why) MUST_CHECK;
 
+/* For the audit log: the change is this user's, who was not known when the request came. */
+void people_told(struct web_request *q, struct db *db, struct str user);
 /* A new session with its cookie and the body of GET /session. */
 enum err people_open_session(struct web_request *q, struct reply *r, struct str user, enum session_how how,
                              struct fault *why) MUST_CHECK;

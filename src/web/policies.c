@@ -161,7 +161,7 @@ static enum err rules_text(struct web_request *q, const struct json *rules, cons
     struct json_out o = json_out(&text);
     json_open(&o, '[');
     json_each (rule, (struct json *)(uintptr_t)rules) {
-        bool secret = read->rules[at].kind == POLICY_PRESET && read->rules[at].preset.part != PRESET_FIELD;
+        bool secret = read->rules[at].kind == POLICY_PRESET && preset_is_sealed(read->rules[at].preset.part);
         json_open(&o, '{');
         json_each (v, rule) {
             if (secret && str_is(v->key, "value"))
@@ -190,7 +190,8 @@ static enum err read_rules(struct order *o, const struct json *rules, struct fau
         return e;
     json_each (rule, (struct json *)(uintptr_t)rules) {
         const struct policy_rule *r = &read.rules[at];
-        if (r->kind == POLICY_PRESET && r->preset.part != PRESET_FIELD && (e = note_secret(o, r, at, json_get(rule, "value"), why)))
+        if (r->kind == POLICY_PRESET && preset_is_sealed(r->preset.part) &&
+            (e = note_secret(o, r, at, json_get(rule, "value"), why)))
             return e;
         at++;
     }
@@ -372,15 +373,15 @@ enum err policies_put(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct order *o = arena_zero(q->arena, sizeof *o);
     o->q = q;
-    enum err e = save(q, update, o, why);
-    return e ? e : reply_policy(q, r, q->params[0], why);
+    enum err e = web_step_up(q, why);
+    return e || (e = save(q, update, o, why)) ? e : reply_policy(q, r, o->row.id, why);
 }
 
 enum err policies_delete(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct order o = { .q = q };
-    enum err e = web_write(q, remove_policy, &o, why);
-    if (e || (e = put_in_force(q, why)))
+    enum err e = web_step_up(q, why);
+    if (e || (e = web_write(q, remove_policy, &o, why)) || (e = put_in_force(q, why)))
         return e;
     r->status = 204;
     return ERR_NONE;

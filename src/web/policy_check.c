@@ -306,8 +306,8 @@ enum err presets_apply(struct presets *p, const struct json **fields, const stru
     while (!e && (r = policy_next(set, &s, POLICY_PRESET, &at, &policy))) {
         bool field = r->preset.part == PRESET_FIELD;
         struct growing *g = field ? &under_fields : &under_credentials;
-        if (r->preset.part == PRESET_OAUTH_CLIENT)
-            continue; /* kept for OAuth clients, which use them */
+        if (r->preset.part == PRESET_OAUTH_CLIENT || r->preset.part == PRESET_SCOPES)
+            continue; /* for what connection_oauth.c settles */
         if (!g->object)
             *g = grow(q->arena, field ? *fields : *credentials);
         e = lay_under(p, g, policy, r, why);
@@ -368,6 +368,30 @@ enum err preset_oauth_client(struct web_request *q, struct db *db, const struct 
         out->says = str_fmt(q->arena, "oauth_client (policy “%.*s”)", STR_ARG(policy->name));
         if (!e && out->client.n)
             e = check_kind(q, db, how && how->keyed, out, why);
+    }
+    return e;
+}
+
+enum err preset_scopes(struct web_request *q, struct db *db, const struct connection_row *row, struct str *scopes,
+                       struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    const struct policy *policy;
+    const struct policy_rule *r;
+    struct policy_subject s;
+    size_t at = 0;
+    if (!set || !set->count)
+        return ERR_NONE;
+    enum err e = policy_subject_of(q, db, row, POLICY_CREATE, &s, why);
+    while (!e && (r = policy_next(set, &s, POLICY_PRESET, &at, &policy))) {
+        if (r->preset.part != PRESET_SCOPES)
+            continue;
+        if (!scopes->p)
+            e = connection_scopes_read(q->arena, r->preset.value, "/scopes", scopes, why);
+        else if (r->preset.mode != PRESET_OPTIONAL && !policy_scopes_same(*scopes, r->preset.value->text)) {
+            fault(why, ERR_PRESET_ENFORCED, str_fmt(q->arena, "scopes (policy “%.*s”)", STR_ARG(policy->name)), "scopes");
+            e = fault_at(why, "/scopes");
+        }
     }
     return e;
 }

@@ -62,6 +62,10 @@ struct preset_client {
 };
 enum err preset_oauth_client(struct web_request *q, struct db *db, const struct connection_row *row, struct preset_client *out,
                              struct fault *why) MUST_CHECK;
+/* The scopes that policies preset for connections of this row, where none are asked for (p == NULL). ERR_PRESET_ENFORCED, when
+ * others are and may not be. */
+enum err preset_scopes(struct web_request *q, struct db *db, const struct connection_row *row, struct str *scopes,
+                       struct fault *why) MUST_CHECK;
 void presets_end(struct presets *p); /* wipes what was unsealed */
 struct str preset_secret_name(struct arena *a, struct str connector, const struct policy_rule *r);
 

@@ -324,17 +324,21 @@ enum err policies_preview(struct web_request *q, struct reply *r, struct fault *
 {
     static const char *const members[] = { "policy", "id", NULL };
     struct preview p = { .q = q, .out = json_out(&r->body) };
-    struct policy_row row;
+    struct policy_row row, before = { .id = STR("new") };
     const struct json *policy;
     struct str id;
     enum err e;
     if ((e = json_only(body_of(q), members, "", why)) || (e = body_object(body_of(q), "policy", &policy, why)) ||
-        (e = body_text(body_of(q), "id", false, 64, &id, why)))
+        (e = body_text(body_of(q), "id", false, POLICY_NAME_MAX, &id, why)))
         return e;
+    if (id.p && (e = policy_get(q->db, q->arena, id, &before, why))) {
+        fault_at(why, "/id");
+        return e;
+    }
     if (!policy)
         return body_fault(why, ERR_FIELD_REQUIRED, "policy", "");
     e = policies_read(q, policy, &row, why);
-    row.id = id.p ? arena_str(q->arena, id) : STR("new");
+    row.id = before.id;
     row.name = arena_str(q->arena, row.name);
     body_wipe(q);
     if (e || (e = rights_visible(q->db, q->arena, q->caller, &p.seen, why)) || (e = policy_set_load(q->db, NULL, &p.before, why)))

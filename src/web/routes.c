@@ -82,6 +82,7 @@ static const struct route routes[] = {
     { METHOD_DELETE, "/api/v1/folders/{id}", RIGHT_DELETE, 0, folders_delete, "folder.delete" },
     { METHOD_GET, "/api/v1/folders/{id}/members", RIGHT_VIEW, 0, folders_members },
     { METHOD_PUT, "/api/v1/folders/{id}/members", RIGHT_SHARE, KB(128), folders_members_put, "folder.members" },
+    { METHOD_GET, "/api/v1/folders/{id}/audit", RIGHT_AUDIT, 0, folders_audit },
 
     { METHOD_GET, "/api/v1/groups", RIGHT_PEOPLE, 0, groups_list },
     { METHOD_POST, "/api/v1/groups", RIGHT_PEOPLE, KB(128), groups_create, "group.create" },

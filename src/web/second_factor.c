@@ -95,7 +95,7 @@ static enum err confirm_checked(struct web_request *q, struct reply *r, struct f
     struct change c = change_of(q);
     struct sign_in in = { .email = q->caller->name };
     enum err e;
-    if ((e = people_need_session(q, why)) || (e = json_only(body_of(q), members, "", why)) ||
+    if ((e = people_need_session(q, why)) || (e = web_query_settled(q, why)) || (e = json_only(body_of(q), members, "", why)) ||
         (e = people_shown(q, "code", &in.code, why)))
         return e;
     if (!in.code.n)
@@ -186,7 +186,7 @@ static enum err take_off_another(struct db *db, void *context, struct fault *why
     struct user_row row;
     enum err e;
     if ((e = user_get(db, t->q->arena, t->q->params[0], &row, why)) || (e = people_may_change(t->q, &row, why)) ||
-        (e = second_factor_remove(db, &t->keeper, row.id, why)))
+        (e = web_if_match(t->q, row.revision, why)) || (e = second_factor_remove(db, &t->keeper, row.id, why)))
         return e;
     t->q->audit.object = row.id;
     t->q->audit.name = row.email;

@@ -17,8 +17,9 @@ static enum err sign_in_checked(struct web_request *q, struct reply *r, struct f
     const struct json *body = body_of(q);
     struct sign_in in = { 0 };
     enum err e;
-    if ((e = json_only(body, members, "", why)) || (e = body_text(body, "email", true, 254, &in.email, why)) ||
-        (e = people_shown(q, "password", &in.password, why)) || (e = people_shown(q, "code", &in.code, why)))
+    if ((e = web_query_settled(q, why)) || (e = json_only(body, members, "", why)) ||
+        (e = body_text(body, "email", true, 254, &in.email, why)) || (e = people_shown(q, "password", &in.password, why)) ||
+        (e = people_shown(q, "code", &in.code, why)))
         return e;
     /* Whose it was meant to be, should it fail: what was typed here may have been a password. */
     q->audit.name = change_hash(q, in.email);
@@ -97,7 +98,7 @@ static enum err step_up_checked(struct web_request *q, struct reply *r, struct f
     struct caller me;
     bool touch;
     enum err e;
-    if ((e = people_need_session(q, why)) || (e = json_only(body_of(q), members, "", why)) ||
+    if ((e = people_need_session(q, why)) || (e = web_query_settled(q, why)) || (e = json_only(body_of(q), members, "", why)) ||
         (e = people_shown(q, "password", &in.password, why)) || (e = people_shown(q, "code", &in.code, why)))
         return e;
     if (!in.password.n == !in.code.n)

@@ -43,8 +43,7 @@ static enum err make_owner(struct db *db, void *context, struct fault *why)
     json_member_str(&o, "email", n->row.email);
     json_member_str(&o, "role", str_of(role_name(n->row.role)));
     json_close(&o, '}');
-    n->q->audit.object = arena_str(n->q->arena, n->row.id);
-    n->q->audit.name = n->row.email;
+    people_told(n->q, db, arena_str(n->q->arena, n->row.id));
     n->q->audit.after = change_text(n->q, &text);
     return ERR_NONE;
 }
@@ -58,7 +57,8 @@ static enum err setup_checked(struct web_request *q, struct reply *r, struct fau
     struct guard g = { 0 };
     struct str code;
     enum err e;
-    if ((e = json_only(body, members, "", why)) || (e = body_text(body, "code", true, 256, &code, why)))
+    if ((e = web_query_settled(q, why)) || (e = json_only(body, members, "", why)) ||
+        (e = body_text(body, "code", true, 256, &code, why)))
         return e;
     if (!atomic_load(&q->hub->setup_open))
         return fault(why, ERR_SETUP_DONE, STR(""), "setup is closed");

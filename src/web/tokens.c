@@ -4,6 +4,7 @@
 #include "access/token.h"
 
 #include "access/folder.h"
+#include "access/held.h"
 #include "access/rights.h"
 #include "access/user.h"
 #include "crypto/hash.h"
@@ -144,7 +145,7 @@ static enum err read_role(const struct web_request *q, enum role *out, struct fa
     *out = role_within(ROLE_USER, caller_role(q->caller)) ? ROLE_USER : caller_role(q->caller);
     if (text.p && !role_parse(text, out))
         return body_fault(why, ERR_FIELD_INVALID, "role", "owner, admin, editor, user, viewer, auditor, custodian");
-    return rights_may_hold(q->db, q->arena, q->caller, *out, why);
+    return held_may_hold(q->db, q->arena, q->caller, *out, why);
 }
 
 /* ---- grants ---- */
@@ -266,7 +267,10 @@ static enum err find_account(struct token_order *order, struct db *db, struct fa
         return service_account_find_or_create(db, q->arena, order->account, order->t.role, &order->t.principal, why);
     if (e)
         return e;
-    if (!role_within(order->t.role, account.role))
+    unsigned held;
+    if ((e = held_in_folders(db, q->arena, account.id, &held, why)))
+        return e;
+    if (!held_within(held | ROLE_BIT(account.role), order->t.role))
         return fault(why, ERR_DENIED, STR("role above the service account's"), "token of role %d", (int)order->t.role);
     order->t.principal = account.id;
     return ERR_NONE;
@@ -340,7 +344,7 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
     /* What a token may, and how long, is given by who could have made it: no token widens a sibling above itself. */
     if ((changes_end || json_get(body, "grants")) &&
-        ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why)) ||
+        ((e = web_step_up(q, why)) || (e = held_may_hold(db, q->arena, q->caller, row.role, why)) ||
          (e = could_have_made(q, &row.narrow, why))))
         return e;
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
@@ -372,7 +376,7 @@ static enum err may_revoke(struct web_request *q, struct db *db, const struct to
     const struct caller *c = q->caller;
     if (!c->token.n || str_eq(row->id, c->token) || caller_may(c, RIGHT_PEOPLE))
         return ERR_NONE;
-    return caller_narrowed(c) ? rights_may_give(c, c->role, why) : rights_may_hold(db, q->arena, c, row->role, why);
+    return caller_narrowed(c) ? rights_may_give(c, c->role, why) : held_may_hold(db, q->arena, c, row->role, why);
 }
 
 static enum err revoke(struct db *db, void *context, struct fault *why)

@@ -95,6 +95,7 @@ enum {
  * exchange. web/change.h says who writes it down. */
 struct web_audit {
     const char *action;             /* p == NULL: the route's */
+    struct str who, who_name;       /* who somebody unknown turned out to be; empty: the caller */
     struct str object, name;        /* con_...; as it is called */
     struct str folder;              /* id */
     struct str before, after;       /* JSON; masked before it is stored */
@@ -107,6 +108,7 @@ struct web_request {
     struct db *db;                  /* this thread's reader */
     unsigned method;
     struct str path, query;         /* query: raw, without '?' */
+    bool *query_known;              /* where it is noted that web_only_query() saw the query; NULL: a page, which takes any */
     const struct head *head;
     struct str params[4];           /* {name} segments, in order, percent-decoded */
     size_t param_count;
@@ -144,6 +146,8 @@ enum err web_limit(const struct web_request *q, int *limit, struct fault *why) M
 void reply_header(struct reply *r, const char *name, struct str value);
 /* Refuses query parameters other than these (NULL-terminated). ERR_UNKNOWN_FIELD. */
 enum err web_only_query(const struct web_request *q, const char *const *allowed, struct fault *why) MUST_CHECK;
+/* Unless the handler said which it takes, it takes none: web_write() asks this first, and the entrance before an answer leaves. */
+enum err web_query_settled(const struct web_request *q, struct fault *why) MUST_CHECK;
 /* "W/" free strong ETag of a revision; If-Match checked: ERR_PRECONDITION_FAILED. */
 void reply_etag(struct reply *r, const struct web_request *q, int64_t revision);
 enum err web_if_match(const struct web_request *q, int64_t revision, struct fault *why) MUST_CHECK;

@@ -400,6 +400,7 @@ class Api(harness.Case):
     def audit(self):
         ask = self.api.ask
         ask("GET", API + "/audit?limit=200")
+        self.assertTrue(ask("GET", API + "/folders/shared/audit?limit=1").json["items"])
         ask("GET", API + "/audit:export?limit=10000")
         value = ask("POST", API + "/audit:hash", {"value": CANARY}).json["hash"]
         self.assertIn(value, ask("GET", API + "/audit?action=connection.create").text)

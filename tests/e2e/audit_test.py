@@ -114,6 +114,42 @@ class Records(harness.Case):
         self.assertNotIn(typed, json.dumps(failed))
         self.assertEqual(failed["object"]["name"], hub.post(API + "/audit:hash", {"value": typed}).json["hash"])
 
+    def test_a_persons_sign_ins_are_found_by_their_name(self):
+        hub = self.hub1
+        hub.cli("user", "create", "--data", hub.data, "--email", "o@example.com", "--role", "owner", "--password-file",
+                self.file("password", "a quiet river 77 bends\n"))
+        self.assertEqual(hub.post(API + "/session", {"email": "o@example.com", "password": "a quiet river 77 bends"}, token="").status, 200)
+        link = hub.post(API + "/users", {"email": "ann@example.com", "invite": True}).json["invitation"]["link"]
+        said = hub.post(API + "/invitations:accept", {"code": link.split("#")[1], "password": "nine hills behind us"}, token="")
+        self.assertEqual(said.status, 200, said)
+        self.assertEqual([r["action"] for r in records(hub, actor="o@example.com")], ["session.create"])
+        accepted, = records(hub, actor="ann@example.com")
+        self.assertEqual((accepted["action"], accepted["actor"]["id"]), ("invitation.accept", said.json["id"]))
+
+    @harness.embedded
+    def test_a_page_of_a_folders_records_that_looked_far_enough_says_where_to_go_on(self):
+        """A folder with few records among many costs a page no walk over all of the log."""
+        hub = self.hub1
+        hub.post(API + "/folders", {"path": "shared/quiet"})
+        hub.connection("crm", self.provider.url)
+        hub.stop()
+        with edited(hub) as db:
+            before, = db.execute("SELECT max(number) FROM audit").fetchone()
+            columns = [r[1] for r in db.execute("PRAGMA table_info(audit)")]
+            fresh = {"number": "n", "id": "'aud_' || n", "folder": "''"}
+            db.execute(f"WITH RECURSIVE c(n) AS (SELECT {before} + 1 UNION ALL SELECT n + 1 FROM c WHERE n < {before} + 50100)"
+                       f" INSERT INTO audit ({', '.join(columns)}) SELECT {', '.join(fresh.get(c, 'a.' + c) for c in columns)}"
+                       f" FROM c, audit a WHERE a.number = {before}")
+            db.commit()
+        hub.start()
+        door = API + "/folders/shared%2Fquiet/audit"
+        first = hub.get(door).json
+        self.assertEqual(first["items"], [])
+        second = hub.get(door + "?cursor=" + first["next_cursor"]).json
+        self.assertEqual([r["action"] for r in second["items"]], ["folder.create"])
+        self.assertIsNone(second["next_cursor"])
+        self.assertIn("folder.create", hub.cli("audit", "list", "--folder", "shared/quiet").out)
+
     def test_verbs_on_the_hubs_machine_are_told_too(self):
         self.hub1.admin
         self.hub1.token("robot", "user")

@@ -65,6 +65,50 @@ class Alone(harness.Case):
         self.assertEqual(self.cli("users", "delete", "ana@example.com", "--yes").out, "Deleted: ana@example.com\n")
         self.cli("users", "get", "ana@example.com", code=MISSING)
 
+    def test_a_person_changes_the_own_password(self):
+        other = self.file("other", "another hill behind 4 rivers")
+        wrong = self.cli("password", "--password-file", other, "--new-password-file", other, code=DENIED)
+        self.assertIn("wrong", wrong.err)
+        self.assertIn("--new-password-file", self.cli("password", "--password-file", self.password, code=USAGE).err)
+        self.here.post("/api/v1/session", {"email": "owner@example.com", "password": PASSWORD}, token="")
+        self.assertIn("changed", self.cli("password", "--password-file", self.password, "--new-password-file", other).out)
+        self.assertIn("Nobody is signed in", self.cli("sessions", "list").out)
+        self.cli("login", "--email", "owner@example.com", "--password-file", self.password, token="unused", code=DENIED)
+        asked = self.at_terminal(harness.Terminal("password", server=self.here.url, token=self.owner))
+        for question, answer in (("Password now: ", "another hill behind 4 rivers"), ("New password: ", PASSWORD), ("Once more: ", PASSWORD)):
+            asked.expect(question)
+            asked.type(answer)
+        self.assertEqual(asked.end(), DONE, asked.shown)
+        self.assertNotIn(PASSWORD, asked.shown)
+        self.assertRegex(self.login("owner@example.com"), r"^rcd_\w+$")
+        robot = self.cli("tokens", "create", "--name", "n", "--service-account", "robot").out.strip()
+        self.assertIn("no password", self.cli("password", "--password-file", other, "--new-password-file", other, token=robot, code=USAGE).err)
+
+    def test_login_leaves_what_a_membership_of_a_folder_gives(self):
+        link = self.file("invitation", self.cli("users", "invite", "ana@example.com", "--role", "user").out.strip())
+        self.done(harness.run("accept", "--link-file", link, "--password-file", self.password))
+        self.cli("folders", "create", "shared/sales")
+        self.cli("folders", "add", "shared/sales", "ana@example.com", "--role", "editor")
+        ana = self.login("ana@example.com")
+        rights = {f["path"]: f["rights"] for f in self.cli("folders", "list", "--json", token=ana).json["items"]}
+        self.assertIn("edit", rights["shared/sales"])
+        self.assertNotIn("edit", rights["shared"])
+        less = self.login("ana@example.com", "--role", "user")
+        self.assertNotIn("edit", self.cli("folders", "get", "shared/sales", "--json", token=less).json["rights"])
+
+    def test_an_auditor_of_a_folder_reads_what_was_done_there(self):
+        link = self.file("invitation", self.cli("users", "invite", "ana@example.com", "--role", "user").out.strip())
+        self.done(harness.run("accept", "--link-file", link, "--password-file", self.password))
+        for path in ("shared/sales", "shared/sales/north", "shared/other"):
+            self.cli("folders", "create", path)
+        self.cli("folders", "add", "shared/sales", "ana@example.com", "--role", "auditor")
+        ana = self.login("ana@example.com", "--role", "auditor")
+        seen = self.cli("audit", "list", "--folder", "shared/sales", "--json", token=ana).json["items"]
+        self.assertEqual({r["object"]["name"] for r in seen}, {"shared/sales", "shared/sales/north"})
+        self.assertIn("folder.members", self.cli("audit", "list", "--folder", "shared/sales", "--action", "folder.*", token=ana).out)
+        self.assertIn("audit in shared/other", self.cli("audit", "list", "--folder", "shared/other", token=ana, code=DENIED).err)
+        self.cli("audit", "list", token=ana, code=DENIED)
+
     def test_sessions_are_seen_and_ended(self):
         for _ in range(2):
             self.here.post("/api/v1/session", {"email": "owner@example.com", "password": PASSWORD}, token="")

@@ -404,7 +404,7 @@ class Connections(harness.SharedHub):
 
     def test_get_list_update_and_states(self):
         self.assertEqual(self.create("life", "--notes", "first", "--credential", "token=-", stdin="x" * 20).code, DONE)
-        self.assertRegex(self.cli("connections", "list").out, r"(?m)^life +LIFE +http +bearer +api\.example\.com +active +unknown +shared +con_")
+        self.assertRegex(self.cli("connections", "list").out, r"(?m)^life +LIFE +http +bearer +api\.example\.com +active +unknown +- +shared +con_")
         self.assertEqual(self.cli("connections", "get", "life", "--json").json["notes"], "first")
         changed = self.cli("connections", "update", "life", "--name", "Nouvelle vie", "--notes", "second", "--json")
         self.assertEqual((changed.json["name"], changed.json["notes"]), ("Nouvelle vie", "second"))

@@ -112,6 +112,42 @@ class Tree(Case):
         self.assertNotIn("edit", here)
         problem(bob.ask("POST", "/api/v1/tokens", {"name": "t", "role": "admin"}), "denied")
 
+    def test_a_folder_admins_token_administers_that_folder_and_nothing_else(self):
+        self.start()
+        ann = self.person("ann@example.com", "user")
+        self.new_folder("shared/team")
+        self.members("shared/team", ("ann@example.com", "admin"))
+        self.connection("crm", "shared/team")
+        self.connection("erp", "shared")
+        made = ann.ask("POST", "/api/v1/tokens", {"name": "t", "role": "admin"})
+        self.assertEqual(made.status, 201, made)
+        token, own = made.json["secret"], {"with": "first@example.com"}
+        self.assertEqual(self.ask(token, "GET", "/api/v1/session").json["roles"], ["user", "admin"])
+        self.assertEqual(self.ask(token, "POST", "/api/v1/connections/crm/shares", own).status, 201)
+        problem(self.ask(token, "POST", "/api/v1/connections/erp/shares", own), "denied")
+        for door in ("/api/v1/users", "/api/v1/policies", "/api/v1/audit", "/api/v1/keys"):
+            problem(self.ask(token, "GET", door), "denied")
+        problem(ann.ask("POST", "/api/v1/tokens", {"name": "t", "role": "owner"}), "denied")
+        kept = self.ask(token, "PATCH", f"/api/v1/tokens/{made.json['id']}", {"expires_in": "1d"})
+        self.assertEqual(kept.status, 200, kept)
+        self.members("shared/team")
+        problem(self.ask(token, "POST", "/api/v1/connections/crm/shares", own), "denied")
+        problem(ann.ask("POST", "/api/v1/tokens", {"name": "t", "role": "admin"}), "denied")
+
+    def test_a_service_account_edits_in_the_folder_where_it_is_an_editor(self):
+        self.start()
+        self.new_folder("shared/team")
+        made = self.hub1.post("/api/v1/service-accounts", {"name": "deployer", "role": "viewer"})
+        self.assertEqual(made.status, 201, made)
+        order = {"name": "t", "role": "editor", "service_account": "deployer"}
+        problem(self.hub1.post("/api/v1/tokens", order), "denied")
+        self.members("shared/team", ("deployer", "editor"))
+        token = self.hub1.post("/api/v1/tokens", order)
+        self.assertEqual(token.status, 201, token)
+        self.connection("crm", "shared/team", token.json["secret"])
+        said = self.ask(token.json["secret"], "POST", "/api/v1/connections", dict(NEW, key="erp", folder="shared"))
+        self.assertIn("edit in shared", problem(said, "denied")["detail"])
+
     def test_groups_carry_rights_until_one_leaves_them(self):
         self.start()
         ann = self.person("ann@example.com", "user")
@@ -202,6 +238,8 @@ class Reach(Case):
         self.assertEqual(said.status, 409)
         self.assertIn(limited["id"], said.json["detail"])
         self.assertEqual(self.hub1.post("/api/v1/connections/crm/shares", {"with": "ann@example.com"}).status, 201)
+        seen = self.hub1.post(door, {"folder": "shared/b", "preview": True}).json
+        self.assertEqual((side("gains"), side("loses"), seen["blocking"]), ({"bob@example.com"}, set(), []))
         moved = self.hub1.post(door, {"folder": "shared/b"})
         self.assertEqual((moved.status, moved.json["id"], moved.json["folder"]["path"]), (200, con["id"], "shared/b"))
         self.assertEqual(self.ask(bob.token, "GET", "/proxy/crm/x").status, 200)

@@ -55,6 +55,8 @@ class Keys(harness.Case):
     def test_a_rotation_through_the_api_ends_with_one_key_that_opens_everything(self):
         hub = self.started()
         first = rows(hub.data, "SELECT sealed FROM wrapping_key")[0][0].encode()
+        self.assertEqual(hub.post("/api/v1/keys:rotate", {"dry_run": True}).json["code"], "unknown_field")
+        self.assertIsNone(hub.get("/api/v1/keys").json["rotation"])
         self.assertEqual(hub.post("/api/v1/keys:rotate").status, 202)
         self.assertEqual(finished(hub, 2, self)["unusable"], 0)
         report = hub.get("/api/v1/keys").json

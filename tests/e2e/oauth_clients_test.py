@@ -320,6 +320,31 @@ class Connections(Case):
         self.assertEqual(made.status, status, made)
         return made.json
 
+    def test_a_policy_presets_the_scopes_that_are_asked_for(self):
+        self.begin()
+        old = self.connect(key="old", oauth_client="crm")
+        rule = {"rule": "preset", "connectors": ["http"], "part": "scopes", "value": "read, write"}
+        for value in ("", " , ", 5, ["read"]):
+            self.assertEqual(self.policy("none", {**rule, "value": value}, status=400)["errors"][0]["pointer"], "/rules/0/value")
+        made = self.policy("scopes", rule)
+        self.assertEqual(self.connect(oauth_client="crm")["scopes"]["requested"], ["read", "write"])
+        self.assertEqual(self.connect(key="d", oauth_client="crm", scopes="other")["scopes"]["requested"], ["other"])
+
+        enforced = {"name": "scopes", "rules": [{**rule, "mode": "enforced"}]}
+        preview = self.hub1.post("/api/v1/policies:preview", {"policy": enforced, "id": made["id"]}).json["connections"]["items"]
+        self.assertEqual({(c["key"], c["code"]) for c in preview}, {("old", "preset_enforced"), ("d", "preset_enforced")})
+        self.assertEqual(self.hub1.request("PUT", "/api/v1/policies/" + made["id"], enforced).status, 200)
+        refused = self.connect(403, key="e", oauth_client="crm", scopes="read")
+        self.assertEqual((refused["code"], refused["errors"][0]["pointer"]), ("preset_enforced", "/scopes"))
+        self.assertIn("scopes (policy “scopes”)", refused["detail"])
+        self.connect(key="e", oauth_client="crm", scopes=["write", "read"])
+        self.assertEqual(self.patch(403, scopes="read write more")["code"], "preset_enforced")
+        self.assertEqual(self.hub1.get("/proxy/c/x").status, 200)
+        self.assertEqual(self.hub1.get("/proxy/old/x").json["code"], "preset_enforced")
+        self.assertEqual(self.patch(key="old", scopes=None)["scopes"]["requested"], ["read", "write"])
+        self.assertEqual(self.hub1.get("/proxy/old/x").status, 200)
+        self.assertEqual(self.hub1.get("/api/v1/connections/old").json["id"], old["id"])
+
     GIVEN = {"rule": "preset", "connectors": ["http"], "part": "oauth_client", "name": "oauth_client", "value": "crm", "mode": "enforced"}
 
     def test_another_client_of_the_administrators_is_no_way_around_the_one_that_a_policy_enforces(self):

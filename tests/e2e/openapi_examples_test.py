@@ -49,6 +49,25 @@ class Examples(harness.Case):
                 found |= set(re.findall(r"schemas/(\w+)", content.get("schema", {}).get("$ref", "")))
         return sorted(found)
 
+    def test_a_query_parameter_that_a_door_does_not_know_is_refused_and_nothing_is_done(self):
+        """?dry_run=true at a door that has no such parameter must not do the thing."""
+        ask = lambda method, path, body=None: self.here.request(method, API + path, body, token=self.owner)
+        for method, path, name, status in STEPS:
+            body = self.schema(name)["examples"][0]
+            refused = ask(method, path + "?zz_unknown=true", body)
+            self.assertEqual((refused.status, refused.json["code"]), (400, "unknown_field"), (method, path, refused))
+            if (method, path) != ("POST", "/users/ana@example.com/departure"):
+                self.assertEqual(ask(method, path, body).status, status, (method, path))
+        for path in ("/users/ana@example.com", "/groups/Sellers", "/connections/crm", "/service-accounts/reports", "/folders/shared%2Fsales"):
+            for method in ("GET", "DELETE"):
+                refused = ask(method, path + "?zz_unknown=true")
+                self.assertEqual((refused.status, refused.json["code"]), (400, "unknown_field"), (method, path, refused))
+            self.assertEqual(ask("GET", path).status, 200, path)
+        for path in self.document["paths"]:
+            if path.startswith(API) and "{" not in path and "get" in self.document["paths"][path]:
+                said = self.here.get(path + "?zz_unknown=true", token=self.owner)
+                self.assertNotIn(said.status, range(200, 300), path)
+
     @unittest.skipIf(Draft202012Validator is None, "python3-jsonschema is not here")
     def test_every_body_has_an_example_that_fits_its_schema(self):
         self.assertGreater(len(self.bodies()), 25)

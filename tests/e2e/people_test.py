@@ -67,6 +67,21 @@ class Invitations(Case):
         self.assertNotIn(code, self.hub1.log())
 
 
+class Outdated(Case):
+    def test_what_was_decided_on_an_older_state_of_somebody_is_refused(self):
+        self.start()
+        owner = self.sign_in()
+        ann = self.ask("POST", "/users", {"email": "ann@example.com", "invite": True}, owner)
+        path, seen = "/users/" + ann.json["id"], ann.header("etag")
+        changed = self.ask("PATCH", path, {"role": "editor"}, owner)
+        for method, tail, body in (("POST", "/departure", {"to": "owner@example.com"}), ("POST", "/invitation", None),
+                                   ("DELETE", "/invitation", None), ("DELETE", "/second-factor", None)):
+            problem(self.ask(method, path + tail, body, owner, If_Match=seen), "precondition_failed")
+        self.assertFalse(self.ask("GET", path, None, owner).json["disabled"])
+        gone = self.ask("POST", path + "/departure", {"to": "owner@example.com"}, owner, If_Match=changed.header("etag"))
+        self.assertEqual(gone.status, 200, gone)
+
+
 class CommandLine(Case):
     def test_people_are_invited_unlocked_and_listed_on_the_machine_itself(self):
         hub = self.start()
@@ -109,7 +124,9 @@ class Guessing(Case):
         self.assertEqual(len(codes), 40)
         hub.stop()
         hub.start()
-        problem(self.sign_in("ann@example.com", NEW, 429), "rate_limited")
+        locked = self.sign_in("ann@example.com", NEW, 429)
+        problem(locked, "rate_limited")
+        self.assertIn(int(locked.header("retry-after")), range(14 * 60, 15 * 60 + 1))
         owner = self.sign_in()
         self.assertIsNotNone(self.ask("GET", f"/users/{ann}", None, owner).json["locked_until"])
         self.assertEqual(self.ask("PATCH", f"/users/{ann}", {"locked": False}, owner).json["locked_until"], None)
@@ -198,6 +215,15 @@ class SecondFactor(Case):
         for method, path in (("DELETE", f"/users/{ann}"), ("DELETE", "/connections/none"), ("DELETE", "/service-accounts/none"),
                              ("POST", "/keys:rotate"), ("GET", "/audit:export"), ("POST", "/second-factor")):
             problem(self.ask(method, path, None, owner), "step_up_required")
+        rules = {"name": "n", "rules": []}
+        for method, path, body in (("PUT", "/folders/shared/members", {"members": [{"principal": ann, "role": "editor"}]}),
+                                   ("POST", "/groups", {"name": "g", "members": [ann]}), ("PATCH", "/groups/none", {"members": [ann]}),
+                                   ("DELETE", "/groups/none", None), ("DELETE", "/folders/shared", None), ("PUT", "/policies/none", rules),
+                                   ("DELETE", "/policies/none", None), ("PATCH", "/service-accounts/none", {"role": "admin"}),
+                                   ("POST", "/identity-providers", {"key": "theirs"}), ("PATCH", "/identity-providers/none", {"name": "n"})):
+            with self.subTest(f"{method} {path}"):
+                problem(self.ask(method, path, body, owner), "step_up_required")
+        self.assertEqual(self.ask("PUT", "/folders/shared/members?preview=true", {"members": []}, owner).status, 200)
         for method, path, body in (("POST", "/tokens", {"name": "t"}), ("PATCH", f"/users/{ann}", {"password": "a new one for somebody else"}),
                                    ("PATCH", f"/users/{ann}", {"role": "admin"}),
                                    ("POST", "/users", {"email": "bob@example.com", "password": "chosen by another"}),

@@ -90,7 +90,7 @@ def statements():
     found = set()
     for piece in program.split(b"\0"):
         text = re.split(rb"[^\t\n -~]", piece[-8000:])[-1].decode()
-        whole = text.count("'") % 2 == 0 and text.count("(") == text.count(")") and not re.search(r"[;%]|\b(AND|OR|WHERE|IN)\s*$", text)
+        whole = text.count("'") % 2 == 0 and text.count("(") == text.count(")") and not re.search(r"[;%]|\b(AND|OR|WHERE|IN|FROM)\s*$", text)
         if whole and re.match(r"(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM) ", text):
             found.add(text)
     return sorted(found)
@@ -138,7 +138,7 @@ class OnBoth(harness.Case):
         script = ""
         for i, text in enumerate(texts):
             numbers = [int(n) for n in re.findall(r"\$(\d+)", text)]
-            text = text.replace("$keys", f"(${max(numbers, default=0) + 1})")
+            text = text.replace("$keys", f"(SELECT key FROM json_each(${max(numbers, default=0) + 1}))")
             script += f"\\echo @{i}\nPREPARE p AS {text};\nSELECT parameter_types FROM pg_prepared_statements; DEALLOCATE ALL;\n"
         out = self.pg.try_sql("\\unset ON_ERROR_STOP\n\\set VERBOSITY terse\n\\o /dev/stdout\n" + script + "\\echo @end\n", self.database, postgres.ROLE)
         parts = re.split(r"^@(?:\d+|end)$", out.out, flags=re.M)[1:-1]

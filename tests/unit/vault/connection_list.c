@@ -34,10 +34,10 @@ static enum err fill(struct db *db, void *context, struct fault *why)
                   "INSERT INTO folder_above VALUES ('top', 'top', 1, 0)",
                   why);
     for (size_t i = 0; !e && i < FOLDERS; i++)
-        e = db_script(db, str_fmt(a, "INSERT INTO folder (id, parent_id, slug, path, kind, created_ms, updated_ms) VALUES"
-                                     " ('fld_%zu', 'top', 's%zu', 't/s%zu', 'shared', 1, 1);"
+        e = db_script(db, str_fmt(a, "INSERT INTO folder (id, parent_id, slug, path, kind, inherits, created_ms, updated_ms) VALUES"
+                                     " ('fld_%zu', 'top', 's%zu', 't/s%zu', 'shared', %d, 1, 1);"
                                      "INSERT INTO folder_above VALUES ('fld_%zu', 'fld_%zu', 1, 0), ('fld_%zu', 'top', %d, 1)",
-                                  i, i, i, i, i, i, inherits(i)).p, why);
+                                  i, i, i, inherits(i), i, i, i, inherits(i)).p, why);
     for (size_t i = 0; !e && i < ROWS; i++) {
         m->eu[i] = i % 7 == 0;
         m->rows[i] = (struct connection_row){

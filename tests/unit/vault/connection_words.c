@@ -16,7 +16,7 @@
 #define assert_ok(call) assert_int_equal((call), ERR_NONE)
 
 static const char *const words[WORDS] = {
-    "alpha", "beta", "gamma", "delta", "night", "light", "market", "order", "stock", "price"
+    "alpha", "beta", "gamma", "delta", "night", "light", "market", "order", "delight", "price"
 };
 
 static bool hidden(size_t i) { return i % 50 == 49; }
@@ -144,9 +144,19 @@ static void two_words_are_found_by_the_place_where_they_meet(void **state)
     struct connection_words w = read_words(h, (struct connection_filter){ .search = STR("night market") });
     assert_true(w.few);
     assert_false(w.exact || w.none);
-    /* "light market" has the same mark, and nothing else. */
-    assert_int_equal(matching(h, w.match), 2 * ROWS / 100);
+    /* "light market" and "delight market" have the same mark, and nothing else. */
+    assert_int_equal(matching(h, w.match), 3 * ROWS / 100);
     assert_int_equal(str_find_str(w.match, STR(" AND ")), SIZE_MAX);
+}
+
+static void words_that_end_alike_are_told_apart_by_more_letters(void **state)
+{
+    struct hub *h = *state;
+    /* Four letters before: delight, light and night. Six: delight. */
+    assert_int_equal(matching(h, read_words(h, (struct connection_filter){ .search = STR("light market") }).match), 3 * ROWS / 100);
+    assert_int_equal(matching(h, read_words(h, (struct connection_filter){ .search = STR("delight market") }).match), ROWS / 100);
+    /* Two. */
+    assert_int_equal(matching(h, read_words(h, (struct connection_filter){ .search = STR("ht market") }).match), 3 * ROWS / 100);
 }
 
 static void what_few_rows_have_is_asked_alone(void **state)
@@ -156,6 +166,14 @@ static void what_few_rows_have_is_asked_alone(void **state)
     assert_true(w.few);
     assert_in_range(matching(h, w.match), 1, 60);
     assert_true(read_words(h, (struct connection_filter){ .search = STR("marzipan") }).none);
+}
+
+static void a_search_that_repeats_itself_is_led_by_what_lies_between(void **state)
+{
+    struct hub *h = *state;
+    /* "alp" twice is in many rows, "lpa" in none. */
+    assert_true(read_words(h, (struct connection_filter){ .search = STR("alpalp") }).none);
+    assert_false(read_words(h, (struct connection_filter){ .search = STR("alp") }).none);
 }
 
 static void a_word_is_found_together_with_its_connector_and_tag(void **state)
@@ -215,15 +233,15 @@ static void a_pair_of_words_leads_a_state_that_many_have(void **state)
 static bool takes(struct arena *a, size_t i)
 {
     struct connection_row row = row_of(a, i);
-    return row.state == CONNECTION_NEEDS_AUTH && !row.deleted && !hidden(i) && str_find_str(row.name, STR("stock")) != SIZE_MAX;
+    return row.state == CONNECTION_NEEDS_AUTH && !row.deleted && !hidden(i) && str_find_str(row.name, STR("order")) != SIZE_MAX;
 }
 
-/* Both have many rows: their numbers are held against each other, in batches, page by page. */
+/* Both have many rows: the state's index leads, and holds the text. */
 static void a_word_and_a_state_that_many_rows_have_find_what_has_both_and_is_seen(void **state)
 {
     struct hub *h = *state;
     const struct str top = STR("fld");
-    struct connection_filter f = { .search = STR("stock"), .by_state = true, .state = CONNECTION_NEEDS_AUTH, .limit = 7 };
+    struct connection_filter f = { .search = STR("order"), .by_state = true, .state = CONNECTION_NEEDS_AUTH, .limit = 7 };
     struct connection_row *rows;
     size_t at = 0, n;
     f.scope = (struct folder_scope){ .above = &top, .above_count = 1 };
@@ -238,6 +256,41 @@ static void a_word_and_a_state_that_many_rows_have_find_what_has_both_and_is_see
     } while (n);
     for (; at < ROWS; at++)
         assert_false(takes(h->arena, at));
+}
+
+static bool is_there(struct arena *a, size_t i, struct str search)
+{
+    struct connection_row row = row_of(a, i);
+    return hidden(i) && !row.deleted && (!search.n || str_find_str(row.name, search) != SIZE_MAX);
+}
+
+/* One row in fifty: a page is found in several batches, whatever leads. */
+static void who_sees_little_of_many_folders_gets_whole_pages(void **state)
+{
+    struct hub *h = *state;
+    struct str above[451] = { STR("other") };
+    struct connection_filter f = { .limit = 40 };
+    const struct str searches[] = { STR_NONE, STR("al"), STR("ht market"), STR("alpha") };
+    for (size_t i = 1; i < COUNT(above); i++)
+        above[i] = str_fmt(h->arena, "fld_%zu", i);
+    f.scope = (struct folder_scope){ .above = above, .above_count = COUNT(above) };
+    for (size_t k = 0; k < COUNT(searches); k++) {
+        struct connection_row *rows;
+        size_t at = 0, n;
+        f.search = searches[k];
+        f.after = STR_NONE;
+        do {
+            assert_ok(connection_list(store_reader(h->store, &h->why), h->arena, &f, &rows, &n, &h->why));
+            for (size_t i = 0; i < n; i++, at++) {
+                while (!is_there(h->arena, at, f.search))
+                    at++;
+                assert_int_equal(rows[i].number, at + 1);
+            }
+            f.after = n ? str_fmt(h->arena, "%lld", (long long)rows[n - 1].number) : STR_NONE;
+        } while (n == 40);
+        for (; at < ROWS; at++)
+            assert_false(is_there(h->arena, at, f.search));
+    }
 }
 
 static int64_t segments(struct hub *h)
@@ -274,7 +327,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_words_are_found_by_the_place_where_they_meet),
         cmocka_unit_test(what_few_rows_have_is_asked_alone),
+        cmocka_unit_test(a_search_that_repeats_itself_is_led_by_what_lies_between),
         cmocka_unit_test(a_word_is_found_together_with_its_connector_and_tag),
+        cmocka_unit_test(words_that_end_alike_are_told_apart_by_more_letters),
+        cmocka_unit_test(who_sees_little_of_many_folders_gets_whole_pages),
         cmocka_unit_test(marks_are_not_found_by_words),
         cmocka_unit_test(a_state_that_few_rows_have_leads_a_word_that_many_have),
         cmocka_unit_test(a_pair_of_words_leads_a_state_that_many_have),

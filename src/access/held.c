@@ -1,0 +1,39 @@
+#include "access/held.h"
+
+#include "access/rights.h"
+
+enum err held_in_folders(struct db *db, struct arena *a, struct str principal, unsigned *out, struct fault *why)
+{
+    struct query *q = query_begin(db,
+        "SELECT DISTINCT role FROM folder_member WHERE (expires_ms = 0 OR expires_ms > $2)"
+        " AND principal_id IN (SELECT $1 UNION ALL SELECT group_id FROM group_member WHERE member_id = $1)");
+    query_text(q, principal);
+    query_i64(q, clock_wall());
+    *out = 0;
+    while (query_next(q)) {
+        enum role held = ROLE_NONE;
+        if (role_parse(query_get_text(q, 0, a), &held))
+            *out |= ROLE_BIT(held);
+    }
+    return query_end(q, why);
+}
+
+bool held_within(unsigned held, enum role role)
+{
+    for (enum role r = ROLE_NONE + 1; r < ROLE_COUNT; r++)
+        if (held & ROLE_BIT(r) && role_within(role, r))
+            return true;
+    return false;
+}
+
+enum err held_may_hold(struct db *db, struct arena *a, const struct caller *c, enum role role, struct fault *why)
+{
+    enum err e = rights_may_hold(db, a, c, role, why);
+    unsigned held;
+    if (e != ERR_DENIED || (c->narrowed != ROLE_NONE && !role_within(role, c->narrowed)))
+        return e;
+    struct fault unread;
+    if (held_in_folders(db, a, c->principal, &held, &unread))
+        return e;
+    return held_within(held, role) ? ERR_NONE : e;
+}
