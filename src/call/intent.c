@@ -7,10 +7,10 @@
 #include <time.h>
 
 /* A group costs CPU time by itself, above all its sync. Groups follow one another so slowly that this is a SHARE-th of the time,
- * and never more slowly than GAP_MOST_NS. It may be a HASTE-th when a loop has nothing else to do, and when ENOUGH of the calls that
- * it had at a time lately wait: so that those that do not keep it busy until the others come back. (What share of those it has now
- * waits says little: while most callers are about to ask again, three of four calls would be a group.) When calls come by the FEW at
- * a time, as from one caller after the other, nobody waits. */
+ * and never more slowly than GAP_MOST_NS. It may be a HASTE-th when a loop has nothing else to do, and when ENOUGH of the calls
+ * that it had at a time lately wait: so that those that do not keep it busy until the others come back. (What share of those it has
+ * now waits says little: while most callers are about to ask again, three of four calls would be a group.) When calls come by the
+ * FEW at a time, as from one caller after the other, nobody waits. */
 #define SHARE 50
 #define HASTE 4
 #define ENOUGH(waiting, most) (3 * (waiting) >= 2 * (most))

@@ -79,7 +79,9 @@ static void all_at_once(struct loop_job *job)
 {
     struct crowd *c = list_entry(job, struct crowd, begin);
     for (int k = 0; k < CALLS; k++) {
-        struct run run = { .id = "run_1", .connection = "con_1", .caller = "usr_1", .method = "GET", .host = "a.example", .path = "/" };
+        struct run run = {
+            .id = "run_1", .connection = "con_1", .caller = "usr_1", .method = "GET", .host = "a.example", .path = "/"
+        };
         c->calls[k].crowd = c;
         c->calls[k].intent.back = back;
         intent_write(c->lane, &c->calls[k].intent, &run);
