@@ -250,6 +250,23 @@ class Defaults(Case):
             run = self.hub1.get("/api/v1/runs/" + answer.header("raccord-run"))
         self.assertEqual(run.json["path"], "")
 
+    def test_run_records_older_than_a_policy_says_are_removed_and_their_going_is_no_flaw(self):
+        hub = self.hub1
+        hub.connection("crm", self.provider.url)
+        runs = lambda: hub.get("/api/v1/runs").json["items"]
+        hub.get("/proxy/crm/x")
+        self.eventually(runs, "a run record never came")
+        hub.stop()
+        hub.start()
+        threading.Event().wait(1.1)  # a second of age
+        self.assertEqual(len(runs()), 1, "nothing removed it before the policy")
+        self.policy("Short", {"rule": "run_retention", "value": "1s"})
+        hub.stop()
+        hub.start()  # which looks after old things at once
+        self.eventually(lambda: not runs(), "the policy's term removed nothing")
+        self.assertTrue(hub.get("/api/v1/audit:verify").json["ok"])
+        self.assertEqual(hub.get("/api/v1/audit?action=runs.prune").json["items"][0]["outcome"], "done")
+
 
 class Quotas(Case):
     def test_parallel_creations_do_not_pass_the_limit(self):
