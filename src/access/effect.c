@@ -48,3 +48,20 @@ enum err effect_after(struct db *db, struct arena *a, struct str folder, struct 
         err = rights_of(db, a, now.rows[i].id, people[i].role, folder, &e->rows[i].after, why);
     return err;
 }
+
+enum err effect_of_move(struct db *db, struct arena *a, struct str connection, struct str from, struct str to, struct effect *out,
+                        struct fault *why)
+{
+    struct person *people;
+    enum err e = read_people(db, a, out, &people, why);
+    for (size_t i = 0; !e && i < out->n; i++) {
+        const struct caller c = { .principal = out->rows[i].id, .role = people[i].role };
+        struct rights before, after;
+        if ((e = rights_on_connection(db, a, &c, connection, from, &before, why)) ||
+            (e = rights_on_connection(db, a, &c, connection, to, &after, why)))
+            return e;
+        out->rows[i].before = before.mask;
+        out->rows[i].after = after.mask;
+    }
+    return e;
+}

@@ -23,4 +23,8 @@ enum err effect_before(struct db *db, struct arena *a, struct str folder, struct
 /* The same people afterwards; or in another folder. */
 enum err effect_after(struct db *db, struct arena *a, struct str folder, struct effect *e, struct fault *why) MUST_CHECK;
 
+/* Of one connection that goes from a folder to another, before and after: its shares go along. */
+enum err effect_of_move(struct db *db, struct arena *a, struct str connection, struct str from, struct str to, struct effect *out,
+                        struct fault *why) MUST_CHECK;
+
 #endif

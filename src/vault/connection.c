@@ -410,6 +410,16 @@ enum err connection_update(struct db *db, struct connection_row *row, struct fau
     return ERR_NONE;
 }
 
+enum err connection_disown(struct db *db, struct str owner, struct fault *why)
+{
+    struct query *q =
+        query_begin(db, "UPDATE connection SET owner_id = $2, revision = revision + 1, updated_ms = $3 WHERE owner_id = $1");
+    query_text(q, owner);
+    query_text(q, STR(CONNECTION_OWNER_SYSTEM));
+    query_i64(q, clock_wall());
+    return query_end(q, why);
+}
+
 enum err connection_adopt(struct db *db, struct connection_row *row, struct str owner, struct fault *why)
 {
     if (!str_is(row->owner, CONNECTION_OWNER_SYSTEM))

@@ -62,6 +62,8 @@ enum err connection_insert(struct db *db, struct keyring *k, struct arena *a, st
 enum err connection_update(struct db *db, struct connection_row *row, struct fault *why) MUST_CHECK;
 /* The owner of what nobody has authenticated yet, and who then becomes it; others stay whose they are (CON-57). */
 #define CONNECTION_OWNER_SYSTEM "system"
+/* Whose account goes: what they own is nobody's, until somebody authenticates it anew. */
+enum err connection_disown(struct db *db, struct str owner, struct fault *why) MUST_CHECK;
 enum err connection_adopt(struct db *db, struct connection_row *row, struct str owner, struct fault *why) MUST_CHECK;
 /* Replace all secrets, in the caller's transaction; bumps the revision. */
 enum err connection_replace_secrets(struct db *db, struct keyring *k, struct arena *a, struct connection_row *row,

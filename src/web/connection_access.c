@@ -236,8 +236,8 @@ static enum err carry(struct db *db, void *context, struct fault *why)
     struct web_request *q = m->q;
     enum err e;
     m->blocking_count = 0;
-    if ((e = check_place(m, db, why)) || (e = effect_before(db, q->arena, m->row.folder, &m->effect, why)) ||
-        (e = effect_after(db, q->arena, m->to.id, &m->effect, why)) || (e = find_blocking(m, db, why)) ||
+    if ((e = check_place(m, db, why)) || (e = find_blocking(m, db, why)) ||
+        (m->preview && (e = effect_of_move(db, q->arena, m->row.id, m->row.folder, m->to.id, &m->effect, why))) ||
         (m->preview && (e = move_callers_find(db, q->arena, &m->row, m->to.id, &m->callers, why))))
         return e;
     if (m->blocking_count && !m->preview)

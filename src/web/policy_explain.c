@@ -265,6 +265,44 @@ static bool ask_folder(struct question *x, struct connection_row *row)
     return true;
 }
 
+/* The door's own right, in the folder that it is about, or in one in which such a connection would be. */
+static bool ask_right_in_folder(struct question *x, struct connection_row *row)
+{
+    struct fault f;
+    struct folder_row folder;
+    enum err e = folder_resolve(x->q->db, x->q->arena, &x->who, x->folder, &folder, &f);
+    tell(x, "folder", "visible", e, x->folder);
+    if (!settle(x, e, &f))
+        return false;
+    row->folder = folder.id;
+    e = rights_need(x->q->db, x->q->arena, &x->who, folder.id, x->route->right, &f);
+    tell(x, "rights", right_name(x->route->right), e, folder.path);
+    settle(x, e, &f);
+    return true;
+}
+
+/* A right that is held on objects cannot be told of none: the answer would be “allow” for everybody. What lists show is each one's
+ * own business, and where a new connection would go is known. */
+static enum err check_object(const struct question *x, struct fault *why)
+{
+    struct str path = str_of(x->route->path);
+    bool list = x->route->methods == METHOD_GET && str_find(path, '{') == SIZE_MAX;
+    bool one = copies(x) || moves(x) || restores(x);
+    if (!right_in_folder(x->route->right) || x->connection.p || list || creates(x) || (x->folder.p && !one))
+        return ERR_NONE;
+    return body_fault(why, ERR_FIELD_REQUIRED, str_starts(path, STR("/api/v1/folders")) ? "folder" : "connection", "");
+}
+
+/* Whatever of the two is given, in the order of the doors; false: nothing more can be asked. */
+static bool ask_object(struct question *x, struct connection_row *row)
+{
+    if (x->connection.p)
+        return ask_connection(x, row);
+    if (creates(x))
+        return ask_folder(x, row);
+    return !x->folder.p || !right_in_folder(x->route->right) || ask_right_in_folder(x, row);
+}
+
 /* Where a copy or what is moved would be; STR_NONE: that is not known, or not to be seen. */
 static struct str ask_target(struct question *x, const struct connection_row *row)
 {
@@ -365,6 +403,9 @@ static void ask_address(struct question *x)
 static enum err ask(struct question *x, struct fault *why)
 {
     struct connection_row row = { .connector = x->connector, .auth_type = x->auth_type, .allowed_domain = x->domain };
+    enum err e = check_object(x, why);
+    if (e)
+        return e;
     ask_right(x);
     ask_address(x);
     if (!x->route->calls)
@@ -374,10 +415,10 @@ static enum err ask(struct question *x, struct fault *why)
         settle(x, fault(&f, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "limited token"), &f);
         tell(x, "token", "connections", ERR_DENIED, STR("limited to connections"));
     }
-    if (x->connection.p ? !ask_connection(x, &row) : creates(x) && !ask_folder(x, &row))
+    if (!ask_object(x, &row))
         return ERR_NONE;
     bool elsewhere = x->connection.p && (copies(x) || moves(x));
-    enum err e = elsewhere ? ask_elsewhere(x, &row, why) : ask_policies(x, &row, why);
+    e = elsewhere ? ask_elsewhere(x, &row, why) : ask_policies(x, &row, why);
     ask_action(x);
     return e;
 }

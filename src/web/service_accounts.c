@@ -1,6 +1,7 @@
 /* web/service_accounts.c - programs that call: they hold tokens and never sign in. */
 #include "access/rights.h"
 #include "access/user.h"
+#include "vault/connection.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/handlers.h"
@@ -160,7 +161,8 @@ static enum err remove_account(struct db *db, void *context, struct fault *why)
     if ((e = service_account_get(db, q->arena, q->params[0], &row, why)) || (e = web_if_match(q, row.revision, why)))
         return e;
     q->audit.before = told(q, &row);
-    return service_account_delete(db, row.id, why);
+    e = connection_disown(db, row.id, why);
+    return e ? e : service_account_delete(db, row.id, why);
 }
 
 enum err service_accounts_delete(struct web_request *q, struct reply *r, struct fault *why)

@@ -1,6 +1,7 @@
 /* web/users.c - people who sign in. An owner is made and changed by owners only. */
 #include "access/rights.h"
 #include "access/user.h"
+#include "vault/connection.h"
 #include "web/body.h"
 #include "web/change.h"
 #include "web/handlers.h"
@@ -240,8 +241,9 @@ static enum err remove_user(struct db *db, void *context, struct fault *why)
         return e;
     q->audit.before = told(q, &row);
     struct second_factor_keeper keeper = people_keeper(q->hub);
-    e = second_factor_remove(db, &keeper, row.id, why);
-    return e ? e : user_delete(db, row.id, why);
+    if ((e = second_factor_remove(db, &keeper, row.id, why)) || (e = connection_disown(db, row.id, why)))
+        return e;
+    return user_delete(db, row.id, why);
 }
 
 enum err users_delete(struct web_request *q, struct reply *r, struct fault *why)

@@ -238,6 +238,8 @@ class Reach(Case):
         self.assertEqual(said.status, 409)
         self.assertIn(limited["id"], said.json["detail"])
         self.assertEqual(self.hub1.post("/api/v1/connections/crm/shares", {"with": "ann@example.com"}).status, 201)
+        seen = self.hub1.post(door, {"folder": "shared/b", "preview": True}).json
+        self.assertEqual((side("gains"), side("loses"), seen["blocking"]), ({"bob@example.com"}, set(), []))
         moved = self.hub1.post(door, {"folder": "shared/b"})
         self.assertEqual((moved.status, moved.json["id"], moved.json["folder"]["path"]), (200, con["id"], "shared/b"))
         self.assertEqual(self.ask(bob.token, "GET", "/proxy/crm/x").status, 200)

@@ -47,6 +47,45 @@ class Keys(harness.Case):
         self.assertEqual(self.post(hub, "/connections", self.order("b"), token=other).status, 201)
         self.assertEqual(self.post(hub, "/connections", self.order("c"), key="k2").status, 201)
 
+    def test_a_key_is_kept_for_24_hours_and_then_gone_with_its_answer(self):
+        hub = self.start()
+        day = 24 * 3600 * 1000
+
+        def age(ms):
+            with harness.database(hub.data) as db:
+                db.execute("UPDATE idempotency SET created_ms = created_ms - ?", (ms,))
+        first = self.post(hub, "/groups", {"name": "one"})
+        age(day - 60000)
+        self.assertEqual(self.post(hub, "/groups", {"name": "one"}).body, first.body)
+        age(60000)
+        # The key is free, for other things too, whether upkeep has come by or not.
+        self.assertEqual(self.post(hub, "/groups", {"name": "two"}).status, 201)
+        self.assertEqual(self.post(hub, "/groups", {"name": "two"}).header("idempotency-replayed"), "true")
+        self.post(hub, "/groups", {"name": "three"}, key="k2")
+        age(day)
+        hub.stop()
+        hub.start()  # which looks after old things at once
+
+        def left():
+            with harness.database(hub.data) as db:
+                return (db.execute("SELECT count(*) FROM idempotency").fetchone()[0],
+                        db.execute("SELECT count(*) FROM sealed_value WHERE kind = 'idempotency'").fetchone()[0])
+        self.eventually(lambda: left() == (0, 0), f"they are still there: {left()}")
+
+    def test_a_caller_has_ten_thousand_keys_and_others_have_theirs(self):
+        hub = self.start()
+        other = hub.token("another")
+        self.assertEqual(self.post(hub, "/groups", {"name": "one"}).status, 201)
+        with harness.database(hub.data) as db:
+            db.execute("WITH RECURSIVE counted (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counted WHERE i < 9999) INSERT INTO idempotency"
+                       " (id, principal_id, request, maker, created_ms, bytes) SELECT 'k' || i, principal_id, 'r', 'm', created_ms, 1"
+                       " FROM counted, idempotency")
+        full = self.post(hub, "/groups", {"name": "two"}, key="k2")
+        self.assertEqual(self.code(full), "limit_reached", full)
+        self.assertEqual(self.post(hub, "/groups", {"name": "one"}).header("idempotency-replayed"), "true")
+        self.assertEqual(self.post(hub, "/groups", {"name": "two"}, key="k2", token=other).status, 201)
+        self.assertEqual(hub.post(API + "/groups", {"name": "three"}).status, 201)
+
     def test_a_key_that_is_no_key_is_refused(self):
         hub = self.start()
         for key in ('""', "with blanks in it", "x" * 256):

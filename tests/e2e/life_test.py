@@ -197,6 +197,24 @@ class Copies(Case):
         done = self.ask("PUT", "/connections/later/credentials", {"token": SECRET})
         self.assertEqual((done["state"], done["owner"]["name"]), ("active", "tests"))
 
+    def test_what_a_deleted_account_owned_is_nobodys_until_somebody_authenticates_it(self):
+        hub = self.start()
+        robot = self.ask("POST", "/tokens", {"name": "t", "service_account": "robot", "role": "user"}, 201)
+        self.ask("PATCH", "/service-accounts/robot", {"role": "editor"})
+        user = self.ask("POST", "/users", {"email": "ann@example.com", "role": "editor", "password": harness.PASSWORD}, 201)
+        self.make("one")
+        with harness.database(hub.data) as db:
+            db.execute("UPDATE connection SET owner_id = ?", (robot["principal"]["id"],))
+        self.make("two")
+        with harness.database(hub.data) as db:
+            db.execute("UPDATE connection SET owner_id = ? WHERE key = 'two'", (user["id"],))
+        self.assertEqual(self.ask("GET", "/connections/one")["owner"]["name"], "robot")
+        self.ask("DELETE", "/service-accounts/robot", status=204)
+        self.ask("DELETE", "/users/ann@example.com", status=204)
+        for key in ("one", "two"):
+            self.assertEqual(self.ask("GET", f"/connections/{key}")["owner"], {"id": None, "name": "System"})
+        self.assertEqual(self.ask("PUT", "/connections/one/credentials", {"token": SECRET})["owner"]["name"], "tests")
+
 
 class History(Case):
     def test_what_happened_is_told_newest_first_without_a_secret(self):

@@ -144,6 +144,22 @@ class Guessing(Case):
         self.assertEqual([s["address"] for s in self.ask("GET", "/sessions", None, owner).json["items"]], ["198.51.100.8"])
 
 
+    def test_guesses_from_everywhere_at_everybody_raise_one_alarm(self):
+        """Requirement 15.2: no account and no address is near its own limit."""
+        hub = self.start(env={"RACCORD_TRUSTED_PROXIES": "127.0.0.1", "RACCORD_SIGN_IN_PASSWORD_MEMORY": "19M", "RACCORD_SIGN_IN_PASSWORD_PASSES": "2"})
+        alarms = lambda: int(re.search(r"(?m)^raccord_sign_in_alarms_total (\d+)$", hub.get("/metrics").text).group(1))
+
+        def guess(numbers):
+            for i in numbers:
+                said = self.ask("POST", "/session", {"email": f"x{i}@example.com", "password": "wrong"}, X_Forwarded_For=f"198.51.100.{i}")
+                self.assertEqual(said.status, 401, said)
+        guess(range(49))
+        self.assertEqual(alarms(), 0)
+        guess(range(49, 55))
+        self.assertEqual(alarms(), 1)
+        self.assertEqual(hub.log().count("sign-in alarm"), 1)
+
+
 class SmallTokens(Case):
     def test_a_token_that_is_less_than_its_person_does_not_sign_the_person_out(self):
         self.start()

@@ -250,6 +250,23 @@ class Defaults(Case):
             run = self.hub1.get("/api/v1/runs/" + answer.header("raccord-run"))
         self.assertEqual(run.json["path"], "")
 
+    def test_run_records_older_than_a_policy_says_are_removed_and_their_going_is_no_flaw(self):
+        hub = self.hub1
+        hub.connection("crm", self.provider.url)
+        runs = lambda: hub.get("/api/v1/runs").json["items"]
+        hub.get("/proxy/crm/x")
+        self.eventually(runs, "a run record never came")
+        hub.stop()
+        hub.start()
+        threading.Event().wait(1.1)  # a second of age
+        self.assertEqual(len(runs()), 1, "nothing removed it before the policy")
+        self.policy("Short", {"rule": "run_retention", "value": "1s"})
+        hub.stop()
+        hub.start()  # which looks after old things at once
+        self.eventually(lambda: not runs(), "the policy's term removed nothing")
+        self.assertTrue(hub.get("/api/v1/audit:verify").json["ok"])
+        self.assertEqual(hub.get("/api/v1/audit?action=runs.prune").json["items"][0]["outcome"], "done")
+
 
 class Quotas(Case):
     def test_parallel_creations_do_not_pass_the_limit(self):
@@ -491,6 +508,33 @@ class Explain(Case):
                     if happened is None and operation == "connection.create":
                         hub.request("DELETE", f"/api/v1/connections/n{number}")
             hub.request("DELETE", f"/api/v1/policies/{made['id']}")
+
+    def test_a_right_of_folders_is_asked_where_it_is_held_and_is_nothing_without_a_place(self):
+        hub = self.hub1
+        user, shared = hub.token("user-one", "user"), "/api/v1/folders/shared"
+        self.assertEqual(hub.post("/api/v1/folders", {"path": "shared/closed", "inherits": False}).status, 201)
+        for operation, method, path, body in (("folder.update", "PATCH", shared, {"preset": "open_folder"}),
+                                              ("folder.members", "PUT", shared + "/members", {"members": []}),
+                                              ("folder.create", "POST", "/api/v1/folders", {"path": "shared/x"}),
+                                              ("GET /api/v1/folders/{id}/audit", "GET", shared + "/audit", None),
+                                              ("GET /api/v1/folders/{id}/members", "GET", shared + "/members", None),
+                                              ("GET /api/v1/folders/{id}", "GET", "/api/v1/folders/shared%2Fclosed", None),
+                                              ("connect_session.create", "POST", "/api/v1/connect-sessions",
+                                               {"connector": "http", "auth_type": "bearer", "key": "k", "folder": "shared",
+                                                "fields": {"base_url": self.provider.url}})):
+            with self.subTest(operation):
+                folder = "shared/closed" if path.endswith("closed") else "shared"
+                said = self.explain(operation, principal="user-one", folder=folder)
+                door = hub.request(method, path, body, token=user)
+                self.assertEqual((said["code"], said["decision"]), (door.json.get("code"), "block" if door.status >= 400 else "allow"), door)
+                lone = hub.post("/api/v1/policies:explain", {"operation": operation, "principal": "user-one"})
+                missing = "/connection" if operation.startswith("connect") else "/folder"
+                self.assertEqual((lone.status, lone.json["errors"][0]["pointer"]), (400, missing))
+        self.assertEqual(self.explain("connection.update", principal="user-one", folder="shared")["code"], "denied")
+        self.assertEqual(self.explain("GET /api/v1/connections", principal="user-one")["decision"], "allow")
+        for operation in ("connection.call", "connection.move", "connection.restore"):
+            lone = hub.post("/api/v1/policies:explain", {"operation": operation, **({} if operation.endswith("call") else {"folder": "shared"})})
+            self.assertEqual((lone.status, lone.json["code"]), (400, "field_required"), operation)
 
     def test_the_trace_names_each_rule_that_was_asked(self):
         self.hub1.connection("crm", self.provider.url)

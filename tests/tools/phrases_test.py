@@ -62,7 +62,8 @@ ELSEWHERE = {
     "auth/oidc.c": r"Bearer |no error code",
     "cmd/terminal.c": r"standard input",           # has a row with what is said of it
     "http/address.c": r".*",                       # the egress settings
-    "http/server.c": r"cannot (open a socket|listen) .*|HTTP/1\.1 000 ",
+    "http/server.c": r"cannot (open a socket|listen) .*",
+    "http/server_exchange.c": r"HTTP/1\.1 000 ",
     "http/status.c": r".*",                        # reason phrases of RFC 9110
     "http/upstream.c": r"closed or reset",         # a note
     "crypto/pair.c": r"P-\d+|a stored certificate .*|.*client certificate|private key|RSA.*",  # curves; notes
