@@ -1,6 +1,6 @@
 #include "access/held.h"
 
-#include "access/rights.h"
+#include "base/clock.h"
 
 enum err held_in_folders(struct db *db, struct arena *a, struct str principal, unsigned *out, struct fault *why)
 {
@@ -24,16 +24,4 @@ bool held_within(unsigned held, enum role role)
         if (held & ROLE_BIT(r) && role_within(role, r))
             return true;
     return false;
-}
-
-enum err held_may_hold(struct db *db, struct arena *a, const struct caller *c, enum role role, struct fault *why)
-{
-    enum err e = rights_may_hold(db, a, c, role, why);
-    unsigned held;
-    if (e != ERR_DENIED || (c->narrowed != ROLE_NONE && !role_within(role, c->narrowed)))
-        return e;
-    struct fault unread;
-    if (held_in_folders(db, a, c->principal, &held, &unread))
-        return e;
-    return held_within(held, role) ? ERR_NONE : e;
 }

@@ -12,8 +12,5 @@
 enum err held_in_folders(struct db *db, struct arena *a, struct str principal, unsigned *out, struct fault *why) MUST_CHECK;
 /* Are all rights of `role` among those of one of these roles? */
 bool held_within(unsigned held, enum role role);
-/* May the caller make or change a token of this role for itself? A membership's role counts, administrators' as well: in the
- * instance the token still may no more than the principal. ERR_DENIED. */
-enum err held_may_hold(struct db *db, struct arena *a, const struct caller *c, enum role role, struct fault *why) MUST_CHECK;
 
 #endif

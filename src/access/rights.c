@@ -1,5 +1,6 @@
 #include "access/rights.h"
 
+#include "access/held.h"
 #include "store/many.h"
 
 #define ANCHORS_MOST 1000
@@ -496,24 +497,14 @@ enum err rights_may_give(const struct caller *c, enum role role, struct fault *w
 
 enum err rights_may_hold(struct db *db, struct arena *a, const struct caller *c, enum role role, struct fault *why)
 {
+    unsigned held;
     if (holds_role(c, role))
         return ERR_NONE;
-    enum role most = c->role;
-    struct query *q = query_begin(db, "SELECT DISTINCT role FROM folder_member WHERE (expires_ms = 0 OR expires_ms > $2)"
-                                      " AND principal_id IN " SELF_AND_GROUPS("$1"));
-    query_text(q, c->principal);
-    query_i64(q, clock_wall());
-    while (query_next(q)) {
-        enum role held = ROLE_NONE;
-        if (role_parse(query_get_text(q, 0, a), &held) && role_within(most, held) && !role_everywhere(held))
-            most = held;
-    }
-    enum err e = query_end(q, why);
+    enum err e = held_in_folders(db, a, c->principal, &held, why);
     if (e)
         return e;
-    if (role_within(role, most) && (c->narrowed == ROLE_NONE || role_within(role, c->narrowed)))
-        return ERR_NONE;
-    return above_own(c, role, why);
+    bool within = held_within(held | ROLE_BIT(c->role), role) && (c->narrowed == ROLE_NONE || role_within(role, c->narrowed));
+    return within ? ERR_NONE : above_own(c, role, why);
 }
 
 enum err rights_may_give_in(struct db *db, struct arena *a, const struct caller *c, struct str folder, enum role role,

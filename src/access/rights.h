@@ -43,7 +43,8 @@ enum err rights_visible(struct db *db, struct arena *a, const struct caller *c, 
 /* May the caller give `role` to somebody, in the instance? Nobody gives a right that they do not have: not one above the own role,
  * and none at all with a token that is narrowed, since what is given would not be. ERR_DENIED. */
 enum err rights_may_give(const struct caller *c, enum role role, struct fault *why) MUST_CHECK;
-/* To a token of one's own: there, the rights of one's memberships count too, as the token only takes away from them. */
+/* To a token of one's own: there, the roles of one's memberships count too, administrators' as well. The token only takes away from
+ * them, and in the instance may no more than its principal. */
 enum err rights_may_hold(struct db *db, struct arena *a, const struct caller *c, enum role role, struct fault *why) MUST_CHECK;
 /* The same for a membership of a folder. A token narrowed to folders gives it in those. */
 enum err rights_may_give_in(struct db *db, struct arena *a, const struct caller *c, struct str folder, enum role role,

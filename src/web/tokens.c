@@ -145,7 +145,7 @@ static enum err read_role(const struct web_request *q, enum role *out, struct fa
     *out = role_within(ROLE_USER, caller_role(q->caller)) ? ROLE_USER : caller_role(q->caller);
     if (text.p && !role_parse(text, out))
         return body_fault(why, ERR_FIELD_INVALID, "role", "owner, admin, editor, user, viewer, auditor, custodian");
-    return held_may_hold(q->db, q->arena, q->caller, *out, why);
+    return rights_may_hold(q->db, q->arena, q->caller, *out, why);
 }
 
 /* ---- grants ---- */
@@ -344,7 +344,7 @@ static enum err apply_token(struct db *db, void *context, struct fault *why)
     bool changes_end = json_get(body, "expires_in") || json_get(body, "expires_at");
     /* What a token may, and how long, is given by who could have made it: no token widens a sibling above itself. */
     if ((changes_end || json_get(body, "grants")) &&
-        ((e = web_step_up(q, why)) || (e = held_may_hold(db, q->arena, q->caller, row.role, why)) ||
+        ((e = web_step_up(q, why)) || (e = rights_may_hold(db, q->arena, q->caller, row.role, why)) ||
          (e = could_have_made(q, &row.narrow, why))))
         return e;
     if (changes_end && (e = read_expiry(q, row.expires, &expires, why)))
@@ -376,7 +376,7 @@ static enum err may_revoke(struct web_request *q, struct db *db, const struct to
     const struct caller *c = q->caller;
     if (!c->token.n || str_eq(row->id, c->token) || caller_may(c, RIGHT_PEOPLE))
         return ERR_NONE;
-    return caller_narrowed(c) ? rights_may_give(c, c->role, why) : held_may_hold(db, q->arena, c, row->role, why);
+    return caller_narrowed(c) ? rights_may_give(c, c->role, why) : rights_may_hold(db, q->arena, c, row->role, why);
 }
 
 static enum err revoke(struct db *db, void *context, struct fault *why)
