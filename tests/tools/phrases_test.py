@@ -65,7 +65,7 @@ ELSEWHERE = {
     "http/server.c": r"cannot (open a socket|listen) .*",
     "http/server_exchange.c": r"HTTP/1\.1 000 ",
     "http/status.c": r".*",                        # reason phrases of RFC 9110
-    "http/upstream.c": r"closed or reset",         # a note
+    "http/upstream_line.c": r"closed or reset",    # a note
     "crypto/pair.c": r"P-\d+|a stored certificate .*|.*client certificate|private key|RSA.*",  # curves; notes
     "vault/certificate.c": r"Raccord client authority .*",  # a name in a certificate
     "vault/certificate_upkeep.c": r"(SELECT|UPDATE) .*|(=|<>) 'authority'",
