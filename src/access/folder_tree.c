@@ -173,9 +173,9 @@ enum err folder_change(struct db *db, struct arena *a, const struct folder_row *
         return e;
     const struct folder_row *below = parent ? parent : &above;
     struct str path = str_fmt(a, "%.*s/%.*s", STR_ARG(below->sort), STR_ARG(row->slug));
-    bool moves = !str_eq(path, was.sort);
-    if ((moves && (e = check_place(db, &was, was.sort, path, why))) || (e = write_row(db, row, below->id, why)) ||
-        (moves && (e = move_paths(db, was.sort, path, why))))
+    bool moves = !str_eq(path, was.sort), elsewhere = !str_eq(below->id, was.parent);
+    if ((elsewhere && (e = check_room(db, below->id, why))) || (moves && (e = check_place(db, &was, was.sort, path, why))) ||
+        (e = write_row(db, row, below->id, why)) || (moves && (e = move_paths(db, was.sort, path, why))))
         return e;
     return rebuild(db, path, why);
 }

@@ -113,7 +113,7 @@ static void the_list_holds_ones_own_and_the_shared_folder(void **state)
 static void a_folder_holds_a_thousand_folders(void **state)
 {
     struct house *h = *state;
-    struct folder_row shared;
+    struct folder_row shared, last, below;
     struct str id;
     assert_ok(folder_get(h->db, h->arena, h->shared, &shared, &h->why));
     house_run(h,
@@ -122,8 +122,13 @@ static void a_folder_holds_a_thousand_folders(void **state)
               " SELECT 'fld_' || i, f.id, 's' || i, 'shared/s' || i, 'shared', 1, 1 FROM folder f, n WHERE f.path = 'shared'");
     assert_ok(folder_create(h->db, h->arena, &shared, STR("last"), PRESET_EDITORS_EDIT, true, &id, &h->why));
     assert_int_equal(folder_create(h->db, h->arena, &shared, STR("more"), PRESET_EDITORS_EDIT, true, &id, &h->why), ERR_LIMIT);
-    assert_ok(folder_get(h->db, h->arena, id, &shared, &h->why));
-    assert_ok(folder_create(h->db, h->arena, &shared, STR("below"), PRESET_EDITORS_EDIT, true, &id, &h->why));
+    assert_ok(folder_get(h->db, h->arena, id, &last, &h->why));
+    assert_ok(folder_create(h->db, h->arena, &last, STR("below"), PRESET_EDITORS_EDIT, true, &id, &h->why));
+    /* None comes in by moving either; who is there already may still be renamed. */
+    assert_ok(folder_get(h->db, h->arena, id, &below, &h->why));
+    assert_int_equal(folder_change(h->db, h->arena, &below, &shared, &h->why), ERR_LIMIT);
+    last.slug = STR("renamed");
+    assert_ok(folder_change(h->db, h->arena, &last, &shared, &h->why));
 }
 
 int main(void)
