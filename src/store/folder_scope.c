@@ -151,6 +151,14 @@ bool folder_sight_shares(const struct folder_sight *s, struct str connection)
     return many_find(&s->connections, connection, &unused);
 }
 
+double folder_sight_share(const struct folder_sight *s)
+{
+    size_t all = s->map ? folder_map_count(s->map) : 0, seen = 0;
+    for (size_t i = 0; i < all; i++)
+        seen += is_seen(s, folder_map_at(s->map, i));
+    return all ? (double)seen / (double)all : 0;
+}
+
 void folder_sight_folders(const struct folder_sight *s, struct arena *a, size_t most, const struct str **out, size_t *n)
 {
     *out = s->folders.keys;

@@ -58,6 +58,8 @@ enum err folder_sight_begin(struct db *db, struct arena *a, const struct folder_
 void folder_sight_end(struct folder_sight *s); /* zeros are fine */
 bool folder_sight_holds(const struct folder_sight *s, struct str folder);
 bool folder_sight_shares(const struct folder_sight *s, struct str connection);
+/* Which part of all folders; 0: they are named, and nobody counted. */
+double folder_sight_share(const struct folder_sight *s);
 /* The folders, if they are `most` at most; else *n = most + 1. Owned by `a` and the sight. */
 void folder_sight_folders(const struct folder_sight *s, struct arena *a, size_t most, const struct str **out, size_t *n);
 

@@ -32,6 +32,7 @@
 #define BATCH_FIRST 512      /* rows of a walk that are asked for at once; then more, */
 #define BATCH_GROWS 4
 #define BATCH_MOST 8192      /* up to these */
+#define PLACE_COST 2.0       /* of a place of a word on PostgreSQL, against a row that is walked past */
 #define EVERY 2.0            /* more than all rows */
 #define CELLS 64             /* states times healths, and some more */
 
@@ -234,14 +235,16 @@ static enum err read_shared(struct walk *w, struct fault *why)
 static bool is_kind(const struct connection_filter *f) { return f->deleted || (f->by_default && f->is_default); }
 
 /* The trigrams find candidates; the text itself decides. The indexes that lead by cells, defaults and deleted ones hold it. Else it
- * lies in the row, which nobody reads before it is known to be seen. */
-enum text { TEXT_NOT_ASKED, TEXT_IN_INDEX, TEXT_IN_ROW };
+ * lies in the row, which nobody reads before it is known to be seen. PostgreSQL looks by itself: what it sends is what costs. */
+enum text { TEXT_NOT_ASKED, TEXT_IN_INDEX, TEXT_IN_ROW, TEXT_BY_SQL };
 
 static enum text text_of(const struct walk *w, enum lead lead)
 {
     if (!w->f->search.n || (lead == LEAD_SEARCH && w->words.exact))
         return TEXT_NOT_ASKED;
-    return lead == LEAD_ROWS && (w->cell || is_kind(w->f)) ? TEXT_IN_INDEX : TEXT_IN_ROW;
+    if (lead != LEAD_ROWS)
+        return TEXT_IN_ROW;
+    return db_is_postgres(w->db) ? TEXT_BY_SQL : w->cell || is_kind(w->f) ? TEXT_IN_INDEX : TEXT_IN_ROW;
 }
 
 /* One walk: its statement, and what a batch of rows left of itself. */
@@ -254,6 +257,7 @@ struct scan {
     size_t batch;            /* rows that are asked for at once */
     bool more;
     struct numbers seen;     /* of a batch */
+    size_t looked;           /* rows that are looked at at once; more where few of them have the text */
 };
 
 static enum err scan_statement(struct scan *s, const struct walk *w, struct fault *why)
@@ -263,6 +267,8 @@ static enum err scan_statement(struct scan *s, const struct walk *w, struct faul
     buf_fmt(&s->sql, "SELECT %s, c.folder_id, %s FROM %s %s > $1 AND %s < $2", n,
             s->text == TEXT_IN_INDEX ? "c.search" : "NULL", from(s->lead), n, n);
     add_filters(&s->sql, w, s->lead, &param);
+    if (s->text == TEXT_BY_SQL)
+        buf_fmt(&s->sql, " AND c.search LIKE $%d ESCAPE '\\'", ++param);
     buf_fmt(&s->sql, " ORDER BY %s LIMIT $%d%c", n, ++param, 0);
     return buf_failed(&s->sql) ? too_long(why) : ERR_NONE;
 }
@@ -281,6 +287,8 @@ static enum err read_batch(struct scan *s, struct walk *w, size_t enough, struct
     query_i64(q, s->after);
     query_i64(q, w->below);
     bind_filters(q, w, s->lead);
+    if (s->text == TEXT_BY_SQL)
+        query_text(q, w->words.like);
     query_i64(q, (int64_t)s->batch);
     s->seen.n = 0;
     while (read < s->batch && s->seen.n < enough && query_next(q)) {
@@ -315,16 +323,25 @@ static enum err look_at(struct scan *s, struct walk *w, size_t enough, struct fa
     return query_end(q, why);
 }
 
+static enum err look_at_batch(struct scan *s, struct walk *w, size_t enough, struct fault *why)
+{
+    size_t seen = s->seen.n;
+    if (s->text != TEXT_IN_ROW || !seen)
+        return ERR_NONE;
+    enum err e = look_at(s, w, enough, why);
+    if (s->seen.n * 2 < seen)
+        s->looked = seen * BATCH_GROWS < BATCH_MOST ? seen * BATCH_GROWS : BATCH_MOST;
+    return e;
+}
+
 static enum err scan_rows(struct scan *s, struct walk *w, struct fault *why)
 {
     int64_t *mine = w->found + w->limit;
     size_t n = 0;
     enum err e = scan_statement(s, w, why);
     while (!e && s->more && n < w->limit) {
-        e = read_batch(s, w, w->limit - n, why);
-        if (!e && s->seen.n && s->text == TEXT_IN_ROW)
-            e = look_at(s, w, w->limit - n, why);
-        if (e)
+        size_t enough = w->limit - n;
+        if ((e = read_batch(s, w, enough > s->looked ? enough : s->looked, why)) || (e = look_at_batch(s, w, enough, why)))
             return e;
         memcpy(mine + n, s->seen.at, s->seen.n * sizeof *mine);
         n += s->seen.n;
@@ -519,12 +536,25 @@ static enum err weigh_all(struct walk *w, struct choice *c, struct fault *why)
     return ERR_NONE;
 }
 
+/* PostgreSQL finds all rows with a word before it gives the first: where a walk meets a page of them sooner, rows lead. */
+static enum err prefer_walk(struct walk *w, struct choice *c, struct fault *why)
+{
+    int64_t last;
+    if (c->lead != LEAD_SEARCH || !db_is_postgres(w->db))
+        return ERR_NONE;
+    enum err e = query_number(w->db, "SELECT COALESCE(MAX(number), 0) FROM connection WHERE number > 0", &last, why);
+    double met = w->words.share * folder_sight_share(&w->sight);
+    if (!e && met * w->words.share * (double)last * PLACE_COST > (double)w->limit)
+        c->lead = LEAD_ROWS;
+    return e;
+}
+
 /* Led by what fewest rows have. */
 static enum err find_in_scope(struct walk *w, struct fault *why)
 {
     struct choice c = { LEAD_ROWS, false, EVERY };
     enum err e = weigh_all(w, &c, why);
-    if (e)
+    if (e || (e = prefer_walk(w, &c, why)))
         return e;
     return c.cells ? scan_cells(w, why) : scan(w, c.lead, why);
 }

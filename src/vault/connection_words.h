@@ -20,7 +20,7 @@ struct connection_words {
     struct str text;   /* folded as connection.search is */
     struct str like;   /* the same for LIKE ... ESCAPE '\' on connection.search */
     struct str match;  /* for connection_words_sql(); p == NULL: the search has to go without the index */
-    double share;      /* about so many of the rows match; 0: very few, or the engine knows by itself */
+    double share;      /* about so many of the rows match; 0: very few */
     bool few;          /* behind the cursor: reading them all is the shortest way */
     bool exact;        /* what matches needs no second look with LIKE */
     bool none;         /* nothing matches, whatever the folder */

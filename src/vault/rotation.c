@@ -311,9 +311,8 @@ static enum err count_data_keys(struct db *db, struct rotation_report *out, stru
     return query_end(q, why);
 }
 
-enum err rotation_report(struct db *db, struct arena *a, struct rotation_report *out, struct fault *why)
+static enum err read_report(struct db *db, struct arena *a, struct rotation_report *out, struct fault *why)
 {
-    *out = (struct rotation_report){ .count = 0 };
     struct query *q =
         query_begin(db, "SELECT id, active, uses, created_ms, master, master_next FROM wrapping_key ORDER BY id DESC");
     while (out->count < ROTATION_KEYS && query_next(q))
@@ -325,4 +324,16 @@ enum err rotation_report(struct db *db, struct arena *a, struct rotation_report 
     if (e || (e = count_data_keys(db, out, why)))
         return e;
     return rotation_newest(db, a, &out->newest, why);
+}
+
+/* Keys and rotation of one state: else a rotation is finished whose older keys are still there. */
+enum err rotation_report(struct db *db, struct arena *a, struct rotation_report *out, struct fault *why)
+{
+    *out = (struct rotation_report){ .count = 0 };
+    enum err e = db_snapshot(db, why);
+    if (e)
+        return e;
+    e = read_report(db, a, out, why);
+    db_snapshot_end(db);
+    return e;
 }

@@ -5,6 +5,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #include "hub.h"
 #include "vault/rotation.h"
@@ -404,6 +406,47 @@ static void a_wiped_ring_turns_no_key(void **state)
     assert_int_equal(number(h, "SELECT count(*) FROM data_key WHERE wrapping_key = 1"), 252);
 }
 
+struct turning {
+    struct hub *h;
+    _Atomic bool over;
+    enum err e;
+};
+
+static void *turn_again_and_again(void *context)
+{
+    struct turning *t = context;
+    struct rotation made;
+    struct rotation_count c = { 0 };
+    for (int i = 0; !t->e && i < 30; i++) {
+        t->e = begin(t->h, &made);
+        for (c.finished = false; !t->e && !c.finished;)
+            t->e = rotation_step(t->h->store, t->h->keys, &c, &(struct fault){ 0 });
+    }
+    t->over = true;
+    return NULL;
+}
+
+static void a_report_tells_of_one_moment(void **state)
+{
+    struct hub *h = *state;
+    struct turning t = { .h = h };
+    pthread_t thread;
+    int finished = 0;
+    assert_int_equal(pthread_create(&thread, NULL, turn_again_and_again, &t), 0);
+    while (!t.over) {
+        AUTO_ARENA a = arena_new(4096);
+        struct rotation_report r;
+        struct fault why;
+        assert_int_equal(rotation_report(store_reader(h->store, &why), a, &r, &why), ERR_NONE);
+        bool turned = r.newest.key && r.newest.finished;
+        assert_true(turned ? r.count == 1 && r.keys[0].id == r.newest.key : r.count == (r.newest.key ? 2 : 1));
+        finished += turned;
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(t.e, ERR_NONE);
+    assert_true(finished > 0);
+}
+
 static int with_hub(void **state)
 {
     struct hub *h = hub_new_ready();
@@ -440,6 +483,7 @@ int main(void)
         TEST(a_change_of_master_key_can_be_begun_again_with_another_key),
         TEST(a_ring_with_the_old_master_key_makes_no_key_that_the_new_one_does_not_open),
         TEST(a_wiped_ring_turns_no_key),
+        TEST(a_report_tells_of_one_moment),
     };
     return cmocka_run_group_tests_name("vault/rotation", tests, NULL, NULL);
 }
