@@ -41,4 +41,4 @@ class OneDoor(harness.Case):
         wanted = re.compile(r"^\s+U (connect|sendto|BIO_new_connect|BIO_connect|curl_\w+|uv_tcp_connect|uv_udp_\w+)\b", re.M)
         told = subprocess.run(["nm", "-A", "-u", *objects], capture_output=True, text=True, check=True).stdout
         callers = {os.path.basename(line.split(":")[0]) for line in told.splitlines() if wanted.search("\n" + line.split(":", 1)[1])}
-        self.assertEqual(callers, {"upstream.c.o"})
+        self.assertEqual(callers, {"upstream_dial.c.o"})

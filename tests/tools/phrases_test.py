@@ -16,7 +16,7 @@ FILES = ("catalog/setup.c", "base/json.c", "base/template.c", "crypto/password.c
 
 # Calls whose texts nobody is shown: all of them, or from the given argument on (counted from 0).
 SILENT = {
-    "fault": 3, "fail_with": 3, "refuse_with": 3, "line_broken": 2, "next_address": 1, "unusable": 2, "report": 0, "log_fault": 0,
+    "fault": 3, "upstream_fail_with": 3, "refuse_with": 3, "line_broken": 2, "next_address": 1, "unusable": 2, "report": 0, "log_fault": 0,
     "log_debug": 0, "log_info": 0, "log_warn": 0, "log_error": 0, "log_line": 0, "log_text": 0, "rate_limited": 1, "run": 1, "bug": 0, "_Static_assert": 0,
     "query_begin": 1, "many_begin": 1, "many_texts": 2, "text_link_query": 1, "block_column": 1, "query_number": 1, "where_text": 1, "where_among": 1, "where_number": 1,
     "buf_add": 1, "buf_fmt": 1, "str_starts": 1, "str_istarts": 1, "str_is": 1, "strlen": 0, "strftime": 2, "json_only": 2,
@@ -34,7 +34,7 @@ SILENT_IN = {"vault/domain.c": {"refuse": 2}, "call/run_block.c": {"broken": 1},
              "auth/renewal_run.c": {"renewal_report": 1}, "auth/renewal_end.c": {"renewal_report": 1},
              "auth/renewal_left.c": {"renewal_report": 1}, "auth/renewal_introspect.c": {"renewal_report": 1}, "auth/renewal_upkeep.c": {"renewal_report": 1}, "auth/revocation.c": {"renewal_report": 1}}
 # Calls whose texts are shown even when they are one word.
-SPEAKING = {("fault", 2), ("fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
+SPEAKING = {("fault", 2), ("upstream_fail_with", 2), ("refuse_with", 2), ("value_refuse", 1), ("body_fault", 3)}
 
 # Names: the same in every language. Fields of the API, and what stands for an empty or unreadable one.
 NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "genesys", "value", "client_email", "subject_token", "private_key", "login_url",
@@ -65,7 +65,7 @@ ELSEWHERE = {
     "http/server.c": r"cannot (open a socket|listen) .*",
     "http/server_exchange.c": r"HTTP/1\.1 000 ",
     "http/status.c": r".*",                        # reason phrases of RFC 9110
-    "http/upstream.c": r"closed or reset",         # a note
+    "http/upstream_line.c": r"closed or reset",    # a note
     "crypto/pair.c": r"P-\d+|a stored certificate .*|.*client certificate|private key|RSA.*",  # curves; notes
     "vault/certificate.c": r"Raccord client authority .*",  # a name in a certificate
     "vault/certificate_upkeep.c": r"(SELECT|UPDATE) .*|(=|<>) 'authority'",
