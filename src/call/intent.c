@@ -7,14 +7,12 @@
 #include <time.h>
 
 /* A group costs CPU time by itself, above all its sync. Groups follow one another so slowly that this is a SHARE-th of the time,
- * and never more slowly than GAP_MOST_NS. It may be a HASTE-th when a loop has nothing else to do, and when ENOUGH of the calls
- * that it had at a time lately wait: so that those that do not keep it busy until the others come back. (What share of those it has
- * now waits says little: while most callers are about to ask again, three of four calls would be a group.) When calls come by the
- * FEW at a time, as from one caller after the other, nobody waits. */
+ * and never more slowly than GAP_MOST_NS. It may be a HASTE-th when a loop has nothing else to do, and when most of the calls that
+ * it has wait: so that those that do not are enough to keep it busy until the others come back. When calls come by the FEW at a
+ * time, as from one caller after the other, nobody waits. */
 #define SHARE 50
 #define HASTE 4
-#define ENOUGH(waiting, most) (3 * (waiting) >= 2 * (most))
-#define LATELY 32                   /* groups, in which two thirds of what `most` is too high by are forgotten */
+#define ENOUGH(waiting, alive) (3 * (waiting) >= 2 * (alive))
 #define FEW 4
 #define GAP_MOST_NS 4000000
 #define WAITING_MOST 20000          /* of a loop; more are refused at once: as many calls as clients may be connected */
@@ -49,7 +47,6 @@ struct intent_lane {
     bool round;                     /* round_ends is due */
     int64_t laid_down;              /* calls, at last */
     int64_t alive;                  /* calls that wait, or came back and are not over */
-    int64_t most;                   /* of them at a time, lately */
     struct loop_job nudge;
     _Atomic bool nudged;
     struct list refused;
@@ -157,7 +154,6 @@ static void batch_back(struct loop_job *job)
     struct batch *b = list_entry(job, struct batch, job);
     struct intent_lane *lane = b->lane;
     timer_stop(&b->late);
-    lane->most -= (lane->most - lane->alive + LATELY - 1) / LATELY;
     tell_all(&b->waiting, b->durable);
     buf_clear(&b->text);
     b->count = 0;
@@ -232,7 +228,7 @@ static bool is_time(const struct intent_lane *lane, const struct writer *w)
     if (loop_idle(lane->loop))
         return true; /* it sleeps what is left of its time */
     int64_t now = nanoseconds(CLOCK_MONOTONIC);
-    return now >= atomic_load(&w->next) || (ENOUGH(lane->laid_down, lane->most) && now >= atomic_load(&w->haste_next));
+    return now >= atomic_load(&w->next) || (ENOUGH(lane->laid_down, lane->alive) && now >= atomic_load(&w->haste_next));
 }
 
 /* A writer that is not idle looks by itself when it is done. One that is, is called when its time has come, or nothing else is to
@@ -294,7 +290,6 @@ void intent_write(struct intent_lane *lane, struct intent *i, const struct run *
     b->count++;
     i->counted = true;
     lane->alive++;
-    lane->most = lane->alive > lane->most ? lane->alive : lane->most;
     list_push_back(&b->waiting, &i->link);
 }
 
