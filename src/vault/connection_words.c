@@ -78,7 +78,7 @@ static struct str joined(struct arena *a, struct str left, const char *between, 
  * stand for places where two words meet, by some letters before and behind, once for each of these reaches: a word by itself may be
  * in many rows, and two of them in many more than side by side. A search asks for the longest that it has; words that end alike are
  * more than those that begin alike. Different things may have the same mark: what it finds is looked at. */
-static const struct reach { size_t before, behind; } reaches[] = { { 2, 2 }, { 4, 4 }, { 6, 4 } };
+static const struct reach { size_t before, behind; } reaches[] = { { 2, 2 }, { 3, 3 }, { 4, 4 }, { 6, 4 } };
 #define MARK_FIRST 0xf0000u /* a plane of its own */
 #define MARK_BYTES 6
 

@@ -155,6 +155,8 @@ static void words_that_end_alike_are_told_apart_by_more_letters(void **state)
     /* Four letters before: delight, light and night. Six: delight. */
     assert_int_equal(matching(h, read_words(h, (struct connection_filter){ .search = STR("light market") }).match), 3 * ROWS / 100);
     assert_int_equal(matching(h, read_words(h, (struct connection_filter){ .search = STR("delight market") }).match), ROWS / 100);
+    /* Three. */
+    assert_int_equal(matching(h, read_words(h, (struct connection_filter){ .search = STR("ight mar") }).match), 3 * ROWS / 100);
     /* Two. */
     assert_int_equal(matching(h, read_words(h, (struct connection_filter){ .search = STR("ht market") }).match), 3 * ROWS / 100);
 }
