@@ -116,8 +116,7 @@ static enum err look_at_tree(struct db *db, struct arena *a, const struct folder
 enum err folder_sight_begin(struct db *db, struct arena *a, const struct folder_scope *s, struct folder_sight *out,
                             struct fault *why)
 {
-    *out = (struct folder_sight){ .folders = many_of(a, s->folders, s->few ? s->folder_count : 0),
-                                  .connections = many_of(a, s->connections, s->connection_count) };
+    *out = (struct folder_sight){ .folders = many_of(a, s->folders, s->few ? s->folder_count : 0) };
     return s->few ? ERR_NONE : look_at_tree(db, a, s, out, why);
 }
 
@@ -143,12 +142,6 @@ bool folder_sight_holds(const struct folder_sight *s, struct str folder)
 {
     size_t unused;
     return s->map ? is_seen(s, folder_map_find(s->map, folder)) : many_find(&s->folders, folder, &unused);
-}
-
-bool folder_sight_shares(const struct folder_sight *s, struct str connection)
-{
-    size_t unused;
-    return many_find(&s->connections, connection, &unused);
 }
 
 double folder_sight_share(const struct folder_sight *s)

@@ -44,10 +44,11 @@ enum err folder_scope_holds(struct db *db, const struct folder_scope *s, struct 
                             struct fault *why) MUST_CHECK;
 bool folder_scope_shares(const struct folder_scope *s, struct str connection);
 
-/* A scope for thousands of questions, none of which costs a statement: the tree of folders is in memory. */
+/* The folders of a scope for thousands of questions, none of which costs a statement: the tree is in memory. Connections that are
+ * shared singly are not among them. */
 struct folder_sight {
     /* Private. */
-    struct many folders, connections;
+    struct many folders;
     struct folder_map *map;            /* NULL: the folders are named */
     const struct folder_node *below;
     bool *above;
@@ -57,7 +58,6 @@ enum err folder_sight_begin(struct db *db, struct arena *a, const struct folder_
                             struct fault *why) MUST_CHECK;
 void folder_sight_end(struct folder_sight *s); /* zeros are fine */
 bool folder_sight_holds(const struct folder_sight *s, struct str folder);
-bool folder_sight_shares(const struct folder_sight *s, struct str connection);
 /* Which part of all folders; 0: they are named, and nobody counted. */
 double folder_sight_share(const struct folder_sight *s);
 /* The folders, if they are `most` at most; else *n = most + 1. Owned by `a` and the sight. */
