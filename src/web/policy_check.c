@@ -291,26 +291,42 @@ static enum err lay_under(struct presets *p, struct growing *g, const struct pol
     return e;
 }
 
+/* The preset rules that hold for a connection, one after the other. */
+struct preset_walk {
+    const struct policy_set *set;  /* NULL: there are none */
+    struct policy_subject subject;
+    const struct policy *policy;   /* of the rule that came last */
+    size_t at;
+};
+
+static enum err walk_begin(struct web_request *q, struct db *db, const struct connection_row *row, struct preset_walk *w,
+                           struct fault *why)
+{
+    const struct policy_set *set = policies_now(q);
+    *w = (struct preset_walk){ .set = set && set->count ? set : NULL };
+    return w->set ? policy_subject_of(q, db, row, POLICY_CREATE, &w->subject, why) : ERR_NONE;
+}
+
+static const struct policy_rule *walk_next(struct preset_walk *w)
+{
+    return w->set ? policy_next(w->set, &w->subject, POLICY_PRESET, &w->at, &w->policy) : NULL;
+}
+
 enum err presets_apply(struct presets *p, const struct json **fields, const struct json **credentials, struct fault *why)
 {
     struct web_request *q = p->q;
-    const struct policy_set *set = policies_now(q);
-    const struct policy *policy;
     const struct policy_rule *r;
-    struct policy_subject s;
-    size_t at = 0;
-    if (!set || !set->count)
-        return ERR_NONE;
-    enum err e = policy_subject_of(q, q->db, &p->row, POLICY_CREATE, &s, why);
+    struct preset_walk w;
+    enum err e = walk_begin(q, q->db, &p->row, &w, why);
     struct growing under_fields = { 0 }, under_credentials = { 0 };
-    while (!e && (r = policy_next(set, &s, POLICY_PRESET, &at, &policy))) {
+    while (!e && (r = walk_next(&w))) {
         bool field = r->preset.part == PRESET_FIELD;
         struct growing *g = field ? &under_fields : &under_credentials;
         if (r->preset.part == PRESET_OAUTH_CLIENT || r->preset.part == PRESET_SCOPES)
             continue; /* for what connection_oauth.c settles */
         if (!g->object)
             *g = grow(q->arena, field ? *fields : *credentials);
-        e = lay_under(p, g, policy, r, why);
+        e = lay_under(p, g, w.policy, r, why);
     }
     if (under_fields.object)
         *fields = under_fields.object;
@@ -347,25 +363,20 @@ static enum err check_kind(struct web_request *q, struct db *db, bool key, struc
 enum err preset_oauth_client(struct web_request *q, struct db *db, const struct connection_row *row, struct preset_client *out,
                              struct fault *why)
 {
-    const struct policy_set *set = policies_now(q);
-    const struct policy *policy;
     const struct policy_rule *r;
-    struct policy_subject s;
-    size_t at = 0;
+    struct preset_walk w;
     const struct obtain *how = obtain_find(row->auth_type);
     *out = (struct preset_client){ .client = STR(""), .key = STR("") };
-    if (!set || !set->count)
-        return ERR_NONE;
-    enum err e = policy_subject_of(q, db, row, POLICY_CREATE, &s, why);
-    while (!e && !out->client.n && (r = policy_next(set, &s, POLICY_PRESET, &at, &policy))) {
+    enum err e = walk_begin(q, db, row, &w, why);
+    while (!e && !out->client.n && (r = walk_next(&w))) {
         if (r->preset.part != PRESET_OAUTH_CLIENT)
             continue;
         if (str_is(r->preset.name, "oauth_client"))
-            e = find_preset_client(q, db, policy, r, row->connector, out, why);
+            e = find_preset_client(q, db, w.policy, r, row->connector, out, why);
         else if (str_is(r->preset.name, "client_id"))
-            out->client = str_fmt(q->arena, "%.*s/%.*s", STR_ARG(policy->id), STR_ARG(row->connector));
+            out->client = str_fmt(q->arena, "%.*s/%.*s", STR_ARG(w.policy->id), STR_ARG(row->connector));
         out->enforced = r->preset.mode != PRESET_OPTIONAL;
-        out->says = str_fmt(q->arena, "oauth_client (policy “%.*s”)", STR_ARG(policy->name));
+        out->says = str_fmt(q->arena, "oauth_client (policy “%.*s”)", STR_ARG(w.policy->name));
         if (!e && out->client.n)
             e = check_kind(q, db, how && how->keyed, out, why);
     }
@@ -375,21 +386,16 @@ enum err preset_oauth_client(struct web_request *q, struct db *db, const struct 
 enum err preset_scopes(struct web_request *q, struct db *db, const struct connection_row *row, struct str *scopes,
                        struct fault *why)
 {
-    const struct policy_set *set = policies_now(q);
-    const struct policy *policy;
     const struct policy_rule *r;
-    struct policy_subject s;
-    size_t at = 0;
-    if (!set || !set->count)
-        return ERR_NONE;
-    enum err e = policy_subject_of(q, db, row, POLICY_CREATE, &s, why);
-    while (!e && (r = policy_next(set, &s, POLICY_PRESET, &at, &policy))) {
+    struct preset_walk w;
+    enum err e = walk_begin(q, db, row, &w, why);
+    while (!e && (r = walk_next(&w))) {
         if (r->preset.part != PRESET_SCOPES)
             continue;
         if (!scopes->p)
             e = connection_scopes_read(q->arena, r->preset.value, "/scopes", scopes, why);
         else if (r->preset.mode != PRESET_OPTIONAL && !policy_scopes_same(*scopes, r->preset.value->text)) {
-            fault(why, ERR_PRESET_ENFORCED, str_fmt(q->arena, "scopes (policy “%.*s”)", STR_ARG(policy->name)), "scopes");
+            fault(why, ERR_PRESET_ENFORCED, str_fmt(q->arena, "scopes (policy “%.*s”)", STR_ARG(w.policy->name)), "scopes");
             e = fault_at(why, "/scopes");
         }
     }
