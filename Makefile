@@ -4,7 +4,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 INTO = $(DESTDIR)$(PREFIX)
 DEMO = .demo
-MESON_RELEASE = -Dbuildtype=release -Dtests=false
+# Linked as one program: a call runs through files of several rooms, which costs 5 % of its CPU time otherwise.
+MESON_RELEASE = -Dbuildtype=release -Dtests=false -Db_lto=true
 MESON_DEBUG = -Dbuildtype=debugoptimized -Dtests=true
 
 all: build ## (the default) build build/raccord, optimised
