@@ -283,8 +283,7 @@ static enum err find_owner(struct turn *t, struct db *db, struct fault *why)
     }
     if (!t->connection.n)
         return body_fault(why, ERR_FIELD_REQUIRED, "connection", "");
-    if ((e = connection_seen(t->q, db, t->connection, &c, why)) || (e = web_if_match(t->q, c.revision, why)) ||
-        (e = connection_tls_get(db, t->q->arena, c.id, &tls, why)))
+    if ((e = connection_seen(t->q, db, t->connection, &c, why)) || (e = connection_tls_get(db, t->q->arena, c.id, &tls, why)))
         return e;
     if (!tls.has_certificate || tls.source == CERTIFICATE_INSTANCE)
         return fault(why, ERR_CERTIFICATE_NOT_USABLE,

@@ -276,8 +276,7 @@ enum err connections_duplicate(struct web_request *q, struct reply *r, struct fa
     struct dependants d;
     struct json *sent = q->json;
     enum err e;
-    if ((e = web_only_query(q, allowed, why)) || (e = read_request(&c, why)) || (e = web_if_match(q, c.from.revision, why)) ||
-        (e = make_body(&c, why)) ||
+    if ((e = web_only_query(q, allowed, why)) || (e = read_request(&c, why)) || (e = make_body(&c, why)) ||
         (e = dependants_find(q->db, q->arena, c.from.id, &d, why)))
         return e;
     if (c.dry_run) {
