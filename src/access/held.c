@@ -6,7 +6,7 @@ enum err held_in_folders(struct db *db, struct arena *a, struct str principal, u
 {
     struct query *q = query_begin(db,
         "SELECT DISTINCT role FROM folder_member WHERE (expires_ms = 0 OR expires_ms > $2)"
-        " AND principal_id IN (SELECT $1 UNION ALL SELECT group_id FROM group_member WHERE member_id = $1)");
+        " AND principal_id IN " SELF_AND_GROUPS("$1"));
     query_text(q, principal);
     query_i64(q, clock_wall());
     *out = 0;

@@ -8,6 +8,9 @@
 
 #define ROLE_BIT(role) (1u << (role))
 
+/* A principal and its groups; $N is the principal. */
+#define SELF_AND_GROUPS(N) "(SELECT " N " UNION ALL SELECT group_id FROM group_member WHERE member_id = " N ")"
+
 /* ROLE_BIT()s of what the principal holds in folders today. */
 enum err held_in_folders(struct db *db, struct arena *a, struct str principal, unsigned *out, struct fault *why) MUST_CHECK;
 /* Are all rights of `role` among those of one of these roles? */

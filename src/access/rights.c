@@ -7,9 +7,6 @@
 #define SHARES_MOST 200     /* of one connection, to folders */
 #define SINGLES_MOST 1000   /* connections shared singly with one caller */
 
-/* A principal and its groups; $N is the principal. */
-#define SELF_AND_GROUPS(N) "(SELECT " N " UNION ALL SELECT group_id FROM group_member WHERE member_id = " N ")"
-
 /* A folder whose members have their role in the place, too: the folder itself, and those above that reach it. */
 struct reach {
     struct reach *next;

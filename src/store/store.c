@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "store/connection.h"
-#include "store/folder_map.h"
 #include "store/directory.h"
+#include "store/folder_map.h"
 #include "store/migrations.h"
 #include "store/store_limits.h"
 
