@@ -64,7 +64,7 @@ struct flight {
     struct unkept *unkept;
     struct left *left;
     int64_t lent;                   /* under the lock: the generation of `unkept`, while it may be borrowed; 0: it may not */
-    bool changed;                   /* something was written: config.changed() is due */
+    bool changed;                   /* what was prepared before is stale: config.changed() is due */
 };
 
 /* A lease in our hands while its request is under way. */

@@ -63,15 +63,17 @@ static enum err explain(const struct attempt *x, struct fault *why)
 static enum err decide(struct attempt *x, bool *go, struct fault *why)
 {
     const struct grant *g = &x->g.grant;
-    const struct flight *f = x->f;
+    struct flight *f = x->f;
     bool asked = f->cause == RENEWAL_ASKED, needed = f->cause == RENEWAL_EXPIRED || f->cause == RENEWAL_REFUSED;
     *go = false;
     if (f->obtain) {
         *go = true;
         return ERR_NONE;
     }
-    if (g->generation > f->wanted && g->state != GRANT_OVER)
+    if (g->generation > f->wanted && g->state != GRANT_OVER) {
+        f->changed = true; /* another node may have written it, and who waits here is served before we hear of it */
         return ERR_NONE;
+    }
     if (g->state == GRANT_OVER && (x->how->by_person || !asked))
         return explain(x, why);
     if (g->state == GRANT_PAUSED && !asked)

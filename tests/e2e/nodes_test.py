@@ -259,6 +259,35 @@ class Crowded(Nodes):
             self.skipTest("left out: too few descriptors are allowed here")
         super().setUp()
 
+    def let_end(self):
+        """No node remembers the token as good. One that has not heard yet rightly sends it once more."""
+        for hub in self.hubs:
+            hub.stop()
+        super().let_end()
+        for hub in self.hubs:
+            hub.start()
+
+    def test_a_node_that_waited_for_the_renewal_of_another_sends_its_token_though_it_has_not_heard_of_it(self):
+        old = self.hub1.get("/proxy/crm/x").body
+        for table in ("connection_grant", "sealed_value"):
+            self.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")  # nothing is announced
+        self.control("/_faults", {"kind": "hold", "n": 1})
+        asked = self.asked()
+        self.let_end()
+        for hub in self.hubs:  # then each of them has the old token in its hands
+            late = self.call(hub, headers={"Raccord-Timeout": "200ms"})
+            self.assertEqual(late.header("raccord-error"), "upstream_timeout", late)
+        self.asks(asked + 1)
+        self.control("/_release")
+        said = [self.call(hub) for hub in self.hubs]
+        self.assertEqual([called.status for called in said], [200, 200], said)
+        self.assertEqual(len({called.body for called in said}), 1)
+        self.assertNotEqual(said[0].body, old)
+        self.assertEqual(self.asked(), asked + 1)
+
+    def call(self, hub, **more):
+        return hub.get("/proxy/crm/x", token=self.hub1.admin, **more)
+
     def test_ten_thousand_callers_at_two_nodes_are_one_request_and_none_fails(self):
         self.control("/_faults", {"kind": "hold", "n": 1})
         asked = self.asked()
