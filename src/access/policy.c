@@ -8,6 +8,7 @@
 #define RULES_MAX 200
 #define VALUES_MAX 500
 #define TEXT_MAX 256
+#define SCOPE_MAX 512
 #define QUOTA_MAX 1000000
 
 /* What a rule's `values` are. */
@@ -240,35 +241,25 @@ static int word_index(struct str word, const char *const *words, size_t n)
     return -1;
 }
 
-/* The next of a list with blanks and commas between. */
-static bool next_scope(struct str *rest, struct str *out)
-{
-    size_t n = 0;
-    while (rest->n && (rest->p[0] == ' ' || rest->p[0] == ','))
-        *rest = str_sub(*rest, 1, rest->n);
-    while (n < rest->n && rest->p[n] != ' ' && rest->p[n] != ',')
-        n++;
-    *out = str_sub(*rest, 0, n);
-    *rest = str_sub(*rest, n, rest->n);
-    return n > 0;
-}
-
-static size_t scope_count(struct str list)
+static bool scopes_good(struct str list)
 {
     struct str one;
     size_t n = 0;
-    while (next_scope(&list, &one))
+    while (str_word(&list, SCOPES_BETWEEN, &one)) {
+        if (one.n > SCOPE_MAX || str_has_control(one))
+            return false;
         n++;
-    return n;
+    }
+    return n > 0;
 }
 
 static bool scopes_within(struct str inner, struct str outer)
 {
     struct str one, other;
-    while (next_scope(&inner, &one)) {
+    while (str_word(&inner, SCOPES_BETWEEN, &one)) {
         struct str rest = outer;
         bool found = false;
-        while (!found && next_scope(&rest, &other))
+        while (!found && str_word(&rest, SCOPES_BETWEEN, &other))
             found = str_eq(one, other);
         if (!found)
             return false;
@@ -304,7 +295,7 @@ static enum err read_preset(const struct reading *r, const struct json *v, struc
     if (preset_is_sealed(out->preset.part))
         return ERR_NONE;
     out->preset.value = json_get(v, "value");
-    if (part == PRESET_SCOPES && (!json_is(out->preset.value, JSON_STRING) || !scope_count(out->preset.value->text)))
+    if (part == PRESET_SCOPES && (!json_is(out->preset.value, JSON_STRING) || !scopes_good(out->preset.value->text)))
         return wrong(r, "value", STR("scopes, with blanks or commas between"), why);
     return scalar(out->preset.value) ? ERR_NONE : wrong(r, "value", STR("a text, a number, true or false"), why);
 }

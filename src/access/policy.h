@@ -120,7 +120,9 @@ struct policy_trace {
 };
 void policy_trace_add(struct policy_trace *t, struct policy_step step); /* t may be NULL */
 
-/* The same scopes, in whatever order, with blanks or commas between? */
+#define SCOPES_BETWEEN " ,\t\r\n" /* what may stand between scopes that people type */
+
+/* The same scopes, in whatever order? */
 bool policy_scopes_same(struct str x, struct str y);
 
 /* The decision. With a trace, every rule that applies is told, after a refusal too; the answer is the first refusal. `s` may be

@@ -574,14 +574,10 @@ static bool add_scope(struct buf *b, struct str scope)
 
 static bool add_text(struct buf *b, struct str text)
 {
-    size_t from = 0;
-    for (size_t i = 0; i <= text.n; i++) {
-        if (i < text.n && text.p[i] != ' ' && text.p[i] != ',' && text.p[i] != '\n' && text.p[i] != '\r' && text.p[i] != '\t')
-            continue;
-        if (i > from && !add_scope(b, str_sub(text, from, i)))
+    struct str scope;
+    while (str_word(&text, SCOPES_BETWEEN, &scope))
+        if (!add_scope(b, scope))
             return false;
-        from = i + 1;
-    }
     return true;
 }
 

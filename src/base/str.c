@@ -89,6 +89,20 @@ bool str_piece(struct str *rest, char separator, struct str *piece)
     return true;
 }
 
+bool str_word(struct str *rest, const char *between, struct str *word)
+{
+    struct str set = str_of(between);
+    size_t from = 0;
+    while (from < rest->n && str_find(set, rest->p[from]) != SIZE_MAX)
+        from++;
+    size_t to = from;
+    while (to < rest->n && str_find(set, rest->p[to]) == SIZE_MAX)
+        to++;
+    *word = str_sub(*rest, from, to);
+    *rest = str_sub(*rest, to, rest->n);
+    return word->n > 0;
+}
+
 bool str_u64(struct str s, uint64_t *out)
 {
     uint64_t value = 0;

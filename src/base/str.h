@@ -63,6 +63,10 @@ bool str_cut(struct str s, char c, struct str *head, struct str *tail);
 /* Next piece of a separated list: takes it off *rest. False at the end. Pieces are not trimmed. */
 bool str_piece(struct str *rest, char separator, struct str *piece);
 
+/* Next word of what people type as a list, with any of these characters between: takes it off *rest. False at the end; no word is
+ * empty. */
+bool str_word(struct str *rest, const char *between, struct str *word);
+
 /* Decimal digits only, no sign, no spaces; false on anything else or overflow. */
 bool str_u64(struct str s, uint64_t *out);
 

@@ -324,7 +324,7 @@ class Connections(Case):
         self.begin()
         old = self.connect(key="old", oauth_client="crm")
         rule = {"rule": "preset", "connectors": ["http"], "part": "scopes", "value": "read, write"}
-        for value in ("", " , ", 5, ["read"]):
+        for value in ("", " , ", "\t\n", "re\x01ad", "r" * 513, 5, ["read"]):
             self.assertEqual(self.policy("none", {**rule, "value": value}, status=400)["errors"][0]["pointer"], "/rules/0/value")
         made = self.policy("scopes", rule)
         self.assertEqual(self.connect(oauth_client="crm")["scopes"]["requested"], ["read", "write"])

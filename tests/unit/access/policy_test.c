@@ -184,6 +184,27 @@ static void an_enforced_field_must_have_its_value(void **state)
     assert_ok(decide(h, s, q));
 }
 
+static void enforced_scopes_are_the_same_however_they_are_written(void **state)
+{
+    struct house *h = *state;
+    struct policy_set *s = SET(h, { "p", NULL,
+                                    "[{\"rule\":\"preset\",\"connectors\":[\"http\"],\"part\":\"scopes\","
+                                    "\"value\":\"\\tread,\\r\\nwrite\\n\",\"mode\":\"enforced\"}]" });
+    struct policy_subject q = subject("http", "oauth2_authorization_code", "a");
+    q.client = (struct policy_client){ .known = true, .id = STR("cli_1") };
+    static const struct { const char *asked; enum err wanted;
+    } cases[] = {
+        { "read write", ERR_NONE },
+        { "write read", ERR_NONE },
+        { "read", ERR_PRESET_ENFORCED },
+        { "read write x", ERR_PRESET_ENFORCED },
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        q.client.scopes = str_of(cases[i].asked);
+        assert_int_equal(decide(h, s, q), cases[i].wanted);
+    }
+}
+
 static void calls_are_asked_about_when_they_are_made_only(void **state)
 {
     struct house *h = *state;
@@ -334,6 +355,7 @@ int main(void)
         TEST(ones_own_oauth_client_is_refused_where_clients_are_managed),
         TEST(an_enforced_oauth_client_is_the_only_one_that_connections_of_its_kind_may_have),
         TEST(an_enforced_field_must_have_its_value),
+        TEST(enforced_scopes_are_the_same_however_they_are_written),
         TEST(calls_are_asked_about_when_they_are_made_only),
         TEST(gates_say_the_same_as_the_decision),
         TEST(the_trace_tells_each_rule_that_was_asked_after_a_refusal_too),

@@ -89,6 +89,20 @@ static void a_list_gives_its_empty_pieces_too(void **state)
     assert_false(str_piece(&rest, ',', &piece));
 }
 
+static void words_stand_between_any_of_the_separators_and_none_is_empty(void **state)
+{
+    (void)state;
+    struct str rest = STR(" a,,b\t\r\n c "), word;
+    static const char *const wanted[] = { "a", "b", "c" };
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        assert_true(str_word(&rest, " ,\t\r\n", &word));
+        assert_true(str_is(word, wanted[i]));
+    }
+    assert_false(str_word(&rest, " ,\t\r\n", &word));
+    rest = STR_NONE;
+    assert_false(str_word(&rest, " ", &word));
+}
+
 static void a_number_is_digits_that_fit_and_nothing_else(void **state)
 {
     (void)state;
@@ -131,6 +145,7 @@ int main(void)
         cmocka_unit_test(what_is_not_there_is_found_nowhere),
         cmocka_unit_test(a_cut_without_its_mark_gives_everything_and_says_so),
         cmocka_unit_test(a_list_gives_its_empty_pieces_too),
+        cmocka_unit_test(words_stand_between_any_of_the_separators_and_none_is_empty),
         cmocka_unit_test(a_number_is_digits_that_fit_and_nothing_else),
         cmocka_unit_test(control_bytes_are_seen_and_utf8_is_not_taken_for_them),
         cmocka_unit_test(a_copy_is_cut_to_fit_and_always_ends),
