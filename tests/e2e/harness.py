@@ -657,7 +657,8 @@ class Pki:
 
 
 class Nginx:
-    """nginx with the given server blocks. `{port}` in the text becomes a free port; ready when it accepts."""
+    """nginx with the given server blocks. `{port}` in the text becomes a free port; ready when it accepts. It serves so many connections
+    at once: it gets room for more, as it closes those that wait for a request when less than a sixteenth is free."""
 
     def __init__(self, folder, servers, connections=512):
         program = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -670,7 +671,7 @@ class Nginx:
         temporary = "".join(f"    {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         with open(config, "w", encoding="utf-8") as f:
             f.write(f"daemon off;\nworker_processes 1;\npid {folder}/pid;\nerror_log {self.errors};\n"
-                    f"events {{ worker_connections {connections}; }}\n"
+                    f"events {{ worker_connections {connections + connections // 8 + 64}; }}\n"
                     f"http {{\n    access_log off;\n{temporary}{servers.replace('{port}', str(self.port))}\n}}\n")
         self.process = subprocess.Popen([program, "-p", folder, "-c", config], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL)

@@ -165,9 +165,11 @@ class Traps:
                 s, _ = listener.accept()
             except OSError:
                 return
-            if listener is not self.probes:
-                with self.lock:
-                    self.caught.append(s.getsockname()[:2])
+            if listener is self.probes:
+                s.close()
+                return  # what came before the next one is looked at before it
+            with self.lock:
+                self.caught.append(s.getsockname()[:2])
             s.close()
 
     def take(self):

@@ -248,7 +248,7 @@ class Crowded(Nodes):
     environment = {"RACCORD_RENEWALS_THREADS": "8", "RACCORD_THREADS": "4"}
 
     def api(self):
-        self.echo = self.nginx(ECHO, connections=self.HUBS * self.CALLERS + 100)
+        self.echo = self.nginx(ECHO, connections=self.HUBS * self.CALLERS)
         return f"http://localhost:{self.echo.port}"
 
     def works(self):

@@ -82,7 +82,7 @@ class Expired(Person):
         super().setUp()
 
     def api(self):
-        self.echo = self.nginx(ECHO, connections=self.callers() + 100)
+        self.echo = self.nginx(ECHO, connections=self.callers())
         return f"http://localhost:{self.echo.port}"
 
     def works(self):
