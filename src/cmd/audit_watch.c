@@ -183,8 +183,8 @@ static void watch_once(struct audit_watch *w)
     w->last_export = clock_mono();
 }
 
-/* Requirement 14.4: the loss of one sink is an alarm, long before the last one goes. While the file takes every call, none tries the
- * chain: whether that could be written is asked of the database. */
+/* Requirement 14.4: the loss of one sink is an alarm, long before the last one goes. While the file takes every call, none tries
+ * the chain: whether that could be written is asked of the database. */
 static void watch_sinks(struct audit_watch *w)
 {
     if (!w->hub->intents)
