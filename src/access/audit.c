@@ -5,6 +5,8 @@
 
 #define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
 #define LIST_MOST 201
+#define FOLDERS_FEW 200  /* so many are asked one by one at once */
+#define WALK 2000        /* records: where there are more folders, a page mostly lies among the newest of all */
 
 static const char *const outcomes[] = { [AUDIT_DONE] = "done", [AUDIT_REFUSED] = "refused", [AUDIT_FAILED] = "failed" };
 static const char *const flaws[] = {
@@ -216,7 +218,8 @@ static const char *list_text(struct arena *a, const struct audit_filter *f, stru
         n += any ? 2 : 1;
     }
     if (f->folder.p)
-        buf_fmt(&sql, " AND folder IN (SELECT folder_id FROM folder_above WHERE above_id = $%d AND inherited = 1)", ++n);
+        buf_fmt(&sql, " AND EXISTS (SELECT 1 FROM folder_above v WHERE v.folder_id = audit.folder AND v.above_id = $%d"
+                      " AND v.inherited = 1)", ++n);
     if (f->since)
         buf_fmt(&sql, " AND at_ms >= $%d", ++n);
     if (f->until)
@@ -225,11 +228,9 @@ static const char *list_text(struct arena *a, const struct audit_filter *f, stru
     return arena_cstr(a, buf_str(&sql));
 }
 
-enum err audit_list(struct db *db, struct arena *a, const struct audit_filter *f, struct audit_row **out, size_t *n,
-                    struct fault *why)
+static enum err list_rows(struct db *db, struct arena *a, const struct audit_filter *f, struct audit_row *rows, size_t limit,
+                          size_t *n, struct fault *why)
 {
-    int limit = f->limit < 0 ? 0 : f->limit > LIST_MOST ? LIST_MOST : f->limit;
-    struct audit_row *rows = arena_array(a, (size_t)limit + 1, sizeof *rows);
     size_t count = 0;
     struct str action;
     struct query *q = query_begin(db, list_text(a, f, &action));
@@ -249,14 +250,148 @@ enum err audit_list(struct db *db, struct arena *a, const struct audit_filter *f
         query_i64(q, f->since);
     if (f->until)
         query_i64(q, f->until);
-    query_i64(q, limit);
-    while (count < (size_t)limit && query_next(q)) {
+    query_i64(q, (int64_t)limit);
+    while (count < limit && query_next(q)) {
         struct record r = read_record(q, a);
         rows[count++] = row_of(&r);
     }
-    *out = rows;
     *n = count;
     return query_end(q, why);
+}
+
+/* ---- a folder's page: the records of many folders, merged, each found by the index ---- */
+
+/* A folder that has records of the page, and the newest of those that are not on it yet. */
+struct source {
+    struct str folder;
+    int64_t newest;
+};
+
+struct page {
+    struct db *db;
+    struct arena *a;
+    const struct audit_filter *f;
+    struct audit_row *rows;
+    size_t count, limit;
+    struct source *sources;       /* newest first */
+    size_t source_count;
+};
+
+static int64_t page_below(const struct audit_filter *f) { return f->before ? f->before : INT64_MAX; }
+
+/* One look at the index for each folder. No more than `limit` of them have a record on the page: those whose newest are newest. */
+static enum err find_sources(struct page *p, struct fault *why)
+{
+    struct query *q = query_begin(
+        p->db, "SELECT v.folder_id, COALESCE((SELECT number FROM audit WHERE folder = v.folder_id AND folder <> '' AND number < $2"
+               " ORDER BY number DESC LIMIT 1), 0) AS newest FROM folder_above v WHERE v.above_id = $1 AND v.inherited = 1"
+               " ORDER BY newest DESC LIMIT $3");
+    query_text(q, p->f->folder);
+    query_i64(q, page_below(p->f));
+    query_i64(q, (int64_t)p->limit);
+    p->sources = arena_array(p->a, p->limit, sizeof *p->sources);
+    while (p->source_count < p->limit && query_next(q) && query_get_i64(q, 1) > p->f->after)
+        p->sources[p->source_count++] = (struct source){ query_get_text(q, 0, p->a), query_get_i64(q, 1) };
+    return query_end(q, why);
+}
+
+/* Those of the first folder that are newer than what the next one has. */
+static enum err read_run(struct page *p, int64_t older, struct fault *why)
+{
+    struct query *q = query_begin(p->db, "SELECT " COLUMN_LIST " FROM audit WHERE folder = $1 AND folder <> '' AND number <= $2"
+                                         " AND number > $3 ORDER BY number DESC LIMIT $4");
+    query_text(q, p->sources[0].folder);
+    query_i64(q, p->sources[0].newest);
+    query_i64(q, older);
+    query_i64(q, (int64_t)(p->limit - p->count));
+    while (p->count < p->limit && query_next(q)) {
+        struct record r = read_record(q, p->a);
+        p->rows[p->count++] = row_of(&r);
+    }
+    return query_end(q, why);
+}
+
+/* The first folder's newest is older now: it goes where it belongs, or away. */
+static enum err next_source(struct page *p, int64_t older, struct fault *why)
+{
+    struct source first = p->sources[0];
+    struct query *q =
+        query_begin(p->db, "SELECT number FROM audit WHERE folder = $1 AND folder <> '' AND number <= $2 AND number > $3"
+                           " ORDER BY number DESC LIMIT 1");
+    query_text(q, first.folder);
+    query_i64(q, older);
+    query_i64(q, p->f->after);
+    first.newest = query_next(q) ? query_get_i64(q, 0) : 0;
+    size_t i = 0;
+    for (; i + 1 < p->source_count && p->sources[i + 1].newest > first.newest; i++)
+        p->sources[i] = p->sources[i + 1];
+    p->sources[i] = first;
+    p->source_count -= !first.newest;
+    return query_end(q, why);
+}
+
+static enum err merge_sources(struct page *p, struct fault *why)
+{
+    enum err e = find_sources(p, why);
+    while (!e && p->source_count && p->count < p->limit) {
+        int64_t older = p->source_count > 1 ? p->sources[1].newest : p->f->after;
+        if (!(e = read_run(p, older, why)) && p->count < p->limit)
+            e = next_source(p, older, why);
+    }
+    return e;
+}
+
+static enum err has_many_folders(const struct page *p, bool *out, struct fault *why)
+{
+    struct query *q = query_begin(
+        p->db, "SELECT COUNT(*) FROM (SELECT 1 FROM folder_above WHERE above_id = $1 AND inherited = 1 LIMIT $2) AS few");
+    query_text(q, p->f->folder);
+    query_i64(q, FOLDERS_FEW + 1);
+    *out = query_next(q) && query_get_i64(q, 0) > FOLDERS_FEW;
+    return query_end(q, why);
+}
+
+/* The page, if it lies among the WALK records before the cursor: *done. */
+static enum err walk_newest(struct page *p, bool *done, struct fault *why)
+{
+    struct audit_filter near = *p->f;
+    struct audit_mark newest;
+    enum err e = audit_newest(p->db, &newest, why);
+    if (e)
+        return e;
+    near.before = page_below(p->f) > newest.number ? newest.number + 1 : p->f->before;
+    near.after = near.before - 1 - WALK > p->f->after ? near.before - 1 - WALK : p->f->after;
+    e = list_rows(p->db, p->a, &near, p->rows, p->limit, &p->count, why);
+    *done = p->count == p->limit || near.after == p->f->after;
+    if (!*done)
+        p->count = 0;
+    return e;
+}
+
+static enum err folder_page(struct page *p, struct fault *why)
+{
+    bool many, done = false;
+    enum err e = has_many_folders(p, &many, why);
+    if (!e && many)
+        e = walk_newest(p, &done, why);
+    return e || done ? e : merge_sources(p, why);
+}
+
+bool audit_filter_finds(const struct audit_filter *f)
+{
+    return !f->folder.p ||
+           !(f->actor.p || f->object.p || f->action.p || f->since || f->until || f->oldest_first);
+}
+
+enum err audit_list(struct db *db, struct arena *a, const struct audit_filter *f, struct audit_row **out, size_t *n,
+                    struct fault *why)
+{
+    size_t limit = f->limit < 0 ? 0 : f->limit > LIST_MOST ? LIST_MOST : (size_t)f->limit;
+    struct page p = { .db = db, .a = a, .f = f, .limit = limit, .rows = arena_array(a, limit + 1, sizeof *p.rows) };
+    enum err e = f->folder.p && audit_filter_finds(f) ? folder_page(&p, why) : list_rows(db, a, f, p.rows, limit, &p.count, why);
+    *out = p.rows;
+    *n = p.count;
+    return e;
 }
 
 /* ---- holding the chain against itself ---- */

@@ -60,13 +60,15 @@ enum err audit_newest(struct db *db, struct audit_mark *out, struct fault *why) 
 
 struct audit_filter {
     struct str actor, object, action; /* p == NULL: any. `object` and `actor` are ids or names; an action may end in ".*" */
-    struct str folder;                /* id: of this folder and of those below that inherit from it. No index: bound the numbers */
+    struct str folder;                /* id: of this folder and of those below that inherit from it. Found by their index if nothing
+                                         else is asked for, newest first; else bound the numbers */
     wall_ms since, until;             /* 0: no bound; until is not included */
     int64_t before;                   /* numbers below this one; 0: from the newest */
     int64_t after;                    /* numbers above this one */
     bool oldest_first;
     int limit;
 };
+bool audit_filter_finds(const struct audit_filter *f); /* an index finds it, or there is no folder in it */
 enum err audit_list(struct db *db, struct arena *a, const struct audit_filter *f, struct audit_row **out, size_t *n,
                     struct fault *why) MUST_CHECK;
 

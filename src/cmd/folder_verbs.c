@@ -7,11 +7,68 @@
 #include "cmd/verbs.h"
 
 #define MEMBERS "/members"
+#define PREVIEW "?preview=true"
 
 /* Paths have slashes, which are part of the name here: client_path() encodes them. */
 static struct str previewed(struct command *c, struct str path)
 {
-    return command_has(c, OPT_DRY_RUN) ? arena_join(c->arena, path, STR("?preview=true")) : path;
+    return command_has(c, OPT_DRY_RUN) ? arena_join(c->arena, path, STR(PREVIEW)) : path;
+}
+
+/* --- Who loses ------------------------------------------------------------------------------------------------------ */
+
+static size_t count(const struct json *list) { return list ? list->count : 0; }
+
+static void say_people(struct command *c, const struct json *side, const char *does)
+{
+    json_each (v, side) {
+        const struct json *who = json_get(v, "principal");
+        struct str kind = json_str(who, "kind"), name = text_safe(c->arena, json_str(who, "name"));
+        struct str rights = table_cell(c->arena, json_get(v, "rights"), COLUMN_TEXT);
+        fprintf(stderr, "  %.*s %.*s %s: %.*s\n", STR_ARG(kind), STR_ARG(name), does, STR_ARG(rights));
+    }
+}
+
+static void say_callers(struct command *c, const struct json *side, const char *does)
+{
+    json_each (v, side) {
+        struct str key = text_safe(c->arena, json_str(v, "key")), name = text_safe(c->arena, json_str(v, "name"));
+        fprintf(stderr, "  callers with tokens of %.*s %s it%s%.*s\n", STR_ARG(key), does, name.n ? ", as " : "", STR_ARG(name));
+    }
+}
+
+static void say_blocking(struct command *c, const struct json *blocking)
+{
+    json_each (v, blocking) {
+        struct str name = text_safe(c->arena, json_str(v, "name")), id = json_str(v, "id");
+        fprintf(stderr, "  token %.*s (%.*s) is in the way\n", STR_ARG(name), STR_ARG(id));
+    }
+}
+
+/* The change is tried out by the hub first. When anybody loses by it, says who gains and who loses, and asks; nobody does: nothing
+ * is asked. Of a connection the answer has more than the effect: callers, and tokens in the way. EXIT_DONE: go on. */
+static int confirm_losses(struct command *c, struct client *k, const char *method, struct str path, const struct buf *body)
+{
+    struct client_answer plan;
+    struct str sent = buf_str(body);
+    if (command_has(c, OPT_YES))
+        return EXIT_DONE;
+    int code = client_ask(k, method, path, &sent, &plan);
+    if (code)
+        return code;
+    const struct json *access = json_get(plan.json, "access"), *callers = json_get(plan.json, "callers");
+    if (!access)
+        access = plan.json;
+    bool some = count(json_get(access, "loses")) || count(json_get(callers, "loses"));
+    if (!some && json_bool(access, "complete", false))
+        return EXIT_DONE;
+    say_people(c, json_get(access, "gains"), "gains");
+    say_callers(c, json_get(callers, "gains"), "gain");
+    say_people(c, json_get(access, "loses"), "loses");
+    say_callers(c, json_get(callers, "loses"), "lose");
+    say_blocking(c, json_get(plan.json, "blocking"));
+    return errand_confirm(c, some ? "Somebody loses access by this."
+                                  : "Not everybody could be looked at: somebody may lose access by this.");
 }
 
 /* --- Folders -------------------------------------------------------------------------------------------------------- */
@@ -47,7 +104,9 @@ int folders_create_run(struct command *c)
 
 int folders_update_run(struct command *c)
 {
+    AUTO_CLIENT k = { 0 };
     AUTO_BUF b = { 0 };
+    struct str path = client_path(c, "/folders", "");
     struct json_out o = errand_open(&b);
     errand_member(&o, c, OPT_NAME, "name");
     errand_member(&o, c, OPT_TO, "parent");
@@ -56,7 +115,15 @@ int folders_update_run(struct command *c)
     json_close(&o, '}');
     if (b.n == 2)
         return command_wrong(c, "nothing to change: give --name, --to, --preset, --inherit or --no-inherit.");
-    return errand_send(c, "PATCH", previewed(c, client_path(c, "/folders", "")), &b);
+    if (command_has(c, OPT_DRY_RUN))
+        return errand_send(c, "PATCH", previewed(c, path), &b);
+    bool named_only =
+        !(command_has(c, OPT_TO) || command_has(c, OPT_PRESET) || command_has(c, OPT_INHERIT) || command_has(c, OPT_NO_INHERIT));
+    int code = client_open(c, &k);
+    if (!code && !named_only)
+        code = confirm_losses(c, &k, "PATCH", arena_join(c->arena, path, STR(PREVIEW)), &b);
+    struct str body = buf_str(&b);
+    return code ? code : client_ask_and_show(&k, "PATCH", path, &body);
 }
 
 int folders_delete_run(struct command *c)
@@ -180,17 +247,32 @@ int groups_delete_run(struct command *c)
 
 /* --- One connection ------------------------------------------------------------------------------------------------- */
 
-int connections_move_run(struct command *c)
+static void move_body(struct command *c, bool preview, struct buf *b)
 {
-    AUTO_BUF b = { 0 };
-    if (!command_has(c, OPT_TO))
-        return command_wrong(c, "--to is missing: the folder to move it to.");
-    struct json_out o = errand_open(&b);
+    struct json_out o = errand_open(b);
     json_member_str(&o, "folder", str_of(command_value(c, OPT_TO)));
-    if (command_has(c, OPT_DRY_RUN))
+    if (preview)
         json_member_bool(&o, "preview", true);
     json_close(&o, '}');
-    return errand_send(c, "POST", client_path(c, "/connections", "/move"), &b);
+}
+
+int connections_move_run(struct command *c)
+{
+    AUTO_CLIENT k = { 0 };
+    AUTO_BUF tried = { 0 };
+    AUTO_BUF done = { 0 };
+    struct str path = client_path(c, "/connections", "/move");
+    if (!command_has(c, OPT_TO))
+        return command_wrong(c, "--to is missing: the folder to move it to.");
+    move_body(c, true, &tried);
+    if (command_has(c, OPT_DRY_RUN))
+        return errand_send(c, "POST", path, &tried);
+    int code = client_open(c, &k);
+    if (!code)
+        code = confirm_losses(c, &k, "POST", path, &tried);
+    move_body(c, false, &done);
+    struct str body = buf_str(&done);
+    return code ? code : client_ask_and_show(&k, "POST", path, &body);
 }
 
 int connections_share_run(struct command *c)

@@ -148,8 +148,10 @@ static const struct verb verbs[] = {
       "default of its folder and others could be.\n" },
     { "connections restore", "ID", 1, 1, CLIENT | OPTION(KEY), connections_restore_run, false, "bring a deleted connection back",
       "By its id: raccord connections list --state deleted\n" },
-    { "connections move", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(TO) | OPTION(DRY_RUN), connections_move_run, false,
-      "move it to another folder; first see who gains and who loses", NULL },
+    { "connections move", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(TO) | OPTION(DRY_RUN) | OPTION(YES), connections_move_run,
+      false, "move it to another folder; first see who gains and who loses",
+      "When somebody loses access by it, says who and asks; without a terminal to ask at, --yes is needed.\n"
+      "--dry-run says it and moves nothing.\n" },
     { "connections share", "ID", 1, 1, CLIENT | OPTION(FOLDER) | OPTION(WITH) | OPTION(EXPIRES), connections_share_run, false,
       "let somebody use this one connection, without its folder", NULL },
     { "connections shares", "ID", 1, 1, CLIENT | OPTION(FOLDER), connections_shares_run, false, "with whom it is shared", NULL },
@@ -162,8 +164,9 @@ static const struct verb verbs[] = {
     { "folders create", "PATH", 1, 1, CLIENT | OPTION(PRESET) | OPTION(INHERIT) | OPTION(NO_INHERIT), folders_create_run, false,
       "make a folder below another one", "  raccord folders create shared/sales\n" },
     { "folders update", "PATH", 1, 1,
-      CLIENT | OPTION(NAME) | OPTION(TO) | OPTION(PRESET) | OPTION(INHERIT) | OPTION(NO_INHERIT) | OPTION(DRY_RUN),
+      CLIENT | OPTION(NAME) | OPTION(TO) | OPTION(PRESET) | OPTION(INHERIT) | OPTION(NO_INHERIT) | OPTION(DRY_RUN) | OPTION(YES),
       folders_update_run, false, "rename it, move it, or say who edits in it and who is kept out",
+      "When somebody loses rights by it, says who and asks; without a terminal to ask at, --yes is needed.\n"
       "--dry-run says who would gain and who would lose which rights.\n" },
     { "folders delete", "PATH", 1, 1, CLIENT | OPTION(YES), folders_delete_run, false, "remove an empty folder", NULL },
     { "folders members", "PATH", 1, 1, CLIENT, folders_members_run, false, "who is in it by name", NULL },

@@ -56,6 +56,7 @@
     "CREATE INDEX audit_by_object ON audit (object, number);"                                                           \
     "CREATE INDEX audit_by_action ON audit (action, number);"                                                           \
     "CREATE INDEX audit_by_time ON audit (at_ms, number);"                                                              \
+    "CREATE INDEX audit_by_folder ON audit (folder, number) WHERE folder <> '';"                                        \
     "CREATE TABLE run_seal ("                  /* run records of an hour, counted (call/run_seal.c) */                  \
     " hour BIGINT PRIMARY KEY,"                                                                                         \
     " count BIGINT NOT NULL,"                                                                                           \

@@ -12,7 +12,7 @@
 #define EXPORT_MOST 10000
 #define EXPORT_AT_ONCE 200
 #define EXPORT_BYTES (8 * 1024 * 1024) /* after these no further record is begun */
-#define FOLDER_LOOKS_AT 50000 /* records of the log, for one page of a folder's */
+#define FOLDER_LOOKS_AT 50000 /* records of the log, for one page of a folder's with a filter */
 #define HEADS_SHOWN 20
 #define VALUE_BYTES (32 * 1024)
 
@@ -126,21 +126,32 @@ enum err audit_get_list(struct web_request *q, struct reply *r, struct fault *wh
     return e ? e : write_page(q, r, &f, why);
 }
 
-/* For those who hold the right in a folder and not in the instance. A page looks at so many records of the log and no more, so that
- * a folder with few costs no walk over all: it may have few items, or none, and a cursor. */
+/* With a filter, a page of a folder's looks at so many records of the log and no more: it may have few items, or none, and a
+ * cursor. */
+static enum err bound_numbers(struct web_request *q, struct audit_filter *f, struct fault *why)
+{
+    struct audit_mark newest;
+    enum err e = audit_newest(q->db, &newest, why);
+    if (e)
+        return e;
+    if (!f->before || f->before > newest.number)
+        f->before = newest.number + 1;
+    f->after = f->before > FOLDER_LOOKS_AT ? f->before - FOLDER_LOOKS_AT - 1 : 0;
+    return ERR_NONE;
+}
+
+/* For those who hold the right in a folder and not in the instance. */
 enum err folders_audit(struct web_request *q, struct reply *r, struct fault *why)
 {
     struct audit_filter f;
     struct folder_row folder;
-    struct audit_mark newest;
     enum err e;
     if ((e = read_filter(q, &f, why)) || (e = folder_resolve(q->db, q->arena, q->caller, q->params[0], &folder, why)) ||
-        (e = rights_need(q->db, q->arena, q->caller, folder.id, RIGHT_AUDIT, why)) || (e = audit_newest(q->db, &newest, why)))
+        (e = rights_need(q->db, q->arena, q->caller, folder.id, RIGHT_AUDIT, why)))
         return e;
     f.folder = folder.id;
-    if (!f.before || f.before > newest.number)
-        f.before = newest.number + 1;
-    f.after = f.before > FOLDER_LOOKS_AT ? f.before - FOLDER_LOOKS_AT - 1 : 0;
+    if (!audit_filter_finds(&f) && (e = bound_numbers(q, &f, why)))
+        return e;
     return write_page(q, r, &f, why);
 }
 

@@ -267,6 +267,7 @@ struct turn {
     const struct client_certificate *asked;
     struct str connection;        /* as asked; p == NULL: none */
     bool at_once;
+    int64_t revision;             /* the connection's, as it was read */
     struct certificate_row row;
 };
 
@@ -290,7 +291,14 @@ static enum err find_owner(struct turn *t, struct db *db, struct fault *why)
                      STR("the connection has no client certificate of its own; give it one with its credentials"),
                      "connection %.*s", STR_ARG(c.id));
     t->row.owner = c.id;
+    t->revision = c.revision;
     return ERR_NONE;
+}
+
+/* Of a connection's own: what was read is the connection. Others are made beside those that are there. */
+static enum err as_read(const struct turn *t, struct fault *why)
+{
+    return certificate_owner_is_connection(t->row.owner) ? web_if_match(t->q, t->revision, why) : ERR_NONE;
 }
 
 /* A connection's calls show it from now on. */
@@ -330,7 +338,7 @@ static enum err make(struct db *db, void *context, struct fault *why)
     bool found;
     t->row = (struct certificate_row){ .source = t->asked->source, .name = t->asked->name };
     enum err e = find_owner(t, db, why);
-    if (e || (e = may_turn(t->q, db, t->row.owner, why)) ||
+    if (e || (e = may_turn(t->q, db, t->row.owner, why)) || (e = as_read(t, why)) ||
         (e = certificate_of(db, t->q->arena, t->row.owner, CERTIFICATE_CURRENT, &before, &found, why)))
         return e;
     t->row.state = found && !t->at_once ? CERTIFICATE_NEXT : CERTIFICATE_CURRENT;

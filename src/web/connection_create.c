@@ -23,6 +23,8 @@ struct creation {
     struct str roots;
     bool make_default, same_name;
     bool rehearsed;               /* nothing of it stays */
+    bool copy;                    /* of a connection, of which this revision was read */
+    int64_t copied;
 };
 
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. */
@@ -89,8 +91,9 @@ static enum err insert_connection(struct db *db, void *context, struct fault *wh
     enum err e;
     c->row.id = STR_NONE;
     if ((e = choose_folder(c, db, why)) || (e = rights_need(db, q->arena, q->caller, c->row.folder, RIGHT_EDIT, why)) ||
-        (e = connection_folder_room(db, c->row.folder, why)) || (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) ||
-        (e = look_for_same_name(c, db, why)) || (e = begin_state(c, db, why)) ||
+        (c->copy && (e = web_if_match(q, c->copied, why))) || (e = connection_folder_room(db, c->row.folder, why)) ||
+        (e = policy_check(q, db, &c->row, POLICY_CREATE, why)) || (e = look_for_same_name(c, db, why)) ||
+        (e = begin_state(c, db, why)) ||
         (e = connection_insert(db, q->hub->keyring, q->arena, &c->row, c->setup->secrets, c->setup->secret_count, why))) {
         c->row.key = key;
         if (e == ERR_CONFLICT)
@@ -189,54 +192,56 @@ static enum err settle_oauth(struct web_request *q, struct creation *c, struct s
 }
 
 /* `r` NULL: a rehearsal. */
-static enum err create_checked(struct web_request *q, struct reply *r, struct fault *why)
+static enum err create_checked(struct creation *c, struct reply *r, struct fault *why)
 {
-    struct creation c = { .q = q, .rehearsed = !r };
+    struct web_request *q = c->q;
     struct creation_input in = { 0 };
     struct setup s = { 0 };
     struct connection_row row;
     enum err e;
     if (caller_limited(q->caller))
         return fault(why, ERR_DENIED, str_of(right_name(RIGHT_EDIT)), "a token limited to connections makes no new one");
-    if ((e = read_creation(q, &c, &in, why)))
+    if ((e = read_creation(q, c, &in, why)))
         return e;
     const struct json *certificate, *rest = client_certificate_part(q->arena, in.credentials, &certificate);
-    struct presets presets = { .q = q, .row = { .connector = in.connector->id, .folder = folder_meant(&c) } };
+    struct presets presets = { .q = q, .row = { .connector = in.connector->id, .folder = folder_meant(c) } };
     bool given;
     e = presets_apply(&presets, &in.fields, &rest, why);
     if (!e)
         e = setup_check(q->arena, in.connector, in.auth_type, in.fields, rest, in.domain, q->hub->egress, q->hub->header_digits_ok,
                         &s, why);
     if (!e)
-        e = settle_oauth(q, &c, &s, presets.row.folder, why);
-    if (!e && !(e = client_roots_read(q, &given, &c.roots, why)) &&
-        !(e = client_certificate_read(q, certificate, CONNECTION_CERTIFICATE, connection_issued_kinds, &c.certificate, why)))
-        e = store_creation(q, &c, &s, why);
-    client_certificate_end(&c.certificate);
+        e = settle_oauth(q, c, &s, presets.row.folder, why);
+    if (!e && !(e = client_roots_read(q, &given, &c->roots, why)) &&
+        !(e = client_certificate_read(q, certificate, CONNECTION_CERTIFICATE, connection_issued_kinds, &c->certificate, why)))
+        e = store_creation(q, c, &s, why);
+    client_certificate_end(&c->certificate);
     setup_end(&s);
     presets_end(&presets);
-    if (e || c.rehearsed)
+    if (e || c->rehearsed)
         return e;
-    switchboard_forget_connection(q->hub->switchboard, c.row.id);
-    if ((e = connection_get(q->db, q->arena, c.row.id, &row, why)))
+    switchboard_forget_connection(q->hub->switchboard, c->row.id);
+    if ((e = connection_get(q->db, q->arena, c->row.id, &row, why)))
         return e;
     r->status = 201;
     reply_header(r, "Location", str_fmt(q->arena, "%.*s/api/v1/connections/%.*s", STR_ARG(q->hub->public_url), STR_ARG(row.id)));
     reply_etag(r, q, row.revision);
     struct json_out o = json_out(&r->body);
-    return connection_write(q, &o, &row, c.same_name, why);
+    return connection_write(q, &o, &row, c->same_name, why);
 }
 
 enum err connections_create(struct web_request *q, struct reply *r, struct fault *why)
 {
-    enum err e = create_checked(q, r, why);
+    struct creation c = { .q = q };
+    enum err e = create_checked(&c, r, why);
     body_wipe(q);
     return e;
 }
 
-enum err connections_rehearse(struct web_request *q, struct fault *why)
+enum err connections_copy(struct web_request *q, struct reply *r, int64_t revision, struct fault *why)
 {
-    enum err e = create_checked(q, NULL, why);
+    struct creation c = { .q = q, .rehearsed = !r, .copy = true, .copied = revision };
+    enum err e = create_checked(&c, r, why);
     body_wipe(q);
     return e;
 }

@@ -284,7 +284,7 @@ enum err connections_duplicate(struct web_request *q, struct reply *r, struct fa
         q->audit.action = "connection.copy_plan"; /* nothing was changed */
     }
     q->json = c.body;
-    e = c.dry_run ? connections_rehearse(q, why) : connections_create(q, r, why);
+    e = connections_copy(q, c.dry_run ? NULL : r, c.from.revision, why);
     q->json = sent;
     if (!e && !c.dry_run)
         extend(&c, r, &d);

@@ -24,8 +24,10 @@ enum err connection_in_scope(struct web_request *q, const struct folder_scope *s
 /* Is there room for one more? Of a personal workspace only: what is in shared folders, policies limit. ERR_LIMIT. */
 enum err connection_folder_room(struct db *db, struct str folder, struct fault *why) MUST_CHECK;
 
-/* Would the connection of this body be made? All that creating checks, and nothing stays. Wipes the body. Creating's errors. */
-enum err connections_rehearse(struct web_request *q, struct fault *why) MUST_CHECK;
+/* Makes the connection of the body as a copy of one of which `revision` was read, and holds that against If-Match once the right to
+ * make it is clear. `r` NULL: all that creating checks, and nothing stays. Wipes the body. Creating's errors,
+ * ERR_PRECONDITION_FAILED. */
+enum err connections_copy(struct web_request *q, struct reply *r, int64_t revision, struct fault *why) MUST_CHECK;
 
 /* Where a path has {id}, a key works too: one that looks like an id would never be found. ERR_FIELD_INVALID "/key". */
 enum err connection_key_allowed(struct str key, struct fault *why) MUST_CHECK;

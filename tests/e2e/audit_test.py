@@ -3,6 +3,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -127,8 +128,8 @@ class Records(harness.Case):
         self.assertEqual((accepted["action"], accepted["actor"]["id"]), ("invitation.accept", said.json["id"]))
 
     @harness.embedded
-    def test_a_page_of_a_folders_records_that_looked_far_enough_says_where_to_go_on(self):
-        """A folder with few records among many costs a page no walk over all of the log."""
+    def test_a_folders_records_are_found_behind_many_others(self):
+        """With a filter a page looks at so many records of the log and says where to go on: a folder with few costs no walk over all."""
         hub = self.hub1
         hub.post(API + "/folders", {"path": "shared/quiet"})
         hub.connection("crm", self.provider.url)
@@ -143,11 +144,13 @@ class Records(harness.Case):
             db.commit()
         hub.start()
         door = API + "/folders/shared%2Fquiet/audit"
-        first = hub.get(door).json
+        actions = lambda page: [r["action"] for r in page["items"]]
+        page = hub.get(door).json
+        self.assertEqual((actions(page), page["next_cursor"]), (["folder.create"], None))
+        first = hub.get(door + "?action=folder.create").json
         self.assertEqual(first["items"], [])
-        second = hub.get(door + "?cursor=" + first["next_cursor"]).json
-        self.assertEqual([r["action"] for r in second["items"]], ["folder.create"])
-        self.assertIsNone(second["next_cursor"])
+        second = hub.get(door + "?action=folder.create&cursor=" + first["next_cursor"]).json
+        self.assertEqual((actions(second), second["next_cursor"]), (["folder.create"], None))
         self.assertIn("folder.create", hub.cli("audit", "list", "--folder", "shared/quiet").out)
 
     def test_verbs_on_the_hubs_machine_are_told_too(self):
@@ -595,6 +598,29 @@ class Strict(harness.Case):
         self.limit(hub, None)
         self.assertEqual(hub.get("/proxy/crm/again").status, 200)
         self.assertIn("/again", self.tail())
+
+    @harness.embedded
+    def test_a_database_that_is_lost_raises_the_alarm_though_the_file_takes_every_call(self):
+        """Requirement 14.4: no call tries the second sink before the first one goes, and then it is too late to hear of it."""
+        hub = self.start()
+        sinks = lambda: re.search(r"(?m)^raccord_audit_sinks_lost (\d)$", hub.get("/metrics").text).group(1)
+        self.assertEqual(hub.get("/proxy/crm/before").status, 200)
+        self.assertEqual(sinks(), "0")
+        broken = ["pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate"]
+        with subprocess.Popen(["strace", "-f", "-o", "/dev/null", "-P", hub.data + "/raccord.db", "-P", hub.data + "/raccord.db-wal", "-e",
+                               "trace=" + ",".join(broken), "-e", f"inject={','.join(broken)}:error=EIO", "-p", str(hub.process.pid)],
+                              stderr=subprocess.PIPE, text=True) as tracer:
+            try:
+                self.assertIn("attached", tracer.stderr.readline())
+                self.eventually(lambda: sinks() == "1", "the loss of the database was never told")
+                self.assertIn("file fine, database lost", hub.log())
+                self.assertIn("audit_unavailable", hub.get("/readyz", token="").text)
+                self.assertEqual(hub.get("/proxy/crm/during").status, 200)
+                self.assertIn("/during", self.tail())
+            finally:
+                tracer.terminate()
+        self.eventually(lambda: sinks() == "0", "the alarm never ended")
+        self.assertEqual(hub.get("/readyz", token="").status, 200)
 
     @harness.embedded
     def test_when_no_sink_can_write_no_credential_is_used(self):

@@ -308,7 +308,10 @@ class Mtls(harness.Case):
         self.serve(hub)
         self.connection(hub, "crm", self.pair("old"))
         first = hub.get(f"{API}/connections/crm").json["client_certificate"]["id"]
-        made = hub.post(API + "/certificates", {"connection": "crm", **self.pair("new")})
+        bring = lambda tag, token=None: hub.post(API + "/certificates", {"connection": "crm", **self.pair("new")}, headers={"If-Match": tag},
+                                                 token=token)
+        self.assertEqual([bring('"0"', hub.token("looks-only", "viewer")).status, bring('"0"').status], [403, 412])
+        made = bring(hub.get(f"{API}/connections/crm").header("etag"))
         self.assertEqual((made.status, made.json["state"], made.json["activated_at"]), (201, "next", None))
         self.assertIn("BEGIN CERTIFICATE", made.json["chain"])
         self.assertEqual(self.subject(hub, "crm"), "old")

@@ -301,6 +301,47 @@ class Verbs(Case):
         self.assertEqual(cli("users", "departure", "ann@example.com", "--to", "bob@example.com").code, 2)
         self.assertEqual(cli("users", "departure", "ann@example.com", "--to", "bob@example.com", "--yes").code, 0)
 
+    def test_a_move_by_which_somebody_loses_access_asks_first(self):
+        self.start()
+        for who in ("ann", "bob"):
+            self.person(f"{who}@example.com", "user")
+        for folder in ("a", "b"):
+            self.new_folder(f"shared/{folder}", inherits=False)
+        self.members("shared/a", ("ann@example.com", "user"))
+        self.members("shared/b", ("ann@example.com", "user"), ("bob@example.com", "user"))
+        self.connection("crm", "shared/b")
+        place = lambda: self.hub1.get("/api/v1/connections/crm").json["folder"]["path"]
+        move = ("connections", "move", "crm", "--to")
+        refused = self.hub1.cli(*move, "shared/a")
+        self.assertEqual((refused.code, refused.out, place()), (2, "", "shared/b"))
+        self.assertRegex(refused.err, r"user bob@example\.com loses: view, use\n(.|\n)*--yes")
+        self.assertNotIn("ann", refused.err)
+        for answer, code, then in (("n", 1, "shared/b"), ("y", 0, "shared/a")):
+            asked = self.at_terminal(self.hub1.terminal(*move, "shared/a"))
+            asked.expect("Go on? [y/N] ")
+            self.assertIn("user bob@example.com loses: view, use", asked.shown)
+            asked.type(answer)
+            self.assertEqual((asked.end(), place()), (code, then))
+        self.assertEqual((self.hub1.cli(*move, "shared/b").code, place()), (0, "shared/b"))  # nobody loses
+        self.assertEqual((self.hub1.cli(*move, "shared/a", "--yes").code, place()), (0, "shared/a"))
+
+    def test_a_change_of_a_folder_by_which_somebody_loses_rights_asks_first(self):
+        self.start()
+        self.person("ann@example.com", "user")
+        for path in ("shared/a", "shared/b"):
+            self.new_folder(path)
+        self.new_folder("shared/closed", inherits=False)
+        known = lambda: {f["path"] for f in self.hub1.get("/api/v1/folders").json["items"]}
+        for change in (("--to", "shared/closed"), ("--no-inherit",)):
+            refused = self.hub1.cli("folders", "update", "shared/a", *change)
+            self.assertEqual(refused.code, 2, refused)
+            self.assertRegex(refused.err, r"user ann@example\.com loses: view, use\n(.|\n)*--yes")
+        self.assertIn("shared/a", known())
+        for folder, *change in (("shared/a", "--to", "shared/b"), ("shared/b/a", "--name", "c"), ("shared/b/c", "--preset", "open_folder")):
+            self.assertEqual(self.hub1.cli("folders", "update", folder, *change).code, 0, change)
+        self.assertEqual(self.hub1.cli("folders", "update", "shared/b/c", "--to", "shared/closed", "--yes").code, 0)
+        self.assertIn("shared/closed/c", known())
+
 
 if __name__ == "__main__":
     unittest.main()

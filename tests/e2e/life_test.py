@@ -170,6 +170,17 @@ class Copies(Case):
         same = self.ask("POST", "/connections/crm/duplicate", {"name": "Twin"}, 201)
         self.assertEqual((same["auth_type"], same["state"], same["credentials"]), ("bearer", "needs_auth", {}))
 
+    def test_a_copy_of_what_has_changed_since_it_was_read_is_refused_to_those_who_may_make_one(self):
+        hub = self.start()
+        self.make("crm")
+        viewer = hub.token("looks-only", "viewer")
+        self.ask("PATCH", "/connections/crm", {"notes": "x"})
+        copy = lambda version, token=None, **body: hub.post(API + "/connections/crm/duplicate", body, headers={"If-Match": f'"{version}"'},
+                                                            token=token).status
+        self.assertEqual([copy(1, viewer), copy(1), copy(1, dry_run=True), copy(2, dry_run=True)], [403, 412, 412, 200])
+        self.assertEqual(self.keys(), ["crm"])
+        self.assertEqual(copy(2, name="Twin"), 201)
+
     def test_a_dry_run_refuses_what_the_copy_would_be_refused(self):
         hub = self.start()
         self.make("crm")

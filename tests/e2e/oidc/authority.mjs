@@ -99,14 +99,15 @@ server.listen(0, '127.0.0.1', () => {
     log.requests++;
     ctx.res.on('close', () => { log.over++; });
     const f = fault && !fault.first && fault.n-- > 0 ? fault : null;
+    const hold = f?.kind === 'hold' ? held() : null; // from here on a release lets it go, though it does not wait yet
     if (f && f.kind === 'delay' && !f.commit) await wait(f.ms);
-    if (f && f.kind === 'hold' && !f.commit) await held();
+    if (!f?.commit) await hold;
     if (f && f.kind === 'status') { ctx.status = f.status; ctx.body = 'not well'; if (f.after) ctx.set('retry-after', String(f.after)); return; }
     await next();
     if (ctx.status === 200) log.given++;
     log.last = ctx.status === 200 ? '' : ctx.body?.error ?? '';
     if (f && f.kind === 'delay' && f.commit) await wait(f.ms);
-    if (f && f.kind === 'hold' && f.commit) await held();
+    if (f?.commit) await hold;
     const spent = ctx.oidc?.body?.refresh_token, first = !used.has(spent);
     if (spent) used.add(spent);
     if (fault?.kind === 'drop' && fault.first && first && spent && ctx.status === 200) { log.dropped++; ctx.respond = false; ctx.req.socket.destroy(); }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "access/audit.h"
+#include "access/folder_tree.h"
 #include "house.h"
 
 #define RECORDS 6
@@ -272,6 +273,112 @@ static void the_list_finds_by_actor_object_action_and_time(void **state)
     assert_int_equal(n, 0);
 }
 
+/* ---- a folder's page ---- */
+
+static struct str make_folder(struct house *h, struct str above, const char *slug, bool inherits)
+{
+    struct folder_row parent;
+    struct str id;
+    assert_ok(folder_get(h->db, h->arena, above, &parent, &h->why));
+    assert_ok(folder_create(h->db, h->arena, &parent, str_of(slug), PRESET_INHERITED, inherits, &id, &h->why));
+    return id;
+}
+
+/* Records whose folders are these in turn, as `order` says: a digit is the folder of that place, anything else none. */
+static void record_in(struct house *h, const struct str *folders, const char *order)
+{
+    for (; *order; order++) {
+        struct audit_entry e = { .action = STR("connection.update") };
+        if (*order >= '0' && *order <= '9')
+            e.folder = folders[*order - '0'];
+        assert_ok(audit_add(h->db, &e, &h->why));
+    }
+}
+
+/* All pages, one behind the other, hold the numbers of the folders that are named in `these`, newest first, and nothing else. */
+static void assert_pages(struct house *h, struct str folder, const struct str *folders, const char *these, int limit)
+{
+    struct audit_filter every = { .limit = 200 }, f = { .folder = folder, .limit = limit };
+    struct audit_row *all, *rows;
+    size_t total, n = 0, at = 0;
+    assert_ok(audit_list(h->db, h->arena, &every, &all, &total, &h->why));
+    assert_ok(audit_list(h->db, h->arena, &f, &rows, &n, &h->why));
+    for (size_t i = 0; i < total; i++) {
+        bool in = false;
+        for (const char *c = these; *c && !in; c++)
+            in = str_eq(all[i].entry.folder, folders[*c - '0']);
+        if (!in)
+            continue;
+        if (at == n) {
+            assert_int_equal(n, limit);
+            f.before = rows[n - 1].number;
+            assert_ok(audit_list(h->db, h->arena, &f, &rows, &n, &h->why));
+            at = 0;
+        }
+        assert_true(at < n);
+        assert_int_equal(rows[at].number, all[i].number);
+        assert_true(str_eq(rows[at].hash, all[i].hash));
+        at++;
+    }
+    assert_int_equal(at, n);
+}
+
+static const char turns[] = "0120-3312004441133-2201-0000000111111133333332222244444401234-012300--1";
+
+static void a_folders_pages_hold_its_own_records_and_those_below_in_their_order(void **state)
+{
+    struct house *h = *state;
+    struct str f[5];
+    f[0] = make_folder(h, h->shared, "sales", true);
+    f[1] = make_folder(h, f[0], "east", true);
+    f[2] = make_folder(h, f[0], "closed", false);
+    f[3] = make_folder(h, f[1], "deep", true);
+    f[4] = make_folder(h, h->shared, "other", true);
+    record_in(h, f, turns);
+    for (int limit = 1; limit < 60; limit = limit * 3 / 2 + 1) {
+        assert_pages(h, f[0], f, "013", limit);
+        assert_pages(h, f[1], f, "13", limit);
+        assert_pages(h, f[2], f, "2", limit);
+        assert_pages(h, h->shared, f, "0134", limit);
+    }
+    assert_pages(h, make_folder(h, h->shared, "empty", true), f, "", 5);
+}
+
+/* More folders than are asked one by one: the newest records of all are looked at first. */
+static void a_page_of_a_folder_with_hundreds_below_is_whole_wherever_its_records_lie(void **state)
+{
+    struct house *h = *state;
+    struct str f[3];
+    char slug[16];
+    f[0] = make_folder(h, h->shared, "wide", true);
+    f[1] = make_folder(h, f[0], "one", true);
+    f[2] = make_folder(h, h->shared, "other", true);
+    house_run(h, "BEGIN");
+    for (int i = 0; i < 210; i++) {
+        snprintf(slug, sizeof slug, "f%d", i);
+        make_folder(h, f[0], slug, true);
+    }
+    house_run(h, "COMMIT");
+    record_in(h, f, "0120-2211002-2201-00000001111111222220120-0100--1");
+    assert_pages(h, f[0], f, "01", 7);
+    /* Too far behind the newest for that. */
+    house_run(h, db_is_postgres(h->db)
+                     ? "INSERT INTO audit SELECT a.number + n, 'aud_' || n, a.at_ms, '', '', '', '', '', '', '', '', '', '', '', "
+                       "'', NULL, NULL, '', ''"
+                       " FROM audit a, generate_series(1, 5000) AS c(n) WHERE a.number = (SELECT MAX(number) FROM audit)"
+                     : "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 5000)"
+                       " INSERT INTO audit SELECT a.number + n, 'aud_' || n, a.at_ms, '', '', '', '', '', '', '', '', '', '', '', "
+                       "'', NULL, NULL, '', ''"
+                       " FROM c, audit a WHERE a.number = (SELECT MAX(number) FROM audit)");
+    struct audit_filter page = { .folder = f[0], .limit = 200 };
+    struct audit_row *rows;
+    size_t n;
+    assert_ok(audit_list(h->db, h->arena, &page, &rows, &n, &h->why));
+    assert_int_equal(n, 31);
+    for (size_t i = 1; i < n; i++)
+        assert_true(rows[i].number < rows[i - 1].number);
+}
+
 static void values_that_look_like_secrets_become_hashes(void **state)
 {
     struct house *h = *state;
@@ -328,6 +435,8 @@ int main(void)
         T(an_old_state_that_went_on_is_rolled_back),
         T(a_record_whose_change_fails_is_not_there),
         T(the_list_finds_by_actor_object_action_and_time),
+        T(a_folders_pages_hold_its_own_records_and_those_below_in_their_order),
+        T(a_page_of_a_folder_with_hundreds_below_is_whole_wherever_its_records_lie),
         T(values_that_look_like_secrets_become_hashes),
         T(a_value_that_is_no_json_is_kept_as_a_hash),
         T(a_value_too_large_is_told_by_size_and_digest),
