@@ -23,9 +23,11 @@ void folder_scope_folders_sql(struct buf *sql, const struct db *db, int most, in
 {
     bool each = db_is_postgres(db);
     if (each)
-        buf_fmt(sql, "SELECT DISTINCT x.folder_id FROM (SELECT CAST($%d AS TEXT) AS id, 0 AS least UNION ALL SELECT key, 1 FROM ", ++*param);
+        buf_fmt(sql, "SELECT DISTINCT x.folder_id FROM (SELECT CAST($%d AS TEXT) AS id, 0 AS least UNION ALL SELECT key, 1 FROM ",
+                ++*param);
     else
-        buf_fmt(sql, "SELECT DISTINCT folder_id FROM folder_above WHERE (above_id = $%d OR (inherited = 1 AND above_id IN ", ++*param);
+        buf_fmt(sql, "SELECT DISTINCT folder_id FROM folder_above WHERE (above_id = $%d OR (inherited = 1 AND above_id IN ",
+                ++*param);
     many_list(sql, param);
     if (each)
         buf_fmt(sql, " AS keys) AS above CROSS JOIN LATERAL (SELECT folder_id FROM folder_above WHERE above_id = above.id"

@@ -32,7 +32,7 @@
 #define BATCH_FIRST 512      /* rows of a walk that are asked for at once; then more, */
 #define BATCH_GROWS 4
 #define BATCH_MOST 8192      /* up to these */
-#define PLACE_COST 0.15      /* on PostgreSQL, of a place that all over the index are read for, against a row that is walked past; */
+#define PLACE_COST 0.15      /* on PostgreSQL, of a place that is gathered from all over the index, against a row walked past; */
 #define MATCH_COST 8.0       /* of a row that matches */
 #define SPARE 1.25           /* more than a page is thought to need */
 #define EVERY 2.0            /* more than all rows */
@@ -401,7 +401,8 @@ static enum err cells_statement(struct buf *sql, const struct walk *w, struct fa
     buf_add(sql, STR(" AS states CROSS JOIN "));
     many_list(sql, &param);
     /* Not EXISTS, for which PostgreSQL would join with all rows. */
-    buf_add(sql, STR(" AS healths WHERE (SELECT 1 FROM connection WHERE deleted_ms = 0 AND state = states.key AND health = healths.key"));
+    buf_add(sql, STR(" AS healths WHERE (SELECT 1 FROM connection WHERE deleted_ms = 0 AND state = states.key"
+                     " AND health = healths.key"));
     if (w->f->connector.p)
         buf_fmt(sql, " AND connector = $%d", ++param);
     buf_fmt(sql, " LIMIT 1) = 1%c", 0);
