@@ -183,12 +183,16 @@ static void watch_once(struct audit_watch *w)
     w->last_export = clock_mono();
 }
 
-/* Requirement 14.4: the loss of one sink is an alarm, long before the last one goes. */
+/* Requirement 14.4: the loss of one sink is an alarm, long before the last one goes. While the file takes every call, none tries
+ * the chain: whether that could be written is asked of the database. */
 static void watch_sinks(struct audit_watch *w)
 {
     if (!w->hub->intents)
         return;
+    struct fault why;
     struct intents_state now = intents_state(w->hub->intents), was = w->sinks;
+    atomic_store(&w->hub->audit_database_lost, store_ready(w->hub->store, &why) != ERR_NONE);
+    now.chain_lost |= atomic_load(&w->hub->audit_database_lost);
     w->sinks = now;
     if (now.file_lost == was.file_lost && now.chain_lost == was.chain_lost && now.stuck == was.stuck)
         return;

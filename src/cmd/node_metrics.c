@@ -61,6 +61,7 @@ void node_metrics(struct hub *h, struct buf *out)
     struct intents_state sinks = { 0 };
     if (h->intents)
         sinks = intents_state(h->intents);
+    sinks.chain_lost |= atomic_load(&h->audit_database_lost);
     metric(out, "raccord_audit_sinks_lost", "gauge", "Of the places where calls are recorded before they are made.",
            (uint64_t)sinks.file_lost + sinks.chain_lost + sinks.stuck);
     metric(out, "raccord_audit_heads_failed", "gauge", "1: the audit log's head cannot be exported.", atomic_load(&h->audit_mute));

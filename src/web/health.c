@@ -42,7 +42,7 @@ enum err readyz(struct web_request *q, struct reply *r, struct fault *why)
     struct intents_state sinks = { 0 };
     if (q->hub->intents)
         sinks = intents_state(q->hub->intents);
-    silent |= sinks.file_lost || sinks.chain_lost || sinks.stuck;
+    silent |= (no_store && q->hub->intents) || sinks.file_lost || sinks.chain_lost || sinks.stuck;
     if (silent)
         fault(&mute, ERR_AUDIT_UNAVAILABLE, STR(""), "audit");
     /* A log that was tampered with is a reason to look, not to stop serving: reasons may stand beside "ready". */

@@ -39,6 +39,7 @@ struct hub {
     const char *exceptions[4];      /* names of settings by which an operator permits what is refused otherwise (requirement 1.6) */
     size_t exception_count;
     _Atomic bool audit_mute;        /* the heads cannot be written */
+    _Atomic bool audit_database_lost; /* with audit.strict: the database takes no record of a call, should the file need it to */
     struct catalog *catalog;
     struct egress *egress;
     struct switchboard *switchboard;

@@ -3,6 +3,7 @@ import contextlib
 import ctypes
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -597,6 +598,29 @@ class Strict(harness.Case):
         self.limit(hub, None)
         self.assertEqual(hub.get("/proxy/crm/again").status, 200)
         self.assertIn("/again", self.tail())
+
+    @harness.embedded
+    def test_a_database_that_is_lost_raises_the_alarm_though_the_file_takes_every_call(self):
+        """Requirement 14.4: no call tries the second sink before the first one goes, and then it is too late to hear of it."""
+        hub = self.start()
+        sinks = lambda: re.search(r"(?m)^raccord_audit_sinks_lost (\d)$", hub.get("/metrics").text).group(1)
+        self.assertEqual(hub.get("/proxy/crm/before").status, 200)
+        self.assertEqual(sinks(), "0")
+        broken = ["pwrite64", "fsync", "fdatasync", "ftruncate", "fallocate"]
+        with subprocess.Popen(["strace", "-f", "-o", "/dev/null", "-P", hub.data + "/raccord.db", "-P", hub.data + "/raccord.db-wal", "-e",
+                               "trace=" + ",".join(broken), "-e", f"inject={','.join(broken)}:error=EIO", "-p", str(hub.process.pid)],
+                              stderr=subprocess.PIPE, text=True) as tracer:
+            try:
+                self.assertIn("attached", tracer.stderr.readline())
+                self.eventually(lambda: sinks() == "1", "the loss of the database was never told")
+                self.assertIn("file fine, database lost", hub.log())
+                self.assertIn("audit_unavailable", hub.get("/readyz", token="").text)
+                self.assertEqual(hub.get("/proxy/crm/during").status, 200)
+                self.assertIn("/during", self.tail())
+            finally:
+                tracer.terminate()
+        self.eventually(lambda: sinks() == "0", "the alarm never ended")
+        self.assertEqual(hub.get("/readyz", token="").status, 200)
 
     @harness.embedded
     def test_when_no_sink_can_write_no_credential_is_used(self):

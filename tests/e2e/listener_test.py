@@ -9,6 +9,7 @@ import unittest
 import harness
 
 RELOADS = 50
+REQUESTS = 10000
 
 
 class Listener(harness.Case):
@@ -45,22 +46,23 @@ class Listener(harness.Case):
     def test_fifty_reloads_drop_no_request(self):
         hub = self.start()
         hub.admin
-        done, failures, counts = threading.Event(), [], []
+        done, failures, answered, counted = threading.Event(), [], [0], threading.Condition()
 
         def ask(kept):
-            connection, n = None, 0
+            connection = None
             while not done.is_set():
                 try:
                     connection = connection if kept and connection else hub.connect()
                     if hub.get("/healthz", token="", connection=connection).status != 200:
                         failures.append("status")
-                    n += 1
+                    with counted:
+                        answered[0] += 1
+                        counted.notify()
                 except Exception as e:  # whatever it is, it is a failed request
                     failures.append(repr(e))
                     connection = None
                 if not kept and connection:
                     connection.close()
-            counts.append(n)
 
         askers = [threading.Thread(target=ask, args=(i % 2 == 0,)) for i in range(4)]
         for t in askers:
@@ -71,11 +73,13 @@ class Listener(harness.Case):
                 os.link(new, place + ".new")
                 os.replace(place + ".new", place)
             self.reload(hub, "certificate of the listener read again", i)
+            with counted:  # so that the reloads are spread over the requests
+                counted.wait_for(lambda: failures or answered[0] >= REQUESTS * (i + 1) // RELOADS, harness.DEADLINE)
         done.set()
         for t in askers:
             t.join()
         self.assertEqual(failures, [])
-        self.assertGreater(sum(counts), RELOADS)
+        self.assertGreaterEqual(answered[0], REQUESTS)
         self.assertEqual(self.served(hub), f"number-{(RELOADS - 1) % 2}")
 
     def test_a_bad_new_certificate_leaves_the_old_one(self):

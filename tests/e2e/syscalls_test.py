@@ -1,6 +1,8 @@
 """What the kernel is asked: by whom connections are made, and what happens when there is no randomness."""
+import http.client
 import os
 import re
+import signal
 import subprocess
 
 import harness
@@ -30,6 +32,23 @@ class Randomness(harness.Case):
         self.assertNotIn("listening:", said)
         hub.start()
         self.assertEqual(hub.get("/api/v1/connections/p").status, 200)
+
+    def test_a_hub_that_is_given_no_more_random_bytes_ends(self):
+        """And does not go on with keys that somebody could foresee; nothing of what it had acknowledged is lost."""
+        hub = self.hub()
+        hub.connection("p", "https://example.com")
+        with subprocess.Popen(["strace", "-f", "-o", "/dev/null", "-e", "trace=getrandom", "-e", "inject=getrandom:error=ENOSYS", "-p",
+                               str(hub.process.pid)], stderr=subprocess.PIPE, text=True) as tracer:
+            self.assertIn("attached", tracer.stderr.readline())
+            with self.assertRaises((OSError, http.client.HTTPException)):
+                hub.connection("q", "https://example.com")
+            self.assertEqual(hub.process.wait(harness.DEADLINE), -signal.SIGABRT)
+        self.assertIn("bug: the system gives no random bytes", hub.log())
+        with open(hub.errors, "w", encoding="ascii"):
+            pass  # what is looked for in there at the end was wanted
+        hub.kill()
+        hub.start()
+        self.assertEqual([c["key"] for c in hub.get("/api/v1/connections").json["items"]], ["p"])
 
 
 class OneDoor(harness.Case):
