@@ -66,21 +66,16 @@ enum err folder_resolve(struct db *db, struct arena *a, const struct caller *c, 
     return e ? e : rights_need(db, a, c, out->id, RIGHT_VIEW, why);
 }
 
-enum err folder_paths(struct db *db, struct arena *a, const struct folder_scope *seen, const struct many *folders,
+enum err folder_paths(struct db *db, struct arena *a, const struct folder_sight *seen, const struct many *folders,
                       struct str *paths, struct fault *why)
 {
-    struct folder_sight sight;
-    enum err e = folder_sight_begin(db, a, seen, &sight, why);
-    if (e)
-        return e;
     struct query *q = many_begin(db, "SELECT id, kind, path FROM folder WHERE id IN $keys", 0, folders);
     many_bind(q, folders);
     for (size_t i = 0; i < folders->n; i++)
         paths[i] = STR_NONE;
     for (size_t i; query_next(q);)
-        if (many_find(folders, query_get_text(q, 0, a), &i) && folder_sight_holds(&sight, folders->keys[i]))
+        if (many_find(folders, query_get_text(q, 0, a), &i) && folder_sight_holds(seen, folders->keys[i]))
             paths[i] = shown_path(query_get_text(q, 1, a), query_get_text(q, 2, a));
-    folder_sight_end(&sight);
     return query_end(q, why);
 }
 

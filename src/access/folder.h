@@ -30,9 +30,9 @@ enum err folder_resolve(struct db *db, struct arena *a, const struct caller *c, 
                         struct fault *why) MUST_CHECK;
 /* By id, whoever asks: rights are the caller's to check. ERR_NOT_FOUND "folder". */
 enum err folder_get(struct db *db, struct arena *a, struct str id, struct folder_row *out, struct fault *why) MUST_CHECK;
-/* paths[i] of folders->keys[i], as who sees `seen` knows it: STR_NONE of one that is not in there. For pages, within a
- * db_snapshot(): rights are not looked at again. */
-enum err folder_paths(struct db *db, struct arena *a, const struct folder_scope *seen, const struct many *folders,
+/* paths[i] of folders->keys[i], as who sees `seen` knows it: STR_NONE of one that is not in there. For pages, within the
+ * db_snapshot() of the sight: rights are not looked at again. */
+enum err folder_paths(struct db *db, struct arena *a, const struct folder_sight *seen, const struct many *folders,
                       struct str *paths, struct fault *why) MUST_CHECK;
 /* What the caller may see, by path; `after` is `sort` of the last one of the page before, or empty. */
 enum err folder_list(struct db *db, struct arena *a, const struct caller *c, struct str after, int limit, struct folder_row **out,

@@ -120,6 +120,9 @@ struct connection_filter {
 /* In connection_list.c. Ordered by number (age), keyset cursor. *out is an array of *n rows in `a`. */
 enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out,
                          size_t *n, struct fault *why) MUST_CHECK;
+/* The same for who has opened the scope's folders, for more than the list, within a db_snapshot(). */
+enum err connection_list_seen(struct db *db, struct arena *a, const struct connection_filter *f, const struct folder_sight *seen,
+                              struct connection_row **out, size_t *n, struct fault *why) MUST_CHECK;
 
 /* Which secrets are set, by name: out[i] for ids->keys[i]. */
 struct connection_secrets_set { struct connection_secret_info *infos; size_t n; };

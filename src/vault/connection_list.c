@@ -53,7 +53,7 @@ struct walk {
     struct db *db;
     struct arena *a;
     const struct connection_filter *f;
-    struct folder_sight sight;
+    const struct folder_sight *sight;
     struct numbers shared;      /* the connections that the scope shares singly */
     struct connection_words words; /* of the search */
     struct cell *cells;         /* that there are, and the filter takes */
@@ -275,7 +275,7 @@ static enum err scan_statement(struct scan *s, const struct walk *w, struct faul
 
 static bool is_wanted(const struct scan *s, const struct walk *w, struct query *q, int64_t number)
 {
-    bool seen = folder_sight_holds(&w->sight, query_get_text(q, 1, s->row)) || is_number(&w->shared, number);
+    bool seen = folder_sight_holds(w->sight, query_get_text(q, 1, s->row)) || is_number(&w->shared, number);
     return seen && (s->text != TEXT_IN_INDEX || str_find_str(query_get_text(q, 2, s->row), w->words.text) != SIZE_MAX);
 }
 
@@ -543,7 +543,7 @@ static enum err prefer_walk(struct walk *w, struct choice *c, struct fault *why)
     if (c->lead != LEAD_SEARCH || !db_is_postgres(w->db))
         return ERR_NONE;
     enum err e = query_number(w->db, "SELECT COALESCE(MAX(number), 0) FROM connection WHERE number > 0", &last, why);
-    double met = w->words.share * folder_sight_share(&w->sight);
+    double met = w->words.share * folder_sight_share(w->sight);
     if (!e && met * w->words.share * (double)last * PLACE_COST > (double)w->limit)
         c->lead = LEAD_ROWS;
     return e;
@@ -570,7 +570,7 @@ static enum err find_numbers(struct walk *w, struct fault *why)
         return e;
     if (w->words.few)
         return scan(w, LEAD_SEARCH, why);
-    folder_sight_folders(&w->sight, w->a, FOLDERS_ASKED, &folders, &n);
+    folder_sight_folders(w->sight, w->a, FOLDERS_ASKED, &folders, &n);
     bool each = n <= FOLDERS_ASKED;
     if (each && is_compound(w) && (e = few_rows(w, folders, n, &each, why)))
         return e;
@@ -582,10 +582,7 @@ static enum err find_numbers(struct walk *w, struct fault *why)
 
 static enum err find_and_read(struct walk *w, struct connection_row *rows, struct fault *why)
 {
-    enum err e = folder_sight_begin(w->db, w->a, &w->f->scope, &w->sight, why);
-    if (!e)
-        e = find_numbers(w, why);
-    folder_sight_end(&w->sight);
+    enum err e = find_numbers(w, why);
     return e ? e : connection_numbered(w->db, w->a, w->found, w->count, rows, why);
 }
 
@@ -595,23 +592,34 @@ static int64_t number_of(struct str cursor)
     return str_u64(cursor, &n) && n < INT64_MAX ? (int64_t)n : 0;
 }
 
-enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out, size_t *n,
-                         struct fault *why)
+enum err connection_list_seen(struct db *db, struct arena *a, const struct connection_filter *f, const struct folder_sight *seen,
+                              struct connection_row **out, size_t *n, struct fault *why)
 {
     size_t limit = f->limit < 1 ? 50 : f->limit > LIST_MAX ? LIST_MAX : (size_t)f->limit;
     struct walk w = {
-        .db = db, .a = a, .f = f, .after = number_of(f->after), .below = INT64_MAX, .limit = limit
+        .db = db, .a = a, .f = f, .sight = seen, .after = number_of(f->after), .below = INT64_MAX, .limit = limit
     };
     w.found = arena_array(a, 3 * limit, sizeof *w.found);
     struct connection_row *rows = arena_array(a, limit, sizeof *rows);
+    enum err e = find_and_read(&w, rows, why);
     *out = rows;
-    *n = 0;
-    /* Numbers and rows of one state. */
+    *n = e ? 0 : w.count;
+    return e;
+}
+
+enum err connection_list(struct db *db, struct arena *a, const struct connection_filter *f, struct connection_row **out, size_t *n,
+                         struct fault *why)
+{
+    struct folder_sight sight = { 0 };
     enum err e = db_snapshot(db, why);
+    *out = NULL;
+    *n = 0;
     if (e)
         return e;
-    e = find_and_read(&w, rows, why);
-    *n = e ? 0 : w.count;
+    e = folder_sight_begin(db, a, &f->scope, &sight, why);
+    if (!e)
+        e = connection_list_seen(db, a, f, &sight, out, n, why);
+    folder_sight_end(&sight);
     db_snapshot_end(db);
     return e;
 }

@@ -146,7 +146,7 @@ static enum err read_paths(struct web_request *q, const struct many *folders, st
     return e;
 }
 
-static enum err read_beside(struct web_request *q, const struct connection_row *rows, size_t n, const struct folder_scope *seen,
+static enum err read_beside(struct web_request *q, const struct connection_row *rows, size_t n, const struct folder_sight *seen,
                             struct beside *b, struct fault *why)
 {
     struct arena *a = q->arena;
@@ -211,7 +211,7 @@ static void write_one(struct web_request *q, struct json_out *o, const struct co
 }
 
 static enum err write_rows(struct web_request *q, struct json_out *o, const struct connection_row *rows, size_t n,
-                           const struct folder_scope *seen, bool same_name, struct fault *why)
+                           const struct folder_sight *seen, bool same_name, struct fault *why)
 {
     struct beside b;
     if (!n)
@@ -227,7 +227,7 @@ static enum err write_rows(struct web_request *q, struct json_out *o, const stru
 }
 
 enum err connections_write(struct web_request *q, struct json_out *o, const struct connection_row *rows, size_t n,
-                           const struct folder_scope *seen, struct fault *why)
+                           const struct folder_sight *seen, struct fault *why)
 {
     return write_rows(q, o, rows, n, seen, false, why);
 }

@@ -39,9 +39,9 @@ enum err connection_try(struct web_request *q, struct reply *r, const struct con
                         struct fault *why) MUST_CHECK;
 
 /* A page of connections as the API shows them, or one; reads folders, owners, what credentials are set. `seen`: they were
- * listed in it; NULL: the caller's rights are asked for again. */
+ * listed in it, within the same db_snapshot(); NULL: the caller's rights are asked for again. */
 enum err connections_write(struct web_request *q, struct json_out *o, const struct connection_row *rows, size_t n,
-                           const struct folder_scope *seen, struct fault *why) MUST_CHECK;
+                           const struct folder_sight *seen, struct fault *why) MUST_CHECK;
 /* One of them. `same_name`: warn that another one in the folder has the same name. */
 enum err connection_write(struct web_request *q, struct json_out *o, const struct connection_row *row, bool same_name,
                           struct fault *why) MUST_CHECK;

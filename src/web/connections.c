@@ -86,33 +86,54 @@ static enum err read_filter(struct web_request *q, struct connection_filter *f, 
     return connection_scope(q, q->db, &f->scope, why);
 }
 
+/* `seen` NULL: of a token limited to a few connections. */
+static enum err write_page(struct web_request *q, struct reply *r, const struct connection_filter *f,
+                           const struct folder_sight *seen, struct fault *why)
+{
+    struct connection_row *rows;
+    size_t n;
+    enum err e = seen ? connection_list_seen(q->db, q->arena, f, seen, &rows, &n, why) : list_granted(q, f, &rows, &n, why);
+    if (e)
+        return e;
+    bool more = n >= (size_t)f->limit;
+    n -= more;
+    struct json_out o = page_open(r);
+    if ((e = connections_write(q, &o, rows, n, seen, why)))
+        return e;
+    struct str last = STR_NONE;
+    if (more)
+        last = seen ? str_fmt(q->arena, "%lld", (long long)rows[n - 1].number) : rows[n - 1].id;
+    page_close(&o, q->arena, last);
+    return ERR_NONE;
+}
+
+/* Rows and what stands beside them of one state, and of one look at the folders. */
+static enum err write_seen(struct web_request *q, struct reply *r, const struct connection_filter *f, struct fault *why)
+{
+    struct folder_sight sight = { 0 };
+    enum err e = db_snapshot(q->db, why);
+    if (e)
+        return e;
+    e = folder_sight_begin(q->db, q->arena, &f->scope, &sight, why);
+    if (!e)
+        e = write_page(q, r, f, &sight, why);
+    folder_sight_end(&sight);
+    db_snapshot_end(q->db);
+    return e;
+}
+
 enum err connections_list(struct web_request *q, struct reply *r, struct fault *why)
 {
     static const char *const allowed[] = { "folder", "connector", "state", "health", "search", "default",
                                            "deleted", "tag", "limit", "cursor", NULL };
     struct connection_filter f = { 0 };
-    struct connection_row *rows;
     struct page page;
-    size_t n;
     enum err e;
     if ((e = web_only_query(q, allowed, why)) || (e = page_read(q, &page, why)) || (e = read_filter(q, &f, why)))
         return e;
     f.after = page.after;
-    f.limit = page.limit + 1;
-    bool granted = caller_limited(q->caller);
-    e = granted ? list_granted(q, &f, &rows, &n, why) : connection_list(q->db, q->arena, &f, &rows, &n, why);
-    if (e)
-        return e;
-    bool more = n > (size_t)page.limit;
-    n -= more;
-    struct json_out o = page_open(r);
-    if ((e = connections_write(q, &o, rows, n, granted ? NULL : &f.scope, why)))
-        return e;
-    struct str last = STR_NONE;
-    if (more)
-        last = granted ? rows[n - 1].id : str_fmt(q->arena, "%lld", (long long)rows[n - 1].number);
-    page_close(&o, q->arena, last);
-    return ERR_NONE;
+    f.limit = page.limit + 1; /* one row more than a page holds */
+    return caller_limited(q->caller) ? write_page(q, r, &f, NULL, why) : write_seen(q, r, &f, why);
 }
 
 static const char *const object_query[] = { "folder", NULL };
