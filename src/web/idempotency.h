@@ -16,7 +16,7 @@
 #include "web/web.h"
 
 #define IDEMPOTENCY_KEPT_MS (24 * 3600 * 1000LL)
-#define IDEMPOTENCY_RUNS_MS (5 * 60 * 1000LL)       /* another node's request is taken to run for so long; timeouts.total is shorter */
+#define IDEMPOTENCY_RUNS_MS    (5 * 60 * 1000LL) /* another node's request is taken to run for so long; timeouts.total is shorter */
 #define IDEMPOTENCY_KEYS_MOST 10000                 /* of one principal, within that time */
 #define IDEMPOTENCY_BYTES_MOST (64 * 1024 * 1024LL) /* of its answers */
 #define IDEMPOTENCY_ANSWER_MAX (1024 * 1024)        /* a larger one is not kept: a repetition is told so */
