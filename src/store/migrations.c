@@ -81,7 +81,7 @@
     " request TEXT NOT NULL," /* keyed fingerprint of query and body */                                                            \
     " maker TEXT NOT NULL,"   /* which of the requests wrote it */                                                                 \
     " created_ms BIGINT NOT NULL,"                                                                                                 \
-    " bytes BIGINT NOT NULL);" /* of the answer, which is a sealed_value; 0: none was kept */                                      \
+    " bytes BIGINT NOT NULL);" /* of the answer, which is a sealed_value; 0: none yet; -1: none was kept */                        \
     "CREATE INDEX idempotency_of ON idempotency (principal_id, bytes);"                                                            \
     "CREATE INDEX idempotency_by_age ON idempotency (created_ms);"                                                                 \
     "ALTER TABLE connection ADD COLUMN number BIGINT NOT NULL DEFAULT 0;"     /* 1, 2, 3 as they are made */                       \

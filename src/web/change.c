@@ -66,15 +66,13 @@ struct change {
 static enum err run(struct db *db, void *context, struct fault *why)
 {
     struct change *c = context;
-    c->q->audit = c->start;
-    enum err e = c->work(db, c->context, why);
-    if (e)
-        return e;
     struct audit_entry entry;
-    if ((e = entry_of(c->q, &entry, why)))
+    c->q->audit = c->start;
+    /* First: what the same request did on another node would be in the way of the work, as a name that is taken. */
+    enum err e = idempotency_mark(c->q, db, why);
+    if (e || (e = c->work(db, c->context, why)) || (e = entry_of(c->q, &entry, why)))
         return e;
-    e = audit_add(db, &entry, why);
-    return e ? e : idempotency_mark(c->q, db, why);
+    return audit_add(db, &entry, why);
 }
 
 enum err web_write(struct web_request *q, store_work *work, void *context, struct fault *why)

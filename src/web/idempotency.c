@@ -138,7 +138,7 @@ static void end_turn(struct idempotency *t, const struct once *o)
 struct kept {
     struct str request, maker;
     wall_ms created;
-    int64_t bytes; /* of the answer; 0: none was kept */
+    int64_t bytes; /* of the answer; 0: there is none yet; below: none could be kept */
 };
 
 static enum err find(struct db *db, struct arena *a, struct str id, struct kept *out, bool *found, struct fault *why)
@@ -238,7 +238,7 @@ static enum err write_answer(struct db *db, void *context, struct fault *why)
     if (e)
         return e;
     struct query *q = query_begin(db, "UPDATE idempotency SET bytes = $1 WHERE id = $2");
-    query_i64(q, (int64_t)w->answer.n);
+    query_i64(q, w->answer.n ? (int64_t)w->answer.n : -1);
     query_text(q, web->once->id);
     return query_end(q, why);
 }
@@ -348,6 +348,9 @@ static enum err replay(struct web_request *q, struct reply *r, const struct kept
     enum err e;
     if (!str_eq(row->request, q->once->request))
         return reused(why);
+    /* It does not run here. Who shares the database may still be at it, and cannot be asked. */
+    if (!row->bytes && store_is_shared(q->hub->store) && clock_wall() - row->created < IDEMPOTENCY_RUNS_MS)
+        return in_flight(why);
     if (row->bytes <= 0 || row->bytes > IDEMPOTENCY_ANSWER_MAX)
         return lost(why, "the hub stopped before the answer was kept, or it was too large");
     if ((e = read_answer(q, row->bytes, &plain, why)))

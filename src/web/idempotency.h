@@ -5,7 +5,8 @@
  * refused; while the first one runs, the others are told to wait. Doors without a caller (sign-in, setup) take no keys.
  *
  * That a change was made is written in the transaction of the change, its answer after it: if the hub dies in between, the next one
- * is told that the answer is lost, and nothing happens twice. A failure without an effect is not kept.
+ * is told that the answer is lost, and nothing happens twice. A failure without an effect is not kept. With several nodes on one
+ * database the next one is told to wait first, for five minutes: a request of another node may still run.
  *
  * Answers are sealed at rest: some hold a secret that is shown once. Request bodies are kept as keyed fingerprints only.
  */
@@ -15,6 +16,7 @@
 #include "web/web.h"
 
 #define IDEMPOTENCY_KEPT_MS (24 * 3600 * 1000LL)
+#define IDEMPOTENCY_RUNS_MS    (5 * 60 * 1000LL) /* another node's request is taken to run for so long; timeouts.total is shorter */
 #define IDEMPOTENCY_KEYS_MOST 10000                 /* of one principal, within that time */
 #define IDEMPOTENCY_BYTES_MOST (64 * 1024 * 1024LL) /* of its answers */
 #define IDEMPOTENCY_ANSWER_MAX (1024 * 1024)        /* a larger one is not kept: a repetition is told so */

@@ -23,6 +23,11 @@ class Keys(harness.Case):
     def code(self, answer):
         return answer.json.get("code")
 
+    @staticmethod
+    def age(hub, ms):
+        with harness.database(hub.data) as db:
+            db.execute("UPDATE idempotency SET created_ms = created_ms - ?", (ms,))
+
     def test_the_same_request_gets_the_same_answer_and_happens_once(self):
         hub = self.start()
         first = self.post(hub, "/connections", self.order())
@@ -50,10 +55,7 @@ class Keys(harness.Case):
     def test_a_key_is_kept_for_24_hours_and_then_gone_with_its_answer(self):
         hub = self.start()
         day = 24 * 3600 * 1000
-
-        def age(ms):
-            with harness.database(hub.data) as db:
-                db.execute("UPDATE idempotency SET created_ms = created_ms - ?", (ms,))
+        age = lambda ms: self.age(hub, ms)
         first = self.post(hub, "/groups", {"name": "one"})
         age(day - 60000)
         self.assertEqual(self.post(hub, "/groups", {"name": "one"}).body, first.body)
@@ -177,6 +179,10 @@ class Keys(harness.Case):
             self.assertIsNotNone(cut.exception())
         hub.start()
         again = self.post(hub, "/connections/crm/call", body)
+        if harness.on_postgres():  # another node might be at it, for some minutes
+            self.assertEqual((again.status, self.code(again)), (409, "idempotency_in_flight"))
+            self.age(hub, 5 * 60 * 1000)
+            again = self.post(hub, "/connections/crm/call", body)
         self.assertEqual((again.status, self.code(again)), (409, "idempotency_answer_lost"))
         self.assertEqual(len(self.provider.received), 1)
 

@@ -1,5 +1,6 @@
 """Several hubs over one PostgreSQL: what one of them changes holds at the others, one request for each token that is over, and what a
 failover in the middle of a renewal does (requirements 10.1, 10.2, 10.11, 12.4, 18.4, 18.5)."""
+import concurrent.futures
 import os
 import random
 import resource
@@ -90,6 +91,40 @@ class Changes(harness.Case, Cluster):
         for hub in (self.one, self.two):
             checked = hub.get(API + "/audit:verify")
             self.assertEqual((checked.status, checked.json["ok"]), (200, True), checked)
+
+    def test_the_same_request_at_both_happens_once_and_nobody_is_told_that_its_answer_is_lost(self):
+        """Requirement 18.7, when a load balancer sends what a client repeats somewhere else."""
+        hubs, admin = (self.one, self.two), self.one.admin
+        post = lambda i, path, key, body: hubs[i % 2].post(API + path, body, headers={"Idempotency-Key": key}, token=admin)
+        waits = (409, "idempotency_in_flight")
+        arrived, go = threading.Event(), threading.Event()
+
+        def slow(s, _):
+            while s.read_request():
+                arrived.set()
+                go.wait(harness.DEADLINE)
+                s.sendall(harness.answer(b"once"))
+        provider = self.upstream(slow)
+        made = self.one.post(API + "/connections", {"connector": "http", "auth_type": "bearer", "key": "slow", "credentials": {"token": "t"},
+                                                    "fields": {"base_url": f"http://localhost:{provider.port}"}})
+        self.assertEqual(made.status, 201, made)
+        call = {"method": "POST", "path": "/orders", "body": "x"}
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            first = pool.submit(post, 0, "/connections/slow/call", "call", call)
+            self.assertTrue(arrived.wait(harness.DEADLINE))
+            second = post(1, "/connections/slow/call", "call", call)
+            go.set()
+            self.assertEqual((second.status, second.json["code"]), waits)
+            first = first.result()
+            again = post(1, "/connections/slow/call", "call", call)
+            self.assertEqual((again.body, again.header("idempotency-replayed")), (first.body, "true"))
+            self.assertEqual(len(provider.requests()), 1)
+            for n in range(6):
+                group = {"name": f"group {n}"}
+                told = list(pool.map(lambda i: post(i, "/groups", f"k{n}", group), range(16)))
+                bodies = {t.body for t in told if t.status == 201}
+                self.assertEqual(len(bodies), 1, told)
+                self.assertEqual({(t.status, t.json["code"]) for t in told if t.status != 201} - {waits}, set())
 
     def test_a_node_without_the_master_key_does_not_start_and_makes_none(self):
         data = self.path("stranger")
