@@ -1,8 +1,8 @@
 /* call/live.h - one call in progress, on its loop: what proxy streams and call_wait() buffers.
  *
- * The rules of the credential stand here and nowhere else: the final URL is held against the allowed domain before anything is
- * dialled and again while the head is written; every copy of a credential's name that the caller sent is left out; the credential
- * is written last; what comes back is filtered; the end is recorded, masked.
+ * The rules of the credential stand here and in target.h, and nowhere else: the final URL is held against the allowed domain before
+ * anything is dialled and again while the head is written; every copy of a credential's name that the caller sent is left out; the
+ * credential is written last; what comes back is filtered; the end is recorded, masked.
  *
  * Fill the first part, call live_begin(), then live_start(). Exactly one of end and failed follows, unless live_cancel() comes
  * first; the record is written in each case. Texts must live until then. References to `to` stay the owner's.

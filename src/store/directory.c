@@ -12,6 +12,7 @@
 #include "store/db.h"
 
 #define FILE_NAME "raccord.db"
+#define ASIDE_NAME FILE_NAME ".replaced" /* a database that another was put in place of; the second is ASIDE_NAME.2 */
 #define CLAIM_NAME "serve.lock"
 #define SHARED_NAME                                                                                                                \
     "database.elsewhere" /* says that the database is not in this directory; in it: its cluster, and the line of its history */
@@ -39,6 +40,12 @@ static enum err sync_directory_of(const char *path, struct fault *why)
     return ok ? ERR_NONE : FILE_FAULT(why, path, "the directory above the data directory cannot be synced");
 }
 
+static bool is_there(int directory, const char *name)
+{
+    struct stat st;
+    return fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static enum err check_directory(int fd, const char *path, struct fault *why)
 {
     struct stat st;
@@ -59,9 +66,8 @@ static enum err check_directory(int fd, const char *path, struct fault *why)
 /* Whoever made this directory may have died before he synced its name. What cannot be synced here is not of our making. */
 static void sync_name_of_empty(int fd, const char *path)
 {
-    struct stat st;
     struct fault unused;
-    if (fstatat(fd, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) && fstatat(fd, SHARED_NAME, &st, AT_SYMLINK_NOFOLLOW))
+    if (!is_there(fd, FILE_NAME) && !is_there(fd, SHARED_NAME))
         (void)!sync_directory_of(path, &unused);
 }
 
@@ -90,6 +96,11 @@ enum err directory_open(const char *path, int *out, struct fault *why)
  * but not opened: closing it would drop the POSIX locks that another connection of this process holds. */
 static enum err ensure_file(int directory, const char *path, struct fault *why)
 {
+    if (!is_there(directory, FILE_NAME) &&
+        is_there(directory, ASIDE_NAME)) /* an empty one in its place would look like a new hub */
+        return fault(why, ERR_FILE,
+                     STR("a restore was cut off here: run it again, or give raccord.db.replaced its name back, raccord.db"),
+                     "%s: %s without %s", path, ASIDE_NAME, FILE_NAME);
     AUTO_FD fd = openat(directory, FILE_NAME, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     struct stat st, above;
     if (fd >= 0) {
@@ -111,8 +122,7 @@ static enum err ensure_file(int directory, const char *path, struct fault *why)
 
 enum err directory_shared(int directory, const char *path, int64_t *cluster, int64_t *history, struct fault *why)
 {
-    struct stat st;
-    if (fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (is_there(directory, FILE_NAME))
         return fault(why, ERR_FILE,
                      STR("this directory holds a database of its own: make a backup of it, and restore that into another directory "
                          "with RACCORD_DATABASE_URL"),
@@ -140,8 +150,7 @@ enum err directory_database(int directory, const char *path, char **file, struct
     char real[PATH_MAX];
     if (!realpath(path, real))
         return FILE_FAULT(why, path, "the data directory cannot be opened");
-    struct stat st;
-    if (fstatat(directory, SHARED_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (is_there(directory, SHARED_NAME))
         return fault(why, ERR_FILE, STR("this hub's database is a PostgreSQL server: say which with RACCORD_DATABASE_URL"),
                      "%s: %s", path, SHARED_NAME);
     enum err e = ensure_file(directory, path, why);
@@ -202,24 +211,40 @@ enum err store_claimed(struct arena *a, struct str directory, int64_t *pid, stru
 
 /* -- putting a database in place of another ------------------------------------------------------------------- */
 
+#define ASIDE_SIZE 64
+
+static void aside_name(char out[ASIDE_SIZE], int n)
+{
+    int end = snprintf(out, ASIDE_SIZE, "%s", ASIDE_NAME);
+    if (n > 1)
+        snprintf(out + end, ASIDE_SIZE - (size_t)end, ".%d", n);
+}
+
+/* A free one; where a cut left no database, that of the one which was set aside last: a log that still lies there is its. */
+static void choose_aside(int directory, char out[ASIDE_SIZE])
+{
+    int n = 1;
+    aside_name(out, n);
+    while (is_there(directory, out))
+        aside_name(out, ++n);
+    if (n > 1 && !is_there(directory, FILE_NAME))
+        aside_name(out, n - 1);
+}
+
 /* Out of the way, with its log: SQLite would take a log that lies beside the new database for its own. */
 static bool set_aside(int directory)
 {
-    static const char *const names[][2] = { { FILE_NAME, FILE_NAME ".replaced" },
-                                            { FILE_NAME "-wal", FILE_NAME ".replaced-wal" },
-                                            { FILE_NAME "-shm", NULL } };
-    for (size_t i = 0; i < COUNT(names); i++) {
-        int failed = names[i][1] ? renameat(directory, names[i][0], directory, names[i][1]) : unlinkat(directory, names[i][0], 0);
-        if (failed && errno != ENOENT)
-            return false;
-    }
-    return true;
+    char name[ASIDE_SIZE], log[ASIDE_SIZE + 4];
+    choose_aside(directory, name);
+    snprintf(log, sizeof log, "%s-wal", name);
+    return (!renameat(directory, FILE_NAME, directory, name) || errno == ENOENT) &&
+           (!renameat(directory, FILE_NAME "-wal", directory, log) || errno == ENOENT) &&
+           (!unlinkat(directory, FILE_NAME "-shm", 0) || errno == ENOENT);
 }
 
 static enum err install_in(int directory, const char *path, const char *from, bool replace, struct fault *why)
 {
-    struct stat st;
-    if (!replace && fstatat(directory, FILE_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (!replace && is_there(directory, FILE_NAME))
         return fault(why, ERR_CONFLICT, STR("a database in this directory; --force sets it aside"), "%s", path);
     if (!set_aside(directory) || renameat(AT_FDCWD, from, directory, FILE_NAME) || fsync(directory))
         return FILE_FAULT(why, path, "the database cannot be put in its place");

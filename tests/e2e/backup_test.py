@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import threading
+import unittest
 
 import harness
 
@@ -152,6 +153,38 @@ class Backup(harness.Case):
         self.works(hub)
         self.assertEqual(hub.get("/api/v1/connections/later").status, 404)
         self.assertEqual(os.path.exists(hub.data + "/raccord.db.replaced"), not harness.on_postgres())
+
+    @unittest.skipIf(harness.on_postgres(), "left out: the database is no file here")
+    def test_no_restore_loses_what_another_set_aside(self):
+        hub = self.started()
+        path, key = self.backup(hub), self.key(hub)
+        hub.connection("later", self.provider.url)
+        hub.kill()
+        for _ in range(3):
+            done = self.restore(path, hub.data, key, "--force")
+            self.assertEqual(done.code, 0, done)
+        for name in ("", "-wal"):
+            os.replace(f"{hub.data}/raccord.db.replaced{name}", f"{hub.data}/raccord.db{name}")  # the first one
+        hub.start()
+        self.assertEqual(hub.get("/api/v1/connections/later").status, 200)
+        self.assertTrue(os.path.exists(hub.data + "/raccord.db.replaced.2"))
+        self.assertTrue(os.path.exists(hub.data + "/raccord.db.replaced.3"))
+
+    @unittest.skipIf(harness.on_postgres(), "left out: the database is no file here")
+    def test_where_a_restore_was_cut_off_no_empty_hub_starts(self):
+        hub = self.started()
+        path, key = self.backup(hub), self.key(hub)
+        hub.kill()
+        self.assertTrue(os.path.exists(hub.data + "/raccord.db-wal"))
+        os.rename(hub.data + "/raccord.db", hub.data + "/raccord.db.replaced")  # the cut came here
+        done = harness.run("user", "create", "--email", "eve@example.com", "--role", "owner", "--data", hub.data)
+        self.assertEqual((done.code, "a restore was cut off here: run it again" in done.err), (1, True), done)
+        self.assertFalse(os.path.exists(hub.data + "/raccord.db"))
+        done = self.restore(path, hub.data, key)
+        self.assertEqual(done.code, 0, done)
+        self.assertTrue(os.path.exists(hub.data + "/raccord.db.replaced-wal"))
+        hub.start()
+        self.works(hub)
 
     def test_a_backup_is_one_state_while_others_write(self):
         hub = self.started(connections=1)

@@ -22,9 +22,9 @@ class Writer(threading.Thread):
     deleted; what was in flight at the end is taken out of it."""
     base_url = "https://api.example.com"
 
-    def __init__(self, hub, number, go_on):
+    def __init__(self, hub, number):
         super().__init__(daemon=True)
-        self.hub, self.number, self.go_on = hub, number, go_on
+        self.hub, self.number, self.enough = hub, number, threading.Event()
         self.sure, self.acknowledged, self.wrong = {}, 0, None
 
     def ask(self, line, method, path, body=None, expected=200):
@@ -48,7 +48,7 @@ class Writer(threading.Thread):
     def work(self, line):
         mine = []
         for n in range(1 << 30):
-            if not self.go_on.is_set():
+            if self.enough.is_set():
                 return
             name = f"w{self.number}-{n}"
             body = {"connector": "http", "auth_type": "bearer", "name": name, "folder": "shared",
@@ -72,6 +72,22 @@ class Writer(threading.Thread):
         """Whatever else is to be written."""
 
 
+def write_until_killed(hub, writers, seconds, begun=lambda: None):
+    """Starts the writers, and kills the hub so many seconds after they have `begun`."""
+    for w in writers:
+        w.start()
+    begun()
+    threading.Event().wait(seconds)
+    hub.process.send_signal(signal.SIGKILL)
+    hub.kill()
+    for w in writers:
+        w.enough.set()
+    for w in writers:
+        w.join(harness.DEADLINE)
+        if w.wrong:
+            raise w.wrong
+
+
 class KilledInTheMiddle(harness.Case):
     ROUNDS, WRITERS = 50, 3
 
@@ -84,21 +100,13 @@ class KilledInTheMiddle(harness.Case):
         hub.admin
         everything, acknowledged, began, n = {}, 0, time.monotonic(), 0
         for n in range(self.ROUNDS):
-            go_on = threading.Event()
-            go_on.set()
-            writers = [Writer(hub, f"{n}-{i}", go_on) for i in range(self.WRITERS)]
+            writers = [Writer(hub, f"{n}-{i}") for i in range(self.WRITERS)]
+
+            def begun(now=writers):
+                if harness.on_postgres():  # a start alone takes longer than the blink below: connections to a server are dear
+                    self.eventually(lambda: any(w.acknowledged for w in now))
+            write_until_killed(hub, writers, chance.uniform(0.02, 0.35), begun)
             for w in writers:
-                w.start()
-            if harness.on_postgres():  # a start alone takes longer than the blink below: connections to a server are dear
-                self.eventually(lambda now=writers: any(w.acknowledged for w in now))
-            threading.Event().wait(chance.uniform(0.02, 0.35))
-            hub.process.send_signal(signal.SIGKILL)
-            hub.kill()
-            go_on.clear()
-            for w in writers:
-                w.join(harness.DEADLINE)
-                if w.wrong:
-                    raise w.wrong
                 everything.update(w.sure)
                 acknowledged += w.acknowledged
             hub.start()

@@ -153,8 +153,8 @@ class Case(harness.Case):
 class Writer(durability_test.Writer):
     """Makes tokens, too."""
 
-    def __init__(self, hub, number, go_on, base_url):
-        super().__init__(hub, number, go_on)
+    def __init__(self, hub, number, base_url):
+        super().__init__(hub, number)
         self.base_url, self.tokens = base_url, []
 
     def more(self, line, n):
@@ -171,19 +171,8 @@ class Writers(Case):
 
     def write(self, hub, name):
         """What was acknowledged until the hub was killed."""
-        go_on = threading.Event()
-        go_on.set()
-        writers = [Writer(hub, f"{name}-{i}", go_on, self.provider.url) for i in range(self.WRITERS)]
-        for w in writers:
-            w.start()
-        threading.Event().wait(self.chance.uniform(0.02, 0.35))
-        hub.process.send_signal(signal.SIGKILL)
-        hub.kill()
-        go_on.clear()
-        for w in writers:
-            w.join(harness.DEADLINE)
-            if w.wrong:
-                raise w.wrong
+        writers = [Writer(hub, f"{name}-{i}", self.provider.url) for i in range(self.WRITERS)]
+        durability_test.write_until_killed(hub, writers, self.chance.uniform(0.02, 0.35))
         return writers
 
     def check(self, hub, writers):

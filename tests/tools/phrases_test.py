@@ -44,7 +44,7 @@ NAMES = {"email", "header", "username", "allowed_domain", "auth_type", "?", "gen
 ELSEWHERE = {
     "access/departure.c": r"(SELECT|UPDATE|DELETE) .*",
     "access/folder_tree.c": r"SELECT .*",
-    "vault/connection_list.c": r"connection.* c( .*)?",  # SQL
+    "vault/connection_walk.c": r"connection.* c( .*)?",  # SQL
     "vault/connection_words.c": r"(INSERT|DELETE) .*| (AND|OR) .*",  # SQL
     "vault/trash.c": r"SELECT .*",                 # SQL
     "web/probe.c": r"SELECT .*",                   # SQL
