@@ -328,7 +328,8 @@ static void old_data_keys_share_transactions_and_one_that_does_not_open_keeps_no
         calls++;
     } while (c.more);
     assert_int_equal(done, number(h, "SELECT count(*) FROM data_key WHERE kind = 'connection' AND created_ms <> 5"));
-    assert_int_equal(number(h, "SELECT count(*) FROM data_key WHERE created_ms = 5 AND wrapping_key IS NOT NULL AND kind <> 'hub'"), 0);
+    assert_int_equal(number(h, "SELECT count(*) FROM data_key WHERE created_ms = 5 AND wrapping_key IS NOT NULL AND kind <> 'hub'"),
+                     0);
     assert_int_equal(broken, 1);
     assert_true(done > 200 && calls < done / 10);
 }
