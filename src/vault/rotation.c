@@ -240,10 +240,14 @@ enum err rotation_step(struct store *s, struct keyring *k, struct rotation_count
 
 /* ---- data keys that are too old ---- */
 
+#define RENEWED_AT_ONCE 25 /* a sync each is what a million would wait for; more, and others wait for the writer */
+
 struct renewal {
     struct keyring *keys;
-    struct data_owner owner;
+    struct data_owner owner; /* the one at hand */
     wall_ms before;
+    struct arena *arena;
+    int64_t done;
 };
 
 static enum err oldest(struct db *db, struct arena *a, wall_ms before, struct data_owner *out, struct fault *why)
@@ -258,12 +262,25 @@ static enum err oldest(struct db *db, struct arena *a, wall_ms before, struct da
     return query_end(q, why);
 }
 
-static enum err renew_work(struct db *db, void *context, struct fault *why)
+static enum err renew_one(struct db *db, const struct renewal *r, struct fault *why)
 {
-    const struct renewal *r = context;
     if (str_is(r->owner.kind, "connection"))
         return connection_renew_key(db, r->keys, r->owner.id, why);
     return sealed_renew(db, r->keys, r->owner, why);
+}
+
+/* All of them or none: with one that does not open, those before it are done again without it. */
+static enum err renew_work(struct db *db, void *context, struct fault *why)
+{
+    struct renewal *r = context;
+    enum err e = ERR_NONE;
+    for (r->done = 0; !e && r->done < RENEWED_AT_ONCE; r->done++) {
+        e = oldest(db, r->arena, r->before, &r->owner, why);
+        if (e || !r->owner.id.p)
+            return e;
+        e = renew_one(db, r, why);
+    }
+    return e;
 }
 
 static enum err set_aside_work(struct db *db, void *context, struct fault *why)
@@ -280,8 +297,8 @@ static enum err set_aside_work(struct db *db, void *context, struct fault *why)
 
 enum err rotation_renew(struct store *s, struct keyring *k, wall_ms before, struct rotation_count *out, struct fault *why)
 {
-    AUTO_ARENA a = arena_new(1024);
-    struct renewal r = { .keys = k, .before = before };
+    AUTO_ARENA a = arena_new(4096);
+    struct renewal r = { .keys = k, .before = before, .arena = a };
     struct db *db = store_reader(s, why);
     *out = (struct rotation_count){ 0 };
     enum err e = db ? oldest(db, a, before, &r.owner, why) : ERR_STORE;
@@ -289,7 +306,7 @@ enum err rotation_renew(struct store *s, struct keyring *k, wall_ms before, stru
         return e;
     out->more = true;
     e = store_write(s, renew_work, &r, why);
-    out->done = !e;
+    out->done = e ? 0 : r.done;
     if (e != ERR_CRYPTO && e != ERR_RECONNECT_REQUIRED)
         return e;
     out->broken = 1;

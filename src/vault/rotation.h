@@ -49,7 +49,8 @@ enum err rotation_step(struct store *s, struct keyring *k, struct rotation_count
 enum err rotation_due(struct db *db, const struct rotation_policy *p, const char **reason, wall_ms *at,
                       struct fault *why) MUST_CHECK;
 
-/* One owner whose data key is older than `before` gets a new one; done + broken is 0 when there is none. */
+/* Some owners whose data key is older than `before` get new ones, or one that does not open is set aside; done + broken is 0 when
+ * there is none. */
 enum err rotation_renew(struct store *s, struct keyring *k, wall_ms before, struct rotation_count *out,
                         struct fault *why) MUST_CHECK;
 

@@ -314,6 +314,26 @@ static void old_data_keys_are_replaced_and_their_secrets_stay(void **state)
     assert_int_equal(number(h, "SELECT count(*) FROM connection WHERE health = 'reconnect_required' AND key = 'c3'"), 1);
 }
 
+static void old_data_keys_share_transactions_and_one_that_does_not_open_keeps_none_of_the_others(void **state)
+{
+    struct hub *h = *state;
+    struct rotation_count c;
+    int calls = 0, done = 0, broken = 0;
+    hub_sql(h, "UPDATE data_key SET created_ms = 5 WHERE kind = 'connection';"
+               "UPDATE connection_secret SET sealed = '' WHERE connection_id = (SELECT id FROM connection WHERE key = 'c30')");
+    do {
+        assert_int_equal(rotation_renew(h->store, h->keys, 1000, &c, &h->why), ERR_NONE);
+        done += (int)c.done;
+        broken += (int)c.broken;
+        calls++;
+    } while (c.more);
+    assert_int_equal(done, number(h, "SELECT count(*) FROM data_key WHERE kind = 'connection' AND created_ms <> 5"));
+    assert_int_equal(number(h, "SELECT count(*) FROM data_key WHERE created_ms = 5 AND wrapping_key IS NOT NULL AND kind <> 'hub'"),
+                     0);
+    assert_int_equal(broken, 1);
+    assert_true(done > 200 && calls < done / 10);
+}
+
 /* ---- the master key ---- */
 
 struct change {
@@ -479,6 +499,7 @@ int main(void)
         TEST(two_rotations_do_not_overlap),
         TEST(a_rotation_is_due_by_age_or_uses),
         TEST(old_data_keys_are_replaced_and_their_secrets_stay),
+        TEST(old_data_keys_share_transactions_and_one_that_does_not_open_keeps_none_of_the_others),
         TEST(both_master_keys_open_until_the_new_one_has_been_used),
         TEST(a_change_of_master_key_can_be_begun_again_with_another_key),
         TEST(a_ring_with_the_old_master_key_makes_no_key_that_the_new_one_does_not_open),
