@@ -334,37 +334,36 @@ struct anchors {
     size_t n;
 };
 
-static enum err anchors_query(struct query *q, struct arena *a, struct anchors *to, struct fault *why)
-{
-    while (to->n <= ANCHORS_MOST && query_next(q))
-        to->ids[to->n++] = query_get_text(q, 0, a);
-    enum err e = query_end(q, why);
-    if (!e && to->n > ANCHORS_MOST)
-        return fault(why, ERR_LIMIT, STR("1000 memberships of one person; give it a role higher up instead"), "memberships");
-    return e;
-}
-
+/* What a role gives first, of that "shared" before one's own; then memberships. */
 static enum err anchors_read(struct db *db, struct arena *a, const struct caller *c, struct anchors *to, struct str *all,
                              struct fault *why)
 {
     unsigned kept = c->narrowed == ROLE_NONE ? ~0u : role_rights_in(c->narrowed, PRESET_EDITORS_EDIT);
     bool token_sees = kept & RIGHT_BIT(RIGHT_VIEW);
     bool role_sees = token_sees && role_has(c->role, RIGHT_VIEW);
-    enum err e;
     to->ids = arena_array(a, ANCHORS_MOST + 2, sizeof *to->ids);
-    struct query *q =
-        query_begin(db, "SELECT id FROM folder WHERE path = 'shared' AND $1 = 1 OR path = $2 AND $3 = 1 ORDER BY path DESC");
-    query_i64(q, role_sees);
-    query_text(q, arena_join(a, STR("personal/"), c->principal));
-    query_i64(q, token_sees && (role_rights_own(c->role) & RIGHT_BIT(RIGHT_VIEW)));
-    if ((e = anchors_query(q, a, to, why)) || !token_sees)
-        return e;
-    *all = role_sees && role_everywhere(c->role) && to->n ? to->ids[0] : STR_NONE; /* "shared" comes first */
-    q = query_begin(db, "SELECT DISTINCT folder_id FROM folder_member WHERE (expires_ms = 0 OR expires_ms > $2)"
-                        " AND principal_id IN " SELF_AND_GROUPS("$1") " ORDER BY folder_id");
+    *all = STR_NONE;
+    if (!token_sees)
+        return ERR_NONE;
+    struct query *q = query_begin(
+        db, "SELECT id, 0 AS place FROM folder WHERE path = 'shared' AND $3 = 1"
+            " UNION SELECT id, 1 FROM folder WHERE path = $4 AND $5 = 1"
+            " UNION SELECT folder_id, 2 FROM folder_member WHERE (expires_ms = 0 OR expires_ms > $2) AND principal_id IN "
+            SELF_AND_GROUPS("$1") " ORDER BY place, id");
     query_text(q, c->principal);
     query_i64(q, clock_wall());
-    return anchors_query(q, a, to, why);
+    query_i64(q, role_sees);
+    query_text(q, arena_join(a, STR("personal/"), c->principal));
+    query_i64(q, (role_rights_own(c->role) & RIGHT_BIT(RIGHT_VIEW)) != 0);
+    while (to->n <= ANCHORS_MOST && query_next(q)) {
+        to->ids[to->n++] = query_get_text(q, 0, a);
+        if (!query_get_i64(q, 1) && role_everywhere(c->role))
+            *all = to->ids[0];
+    }
+    enum err e = query_end(q, why);
+    if (!e && to->n > ANCHORS_MOST)
+        return fault(why, ERR_LIMIT, STR("1000 memberships of one person; give it a role higher up instead"), "memberships");
+    return e;
 }
 
 /* When they are few: one by one, which the queries of lists do best with. */

@@ -1,24 +1,27 @@
 #include "web/dependants.h"
 
-/* Each statement: $1 now, $2 how many. To find: $3 the connection; columns id, name, end. To count: of each of a page. */
-#define COUNT_EACH(FROM) "SELECT c.key, (SELECT COUNT(*) FROM (SELECT 1 " FROM("c.key") " LIMIT $2) AS few) FROM $keys AS c"
+/* $1: now. $2: how many. $3: the connection. Columns id, name, end. */
 static const struct {
-    const char *kind, *find, *count;
+    const char *kind, *find;
 } kinds[] = {
 #define TOKENS(OF) \
     "FROM token_grant g JOIN token t ON t.id = g.token_id WHERE g.kind = 'connection' AND g.value = " OF " AND t.revoked_ms = 0" \
     " AND (t.expires_ms = 0 OR t.expires_ms > $1)"
-    { "token", "SELECT t.id, t.name, t.expires_ms " TOKENS("$3") " ORDER BY t.id LIMIT $2", COUNT_EACH(TOKENS) },
+    { "token", "SELECT t.id, t.name, t.expires_ms " TOKENS("$3") " ORDER BY t.id LIMIT $2" },
 #define RULES(OF) \
     "FROM identity_rule_connection r JOIN identity_provider i ON i.id = r.provider_id WHERE r.connection_id = " OF \
     " AND i.disabled = 0 AND CAST($1 AS BIGINT) > 0"
-    { "identity_provider", "SELECT i.id, i.key, 0 " RULES("$3") " ORDER BY i.id LIMIT $2", COUNT_EACH(RULES) },
+    { "identity_provider", "SELECT i.id, i.key, 0 " RULES("$3") " ORDER BY i.id LIMIT $2" },
 #define SHARES(OF) "FROM connection_share s WHERE s.connection_id = " OF " AND (s.expires_ms = 0 OR s.expires_ms > $1)"
     { "share",
       "SELECT s.target_id, COALESCE((SELECT p.name FROM principal p WHERE p.id = s.principal_id),"
-      " (SELECT f.path FROM folder f WHERE f.id = s.folder_id)), s.expires_ms " SHARES("$3") " ORDER BY s.target_id LIMIT $2",
-      COUNT_EACH(SHARES) },
+      " (SELECT f.path FROM folder f WHERE f.id = s.folder_id)), s.expires_ms " SHARES("$3") " ORDER BY s.target_id LIMIT $2" },
 };
+/* The same of each of a page. */
+#define COUNTED(FROM) "(SELECT COUNT(*) FROM (SELECT 1 " FROM("c.key") " LIMIT " TEXT_OF(DEPENDANTS_MOST) ") AS few)"
+#define TEXT_OF(NUMBER) TEXT(NUMBER)
+#define TEXT(NUMBER) #NUMBER
+static const char count_each[] = "SELECT c.key, " COUNTED(TOKENS) " + " COUNTED(RULES) " + " COUNTED(SHARES) " FROM $keys AS c";
 
 enum err dependants_find(struct db *db, struct arena *a, struct str connection, struct dependants *out, struct fault *why)
 {
@@ -43,19 +46,13 @@ enum err dependants_count(struct db *db, struct arena *a, const struct many *con
 {
     for (size_t i = 0; i < connections->n; i++)
         out[i] = 0;
-    for (size_t kind = 0; kind < COUNT(kinds); kind++) {
-        struct query *q = many_begin(db, kinds[kind].count, 2, connections);
-        query_i64(q, clock_wall());
-        query_i64(q, DEPENDANTS_MOST);
-        many_bind(q, connections);
-        for (size_t i; query_next(q);)
-            if (many_find(connections, query_get_text(q, 0, a), &i))
-                out[i] += query_get_i64(q, 1);
-        enum err e = query_end(q, why);
-        if (e)
-            return e;
-    }
-    return ERR_NONE;
+    struct query *q = many_begin(db, count_each, 1, connections);
+    query_i64(q, clock_wall());
+    many_bind(q, connections);
+    for (size_t i; query_next(q);)
+        if (many_find(connections, query_get_text(q, 0, a), &i))
+            out[i] = query_get_i64(q, 1);
+    return query_end(q, why);
 }
 
 void dependants_write(struct json_out *o, const struct dependants *d, bool names)
