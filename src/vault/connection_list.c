@@ -243,8 +243,10 @@ static enum err find_in_scope(struct walk *w, struct fault *why)
     enum err e = weigh_all(w, &c, why);
     if (e)
         return e;
+    if (postgres && c.lead == LEAD_SEARCH && !walks(w))
+        return scan_spans(w, why);
     if (postgres && c.lead == LEAD_SEARCH)
-        return walks(w) ? walk_rows(w, LEAD_ROWS, why) : scan_spans(w, why);
+        c = (struct choice){ LEAD_ROWS, w->cell_count > 0, EVERY };
     return c.cells ? walk_cells(w, why) : walk_rows(w, c.lead, why);
 }
 

@@ -7,6 +7,7 @@
 #define BATCH_FIRST 512      /* rows of a walk that are asked for at once; then more, */
 #define BATCH_GROWS 4
 #define BATCH_MOST 8192      /* up to these */
+#define SEEN_MOSTLY 0.7      /* share of the folders: PostgreSQL looks at the text of rows before we know whether they are seen */
 
 /* ---- the statement ---- */
 
@@ -119,7 +120,7 @@ static enum text text_of(const struct walk *w, enum lead lead)
 {
     if (!w->f->search.n || (lead == LEAD_SEARCH && w->words.exact))
         return TEXT_NOT_ASKED;
-    if (db_is_postgres(w->db))
+    if (db_is_postgres(w->db) && (lead != LEAD_SEARCH || w->seen >= SEEN_MOSTLY))
         return TEXT_BY_SQL;
     return lead == LEAD_ROWS && (w->cell || walk_is_kind(w->f)) ? TEXT_IN_INDEX : TEXT_IN_ROW;
 }

@@ -9,7 +9,7 @@
 #include "vault/connection_words.h"
 
 #define WALK_SQL_MAX (64 * 1024)
-#define WALK_SPARE 1.25 /* more than a page is thought to need */
+#define WALK_SPARE 1.5 /* more than a page is thought to need */
 
 /* What is walked: rows themselves, the places of a word, or those of a tag. */
 enum lead { LEAD_ROWS, LEAD_SEARCH, LEAD_TAG };

@@ -344,8 +344,8 @@ int64_t connection_words_span(struct arena *a, struct connection_words *words, i
 {
     size_t i = 0;
     words->spans = STR_NONE;
-    if (words->few)
-        return INT64_MAX;
+    if (words->few || wanted * 2 > (double)words->last)
+        return INT64_MAX; /* few would be left out, each of them for a look */
     while (i + 1 < COUNT(span_shifts) && wanted > (double)((int64_t)SPANS_ASKED << span_shifts[i]))
         i++;
     int64_t first = (after + 1) >> span_shifts[i], end = first + 2;
@@ -362,7 +362,7 @@ int64_t connection_words_span(struct arena *a, struct connection_words *words, i
  * characters the rows themselves are looked at. */
 static enum err look_ahead(struct db *db, struct arena *a, int64_t after, struct connection_words *out, struct fault *why)
 {
-    struct connection_words ahead = { .match = out->match };
+    struct connection_words ahead = { .match = out->match, .last = INT64_MAX };
     int64_t below = connection_words_span(a, &ahead, after, AHEAD), count = 0;
     struct query *q = query_begin(db, out->scattered
         ? "SELECT COUNT(*), " LAST_NUMBER " FROM connection WHERE number > $1 AND number < $2 AND search LIKE $3 ESCAPE '\\'"
