@@ -376,8 +376,7 @@ static enum err name_few(struct db *db, struct arena *a, struct folder_scope *s,
     size_t n = 0;
     s->few = false;
     buf_init(&sql, 64 * 1024);
-    folder_scope_folders_sql(&sql, &param);
-    buf_fmt(&sql, " LIMIT %d", FOLDER_SCOPE_FEW + 1);
+    folder_scope_folders_sql(&sql, db, FOLDER_SCOPE_FEW + 1, &param);
     buf_char(&sql, 0);
     if (buf_failed(&sql))
         return fault(why, ERR_INTERNAL, STR(""), "the query for folders is too long");

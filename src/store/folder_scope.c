@@ -4,14 +4,6 @@
 
 #define DEPTH_MOST 64 /* deeper than trees get: a loop in damaged data ends there */
 
-/* Of a row of folder_above: it is one by which the folder is seen. */
-static void add_reached(struct buf *sql, int *param)
-{
-    buf_fmt(sql, "(folder_above.above_id = $%d OR (folder_above.inherited = 1 AND folder_above.above_id IN ", ++*param);
-    many_list(sql, param);
-    buf_add(sql, STR("))"));
-}
-
 void folder_scope_sql(struct buf *sql, const struct folder_scope *s, const char *column, int *param)
 {
     if (s->few) {
@@ -19,15 +11,29 @@ void folder_scope_sql(struct buf *sql, const struct folder_scope *s, const char 
         many_list(sql, param);
         return;
     }
-    buf_fmt(sql, " EXISTS (SELECT 1 FROM folder_above WHERE folder_above.folder_id = %s AND ", column);
-    add_reached(sql, param);
-    buf_char(sql, ')');
+    buf_fmt(sql, " EXISTS (SELECT 1 FROM folder_above WHERE folder_above.folder_id = %s AND (folder_above.above_id = $%d"
+                 " OR (folder_above.inherited = 1 AND folder_above.above_id IN ", column, ++*param);
+    many_list(sql, param);
+    buf_add(sql, STR(")))"));
 }
 
-void folder_scope_folders_sql(struct buf *sql, int *param)
+/* PostgreSQL leads by one index or by the other, and reads a whole tree for what is asked of both: so each of the folders above is
+ * asked by itself. SQLite does that unbidden. */
+void folder_scope_folders_sql(struct buf *sql, const struct db *db, int most, int *param)
 {
-    buf_add(sql, STR("SELECT DISTINCT folder_id FROM folder_above WHERE "));
-    add_reached(sql, param);
+    bool each = db_is_postgres(db);
+    if (each)
+        buf_fmt(sql, "SELECT DISTINCT x.folder_id FROM (SELECT CAST($%d AS TEXT) AS id, 0 AS least UNION ALL SELECT key, 1 FROM ",
+                ++*param);
+    else
+        buf_fmt(sql, "SELECT DISTINCT folder_id FROM folder_above WHERE (above_id = $%d OR (inherited = 1 AND above_id IN ",
+                ++*param);
+    many_list(sql, param);
+    if (each)
+        buf_fmt(sql, " AS keys) AS above CROSS JOIN LATERAL (SELECT folder_id FROM folder_above WHERE above_id = above.id"
+                     " AND inherited >= above.least LIMIT %d) AS x LIMIT %d", most, most);
+    else
+        buf_fmt(sql, ")) LIMIT %d", most);
 }
 
 void folder_scope_bind(struct query *q, const struct folder_scope *s)

@@ -36,9 +36,9 @@ void folder_scope_bind(struct query *q, const struct folder_scope *s);
 void folder_scope_connections_sql(struct buf *sql, const struct folder_scope *s, const char *column, const char *connection,
                                   int *param);
 void folder_scope_connections_bind(struct query *q, const struct folder_scope *s);
-/* The folders of a scope that does not name them, each once; found from above, so that others cost nothing. Bind with
+/* `most` of the folders of a scope that does not name them, each once; found from above, so that others cost nothing. Bind with
  * folder_scope_bind(). */
-void folder_scope_folders_sql(struct buf *sql, int *param);
+void folder_scope_folders_sql(struct buf *sql, const struct db *db, int most, int *param);
 /* For one folder. */
 enum err folder_scope_holds(struct db *db, const struct folder_scope *s, struct str folder, bool *out,
                             struct fault *why) MUST_CHECK;

@@ -491,13 +491,17 @@ static const struct migration migrations[] = {
           "CREATE VIRTUAL TABLE connection_gram USING fts5vocab (connection_search, 'instance');"
           "INSERT INTO connection_search (connection_search) VALUES ('rebuild')",
       .postgres = CONNECTION_LIFE
-          ";CREATE FUNCTION connection_grams(searched TEXT) RETURNS TSVECTOR LANGUAGE sql IMMUTABLE STRICT AS"
-          " $$ SELECT array_to_tsvector(ARRAY(SELECT substr(searched, i, 3) FROM generate_series(1, length(searched) - 2) i)) $$;"
+          /* Trigrams, and spans of numbers that this one lies in: vault/connection_words.c says what for. */
+          ";CREATE FUNCTION connection_grams(number BIGINT, searched TEXT) RETURNS TSVECTOR LANGUAGE sql IMMUTABLE STRICT AS"
+          " $$ SELECT array_to_tsvector(ARRAY(SELECT substr(searched, i, 3) FROM generate_series(1, length(searched) - 2) i)"
+          " || ARRAY(SELECT chr(1) || shift || '.' || (number >> shift) FROM unnest(ARRAY[12, 15, 18, 21]) shift)) $$;"
           "CREATE TABLE connection_search ("
           " rowid BIGINT PRIMARY KEY,"               /* the connection's number */
           " grams TSVECTOR NOT NULL);"
-          "INSERT INTO connection_search (rowid, grams) SELECT number, connection_grams(search) FROM connection;"
-          "CREATE INDEX connection_search_grams ON connection_search USING gin (grams)" },
+          "INSERT INTO connection_search (rowid, grams) SELECT number, connection_grams(number, search) FROM connection"
+          " ORDER BY number;"
+          /* What is new waits in a list, kB long, that each search reads and a write empties: 4 MB are 7 ms, and a second. */
+          "CREATE INDEX connection_search_grams ON connection_search USING gin (grams) WITH (gin_pending_list_limit = 128)" },
     { 11, "client certificates",
       .both =
           "CREATE TABLE certificate ("

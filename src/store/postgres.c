@@ -226,8 +226,8 @@ static bool look_at_server(struct db *db, struct failure *f)
 static bool set_up(struct db *db, enum connection_kind kind, struct failure *f)
 {
     static const char *const settings[] = {
-        /* Lists: a plan for whatever is looked for reads all that matches a common word, where the first page of it lies near. */
-        [CONNECTION_READS] = "SET default_transaction_read_only = on; SET plan_cache_mode = force_custom_plan",
+        /* A page is not worth another process. */
+        [CONNECTION_READS] = "SET default_transaction_read_only = on; SET max_parallel_workers_per_gather = 0",
         /* What was acknowledged survives, whatever the server's preset says. */
         [CONNECTION_WRITES] = "SET default_transaction_read_only = off;"
                               "SELECT set_config('synchronous_commit', 'on', false)"

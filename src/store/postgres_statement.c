@@ -6,7 +6,8 @@
 
 struct postgres_statement {
     struct statement st;      /* first */
-    char name[24];
+    char name[24];            /* empty: planned for each of its values */
+    const char *sql;
     const char **values;      /* one for each parameter; NULL is NULL */
     int *sizes, *formats;     /* 1: bytes as they are */
     struct arena *arena;      /* of the values, until rest() */
@@ -43,11 +44,24 @@ static bool prepare_there(struct db *db, const char *name, const char *sql, stru
     return r;
 }
 
+/* A search, or the first rows of many: a plan for any value would read all that matches a common word, where the first page of it
+ * lies near. Of the others one plan is as good as the next, and making it takes longer than what it does. */
+static bool by_value(const char *sql)
+{
+    static const char *const signs[] = { "LIMIT $", "LIKE $", "@@ $" };
+    for (size_t i = 0; i < COUNT(signs); i++)
+        if (strstr(sql, signs[i]))
+            return true;
+    return false;
+}
+
 struct statement *postgres_prepare(struct db *db, const char *sql, struct failure *f)
 {
     struct postgres_statement *s = mem_zero(sizeof *s);
-    snprintf(s->name, sizeof s->name, "s%llu", (unsigned long long)++postgres_of(db)->names);
-    if (!prepare_there(db, s->name, sql, f)) {
+    s->sql = sql;
+    if (!by_value(sql))
+        snprintf(s->name, sizeof s->name, "s%llu", (unsigned long long)++postgres_of(db)->names);
+    if (*s->name && !prepare_there(db, s->name, sql, f)) {
         free(s);
         return NULL;
     }
@@ -68,7 +82,7 @@ void postgres_drop(struct db *db, struct statement *st)
     struct failure ignored;
     snprintf(sql, sizeof sql, "DEALLOCATE %s", s->name);
     /* Not in a transaction that failed, which takes no statement; it is forgotten with the connection then. */
-    if (PQstatus(pg) == CONNECTION_OK && PQtransactionStatus(pg) != PQTRANS_INERROR && PQsendQuery(pg, sql))
+    if (*s->name && PQstatus(pg) == CONNECTION_OK && PQtransactionStatus(pg) != PQTRANS_INERROR && PQsendQuery(pg, sql))
         PQclear(postgres_answer(db, "forgetting", &ignored));
     PQclear(s->rows);
     arena_free(s->arena);
@@ -101,10 +115,17 @@ bool postgres_bind_number(struct db *db, struct statement *st, int n, int64_t va
     return true;
 }
 
+static bool send(PGconn *pg, const struct postgres_statement *s)
+{
+    const char *const *values = (const char *const *)s->values;
+    return *s->name ? PQsendQueryPrepared(pg, s->name, s->st.params, values, s->sizes, s->formats, 0)
+                    : PQsendQueryParams(pg, s->sql, s->st.params, NULL, values, s->sizes, s->formats, 0);
+}
+
 /* It runs with the first step, and all its rows come at once. */
 static bool run(struct db *db, struct postgres_statement *s, struct failure *f)
 {
-    if (!PQsendQueryPrepared(postgres_of(db)->pg, s->name, s->st.params, s->values, s->sizes, s->formats, 0))
+    if (!send(postgres_of(db)->pg, s))
         return broken(db, "running", f);
     s->rows = postgres_answer(db, "running", f);
     if (!s->rows)

@@ -217,7 +217,8 @@ static enum err copy_table(struct copying *c, const struct table *t, struct faul
 static enum err finish(struct copying *c, struct fault *why)
 {
     static const char postgres[] =
-        "INSERT INTO connection_search (rowid, grams) SELECT number, connection_grams(search) FROM connection;"
+        "INSERT INTO connection_search (rowid, grams) SELECT number, connection_grams(number, search) FROM connection"
+        " ORDER BY number;"
         "SELECT setval(pg_get_serial_sequence('run_block', 'id'), COALESCE((SELECT max(id) FROM run_block), 1))";
     static const char sqlite[] = "INSERT INTO connection_search (connection_search) VALUES ('rebuild')";
     return db_script(c->to, db_is_postgres(c->to) ? postgres : sqlite, why);

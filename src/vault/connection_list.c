@@ -26,7 +26,8 @@
 #define LIST_MAX 1000
 #define FOLDERS_ASKED 400    /* more of them: the walk */
 #define ROWS_READ 10000      /* of those folders, when a search, a tag or a pair of filters has no index by folder */
-#define PLACE_COST 2.0       /* of a place of a word on PostgreSQL, against a row that is walked past */
+#define PLACE_COST 0.15      /* on PostgreSQL, of a place that is gathered from all over the index, against a row walked past; */
+#define MATCH_COST 8.0       /* of a row that matches */
 #define EVERY 2.0            /* more than all rows */
 
 enum place { PLACE_FOLDER, PLACE_ROW };
@@ -209,16 +210,26 @@ static enum err weigh_all(struct walk *w, struct choice *c, struct fault *why)
     return ERR_NONE;
 }
 
-/* PostgreSQL finds all rows with a word before it gives the first: where a walk meets a page of them sooner, rows lead. */
-static enum err prefer_walk(struct walk *w, struct choice *c, struct fault *why)
+/* Rows lead where a walk meets a page of them sooner. */
+static bool walks(const struct walk *w)
 {
-    int64_t last;
-    if (c->lead != LEAD_SEARCH || !db_is_postgres(w->db))
-        return ERR_NONE;
-    enum err e = query_number(w->db, "SELECT COALESCE(MAX(number), 0) FROM connection WHERE number > 0", &last, why);
-    double met = w->words.share * folder_sight_share(w->sight);
-    if (!e && met * w->words.share * (double)last * PLACE_COST > (double)w->limit)
-        c->lead = LEAD_ROWS;
+    double limit = (double)w->limit, places = w->words.scattered ? w->words.share * (double)w->words.last : 0;
+    return limit < w->words.share * (w->seen * places * PLACE_COST + limit * MATCH_COST);
+}
+
+/* PostgreSQL finds all rows with a word before it gives the first: it is asked for so many numbers as a page may lie in. */
+static enum err scan_spans(struct walk *w, struct fault *why)
+{
+    double rate = w->words.share * w->seen;
+    int64_t after = w->after;
+    enum err e = ERR_NONE;
+    while (!e && w->count < w->limit && w->after < w->words.last) {
+        double wanted = rate > 0 ? (double)(w->limit - w->count) / rate * WALK_SPARE : (double)w->words.last;
+        int64_t end = w->below = connection_words_span(w->a, &w->words, w->after, wanted);
+        e = walk_rows(w, LEAD_SEARCH, why);
+        w->after = end - 1;
+        rate = ((double)w->count + 0.5) / (double)(end - after);
+    }
     return e;
 }
 
@@ -226,9 +237,14 @@ static enum err prefer_walk(struct walk *w, struct choice *c, struct fault *why)
 static enum err find_in_scope(struct walk *w, struct fault *why)
 {
     struct choice c = { LEAD_ROWS, false, EVERY };
+    bool postgres = db_is_postgres(w->db);
+    if (postgres)
+        w->seen = folder_sight_share(w->sight);
     enum err e = weigh_all(w, &c, why);
-    if (e || (e = prefer_walk(w, &c, why)))
+    if (e)
         return e;
+    if (postgres && c.lead == LEAD_SEARCH)
+        return walks(w) ? walk_rows(w, LEAD_ROWS, why) : scan_spans(w, why);
     return c.cells ? walk_cells(w, why) : walk_rows(w, c.lead, why);
 }
 

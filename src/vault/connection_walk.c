@@ -7,7 +7,6 @@
 #define BATCH_FIRST 512      /* rows of a walk that are asked for at once; then more, */
 #define BATCH_GROWS 4
 #define BATCH_MOST 8192      /* up to these */
-#define CELLS 64             /* states times healths, and some more */
 
 /* ---- the statement ---- */
 
@@ -48,7 +47,7 @@ void walk_filters_sql(struct buf *sql, const struct walk *w, enum lead lead, int
     else if (f->tag.p)
         buf_fmt(sql, " AND EXISTS (SELECT 1 FROM connection_tag t WHERE t.tag = $%d AND t.number = c.number)", ++*param);
     if (f->search.n && lead == LEAD_SEARCH)
-        connection_words_sql(sql, w->db, param);
+        connection_words_sql(sql, w->db, &w->words, param);
 }
 
 void walk_filters_bind(struct query *q, const struct walk *w, enum lead lead)
@@ -63,7 +62,7 @@ void walk_filters_bind(struct query *q, const struct walk *w, enum lead lead)
     if (f->tag.p)
         query_text(q, f->tag);
     if (f->search.n && lead == LEAD_SEARCH)
-        query_text(q, w->words.match);
+        connection_words_bind(q, &w->words);
 }
 
 enum err walk_too_long(struct fault *why) { return fault(why, ERR_INTERNAL, STR(""), "the query is too long"); }
@@ -120,9 +119,9 @@ static enum text text_of(const struct walk *w, enum lead lead)
 {
     if (!w->f->search.n || (lead == LEAD_SEARCH && w->words.exact))
         return TEXT_NOT_ASKED;
-    if (lead != LEAD_ROWS)
-        return TEXT_IN_ROW;
-    return db_is_postgres(w->db) ? TEXT_BY_SQL : w->cell || walk_is_kind(w->f) ? TEXT_IN_INDEX : TEXT_IN_ROW;
+    if (db_is_postgres(w->db))
+        return TEXT_BY_SQL;
+    return lead == LEAD_ROWS && (w->cell || walk_is_kind(w->f)) ? TEXT_IN_INDEX : TEXT_IN_ROW;
 }
 
 /* One walk: its statement, and what a batch of rows left of itself. */
@@ -144,6 +143,9 @@ static enum err scan_statement(struct scan *s, const struct walk *w, struct faul
     const char *n = number(s->lead);
     buf_fmt(&s->sql, "SELECT %s, c.folder_id, %s FROM %s %s > $1 AND %s < $2", n,
             s->text == TEXT_IN_INDEX ? "c.search" : "NULL", from(s->lead), n, n);
+    /* It does not conclude that from c.number = t.number, and merges both from their beginning. */
+    if (s->lead != LEAD_ROWS && db_is_postgres(w->db))
+        buf_add(&s->sql, STR(" AND c.number > $1 AND c.number < $2"));
     walk_filters_sql(&s->sql, w, s->lead, &param);
     if (s->text == TEXT_BY_SQL)
         buf_fmt(&s->sql, " AND c.search LIKE $%d ESCAPE '\\'", ++param);
@@ -230,10 +232,17 @@ static enum err scan_rows(struct scan *s, struct walk *w, struct fault *why)
     return e;
 }
 
+/* Where all rows of an answer come at once, no more than are thought to be needed. */
+static size_t first_batch(const struct walk *w)
+{
+    double wanted = w->seen > 0 ? (double)w->limit / w->seen * WALK_SPARE : BATCH_FIRST;
+    return wanted > BATCH_MOST ? BATCH_MOST : wanted > (double)w->limit ? (size_t)wanted : w->limit;
+}
+
 enum err walk_rows(struct walk *w, enum lead lead, struct fault *why)
 {
     struct scan s = { .lead = lead, .text = text_of(w, lead), .row = arena_new(1024), .after = w->after, .more = true };
-    s.batch = w->limit > BATCH_FIRST ? w->limit : BATCH_FIRST;
+    s.batch = first_batch(w);
     s.seen.at = mem_grow(NULL, BATCH_MOST * sizeof *s.seen.at);
     buf_init(&s.sql, WALK_SQL_MAX);
     enum err e = scan_rows(&s, w, why);
@@ -247,25 +256,6 @@ enum err walk_rows(struct walk *w, enum lead lead, struct fault *why)
 
 bool walk_is_kind(const struct connection_filter *f) { return f->deleted || (f->by_default && f->is_default); }
 
-/* The next cell at or behind this one: index entries of those before are not read, however many there are. */
-static enum err next_cell(struct walk *w, struct cell at, struct cell *out, struct fault *why)
-{
-    struct str connector = w->f->connector;
-    struct query *q = query_begin(
-        w->db, connector.p
-                   ? "SELECT state, health FROM connection WHERE deleted_ms = 0 AND (state, health) >= ($1, $2) AND connector = $3"
-                     " ORDER BY state, health LIMIT 1"
-                   : "SELECT state, health FROM connection WHERE deleted_ms = 0 AND (state, health) >= ($1, $2) ORDER BY state, "
-                     "health LIMIT 1");
-    query_text(q, at.state);
-    query_text(q, at.health);
-    if (connector.p)
-        query_text(q, connector);
-    bool found = query_next(q);
-    *out = found ? (struct cell){ query_get_text(q, 0, w->a), query_get_text(q, 1, w->a) } : (struct cell){ 0 };
-    return query_end(q, why);
-}
-
 /* The usual one first: what it finds ends the others' look. */
 static int by_use(const void *x, const void *y)
 {
@@ -275,20 +265,47 @@ static int by_use(const void *x, const void *y)
     return second - first;
 }
 
+static enum err cells_statement(struct buf *sql, const struct walk *w, struct fault *why)
+{
+    int param = 0;
+    buf_add(sql, STR("SELECT states.key, healths.key FROM "));
+    many_list(sql, &param);
+    buf_add(sql, STR(" AS states CROSS JOIN "));
+    many_list(sql, &param);
+    /* Not EXISTS, for which PostgreSQL would join with all rows. */
+    buf_add(sql, STR(" AS healths WHERE (SELECT 1 FROM connection WHERE deleted_ms = 0 AND state = states.key"
+                     " AND health = healths.key"));
+    if (w->f->connector.p)
+        buf_fmt(sql, " AND connector = $%d", ++param);
+    buf_fmt(sql, " LIMIT 1) = 1%c", 0);
+    return buf_failed(sql) ? walk_too_long(why) : ERR_NONE;
+}
+
+/* A look into the index for each that there might be. */
 enum err walk_read_cells(struct walk *w, struct fault *why)
 {
     const struct connection_filter *f = w->f;
-    struct cell at = { STR(""), STR("") };
-    enum err e = ERR_NONE;
-    w->cells = arena_array(w->a, CELLS, sizeof *w->cells);
-    for (size_t i = 0; i < CELLS; i++) {
-        if ((e = next_cell(w, at, &at, why)) || !at.state.p)
-            break;
-        if ((!f->by_state || str_is(at.state, connection_state_name(f->state))) &&
-            (!f->by_health || str_is(at.health, connection_health_name(f->health))))
-            w->cells[w->cell_count++] = at;
-        at.health = arena_join(w->a, at.health, STR("\x01"));
-    }
+    struct str states[CONNECTION_DELETED + 1] = { 0 }, healths[HEALTH_RECONNECT_REQUIRED + 1] = { 0 };
+    AUTO_BUF sql;
+    buf_init(&sql, WALK_SQL_MAX);
+    enum err e = cells_statement(&sql, w, why);
+    if (e)
+        return e;
+    for (size_t i = 0; i < COUNT(states); i++)
+        if (!f->by_state || f->state == i)
+            states[i] = str_of(connection_state_name(i));
+    for (size_t i = 0; i < COUNT(healths); i++)
+        if (!f->by_health || f->health == i)
+            healths[i] = str_of(connection_health_name(i));
+    w->cells = arena_array(w->a, COUNT(states) * COUNT(healths), sizeof *w->cells);
+    struct query *q = query_begin(w->db, sql.p);
+    many_values(q, states, COUNT(states));
+    many_values(q, healths, COUNT(healths));
+    if (f->connector.p)
+        query_text(q, f->connector);
+    while (query_next(q))
+        w->cells[w->cell_count++] = (struct cell){ query_get_text(q, 0, w->a), query_get_text(q, 1, w->a) };
+    e = query_end(q, why);
     qsort(w->cells, w->cell_count, sizeof *w->cells, by_use);
     return e;
 }

@@ -9,6 +9,7 @@
 #include "vault/connection_words.h"
 
 #define WALK_SQL_MAX (64 * 1024)
+#define WALK_SPARE 1.25 /* more than a page is thought to need */
 
 /* What is walked: rows themselves, the places of a word, or those of a tag. */
 enum lead { LEAD_ROWS, LEAD_SEARCH, LEAD_TAG };
@@ -36,6 +37,7 @@ struct walk {
     int64_t after, below;       /* numbers between these two */
     size_t limit, count;
     int64_t *found;             /* ascending; `limit` of them at most */
+    double seen;                /* share of all folders, on PostgreSQL; 0: not known */
 };
 
 /* " AND ..." for each filter; *param is the number of the last parameter in use. Bind in the same order. */

@@ -13,7 +13,9 @@
 #define GRAMS (LONG_GRAMS + MEETINGS + 2)
 #define MERGE_PAGES 100      /* in a step of upkeep */
 #define MERGE_LEAST 16       /* pages that are worth it */
-#define ROWS_AHEAD 2048      /* on PostgreSQL */
+#define AHEAD 4096           /* numbers that PostgreSQL looks at ahead of a search, or up to twice as many */
+#define ROWS_AHEAD 2048      /* the same, of rows */
+#define SPANS_ASKED 8        /* at once */
 #define GRAMS_ASKED 3        /* of them: the rarest, */
 #define GRAMS_WORTH 20 /* and those that are so much more common at most: reading a place of one costs less than a row by as much  \
                         */
@@ -32,10 +34,20 @@ static const struct tongue tsquery = { " AND s.grams @@ $", "::tsquery", " & ", 
 
 static const struct tongue *tongue_of(const struct db *db) { return db_is_postgres(db) ? &tsquery : &fts5; }
 
-void connection_words_sql(struct buf *sql, const struct db *db, int *param)
+/* Two conditions and not one: between two of them, GIN leaps. */
+void connection_words_sql(struct buf *sql, const struct db *db, const struct connection_words *words, int *param)
 {
     const struct tongue *t = tongue_of(db);
     buf_fmt(sql, "%s%d%s", t->condition, ++*param, t->cast);
+    if (words->spans.p)
+        buf_fmt(sql, "%s%d%s", t->condition, ++*param, t->cast);
+}
+
+void connection_words_bind(struct query *q, const struct connection_words *words)
+{
+    query_text(q, words->match);
+    if (words->spans.p)
+        query_text(q, words->spans);
 }
 
 /* ---- what is looked for ---- */
@@ -174,6 +186,7 @@ struct gram {
     double share;     /* of the rows behind the cursor */
     bool whole;       /* it is all that is looked for */
     bool other;       /* another filter's */
+    bool meeting;
     bool taken;
 };
 
@@ -182,12 +195,13 @@ struct grams {
     size_t n;
 };
 
-static void add_gram(struct grams *g, struct str match)
+static struct gram *add_gram(struct grams *g, struct str match)
 {
     for (size_t i = 0; i < g->n; i++)
         if (str_eq(g->at[i].match, match))
-            return;
-    g->at[g->n++] = (struct gram){ .match = match };
+            return &g->at[i];
+    g->at[g->n] = (struct gram){ .match = match };
+    return &g->at[g->n++];
 }
 
 static int by_share(const void *x, const void *y)
@@ -219,6 +233,14 @@ static enum err weigh(struct db *db, struct grams *g, int64_t after, struct conn
     }
     qsort(g->at, g->n, sizeof g->at[0], by_share);
     return ERR_NONE;
+}
+
+/* Without a look: where words meet is much rarer than any part of them, which would only cost a look for each place. */
+static void guess(struct grams *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        g->at[i].share = g->at[i].meeting ? 0.001 : g->at[i].other ? 0.02 : 0.05;
+    qsort(g->at, g->n, sizeof g->at[0], by_share);
 }
 
 static void take(struct arena *a, const struct tongue *t, struct gram *one, struct connection_words *out)
@@ -256,7 +278,7 @@ static void add_meeting(struct arena *a, const struct tongue *t, struct str text
 {
     for (size_t k = COUNT(reaches); k-- > 0;)
         if (meets(text, i, reaches[k])) {
-            add_gram(g, quoted(a, t, meeting_mark(a, text, i, reaches[k])));
+            add_gram(g, quoted(a, t, meeting_mark(a, text, i, reaches[k])))->meeting = true;
             return;
         }
 }
@@ -309,27 +331,57 @@ static void add_other(struct grams *g, struct arena *a, const struct tongue *t, 
 {
     if (!name.p)
         return;
-    size_t before = g->n;
-    add_gram(g, quoted(a, t, mark(a, of, name, STR(""))));
-    if (g->n > before)
-        g->at[before].other = true;
+    add_gram(g, quoted(a, t, mark(a, of, name, STR(""))))->other = true;
 }
 
-/* PostgreSQL's lists of places cannot be begun in the middle: the next rows behind the cursor are looked at instead. */
-static enum err look_ahead(struct db *db, const struct connection_filter *f, int64_t after, struct connection_words *out,
-                           struct fault *why)
+/* ---- spans ---- */
+
+/* PostgreSQL finds all rows that match before it gives the first, and cannot begin in the middle. So with the grams of a row stand
+ * spans of numbers that it lies in, of several lengths: with one of them asked for, places outside of it are leapt over. */
+static const int span_shifts[] = { 12, 15, 18, 21 }; /* as in connection_grams(); AHEAD is the least */
+
+int64_t connection_words_span(struct arena *a, struct connection_words *words, int64_t after, double wanted)
 {
-    struct query *q = query_begin(db, "SELECT COUNT(*) FROM connection c WHERE c.number > $1 AND c.number <= $2"
-                                      " AND c.search LIKE $3 ESCAPE '\\' AND (c.connector = $4 OR $4 IS NULL)"
-                                      " AND (EXISTS (SELECT 1 FROM connection_tag t WHERE t.tag = $5"
-                                      " AND t.number = c.number) OR $5 IS NULL)"); /* a type is known by its first use */
+    size_t i = 0;
+    words->spans = STR_NONE;
+    if (words->few)
+        return INT64_MAX;
+    while (i + 1 < COUNT(span_shifts) && wanted > (double)((int64_t)SPANS_ASKED << span_shifts[i]))
+        i++;
+    int64_t first = (after + 1) >> span_shifts[i], end = first + 2;
+    while (end - first <= SPANS_ASKED && (double)((end << span_shifts[i]) - after) <= wanted)
+        end++;
+    for (int64_t n = first; n < end; n++)
+        words->spans = joined(a, words->spans, " | ", str_fmt(a, "'\x01%d.%lld'", span_shifts[i], (long long)n));
+    return end << span_shifts[i];
+}
+
+#define LAST_NUMBER "(SELECT COALESCE(MAX(number), 0) FROM connection WHERE number > 0)"
+
+/* How many of the next numbers behind the cursor match. Beginnings of trigrams are all gathered, whatever the span: for one or two
+ * characters the rows themselves are looked at. */
+static enum err look_ahead(struct db *db, struct arena *a, int64_t after, struct connection_words *out, struct fault *why)
+{
+    struct connection_words ahead = { .match = out->match };
+    int64_t below = connection_words_span(a, &ahead, after, AHEAD), count = 0;
+    struct query *q = query_begin(db, out->scattered
+        ? "SELECT COUNT(*), " LAST_NUMBER " FROM connection WHERE number > $1 AND number < $2 AND search LIKE $3 ESCAPE '\\'"
+        : "SELECT COUNT(*), " LAST_NUMBER " FROM connection_search s WHERE s.rowid > $1 AND s.grams @@ $2::tsquery"
+          " AND s.grams @@ $3::tsquery");
     query_i64(q, after);
-    query_i64(q, after + ROWS_AHEAD);
-    query_text(q, out->like);
-    query_text(q, f->connector);
-    query_text(q, f->tag);
-    double count = query_next(q) ? (double)query_get_i64(q, 0) : 0;
-    out->share = (count > 0 ? count : 0.5) / ROWS_AHEAD;
+    if (out->scattered) {
+        query_i64(q, below = after + ROWS_AHEAD);
+        query_text(q, out->like);
+    } else {
+        connection_words_bind(q, &ahead);
+    }
+    if (query_next(q)) {
+        count = query_get_i64(q, 0);
+        out->last = query_get_i64(q, 1);
+    }
+    double rows = (double)((below <= out->last ? below - 1 : out->last) - after);
+    out->share = rows < 1 ? 0 : ((double)count + (count ? 0 : 0.5)) / rows;
+    out->few = !count && out->share * (double)out->last < CONNECTION_SAMPLE;
     return query_end(q, why);
 }
 
@@ -343,20 +395,23 @@ enum err connection_words_read(struct db *db, struct arena *a, const struct conn
     size_t n;
     const size_t *at = characters(a, text, &n);
     *out = (struct connection_words){ .text = text, .like = fold_like(a, text) };
+    out->scattered = n < GRAM && db_is_postgres(db);
     if (n >= GRAM)
         long_grams(a, t, text, at, n, &g);
     else if (t == &fts5)
         e = short_gram(db, a, text, &g, out, why);
     else /* PostgreSQL knows beginnings itself */
-        g = (struct grams){ { { .match = arena_join(a, quoted(a, t, text), STR(":*")), .whole = true } }, 1 };
+        g = (struct grams){ { { .match = arena_join(a, quoted(a, t, text), STR(":*")), .whole = text.p[0] != 1 } }, 1 };
     if (e || !g.n)
         return e;
     add_other(&g, a, t, connectors, f->connector);
     add_other(&g, a, t, tags, f->tag);
     if (t == &fts5 && (e = weigh(db, &g, after, out, why)))
         return e;
+    if (t == &tsquery)
+        guess(&g);
     choose(a, t, &g, t == &fts5 ? GRAMS_ASKED : GRAMS, out);
-    return t == &fts5 ? ERR_NONE : look_ahead(db, f, after, out, why);
+    return t == &fts5 ? ERR_NONE : look_ahead(db, a, after, out, why);
 }
 
 /* ---- the index follows ---- */
@@ -390,7 +445,7 @@ static enum err forget(struct db *db, int64_t number, struct str text, struct fa
 static enum err add(struct db *db, int64_t number, struct str text, struct fault *why)
 {
     return change(db,
-                  db_is_postgres(db) ? "INSERT INTO connection_search (rowid, grams) VALUES ($1, connection_grams($2))"
+                  db_is_postgres(db) ? "INSERT INTO connection_search (rowid, grams) VALUES ($1, connection_grams($1, $2))"
                                        " ON CONFLICT (rowid) DO UPDATE SET grams = excluded.grams"
                                      : "INSERT INTO connection_search (rowid, search) VALUES ($1, $2)",
                   number, text, why);

@@ -24,14 +24,20 @@ struct connection_words {
     bool few;          /* behind the cursor: reading them all is the shortest way */
     bool exact;        /* what matches needs no second look with LIKE */
     bool none;         /* nothing matches, whatever the folder */
+    bool scattered;    /* what matches comes together from all over the index, whatever the spans */
+    struct str spans;  /* of numbers that are asked for; p == NULL: of all */
+    int64_t last;      /* number of all, on PostgreSQL */
 };
 
 /* The filter's search, which is not empty, as people typed it; with its connector and tag where it has some, which are to be
  * compared all the same; of numbers behind `after`. Owned by `a`. ERR_STORE. */
 enum err connection_words_read(struct db *db, struct arena *a, const struct connection_filter *f, int64_t after,
                                struct connection_words *out, struct fault *why) MUST_CHECK;
-/* " AND ...": the condition on connection_search, called s in the statement, that takes `match` as its next parameter. */
-void connection_words_sql(struct buf *sql, const struct db *db, int *param);
+/* " AND ...": the condition on connection_search, called s in the statement, and its parameters. */
+void connection_words_sql(struct buf *sql, const struct db *db, const struct connection_words *words, int *param);
+void connection_words_bind(struct query *q, const struct connection_words *words);
+/* On PostgreSQL: makes `spans` about `wanted` numbers behind `after`, and answers the first number behind them. Owned by `a`. */
+int64_t connection_words_span(struct arena *a, struct connection_words *words, int64_t after, double wanted);
 /* The index follows a row's search text; p == NULL: it had none, or has none any more. */
 enum err connection_words_follow(struct db *db, int64_t number, struct str before, struct str after, struct fault *why) MUST_CHECK;
 /* The text that is stored. */
