@@ -21,7 +21,7 @@ static const struct {
 #define COUNTED(FROM) "(SELECT COUNT(*) FROM (SELECT 1 " FROM("c.key") " LIMIT " TEXT_OF(DEPENDANTS_MOST) ") AS few)"
 #define TEXT_OF(NUMBER) TEXT(NUMBER)
 #define TEXT(NUMBER) #NUMBER
-static const char count_each[] = "SELECT c.key, " COUNTED(TOKENS) " + " COUNTED(RULES) " + " COUNTED(SHARES) " FROM $keys AS c";
+#define COUNT_EACH "SELECT c.key, " COUNTED(TOKENS) " + " COUNTED(RULES) " + " COUNTED(SHARES) " FROM $keys AS c"
 
 enum err dependants_find(struct db *db, struct arena *a, struct str connection, struct dependants *out, struct fault *why)
 {
@@ -46,7 +46,7 @@ enum err dependants_count(struct db *db, struct arena *a, const struct many *con
 {
     for (size_t i = 0; i < connections->n; i++)
         out[i] = 0;
-    struct query *q = many_begin(db, count_each, 1, connections);
+    struct query *q = many_begin(db, COUNT_EACH, 1, connections);
     query_i64(q, clock_wall());
     many_bind(q, connections);
     for (size_t i; query_next(q);)
