@@ -120,7 +120,7 @@ static const struct setting settings[] = {
          "how long a retired client certificate keeps its key, so that it may be put to use again"),
     TEXT(audit.head_file, "", 0,
          "file that the audit log's heads are appended to, best on another machine; empty: audit-heads.log in the data directory"),
-    TIME(audit.head_interval, "60s", SECOND_MS, 60 * SECOND_MS, "how often the audit log's head is exported and compared"),
+    TIME(audit.head_interval, "30s", SECOND_MS, 60 * SECOND_MS, "how often the audit log's head is exported and compared"),
     BOOL(audit.strict, "false", "no audit, no secret: each call is on the disk before its credential is used, or is refused"),
     TEXT(audit.file, "", 0, "with audit.strict: file that calls are appended to before they are made; empty: the database alone"),
     TIME(keys.max_age, "90d", SECOND_MS, 3653 * DAY_MS, "age at which wrapping keys and data keys are replaced"),
