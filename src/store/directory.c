@@ -96,8 +96,8 @@ enum err directory_open(const char *path, int *out, struct fault *why)
  * but not opened: closing it would drop the POSIX locks that another connection of this process holds. */
 static enum err ensure_file(int directory, const char *path, struct fault *why)
 {
-    if (!is_there(directory, FILE_NAME) &&
-        is_there(directory, ASIDE_NAME)) /* an empty one in its place would look like a new hub */
+    bool cut_off = is_there(directory, ASIDE_NAME) && !is_there(directory, FILE_NAME);
+    if (cut_off) /* an empty one in its place would look like a new hub */
         return fault(why, ERR_FILE,
                      STR("a restore was cut off here: run it again, or give raccord.db.replaced its name back, raccord.db"),
                      "%s: %s without %s", path, ASIDE_NAME, FILE_NAME);
