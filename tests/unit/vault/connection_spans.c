@@ -6,19 +6,12 @@
 
 #include <cmocka.h>
 
-#include "hub.h"
-#include "vault/connection_words.h"
+#include "searched.h"
 
 #define ROWS 2500
 #define APART 977 /* more than a span of each length, all in all */
-#define WORDS 10
 #define assert_ok(call) assert_int_equal((call), ERR_NONE)
 
-static const char *const words[WORDS] = {
-    "alpha", "beta", "gamma", "delta", "night", "light", "market", "order", "delight", "price"
-};
-
-static bool hidden(size_t i) { return i % 50 == 49; }
 static bool is_tagged(size_t i) { return i % 31 == 0; }
 static int64_t number_of(size_t i) { return 1 + (int64_t)i * APART; }
 
@@ -27,32 +20,10 @@ static struct connection_row row_of(struct arena *a, size_t i)
     return (struct connection_row){
         .id = str_fmt(a, "con_%zu", i), .key = str_fmt(a, "key-%zu", i),
         .name = str_fmt(a, "%s %s %zu", words[i % WORDS], words[i / WORDS % WORDS], i),
-        .connector = str_fmt(a, "kind-%zu", i / 7 % 5), .tags = is_tagged(i) ? STR("[\"eu\",\"x\"]") : STR("[]"),
+        .connector = str_fmt(a, "kind-%zu", i / 7 % 5), .tags = is_tagged(i) ? STR("[\"eu\",\"x\"]") : STR_NONE,
         .folder = hidden(i) ? STR("other") : STR("fld"), .number = number_of(i), .deleted = i % 700 == 3,
         .state = i % 500 == 0 ? CONNECTION_DISABLED : CONNECTION_ACTIVE,
     };
-}
-
-static enum err insert(struct db *db, const struct connection_row *row, struct arena *a, struct fault *why)
-{
-    struct str search;
-    enum err e = connection_words_text(a, row, &search, why);
-    if (e)
-        return e;
-    struct query *q =
-        query_begin(db, "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type,"
-                        " allowed_domain, fields, owner_id, state, created_ms, updated_ms, number, deleted_ms, tags) VALUES"
-                        " ($1, $2, $3, $4, $5, $6, '1.0.0', 'none', 'a.example.com', '{}', 'usr', $7, 1, 1, $8, $9, $10)");
-    const struct str texts[] = {
-        row->id, row->key, row->name, search, row->folder, row->connector, str_of(connection_state_name(row->state))
-    };
-    for (size_t i = 0; i < COUNT(texts); i++)
-        query_text(q, texts[i]);
-    query_i64(q, row->number);
-    query_i64(q, row->deleted);
-    query_text(q, row->tags);
-    e = query_end(q, why);
-    return e ? e : connection_words_follow(db, row->number, STR_NONE, search, why);
 }
 
 static enum err insert_all(struct db *db, void *context, struct fault *why)
@@ -61,12 +32,9 @@ static enum err insert_all(struct db *db, void *context, struct fault *why)
     enum err e = ERR_NONE;
     for (size_t i = 0; !e && i < ROWS; i++) {
         struct connection_row row = row_of(a, i);
-        e = insert(db, &row, a, why);
+        e = searched_insert(db, &row, a, why);
     }
-    if (e)
-        return e;
-    return db_script(db, "INSERT INTO connection_tag (tag, number, connection_id) SELECT 'eu', number, id FROM connection"
-                         " WHERE tags <> '[]'", why);
+    return e;
 }
 
 static int set_up(void **state)

@@ -6,20 +6,12 @@
 
 #include <cmocka.h>
 
-#include "hub.h"
+#include "searched.h"
 #include "store/sqlite.h"
-#include "vault/connection_words.h"
 
 #define ROWS 6000
-#define WORDS 10
 #define MOST 20000 /* steps of SQLite for a page: of the folders, of the looks at what is rare, and of the few rows */
 #define assert_ok(call) assert_int_equal((call), ERR_NONE)
-
-static const char *const words[WORDS] = {
-    "alpha", "beta", "gamma", "delta", "night", "light", "market", "order", "delight", "price"
-};
-
-static bool hidden(size_t i) { return i % 50 == 49; }
 
 /* Every tenth row has a word first, and every hundredth a pair; a connector of five is in every fifth. */
 static struct connection_row row_of(struct arena *a, size_t i)
@@ -34,32 +26,6 @@ static struct connection_row row_of(struct arena *a, size_t i)
     };
 }
 
-static enum err insert(struct db *db, const struct connection_row *row, struct arena *a, struct fault *why)
-{
-    struct str search;
-    enum err e = connection_words_text(a, row, &search, why);
-    if (e)
-        return e;
-    struct query *q =
-        query_begin(db, "INSERT INTO connection (id, key, name, search, folder_id, connector, connector_version, auth_type,"
-                        " allowed_domain, fields, owner_id, state, created_ms, updated_ms, number, deleted_ms, tags) VALUES"
-                        " ($1, $2, $3, $4, $5, $6, '1.0.0', 'none', 'a.example.com', '{}', 'usr', $7, 1, 1, $8, $9, $10)");
-    const struct str texts[] = {
-        row->id, row->key, row->name, search, row->folder, row->connector, str_of(connection_state_name(row->state))
-    };
-    for (size_t i = 0; i < COUNT(texts); i++)
-        query_text(q, texts[i]);
-    query_i64(q, row->number);
-    query_i64(q, row->deleted);
-    query_text(q, row->tags.p ? row->tags : STR("[]"));
-    if ((e = query_end(q, why)) || (e = connection_words_follow(db, row->number, STR_NONE, search, why)) || !row->tags.p)
-        return e;
-    q = query_begin(db, "INSERT INTO connection_tag (tag, number, connection_id) VALUES ('eu', $1, $2)");
-    query_i64(q, row->number);
-    query_text(q, row->id);
-    return query_end(q, why);
-}
-
 struct some { struct arena *a; size_t from, to; };
 
 static enum err insert_some(struct db *db, void *context, struct fault *why)
@@ -68,7 +34,7 @@ static enum err insert_some(struct db *db, void *context, struct fault *why)
     enum err e = ERR_NONE;
     for (size_t i = s->from; !e && i < s->to; i++) {
         struct connection_row row = row_of(s->a, i);
-        e = insert(db, &row, s->a, why);
+        e = searched_insert(db, &row, s->a, why);
     }
     return e;
 }
