@@ -271,12 +271,6 @@ static enum err find_numbers(struct walk *w, struct fault *why)
     return e ? e : ask_each(w, PLACE_ROW, s->connections, s->connection_count, why);
 }
 
-static enum err find_and_read(struct walk *w, struct connection_row *rows, struct fault *why)
-{
-    enum err e = find_numbers(w, why);
-    return e ? e : connection_numbered(w->db, w->a, w->found, w->count, rows, why);
-}
-
 static int64_t number_of(struct str cursor)
 {
     uint64_t n;
@@ -292,7 +286,9 @@ enum err connection_list_seen(struct db *db, struct arena *a, const struct conne
     };
     w.found = arena_array(a, 3 * limit, sizeof *w.found);
     struct connection_row *rows = arena_array(a, limit, sizeof *rows);
-    enum err e = find_and_read(&w, rows, why);
+    enum err e = find_numbers(&w, why);
+    if (!e)
+        e = connection_numbered(db, a, w.found, w.count, rows, why);
     *out = rows;
     *n = e ? 0 : w.count;
     return e;

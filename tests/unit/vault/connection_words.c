@@ -42,14 +42,7 @@ static enum err insert_some(struct db *db, void *context, struct fault *why)
 static int set_up(void **state)
 {
     struct hub *h = *state = hub_new_ready();
-    hub_sql(h, "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('fld', 'f', 'f', 'shared', 1, 1),"
-               " ('other', 'o', 'o', 'shared', 1, 1);"
-               "INSERT INTO folder_above VALUES ('fld', 'fld', 1, 0);"
-               /* Else they would be asked one by one. */
-               "WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < 450)"
-               " INSERT INTO folder (id, parent_id, slug, path, kind, created_ms, updated_ms)"
-               " SELECT 'fld_' || n, 'fld', 'f' || n, 'f/f' || n, 'shared', 1, 1 FROM more;"
-               "INSERT INTO folder_above SELECT id, 'fld', 1, 1 FROM folder WHERE parent_id = 'fld'");
+    searched_folders(h);
     /* In many transactions, for many segments. */
     for (size_t at = 0; at < ROWS; at += 150)
         assert_ok(store_write(h->store, insert_some, &(struct some){ h->arena, at, at + 150 }, &h->why));

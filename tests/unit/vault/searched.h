@@ -13,6 +13,18 @@ static const char *const words[WORDS] = {
 
 static inline bool hidden(size_t i) { return i % 50 == 49; }
 
+/* 'fld' is seen from above, with many below it: else they would be asked one by one. 'other' is not. */
+static inline void searched_folders(struct hub *h)
+{
+    hub_sql(h, "INSERT INTO folder (id, slug, path, kind, created_ms, updated_ms) VALUES ('fld', 'f', 'f', 'shared', 1, 1),"
+               " ('other', 'o', 'o', 'shared', 1, 1);"
+               "INSERT INTO folder_above VALUES ('fld', 'fld', 1, 0);"
+               "WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < 450)"
+               " INSERT INTO folder (id, parent_id, slug, path, kind, created_ms, updated_ms)"
+               " SELECT 'fld_' || n, 'fld', 'f' || n, 'f/f' || n, 'shared', 1, 1 FROM more;"
+               "INSERT INTO folder_above SELECT id, 'fld', 1, 1 FROM folder WHERE parent_id = 'fld'");
+}
+
 /* Without tags, or with 'eu' among them. */
 static inline enum err searched_insert(struct db *db, const struct connection_row *row, struct arena *a,
                                        struct fault *why)
